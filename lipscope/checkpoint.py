@@ -1,0 +1,225 @@
+"""The file format of a model: safetensors with metadata that say what it claims to be.
+
+``read_header`` needs neither torch nor numpy, so that a screen can be painted before they are imported.
+The tensors are float32, contiguous, unshared; the metadata are strings (``lipscope.config`` and
+``lipscope.training`` hold JSON). Metadata are claims: nothing here trusts them beyond their form.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.version import __version__
+
+SCHEMA = "lipscope.checkpoint/1"
+SUFFIX = ".safetensors"
+LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors format itself."""
+
+ITEM_SIZES = {
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+    "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """A tensor as the header describes it: nothing of its bytes has been read."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    offsets: tuple[int, int]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a safetensors file says of itself before any tensor is read.
+
+    Args:
+        path: the file.
+        file_size: in bytes.
+        tensors: in the order of the file's bytes.
+        metadata: strings, as stored.
+        config: the parsed ``lipscope.config``; None where the file is not one of lipscope's.
+    """
+
+    path: Path
+    file_size: int
+    tensors: tuple[TensorInfo, ...]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, Any] | None = None
+
+    @property
+    def parameters(self) -> int:
+        """The number of stored elements."""
+        return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def architecture(self) -> str | None:
+        """The name of the architecture that the file claims, if it claims one."""
+        return None if self.config is None else str(self.config.get("architecture", ""))
+
+    @property
+    def training(self) -> Mapping[str, Any]:
+        """The parsed ``lipscope.training``; empty where there is none."""
+        claim = _parse_object(self.metadata.get("lipscope.training", "{}"), "lipscope.training", self.path)
+        return claim
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a safetensors file.
+
+    Raises:
+        CheckpointError: missing, a folder, empty, truncated, not safetensors, overlapping or overlong
+            tensors, or a ``lipscope.schema`` that this version does not know.
+    """
+    where = str(path)
+    try:
+        file_size = path.stat().st_size
+        if path.is_dir():
+            raise CheckpointError(
+                "is a folder, not a checkpoint", where=where, next_step="name the model.safetensors inside it"
+            )
+        with path.open("rb") as file:
+            start = file.read(8)
+            if len(start) < 8:
+                raise CheckpointError(
+                    "the file is empty" if not start else "the file is truncated",
+                    where=where, why=f"{file_size} bytes", next_step="copy or write it again",
+                )  # fmt: skip
+            (length,) = struct.unpack("<Q", start)
+            if length > LARGEST_HEADER:
+                raise _not_safetensors(where, f"its first 8 bytes announce a header of {length} bytes")
+            if length > file_size - 8:
+                raise _truncated(where, f"the header needs {8 + length} bytes, the file has {file_size}")
+            raw = file.read(length)
+    except FileNotFoundError as error:
+        raise CheckpointError("no such file", where=where, next_step="check the path") from error
+    except OSError as error:
+        raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
+    try:
+        entries = json.loads(raw)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise _not_safetensors(where, "its header is not JSON") from error
+    if not isinstance(entries, dict):
+        raise _not_safetensors(where, "its header is not a JSON object")
+    metadata = entries.pop("__metadata__", {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise _not_safetensors(where, "its metadata are not strings")
+    tensors = tuple(sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets))
+    _check_layout(tensors, file_size - 8 - length, where)
+    return Header(path, file_size, tensors, metadata, _config(metadata, path))
+
+
+def _not_safetensors(where: str, why: str) -> CheckpointError:
+    return CheckpointError(
+        "not a safetensors file", where=where, why=why,
+        next_step="for a .pth of the paper's published code use `lipscope convert`",
+    )  # fmt: skip
+
+
+def _truncated(where: str, why: str) -> CheckpointError:
+    return CheckpointError("the file is truncated", where=where, why=why, next_step="copy or write it again")
+
+
+def _tensor(name: str, entry: Any, where: str) -> TensorInfo:
+    try:
+        dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
+        numbers = [*shape, begin, end]
+        if not all(isinstance(n, int) and n >= 0 for n in numbers):
+            raise ValueError(name)
+        size = ITEM_SIZES.get(dtype)
+        if size is not None and end - begin != math.prod(shape) * size:
+            raise ValueError(name)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _not_safetensors(where, f"the entry of tensor {name[:80]!r} is malformed") from error
+    return TensorInfo(name, dtype, shape, (begin, end))
+
+
+def _check_layout(tensors: tuple[TensorInfo, ...], data_size: int, where: str) -> None:
+    position = 0
+    for tensor in tensors:
+        if tensor.offsets[0] != position:
+            raise _not_safetensors(where, f"tensor {tensor.name[:80]!r} overlaps another or leaves a gap")
+        position = tensor.offsets[1]
+    if position > data_size:
+        raise _truncated(where, f"the tensors need {position} bytes, the file has {data_size} for them")
+    if position < data_size:
+        raise _not_safetensors(where, f"{data_size - position} bytes follow the last tensor")
+
+
+def _config(metadata: Mapping[str, str], path: Path) -> Mapping[str, Any] | None:
+    schema = metadata.get("lipscope.schema")
+    if schema is None:
+        return None
+    if schema != SCHEMA:
+        raise CheckpointError(
+            f"unknown checkpoint schema {schema[:80]!r}", where=str(path), why=f"this version reads {SCHEMA}",
+            next_step="use the lipscope version that wrote it",
+        )  # fmt: skip
+    return _parse_object(metadata.get("lipscope.config", ""), "lipscope.config", path)
+
+
+def _parse_object(text: str, key: str, path: Path) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"the metadata {key} is not JSON", where=str(path)) from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"the metadata {key} is not a JSON object", where=str(path))
+    return value
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def metadata_for(config: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a checkpoint of this version."""
+    return {
+        "format": "pt",
+        "lipscope.schema": SCHEMA,
+        "lipscope.version": __version__,
+        "lipscope.config": json.dumps(config, sort_keys=True),
+        "lipscope.training": json.dumps(training, sort_keys=True),
+    }
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that takes its place on success and vanishes on failure.
+
+    Raises:
+        LipscopeError: the folder cannot be written to, or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise LipscopeError(
+            "cannot be written", where=str(path), why=error.strerror or str(error),
+            next_step="free space or choose another place",
+        ) from error  # fmt: skip
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,315 @@
+"""The facts that pass between rooms: frozen, free of torch, and each able to say itself as JSON.
+
+A :class:`Bound` is proved (or says why it is not); an :class:`Estimate` never is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A bound on the Lipschitz constant of a layer or a model in the l2 norm.
+
+    Args:
+        value: the bound; ``inf`` when nothing is proved.
+        method: how it was obtained, in words.
+        proved: whether the value is a theorem about the stored numbers (in real arithmetic).
+        direction: ``"upper"`` or ``"lower"``.
+        precision: the arithmetic of the computation, with its rounding.
+        reason: why nothing is proved, when ``proved`` is false.
+    """
+
+    value: float
+    method: str
+    proved: bool = True
+    direction: Literal["upper", "lower"] = "upper"
+    precision: str = "float64, rounded outward"
+    reason: str = ""
+
+    @staticmethod
+    def unproved(reason: str) -> Bound:
+        """The bound of a layer that cannot prove one.
+
+        >>> Bound.unproved("no rule for Softmax").proved
+        False
+        """
+        return Bound(value=float("inf"), method="none", proved=False, precision="", reason=reason)
+
+    def to_json(self) -> dict[str, Any]:
+        """The bound as in ``lipscope.inspect/1``; an unproved value is null."""
+        return {**asdict(self), "value": self.value if self.proved else None}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A measured number: close to the truth, proved on neither side.
+
+    Args:
+        value: the number.
+        method: how it was measured, in words.
+        iterations: matrix-vector rounds spent, where that makes sense.
+        residual: the size of what is left unexplained (absolute), where it is known.
+    """
+
+    value: float
+    method: str
+    iterations: int | None = None
+    residual: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The estimate as in ``lipscope.inspect/1``."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """The singular values of a layer's linear operator at its true input size.
+
+    Args:
+        values: singular values, largest first.
+        weights: how many singular values each of ``values`` stands for (sums to ``size``).
+        size: min(number of inputs, number of outputs): how many singular values there are.
+        method: how they were computed, in words.
+        complete: whether ``values`` lists every singular value once.
+    """
+
+    values: tuple[float, ...]
+    weights: tuple[float, ...]
+    size: int
+    method: str
+    complete: bool
+
+    def share_near_one(self, tolerance: float = 1e-3) -> float:
+        """The share of singular values within ``tolerance`` of 1.
+
+        >>> Spectrum((1.0, 0.5), (3.0, 1.0), 4, "by hand", False).share_near_one()
+        0.75
+        """
+        near = sum(w for s, w in zip(self.values, self.weights, strict=True) if abs(s - 1) <= tolerance)
+        return near / sum(self.weights)
+
+    def to_json(self) -> dict[str, Any]:
+        """Method, size and share at 1, and the values themselves."""
+        return {**asdict(self), "share_near_one": self.share_near_one()}
+
+
+@dataclass(frozen=True)
+class GradientNorms:
+    """The distribution of ||J^T g|| / ||g|| over images, measured in one layer.
+
+    1 everywhere means that the layer preserves gradient norm. Estimates, not bounds.
+
+    Args:
+        mean, minimum, maximum, p05, p95: statistics over the images.
+        images: how many images and which, e.g. ``"64 images of cifar10 test"``.
+        gradients: which g: ``"margin"`` (the gradient that flows back from the certificate) or ``"random"``.
+    """
+
+    mean: float
+    minimum: float
+    maximum: float
+    p05: float
+    p95: float
+    images: str
+    gradients: str = "margin"
+
+    def to_json(self) -> dict[str, Any]:
+        """With the field names ``mean``, ``min`` and ``max`` of ``lipscope.inspect/1``."""
+        return {
+            "mean": self.mean,
+            "min": self.minimum,
+            "max": self.maximum,
+            "p05": self.p05,
+            "p95": self.p95,
+            "images": self.images,
+            "gradients": self.gradients,
+        }
+
+
+@dataclass(frozen=True)
+class LayerReport:
+    """What is known of one layer; later reports of the same layer know more.
+
+    Args:
+        name: dotted name inside the model or the file.
+        kind: what it is, e.g. ``"SOC 3x3, stride 2"``.
+        input_shape, output_shape: without the batch; None where the file does not tell.
+        bound: on the layer's Lipschitz constant.
+        role: ``"normalisation"`` and ``"head"`` enter the radii on their own; ``"body"`` is the 1-Lipschitz
+            network; ``"tensor"`` is a tensor of a file that lipscope has no model for.
+        sigma_max, sigma_min: extreme singular values of the linear part.
+        spectrum: all of them, where measured.
+        gradient_norm: measured preservation of the gradient norm.
+        notes: what a reader should know, one sentence each.
+    """
+
+    name: str
+    kind: str
+    input_shape: Shape | None
+    output_shape: Shape | None
+    bound: Bound
+    role: Literal["normalisation", "body", "head", "tensor"] = "body"
+    sigma_max: Estimate | None = None
+    sigma_min: Estimate | None = None
+    spectrum: Spectrum | None = None
+    gradient_norm: GradientNorms | None = None
+    notes: tuple[str, ...] = ()
+
+    def with_facts(self, **facts: Any) -> LayerReport:
+        """The same report with more fields filled in."""
+        return replace(self, **facts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The layer as in ``lipscope.inspect/1``."""
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "role": self.role,
+            "input_shape": list(self.input_shape) if self.input_shape else None,
+            "output_shape": list(self.output_shape) if self.output_shape else None,
+            "bound": self.bound.to_json(),
+            "sigma_max": self.sigma_max.to_json() if self.sigma_max else None,
+            "sigma_min": self.sigma_min.to_json() if self.sigma_min else None,
+            "spectrum": self.spectrum.to_json() if self.spectrum else None,
+            "gradient_norm": self.gradient_norm.to_json() if self.gradient_norm else None,
+            "notes": list(self.notes),
+        }
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer to the question: is this file really 1-Lipschitz?
+
+    It speaks of the network on normalised inputs, up to the features before the head.
+
+    Args:
+        status: ``"proved"``, ``"violated"`` or ``"not-proved"``.
+        lipschitz: the proved upper bound (``proved``), the exhibited ratio (``violated``), else None.
+        reason: the layer and the method that decide, in words.
+    """
+
+    status: Literal["proved", "violated", "not-proved"]
+    lipschitz: float | None
+    reason: str
+
+    @property
+    def headline(self) -> str:
+        """One line for a person.
+
+        >>> Verdict("proved", 1.37, "product of 12 layers").headline
+        'PROVED with L <= 1.37 (product of 12 layers)'
+        """
+        if self.status == "proved" and self.lipschitz is not None:
+            limit = "1-Lipschitz (L <= {})" if self.lipschitz <= 1 + VERDICT_TOLERANCE else "with L <= {}"
+            return f"PROVED {limit.format(_round_up(self.lipschitz))} ({self.reason})"
+        if self.status == "violated":
+            return f"VIOLATED ({self.reason})"
+        return f"NOT PROVED ({self.reason})"
+
+    def to_json(self) -> dict[str, Any]:
+        """The verdict as in ``lipscope.inspect/1``."""
+        return {**asdict(self), "headline": self.headline}
+
+
+VERDICT_TOLERANCE = 1e-6
+"""How far above 1 a proved product may lie (rounding of the bounds) and still be called 1-Lipschitz."""
+
+
+def _round_up(value: float) -> str:
+    """At most ten decimals, never printing less than the value.
+
+    >>> _round_up(1.00000000031)
+    '1.0000000004'
+    """
+    from decimal import ROUND_CEILING, Decimal
+
+    rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=ROUND_CEILING)
+    return f"{rounded:f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True)
+class AnalysisEvent:
+    """One step of an analysis in progress, as the app shows it.
+
+    Args:
+        done, total: steps finished and steps in all.
+        doing: what comes next, in words; empty at the end.
+        layer: a report that replaces the earlier one of the same name.
+        verdict: at the end of the bounds.
+    """
+
+    done: int
+    total: int
+    doing: str
+    layer: LayerReport | None = None
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class InspectReport:
+    """Everything `lipscope inspect` says of one file.
+
+    Args:
+        path, sha256, architecture: the file; architecture is None where lipscope has no model for it.
+        claims: the metadata of the file, which it merely claims.
+        verdict: see :class:`Verdict`.
+        layers: one report a layer, in forward order (one a tensor for unknown files).
+        environment: versions, device, precision flags.
+    """
+
+    path: str
+    sha256: str
+    architecture: str | None
+    claims: Mapping[str, str]
+    verdict: Verdict
+    layers: tuple[LayerReport, ...]
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """The object printed by ``lipscope inspect --json``."""
+        return {
+            "schema": "lipscope.inspect/1",
+            "model": {"path": self.path, "sha256": self.sha256, "architecture": self.architecture},
+            "verdict": self.verdict.to_json(),
+            "layers": [layer.to_json() for layer in self.layers],
+            "claims": dict(self.claims),
+            "environment": dict(self.environment),
+        }
+
+
+@dataclass(frozen=True)
+class RunEvent:
+    """One line of a run's ``metrics.jsonl``: the state of a training after an epoch.
+
+    Args:
+        epoch: epochs finished, from 1.
+        epochs: epochs planned.
+        step: optimiser steps finished.
+        loss, train_accuracy, train_certified: means over the epoch's training batches, in training mode.
+        validation_accuracy, validation_certified: on the held-out images, evaluation mode; None without them.
+        learning_rate: at the end of the epoch.
+        images_per_second: training throughput of the epoch.
+        seconds: wall time since the start of the run, over all resumptions.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    loss: float
+    train_accuracy: float
+    train_certified: float
+    validation_accuracy: float | None
+    validation_certified: float | None
+    learning_rate: float
+    images_per_second: float
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of ``metrics.jsonl``."""
+        return {"schema": "lipscope.run/1", **asdict(self)}

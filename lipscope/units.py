@@ -1,0 +1,61 @@
+"""Radii are l2 distances in [0, 1] pixel space; eps stays an exact fraction."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+from lipscope.errors import UsageError
+
+DEFAULT_EPS: tuple[Fraction, ...] = tuple(Fraction(k, 255) for k in (36, 72, 108, 255))
+"""The radii of the paper's tables."""
+
+LARGEST_EPS = 3
+
+
+def parse_eps(text: str) -> Fraction:
+    """An exact radius from ``"36/255"`` or ``"0.5"``.
+
+    Raises:
+        UsageError: not a fraction, a zero denominator, negative, or over 3 (a radius in 0..255 pixel scale).
+
+    >>> parse_eps("36/255")
+    Fraction(12, 85)
+    """
+    where = f"--eps {text}"
+    try:
+        eps = Fraction(text.strip())
+    except ZeroDivisionError as error:
+        raise UsageError("the denominator is zero", where=where, next_step="write it like 36/255") from error
+    except ValueError as error:
+        raise UsageError("not a fraction or a decimal number", where=where, next_step="write it like 36/255") from error
+    if eps < 0:
+        raise UsageError("a radius cannot be negative", where=where, next_step="write it like 36/255")
+    if eps > LARGEST_EPS:
+        raise UsageError(
+            "a radius over 3 in [0, 1] pixel scale",
+            where=where,
+            why="radii are l2 distances between images with pixels in [0, 1]",
+            next_step=f"is it in pixel scale? then write {text.strip()}/255",
+        )
+    return eps
+
+
+def format_eps(eps: Fraction) -> str:
+    """The radius over 255 where that is whole, as the literature writes it.
+
+    >>> format_eps(Fraction(12, 85)), format_eps(Fraction(1, 2)), format_eps(Fraction(1))
+    ('36/255', '1/2', '255/255')
+    """
+    scaled = eps * 255
+    return f"{scaled.numerator}/255" if scaled.denominator == 1 else str(eps)
+
+
+def largest_not_above(eps: Fraction) -> float:
+    """The largest float64 that is <= eps, so that ``radius > eps`` is exactly ``radius > largest_not_above(eps)``.
+
+    >>> Fraction(largest_not_above(Fraction(12, 85))) <= Fraction(12, 85)
+    True
+    """
+    nearest = eps.numerator / eps.denominator
+    return nearest if Fraction(nearest) <= eps else math.nextafter(nearest, -math.inf)
