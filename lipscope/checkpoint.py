@@ -78,8 +78,7 @@ class Header:
     @property
     def training(self) -> Mapping[str, Any]:
         """The parsed ``lipscope.training``; empty where there is none."""
-        claim = _parse_object(self.metadata.get("lipscope.training", "{}"), "lipscope.training", self.path)
-        return claim
+        return _parse_object(self.metadata.get("lipscope.training", "{}"), "lipscope.training", self.path)
 
 
 def read_header(path: Path) -> Header:
@@ -122,7 +121,9 @@ def read_header(path: Path) -> Header:
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _not_safetensors(where, "its metadata are not strings")
-    tensors = tuple(sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets))
+    tensors = tuple(
+        sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets)
+    )
     _check_layout(tensors, file_size - 8 - length, where)
     return Header(path, file_size, tensors, metadata, _config(metadata, path))
 
@@ -138,8 +139,10 @@ def _truncated(where: str, why: str) -> CheckpointError:
     return CheckpointError("the file is truncated", where=where, why=why, next_step="copy or write it again")
 
 
-def _tensor(name: str, entry: Any, where: str) -> TensorInfo:
+def _tensor(name: str, entry: object, where: str) -> TensorInfo:
     try:
+        if not isinstance(entry, dict):
+            raise TypeError(name)
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         numbers = [*shape, begin, end]
         if not all(isinstance(n, int) and n >= 0 for n in numbers):

@@ -37,7 +37,13 @@ class LipscopeError(Exception):
     def to_json(self) -> dict[str, dict[str, str]]:
         """The object that ``--json`` prints instead of a result."""
         return {
-            "error": {"code": self.code, "what": self.what, "where": self.where, "why": self.why, "next": self.next_step}
+            "error": {
+                "code": self.code,
+                "what": self.what,
+                "where": self.where,
+                "why": self.why,
+                "next": self.next_step,
+            }
         }
 
 

@@ -6,7 +6,7 @@ A :class:`Bound` is proved (or says why it is not); an :class:`Estimate` never i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Shape = tuple[int, ...]
@@ -160,10 +160,6 @@ class LayerReport:
     spectrum: Spectrum | None = None
     gradient_norm: GradientNorms | None = None
     notes: tuple[str, ...] = ()
-
-    def with_facts(self, **facts: Any) -> LayerReport:
-        """The same report with more fields filled in."""
-        return replace(self, **facts)
 
     def to_json(self) -> dict[str, Any]:
         """The layer as in ``lipscope.inspect/1``."""

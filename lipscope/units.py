@@ -28,7 +28,9 @@ def parse_eps(text: str) -> Fraction:
     except ZeroDivisionError as error:
         raise UsageError("the denominator is zero", where=where, next_step="write it like 36/255") from error
     except ValueError as error:
-        raise UsageError("not a fraction or a decimal number", where=where, next_step="write it like 36/255") from error
+        raise UsageError(
+            "not a fraction or a decimal number", where=where, next_step="write it like 36/255"
+        ) from error
     if eps < 0:
         raise UsageError("a radius cannot be negative", where=where, next_step="write it like 36/255")
     if eps > LARGEST_EPS:
@@ -52,7 +54,7 @@ def format_eps(eps: Fraction) -> str:
 
 
 def largest_not_above(eps: Fraction) -> float:
-    """The largest float64 that is <= eps, so that ``radius > eps`` is exactly ``radius > largest_not_above(eps)``.
+    """Return the largest float64 <= eps: a float64 radius is > eps exactly when it is > this number.
 
     >>> Fraction(largest_not_above(Fraction(12, 85))) <= Fraction(12, 85)
     True

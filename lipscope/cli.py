@@ -1,0 +1,88 @@
+"""The command line: a Click group whose commands load only when they run, so that --help imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+
+import click
+
+from lipscope.errors import LipscopeError
+from lipscope.version import __version__
+
+COMMANDS = {
+    "train": "train a LipConvnet on CIFAR-10 or CIFAR-100",
+    "inspect": "look into a checkpoint: bounds, singular values, gradients, radii",
+    "certify": "certified accuracy and the certified radius of every test image",
+    "convert": "import a state dict of the paper's published code",
+    "data": "fetch, import and list the data sets",
+    "doctor": "versions, devices, precision flags, paths, data sets found",
+}
+"""Each command with its line of help; command X lives in ``lipscope.commands.X`` under the name ``X_command``."""
+
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """A group that knows the names and help lines of its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the one command that runs."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"lipscope.commands.{cmd_name}")
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands from the table, importing none of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="lipscope")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> None:
+    """Train, inspect and certify 1-Lipschitz image classifiers."""
+    ctx.obj = {"debug": debug}
+
+
+def main() -> None:
+    """Run the command line and exit with the code of the design: 0, 1, 2, 3, 4, 5 or 130."""
+    arguments = sys.argv[1:]
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line and return its exit code, printing errors as one line (or JSON with ``--json``)."""
+    try:
+        outcome = cli.main(args=arguments, prog_name="lipscope", standalone_mode=False)
+    except LipscopeError as error:
+        if "--debug" in arguments:
+            raise
+        if "--json" in arguments:
+            click.echo(json.dumps(error.to_json()))
+        click.echo(f"lipscope: {error}", err=True)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("lipscope: interrupted", err=True)
+        return INTERRUPTED
+    except BrokenPipeError:
+        return 1
+    return outcome if isinstance(outcome, int) else 0

@@ -1,0 +1,165 @@
+"""The results of a certification: one radius per image, kept in a file beside the model.
+
+``model.certified.safetensors`` holds the arrays, its metadata hold the summary (JSON) and the SHA-256 of
+the model and the fingerprint of the data that they are about. Reading needs numpy, not torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from lipscope.checkpoint import SUFFIX, atomic_path, read_header
+from lipscope.errors import CheckpointError
+from lipscope.units import largest_not_above
+from lipscope.version import __version__
+
+SCHEMA = "lipscope.results/1"
+
+ARRAYS = ("index", "label", "predicted", "runner_up", "radius", "margin")
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Certified radii of n images: the l2 distance within which the prediction provably cannot change.
+
+    Args:
+        index: (n,) int64, record numbers in the file of the data set.
+        label, predicted, runner_up: (n,) int64 classes; the pair with the runner-up decides the radius.
+        radius: (n,) float64, l2 in [0, 1] pixel space, >= 0; about the predicted class, right or wrong.
+        margin: (n,) float64, the logit difference to the runner-up.
+        kind: ``"real-arithmetic"`` or ``"sound"``.
+        model_sha256, architecture: the model they are about.
+        data_name, data_split, data_fingerprint: the images they are about.
+        lipschitz: the proved constant, from [0, 1] pixels to the features before the head.
+        environment: versions, device, dtype, precision flags.
+    """
+
+    index: NDArray[np.int64]
+    label: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+    runner_up: NDArray[np.int64]
+    radius: NDArray[np.float64]
+    margin: NDArray[np.float64]
+    kind: str
+    model_sha256: str
+    architecture: str
+    data_name: str
+    data_split: str
+    data_fingerprint: str
+    lipschitz: float
+    environment: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.radius)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """(n,) whether the prediction is the label."""
+        return np.equal(self.predicted, self.label)
+
+    def certified_count(self, eps: Fraction) -> int:
+        """How many images are classified correctly with radius > eps, strictly and exactly."""
+        return int(np.count_nonzero(self.correct & (self.radius > largest_not_above(eps))))
+
+    def average_certified_radius(self) -> float:
+        """The mean radius over all images, misclassified ones counting as 0."""
+        return float(np.where(self.correct, self.radius, 0.0).mean())
+
+    def mean_correct_radius(self) -> float:
+        """The mean radius over the correctly classified images; 0 when there are none."""
+        return float(self.radius[self.correct].mean()) if self.correct.any() else 0.0
+
+    def curve(self, points: int = 200) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Certified accuracy at ``points`` radii from 0 to the largest radius of a correct image.
+
+        Returns:
+            radii (points,) and rates (points,) in [0, 1]; the rate at r counts images with radius > r.
+        """
+        radii = np.sort(self.radius[self.correct])
+        grid = np.linspace(0.0, float(radii[-1]) if len(radii) else 1.0, points)
+        return grid, (len(radii) - np.searchsorted(radii, grid, side="right")) / len(self)
+
+
+def results_path(model: Path) -> Path:
+    """Where the results of a model lie: ``model.certified.safetensors`` beside it.
+
+    >>> results_path(Path("runs/a/model.safetensors")).name
+    'model.certified.safetensors'
+    """
+    return model.with_name(model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX)
+
+
+def write_results(path: Path, certificates: Certificates, summary: Mapping[str, Any]) -> None:
+    """Write arrays and summary, atomically.
+
+    Raises:
+        LipscopeError: the place cannot be written to, or the disk is full.
+    """
+    about = {
+        "kind": certificates.kind,
+        "model_sha256": certificates.model_sha256,
+        "architecture": certificates.architecture,
+        "data_name": certificates.data_name,
+        "data_split": certificates.data_split,
+        "data_fingerprint": certificates.data_fingerprint,
+        "lipschitz": certificates.lipschitz,
+        "environment": dict(certificates.environment),
+    }
+    metadata = {
+        "lipscope.results": SCHEMA,
+        "lipscope.version": __version__,
+        "about": json.dumps(about, sort_keys=True),
+        "summary": json.dumps(summary, sort_keys=True),
+    }
+    arrays = {name: np.ascontiguousarray(getattr(certificates, name)) for name in ARRAYS}
+    with atomic_path(path) as temporary:
+        save_file(arrays, temporary, metadata)
+
+
+def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
+    """The certificates and the JSON summary of a results file.
+
+    Raises:
+        CheckpointError: missing, damaged, of another schema, or arrays that do not fit together.
+    """
+    header = read_header(path)
+    where = str(path)
+    schema = header.metadata.get("lipscope.results")
+    if schema != SCHEMA:
+        raise CheckpointError(
+            "not a results file of this version", where=where, why=f"schema {schema!r}, expected {SCHEMA}",
+            next_step="run `lipscope certify --force` on the model",
+        )  # fmt: skip
+    try:
+        arrays = load_file(path)
+        about = json.loads(header.metadata["about"])
+        summary = json.loads(header.metadata["summary"])
+        fields: dict[str, Any] = {**{name: arrays[name] for name in ARRAYS}, **about}
+        certificates = Certificates(**fields)
+    except (KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+        raise CheckpointError(
+            "the results file is damaged", where=where, why=str(error)[:200],
+            next_step="run `lipscope certify --force` on the model",
+        ) from error  # fmt: skip
+    lengths = {name: getattr(certificates, name).shape for name in ARRAYS}
+    radius = certificates.radius
+    if (
+        len(set(lengths.values())) != 1
+        or radius.ndim != 1
+        or not np.all(np.isfinite(radius))
+        or np.any(radius < 0)
+    ):
+        raise CheckpointError(
+            "the results file is damaged", where=where, why="its arrays do not fit together"
+        )
+    return certificates, summary
