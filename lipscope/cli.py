@@ -20,7 +20,7 @@ COMMANDS = {
     "data": "fetch, import and list the data sets",
     "doctor": "versions, devices, precision flags, paths, data sets found",
 }
-"""Each command with its line of help; command X lives in ``lipscope.commands.X`` under the name ``X_command``."""
+"""Each command with its line of help; command X is ``lipscope.commands.X.X_command``."""
 
 INTERRUPTED = 130
 
@@ -67,7 +67,7 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command line and return its exit code, printing errors as one line (or JSON with ``--json``)."""
+    """Run one command line and return its exit code; errors are one line (with ``--json`` an object too)."""
     try:
         outcome = cli.main(args=arguments, prog_name="lipscope", standalone_mode=False)
     except LipscopeError as error:
