@@ -1,0 +1,119 @@
+"""Proved upper bounds on the operator norm of a convolution, from its kernel alone.
+
+With the kernel K of shape (out, in, h, w) and K^(w) = sum_ab K[:, :, a, b] exp(-i (a w_1 + b w_2)):
+
+- circular padding on n x m: the norm is the maximum of ||K^(w)|| over the n x m grid (exact);
+- zero padding on n x m: the operator is a compression of the circular one on N >= n + h - 1, M >= m + w - 1,
+  so the maximum over that larger grid is an upper bound (N = n is not: mathematics, "Proved bounds");
+- any image size and either padding: the supremum over all w, bounded through the grid by a theorem on
+  trigonometric polynomials (Ehlich & Zeller 1964): for degree d on N > 2d points, sup <= max / cos(pi d / N);
+- any stride: a strided convolution drops outputs, so every bound holds for it too;
+- groups: the maximum over the groups.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.bounds.rounding import gamma, up
+
+
+def unfolding_bound(kernel: Tensor) -> float:
+    """sqrt(h w) times the smallest spectral norm of the four unfoldings (Singla & Feizi, ICLR 2021, theorem 2).
+
+    Holds for every image size, stride, zero and circular padding; 1.5 to 1.7 times loose, and cheap.
+
+    Args:
+        kernel: (out, in, h, w).
+    """
+    out_channels, in_channels, height, width = kernel.shape
+    unfoldings = (
+        kernel.permute(0, 2, 1, 3).reshape(out_channels * height, in_channels * width),
+        kernel.permute(0, 3, 1, 2).reshape(out_channels * width, in_channels * height),
+        kernel.reshape(out_channels, in_channels * height * width),
+        kernel.permute(0, 2, 3, 1).reshape(out_channels * height * width, in_channels),
+    )
+    smallest = min(spectral_norm_bound(unfolding) for unfolding in unfoldings)
+    return up(math.sqrt(height * width) * smallest, 2) if height * width > 1 else smallest
+
+
+def circular_bound(kernel: Tensor, height: int, width: int) -> float:
+    """The norm of the circular convolution on height x width, up to rounding; kernels may exceed the image.
+
+    Args:
+        kernel: (out, in, h, w), one group.
+    """
+    return _grid_bound(kernel, height, width)
+
+
+def zero_padded_bound(kernel: Tensor, height: int, width: int) -> float:
+    """An upper bound on the norm of the convolution with zero padding (of any width) on height x width.
+
+    The full output of size (height + h - 1) x (width + w - 1) is a part of the circular convolution on a grid of
+    that size, of which every zero-padded and strided convolution is a restriction.
+
+    Args:
+        kernel: (out, in, h, w), one group.
+    """
+    return _grid_bound(kernel, height + kernel.shape[2] - 1, width + kernel.shape[3] - 1)
+
+
+def every_size_bound(kernel: Tensor, grid: int = 32) -> float:
+    """An upper bound for every image size, stride, zero and circular padding, within 2% for 3x3 kernels.
+
+    For unit vectors u, v the function |u* K^(w) v|^2 is a trigonometric polynomial of degree h - 1 (w - 1) in each
+    frequency, so sup ||K^||^2 <= max over the grid of ||K^||^2 / (cos(pi (h-1)/N) cos(pi (w-1)/N)).
+
+    Args:
+        kernel: (out, in, h, w), one group.
+        grid: N; raised to 4 (h - 1) where smaller.
+    """
+    result = 1.0
+    sizes = []
+    for extent in kernel.shape[2:]:
+        points = 1 if extent == 1 else max(grid, 4 * (extent - 1))
+        sizes.append(points)
+        if extent > 1:
+            result = result / math.cos(math.pi * (extent - 1) / points)
+    on_grid = _grid_bound(kernel, *sizes)
+    return on_grid if result == 1.0 else up(on_grid * up(math.sqrt(up(result, 8)), 2), 2)
+
+
+def grouped_bound(kernel: Tensor, groups: int, grid: int = 32) -> float:
+    """The maximum of the groups' bounds for every image size (not their product).
+
+    Args:
+        kernel: (out, in / groups, h, w).
+        groups: the number of groups.
+
+    >>> kernel = torch.tensor([2.0, 3.0]).reshape(2, 1, 1, 1)
+    >>> abs(grouped_bound(kernel, 2) - 3.0) < 1e-12
+    True
+    """
+    return max(every_size_bound(part, grid) for part in kernel.chunk(groups))
+
+
+def _grid_bound(kernel: Tensor, height: int, width: int) -> float:
+    """Maximum of ||K^(w)|| over the height x width grid, with the rounding of the transform added."""
+    kernel = kernel.to(torch.float64)
+    rows, columns = _phases(kernel.shape[2], height), _phases(kernel.shape[3], width)
+    if height * width > 1:
+        # Real kernels: K^(-w) is the conjugate of K^(w), so half of the columns' frequencies suffice.
+        columns = columns[: width // 2 + 1]
+    symbols = torch.einsum("oiab,ra,cb->rcoi", kernel.to(torch.complex128), rows, columns)
+    terms = kernel.shape[2] * kernel.shape[3]
+    total = float(torch.linalg.norm(kernel.abs().sum(dim=(2, 3))))
+    transform_error = up(total * 4 * gamma(2 * terms + 16), 4)
+    largest = spectral_norm_bound(symbols.flatten(0, 1))
+    return up(largest + transform_error) if terms > 1 else spectral_norm_bound(kernel[:, :, 0, 0])
+
+
+def _phases(extent: int, points: int) -> Tensor:
+    """exp(-2 pi i a r / N), (points, extent); the product a r is reduced mod N first, so that it stays exact."""
+    reduced = (torch.arange(points).unsqueeze(1) * torch.arange(extent).unsqueeze(0)) % points
+    angle = reduced.to(torch.float64) * (2 * math.pi / points)
+    return torch.polar(torch.ones_like(angle), -angle)
