@@ -1,0 +1,99 @@
+"""The official archives: verified before anything in them is read, and only what is expected comes out."""
+
+from __future__ import annotations
+
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Iterator
+from io import BufferedReader
+from pathlib import Path
+
+from lipscope.data.binary import Records, joined, parse_records
+from lipscope.data.dataset import Split
+from lipscope.data.pickles import parse_pickled
+from lipscope.data.releases import Form, Release
+from lipscope.errors import DataError
+
+LARGEST_MEMBER = 250_000_000
+"""Bytes; the largest official file has 155 million."""
+
+
+REFUSED = {
+    "binary": "fetch it again, or unpack it yourself if you trust it: a folder of binary files is read as it is",
+    "python": "fetch it again, or use the binary version",
+}
+
+
+def read_archive(path: Path, form: Form, release: Release, split: Split) -> Records:
+    """All records of a split, straight from the archive; nothing is written.
+
+    Raises:
+        DataError: not the official archive, or damaged.
+    """
+    names = form.files(split)
+    files = dict(verified_files(path, form, names))
+    parts = []
+    for name in names:
+        where = f"{path}:{name}"
+        if form.kind == "python":
+            parts.append(parse_pickled(files[name], name, release, where))
+        else:
+            parts.append(parse_records(files[name], release, where))
+    return joined(parts)
+
+
+def verified_files(path: Path, form: Form, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """The bytes of the files ``names``, one after the other, once the archive's checksum has matched.
+
+    Raises:
+        DataError: not the official archive, damaged, or a file is missing in it, too large, or not a file.
+    """
+    try:
+        with path.open("rb") as file:
+            verify(file, form, path)
+            yield from _members(file, form, names, path)
+    except OSError as error:
+        raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+
+
+def verify(file: BufferedReader, form: Form, path: Path) -> None:
+    """Check the MD5 of an open archive and rewind it.
+
+    Raises:
+        DataError: not the official archive.
+    """
+    found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    if found != form.archive.md5:
+        raise DataError(
+            "not the official archive; it was not unpacked", where=str(path),
+            why=f"MD5 {found}, the release has {form.archive.md5}",
+            next_step=REFUSED[form.kind],
+        )  # fmt: skip
+    file.seek(0)
+
+
+def _members(file: BufferedReader, form: Form, names: tuple[str, ...], path: Path) -> Iterator[tuple[str, bytes]]:
+    wanted = {f"{form.folder}/{name}": name for name in names}
+    try:
+        with tarfile.open(fileobj=file, mode="r:gz") as archive:
+            for member in archive:
+                name = wanted.pop(member.name.removeprefix("./"), None)
+                if name is None:
+                    continue
+                stream = archive.extractfile(member) if member.isreg() else None
+                if stream is None or member.size > LARGEST_MEMBER:
+                    raise _damaged(path, f"{member.name} is not a file of the expected size")
+                data = stream.read(member.size)
+                if len(data) != member.size:
+                    raise _damaged(path, f"{member.name} is cut short")
+                yield name, data
+                if not wanted:
+                    return
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise _damaged(path, str(error)) from error
+    raise _damaged(path, f"no {next(iter(wanted))} in it")
+
+
+def _damaged(path: Path, why: str) -> DataError:
+    return DataError("the archive is damaged", where=str(path), why=why, next_step="fetch it again")

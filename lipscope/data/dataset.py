@@ -1,0 +1,71 @@
+"""The images of one split of a data set, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Split = Literal["train", "test"]
+
+IMAGE_SHAPE = (3, 32, 32)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """n labelled images of 32x32 pixels, as stored: bytes, not yet in [0, 1].
+
+    Args:
+        name: ``"cifar10"``, ``"cifar100"``, ``"synthetic"`` or ``"synthetic100"``.
+        split: ``"train"`` or ``"test"``.
+        images: (n, 3, 32, 32) uint8, channels red, green, blue.
+        labels: (n,) int64, each in [0, number of classes).
+        classes: the name of each class.
+        source: where the images were found, or ``"seeded, generated"``.
+
+    Raises:
+        ValueError: arrays of another shape or type, or a label without a class.
+    """
+
+    name: str
+    split: Split
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.images.shape != (len(self.labels), *IMAGE_SHAPE) or self.images.dtype != np.uint8:
+            raise ValueError(f"images {self.images.shape} {self.images.dtype}, labels {self.labels.shape}")
+        if self.labels.ndim != 1 or self.labels.dtype != np.int64:
+            raise ValueError(f"labels {self.labels.shape} {self.labels.dtype}")
+        if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+            raise ValueError(f"a label outside 0..{len(self.classes) - 1}")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def subset(self, indices: ArrayLike) -> ImageSet:
+        """The images with these record numbers, in this order.
+
+        Raises:
+            IndexError: a number outside the set.
+        """
+        chosen = np.asarray(indices, dtype=np.int64)
+        return replace(self, images=self.images[chosen], labels=self.labels[chosen])
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the records in any order: equal exactly when the same images carry the same labels.
+
+        Each record is the label (8 bytes, little-endian) and the 3,072 bytes of the image; the fingerprint is
+        the SHA-256 of the records' SHA-256 digests, sorted. Shuffled copies of a data set agree.
+        """
+        labels = self.labels.astype("<i8").tobytes()
+        images = np.ascontiguousarray(self.images).reshape(len(self), -1)
+        digests = sorted(
+            hashlib.sha256(labels[8 * n : 8 * n + 8] + images[n].tobytes()).digest() for n in range(len(self))
+        )
+        return hashlib.sha256(b"".join(digests)).hexdigest()
