@@ -1,0 +1,1 @@
+"""Layers that can prove their Lipschitz constant, one family per file."""

@@ -1,0 +1,148 @@
+"""Activations that preserve gradient norm: MaxMin and the Householder activations of order 1 and 2.
+
+Each acts on pairs (x, y) taken from the two halves of the channels, is continuous, and is an isometry on each
+piece: 1-Lipschitz with an orthogonal Jacobian almost everywhere (Singla, Singla & Feizi, ICLR 2022, section 5).
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.records import Bound, Shape
+
+
+class PairActivation(LipschitzLayer):
+    """An activation on pairs of channels (c, c + C/2); the number of channels must be even."""
+
+    gradient_norm_preserving = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to the same shape."""
+        first, second = x.chunk(2, dim=1)
+        return torch.cat(self.pairs(first, second), dim=1)
+
+    @abstractmethod
+    def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The activation of the pairs (x, y), both (N, C/2, ...)."""
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """Exactly 1: continuous and an isometry on each of its pieces."""
+        return Bound(1.0, "piecewise isometry", precision="exact")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        if input_shape[0] % 2:
+            raise ValueError(f"an odd number of channels cannot be paired: {input_shape[0]}")
+        return input_shape
+
+
+class MaxMin(PairActivation):
+    """(x, y) -> (max(x, y), min(x, y)) (Anil et al., ICML 2019)."""
+
+    kind = "MaxMin"
+
+    def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Larger and smaller of each pair."""
+        return torch.maximum(x, y), torch.minimum(x, y)
+
+
+class HouseHolder1(PairActivation):
+    """Reflect (x, y) in the line at angle theta/2 when x sin(theta/2) - y cos(theta/2) > 0 (ICLR 2022, eq. 6).
+
+    theta = pi/2 sorts each pair and is the initial value.
+
+    Args:
+        channels: C, even; there is one angle for each of the C/2 pairs.
+    """
+
+    kind = "Householder, order 1"
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.theta = nn.Parameter(torch.full((channels // 2,), math.pi / 2))
+
+    def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Identity on one half plane, reflection on the other; they agree on the line between."""
+        theta = _angles(self.theta, x)
+        reflect = x * torch.sin(theta / 2).to(x.dtype) - y * torch.cos(theta / 2).to(x.dtype) > 0
+        mirrored_x, mirrored_y = _reflection(x, y, theta)
+        return torch.where(reflect, mirrored_x, x), torch.where(reflect, mirrored_y, y)
+
+
+class HouseHolder2(PairActivation):
+    """Four sectors: identity, reflection, rotation, reflection (ICLR 2022, section 5 and appendix).
+
+    With phi = angle(x, y) - theta0/2 mod 2 pi the sectors end at theta1/2, (theta1 + theta2)/2, pi + theta2/2 and
+    2 pi. The last one is everything that the others leave, so that a phi rounded to 2 pi lands in it.
+    Initially theta = (pi/2, pi, 0), which sorts each pair like order 1.
+
+    Args:
+        channels: C, even; there are three angles in [0, 2 pi] for each of the C/2 pairs.
+    """
+
+    kind = "Householder, order 2"
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        pairs = channels // 2
+        self.theta0 = nn.Parameter(torch.full((pairs,), math.pi / 2))
+        self.theta1 = nn.Parameter(torch.full((pairs,), math.pi))
+        self.theta2 = nn.Parameter(torch.zeros(pairs))
+
+    def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Each piece is an isometry, and neighbours agree on the rays between them."""
+        theta0, theta1, theta2 = (
+            _angles(theta, x).clamp(0.0, 2 * math.pi) for theta in (self.theta0, self.theta1, self.theta2)
+        )
+        with torch.no_grad():
+            angle = torch.atan2(y.to(theta0.dtype), x.to(theta0.dtype))
+            phi = torch.remainder(angle - theta0 / 2, 2 * math.pi)
+            in_first = phi < theta1 / 2
+            in_second = phi < (theta1 + theta2) / 2
+            in_third = phi < math.pi + theta2 / 2
+        reflected = _reflection(x, y, theta0 + theta1)
+        rotated = _rotation(x, y, theta2)
+        mirrored = _reflection(x, y, theta0)
+
+        def choose(axis: int) -> Tensor:
+            outer = torch.where(in_third, rotated[axis], mirrored[axis])
+            return torch.where(in_first, (x, y)[axis], torch.where(in_second, reflected[axis], outer))
+
+        return choose(0), choose(1)
+
+
+def _angles(theta: Tensor, x: Tensor) -> Tensor:
+    """The (C/2,) angles shaped for (N, C/2, ...), in float32 even where x is bfloat16."""
+    dtype = torch.promote_types(theta.dtype, x.dtype)
+    return theta.to(dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
+
+
+def _reflection(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """The mirror image in the line at angle / 2."""
+    cosine, sine = torch.cos(angle).to(x.dtype), torch.sin(angle).to(x.dtype)
+    return x * cosine + y * sine, x * sine - y * cosine
+
+
+def _rotation(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
+    """The rotation by -angle."""
+    cosine, sine = torch.cos(angle).to(x.dtype), torch.sin(angle).to(x.dtype)
+    return x * cosine + y * sine, y * cosine - x * sine
+
+
+def activation(name: str, channels: int) -> PairActivation:
+    """The activation called ``"maxmin"``, ``"hh1"`` or ``"hh2"``.
+
+    Raises:
+        KeyError: no activation of that name.
+    """
+    if name == "maxmin":
+        return MaxMin()
+    return {"hh1": HouseHolder1, "hh2": HouseHolder2}[name](channels)
+
+
+ACTIVATIONS = ("maxmin", "hh1", "hh2")

@@ -1,0 +1,109 @@
+"""The contract that every layer obeys: what it computes, what it proves, and its linear part as an operator."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from lipscope.records import Bound, Shape
+
+
+class LipschitzLayer(nn.Module, ABC):
+    """A layer with a proved Lipschitz constant.
+
+    ``forward`` maps (N, *input_shape) to (N, *output_shape); weights are cast to the dtype of the input, so that
+    the same layer evaluates in float32, under autocast, and in float64.
+    """
+
+    kind: str
+    """What the layer is, for a person: ``"SOC 3x3, stride 2"``."""
+
+    gradient_norm_preserving: bool
+    """The claim that the Jacobian is orthogonal almost everywhere (where outputs >= inputs)."""
+
+    @abstractmethod
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, *input_shape) to (N, *output_shape)."""
+
+    @abstractmethod
+    def bound(self, input_shape: Shape) -> Bound:
+        """A proved upper bound on the Lipschitz constant of ``forward`` in eval mode, in real arithmetic.
+
+        A layer that cannot prove one returns ``Bound.unproved(reason)``.
+        """
+
+    @abstractmethod
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The shape of the result without the batch.
+
+        Raises:
+            ValueError: the layer cannot take this shape.
+        """
+
+
+class LinearLayer(LipschitzLayer):
+    """A layer that is affine: ``forward(x) = linear(x) + bias``."""
+
+    @abstractmethod
+    def linear(self, x: Tensor) -> Tensor:
+        """The linear part: (N, *input_shape) to (N, *output_shape)."""
+
+    def operator(self, input_shape: Shape, dtype: torch.dtype = torch.float64) -> LinearOperator:
+        """The linear part on inputs of this shape, as a pair of matrix-vector products."""
+        return operator_of(self.linear, input_shape, self.output_shape(input_shape), dtype)
+
+
+@dataclass(frozen=True)
+class LinearOperator:
+    """A real matrix given by its products with batches of vectors.
+
+    Args:
+        shape: (outputs, inputs).
+        matvec: (N, inputs) to (N, outputs).
+        rmatvec: (N, outputs) to (N, inputs), the product with the transpose.
+        dtype: of the vectors.
+    """
+
+    shape: tuple[int, int]
+    matvec: Callable[[Tensor], Tensor]
+    rmatvec: Callable[[Tensor], Tensor]
+    dtype: torch.dtype
+
+    def transpose(self) -> LinearOperator:
+        """The operator of the transposed matrix."""
+        return LinearOperator((self.shape[1], self.shape[0]), self.rmatvec, self.matvec, self.dtype)
+
+    def dense(self, chunk: int = 256) -> Tensor:
+        """The matrix itself, (outputs, inputs), by products with the unit vectors."""
+        if self.shape[0] < self.shape[1]:
+            return self.transpose().dense(chunk).mT
+        identity = torch.eye(self.shape[1], dtype=self.dtype)
+        return torch.cat([self.matvec(rows) for rows in identity.split(chunk)]).mT
+
+
+def operator_of(
+    function: Callable[[Tensor], Tensor], input_shape: Shape, output_shape: Shape, dtype: torch.dtype = torch.float64
+) -> LinearOperator:
+    """The operator of a linear function of tensors; the transpose comes from its vector-Jacobian product.
+
+    Args:
+        function: linear, (N, *input_shape) to (N, *output_shape).
+    """
+
+    def matvec(vectors: Tensor) -> Tensor:
+        with torch.no_grad():
+            return function(vectors.reshape(-1, *input_shape)).flatten(1)
+
+    def rmatvec(vectors: Tensor) -> Tensor:
+        origin = torch.zeros(len(vectors), *input_shape, dtype=dtype, device=vectors.device, requires_grad=True)
+        with torch.enable_grad():
+            image = function(origin)
+        (pulled,) = torch.autograd.grad(image, origin, vectors.reshape(image.shape))
+        return pulled.flatten(1)
+
+    return LinearOperator((math.prod(output_shape), math.prod(input_shape)), matvec, rmatvec, dtype)

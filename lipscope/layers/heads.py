@@ -1,0 +1,145 @@
+"""Last layers: logits from features, with a proved Lipschitz constant for every difference of two logits."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.bounds.rounding import gamma, up
+from lipscope.layers.contract import LinearLayer
+from lipscope.layers.soc import SOCConv2d
+from lipscope.records import Bound, Shape
+
+
+class Head(LinearLayer):
+    """A last layer on (N, features); certificates need the constants of pairs, not of the whole."""
+
+    gradient_norm_preserving = False
+    classes: int
+
+    @abstractmethod
+    def pair_bounds(self) -> Tensor:
+        """(classes, classes) float64: proved upper bounds on the Lipschitz constants of f_l - f_i; diagonal 0."""
+
+    @abstractmethod
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Replace the stored weights by free ones behind a parametrisation, initialised at random."""
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(classes,)."""
+        return (self.classes,)
+
+
+class UnitRows(nn.Module):
+    """The training parametrisation of the LLN head: each row divided by its length, in float32."""
+
+    def forward(self, free: Tensor) -> Tensor:
+        """(classes, features) to rows of unit length."""
+        with torch.autocast(free.device.type, enabled=False):
+            return torch.div(free.float(), torch.linalg.vector_norm(free.float(), dim=1, keepdim=True))
+
+
+class LastLayerNormalized(Head):
+    """A linear layer with rows of unit length and a bias: last layer normalisation, LLN (ICLR 2022, section 4).
+
+    The layer as a whole is not 1-Lipschitz; f_l - f_i has the constant ||w_l - w_i||, computed from the stored
+    rows as they are (so a file whose rows are not of unit length is still certified correctly).
+
+    Args:
+        features, classes: sizes.
+    """
+
+    kind = "LLN"
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+        self.weight = nn.Parameter(torch.zeros(classes, features))
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Free rows behind :class:`UnitRows`, initialised at random."""
+        with torch.no_grad():
+            self.weight.normal_(std=self.weight.shape[1] ** -0.5, generator=generator)
+        parametrize.register_parametrization(self, "weight", UnitRows(), unsafe=True)
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, features) to (N, classes)."""
+        return F.linear(x, self.weight.to(x.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, features) to logits (N, classes)."""
+        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """The spectral norm of the weight matrix; radii use the pairs instead."""
+        return Bound(spectral_norm_bound(self.weight.detach()), "matrix norm by Cholesky; radii use ||w_l - w_i||")
+
+    def pair_bounds(self) -> Tensor:
+        """||w_l - w_i||, computed directly in float64 and rounded up."""
+        weight = self.weight.detach().to(torch.float64)
+        distances = torch.linalg.vector_norm(weight.unsqueeze(1) - weight.unsqueeze(0), dim=2)
+        return torch.mul(distances, 1 + gamma(weight.shape[1] + 8))
+
+
+class OrthogonalHead(Head):
+    """A 1x1 skew orthogonal convolution of max(features, classes) channels, cut to the classes.
+
+    Its rows are orthonormal up to the error of the series, so f_l - f_i has the constant sqrt(2) times its bound.
+
+    Args:
+        features, classes: sizes.
+        terms: highest power of the series in eval mode.
+    """
+
+    kind = "orthogonal (SOC 1x1)"
+
+    def __init__(self, features: int, classes: int, terms: int = 12) -> None:
+        super().__init__()
+        self.classes = classes
+        self.conv = SOCConv2d(features, classes, 1, terms=terms)
+
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """A free kernel behind the skew parametrisation."""
+        self.conv.make_trainable(generator)
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, features) to (N, classes)."""
+        return self.conv.linear(x[:, :, None, None]).flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, features) to logits (N, classes)."""
+        logits: Tensor = self.conv(x[:, :, None, None])
+        return logits.flatten(1)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """The bound of the convolution on 1x1 images."""
+        return self.conv.bound((*input_shape, 1, 1))
+
+    def pair_bounds(self) -> Tensor:
+        """sqrt(2) times the bound of the layer, rounded up."""
+        constant = up(math.sqrt(2) * self.bound((self.conv.in_channels,)).value, 2)
+        pairs = torch.full((self.classes, self.classes), constant, dtype=torch.float64)
+        return pairs.fill_diagonal_(0.0)
+
+
+def head(name: str, features: int, classes: int, terms: int) -> Head:
+    """The head called ``"lln"`` or ``"orthogonal"``.
+
+    Raises:
+        KeyError: no head of that name.
+    """
+    if name == "lln":
+        return LastLayerNormalized(features, classes)
+    if name == "orthogonal":
+        return OrthogonalHead(features, classes, terms)
+    raise KeyError(name)
+
+
+HEADS = ("lln", "orthogonal")

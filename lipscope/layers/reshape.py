@@ -1,0 +1,88 @@
+"""Changes of shape and scale: the input normalisation, flattening, and the moves inside a convolution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipscope.bounds.rounding import up
+from lipscope.layers.contract import LinearLayer
+from lipscope.records import Bound, Shape
+
+
+class Normalize(LinearLayer):
+    """x -> (x - mean) / std per channel: the only layer that may scale, by exactly 1 / min(std).
+
+    Args:
+        mean, std: one number per channel, for pixels in [0, 1].
+    """
+
+    gradient_norm_preserving = False
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        super().__init__()
+        if len(mean) != len(std) or not all(math.isfinite(s) and s > 0 for s in std):
+            raise ValueError("std must be positive, one per channel")
+        self.constants = (tuple(mean), tuple(std))
+        self.kind = "normalisation"
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64).reshape(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float64).reshape(-1, 1, 1), persistent=False)
+
+    def linear(self, x: Tensor) -> Tensor:
+        """Divide by the standard deviations."""
+        return x / self.std.to(x.dtype)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1] to (N, C, H, W)."""
+        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """1 / min(std), rounded up."""
+        return Bound(up(1.0 / min(self.constants[1])), "1 / min(std)")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        if len(input_shape) != 3 or input_shape[0] != len(self.constants[0]):
+            raise ValueError(f"expects {len(self.constants[0])} channels, got shape {input_shape}")
+        return input_shape
+
+
+class Flatten(LinearLayer):
+    """(N, C, H, W) -> (N, C H W): an isometry."""
+
+    kind = "flatten"
+    gradient_norm_preserving = True
+
+    def linear(self, x: Tensor) -> Tensor:
+        """The same numbers in one row."""
+        return x.flatten(1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C H W)."""
+        return x.flatten(1)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """Exactly 1."""
+        return Bound(1.0, "isometry", precision="exact")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C H W,)."""
+        return (math.prod(input_shape),)
+
+
+def pad_channels(x: Tensor, channels: int) -> Tensor:
+    """Append zero channels up to ``channels``: an isometry on (N, C, H, W)."""
+    missing = channels - x.shape[1]
+    return F.pad(x, (0, 0, 0, 0, 0, missing)) if missing > 0 else x
+
+
+def pixel_unshuffle(x: Tensor, factor: int) -> Tensor:
+    """(N, C, H, W) to (N, C f^2, H / f, W / f), channel order (c, row, column): an isometry."""
+    return F.pixel_unshuffle(x, factor) if factor > 1 else x

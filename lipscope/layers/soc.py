@@ -1,0 +1,122 @@
+"""Skew orthogonal convolution (SOC): x -> p_n(A) x + b, with A skew-symmetric and p_n the series of exp.
+
+Singla & Feizi, *Skew Orthogonal Convolutions*, ICML 2021. The singular values of p_n(A) are exactly
+|p_n(i lambda)| over the eigenvalues i lambda of A, so a proved norm of A encloses all of them.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils import parametrize
+
+from lipscope.bounds.convolution import unfolding_bound, zero_padded_bound
+from lipscope.bounds.series import taylor_majorant, taylor_modulus
+from lipscope.layers.contract import LinearLayer
+from lipscope.layers.reshape import pad_channels, pixel_unshuffle
+from lipscope.layers.skew import SkewKernel, is_skew
+from lipscope.records import Bound, Shape
+
+TRAINING_TERMS = 5
+"""Terms of the series in training mode (the paper's); it expands by up to 0.5% a layer, so it certifies nothing."""
+
+
+class SOCConv2d(LinearLayer):
+    """Skew orthogonal convolution with stride by pixel-unshuffle.
+
+    (N, in, H, W) is unshuffled to in * stride^2 channels, padded with zero channels to
+    C = max(in * stride^2, out), multiplied by p_n(A), cut to the first ``out`` channels, and shifted by the bias.
+
+    Args:
+        in_channels, out_channels: as of any convolution.
+        kernel_size: 1 or 3.
+        stride: 1 or 2.
+        terms: n, the highest power of the series in eval mode.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, terms: int = 12) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels = in_channels, out_channels
+        self.stride, self.terms = stride, terms
+        self.channels = max(in_channels * stride**2, out_channels)
+        self.kernel = nn.Parameter(torch.zeros(self.channels, self.channels, kernel_size, kernel_size))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        # Dropping channels drops directions of the input: then some singular values are legitimately zero.
+        self.gradient_norm_preserving = out_channels >= in_channels * stride**2
+        self.kind = f"SOC {kernel_size}x{kernel_size}" + (f", stride {stride}" if stride > 1 else "")
+
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Replace the stored kernel by a free parameter behind :class:`SkewKernel`, normal with variance 1/C."""
+        with torch.no_grad():
+            self.kernel.normal_(std=self.channels**-0.5, generator=generator)
+        parametrize.register_parametrization(
+            self, "kernel", SkewKernel(self.channels, self.kernel.shape[-1]), unsafe=True
+        )
+
+    def linear(self, x: Tensor) -> Tensor:
+        """p_n(A) between the changes of shape; ``TRAINING_TERMS`` terms in training mode."""
+        kernel = self.kernel.to(x.dtype)
+        x = pad_channels(pixel_unshuffle(x, self.stride), self.channels)
+        terms = TRAINING_TERMS if self.training else self.terms
+        total = taylor_exponential(x, kernel, terms)
+        return total[:, : self.out_channels]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
+        result = self.linear(x)
+        return result + self.bias.to(result.dtype).reshape(-1, 1, 1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(out, H / stride, W / stride)."""
+        channels, height, width = input_shape
+        if channels != self.in_channels or height % self.stride or width % self.stride:
+            raise ValueError(f"expects {self.in_channels} channels and sides divisible by {self.stride}: {input_shape}")
+        return self.out_channels, height // self.stride, width // self.stride
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """Max |p_n(i lambda)| over |lambda| <= rho, rho a proved norm of A; sum rho^k/k! when A is not skew."""
+        kernel = self.kernel.detach()
+        rho = unfolding_bound(kernel)
+        if not is_skew(kernel):
+            rho = min(rho, self._tight_norm(kernel, input_shape))
+            return Bound(
+                taylor_majorant(self.terms, rho),
+                f"sum rho^k/k!, k <= {self.terms}, rho <= {rho:.4g}: the kernel is not exactly skew-symmetric",
+            )
+        source = "unfoldings"
+        _, upper = taylor_modulus(self.terms, rho)
+        if upper > 1.0:
+            rho, source = self._tight_norm(kernel, input_shape), "frequencies"
+            _, upper = taylor_modulus(self.terms, rho)
+        return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {rho:.4g} by {source}")
+
+    def singular_value_floor(self, input_shape: Shape) -> Bound:
+        """A proved lower bound on every singular value of p_n(A), so on those over the co-domain that is kept.
+
+        Cutting channels keeps the rows of a matrix whose singular values are all at least this.
+        """
+        kernel = self.kernel.detach()
+        if not is_skew(kernel):
+            return Bound.unproved("the kernel is not exactly skew-symmetric")
+        lower, _ = taylor_modulus(self.terms, unfolding_bound(kernel))
+        return Bound(lower, f"|p_{self.terms}(i lambda)|", direction="lower")
+
+    def _tight_norm(self, kernel: Tensor, input_shape: Shape) -> float:
+        _, height, width = self.output_shape(input_shape)
+        return zero_padded_bound(kernel, height, width)
+
+
+def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
+    """sum_{k <= n} A^k x / k!, A the convolution with ``kernel`` and zero padding.
+
+    Args:
+        x: (N, C, H, W).
+        kernel: (C, C, k, k).
+    """
+    padding = kernel.shape[-1] // 2
+    total = term = x
+    for k in range(1, terms + 1):
+        term = F.conv2d(term, kernel, padding=padding) / k
+        total = total + term
+    return total

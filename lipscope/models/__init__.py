@@ -1,0 +1,1 @@
+"""Architectures, composed of layers with proofs, by name."""

@@ -1,0 +1,106 @@
+"""A plain composition of layers: the network that bounds and certificates speak of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from lipscope.bounds.rounding import product_up
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.heads import Head
+from lipscope.layers.reshape import Normalize
+from lipscope.layers.skew import SkewKernel
+from lipscope.records import Bound, Shape
+
+
+class LipschitzNet(nn.Module):
+    """head(body(normalize(x))): every part a :class:`LipschitzLayer`, composed without branches.
+
+    Args:
+        normalize: from [0, 1] pixels.
+        body: (dotted name, layer) in forward order; the names are those of the checkpoint.
+        head: features to logits.
+        input_shape: (C, H, W) of one image.
+    """
+
+    def __init__(
+        self, normalize: Normalize, body: list[tuple[str, LipschitzLayer]], head: Head, input_shape: Shape
+    ) -> None:
+        super().__init__()
+        self.input_shape = input_shape
+        self.normalize = normalize
+        self._names: list[str] = []
+        for name, layer in body:
+            parent: nn.Module = self
+            *path, last = name.split(".")
+            for part in path:
+                if part not in parent._modules:
+                    parent.add_module(part, nn.Module())
+                parent = parent.get_submodule(part)
+            parent.add_module(last, layer)
+            self._names.append(name)
+        self.head = head
+
+    def body(self) -> Iterator[tuple[str, LipschitzLayer]]:
+        """The layers between normalisation and head, in forward order, by name."""
+        for name in self._names:
+            layer = self.get_submodule(name)
+            assert isinstance(layer, LipschitzLayer)
+            yield name, layer
+
+    def layers(self) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
+        """Every layer in forward order with its name and the shape that it takes."""
+        shape = self.input_shape
+        for name, layer in [("normalize", self.normalize), *self.body(), ("head", self.head)]:
+            yield name, layer, shape
+            shape = layer.output_shape(shape)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Pixels in [0, 1] (N, C, H, W) to features (N, F)."""
+        x = self.normalize(x)
+        for _, layer in self.body():
+            x = layer(x)
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels in [0, 1] (N, C, H, W) to logits (N, classes)."""
+        logits: Tensor = self.head(self.features(x))
+        return logits
+
+    def make_trainable(self) -> None:
+        """Put free parameters behind every orthogonal weight (random, from torch's generator)."""
+        for _, layer, _ in self.layers():
+            make = getattr(layer, "make_trainable", None)
+            if make is not None:
+                make()
+
+    def frozen(self) -> LipschitzNet:
+        """A copy in eval mode whose weights are plain numbers: what a checkpoint stores and a certificate is about."""
+        net = copy.deepcopy(self).eval()
+        for module in list(net.modules()):
+            if not parametrize.is_parametrized(module):
+                continue
+            for name, steps in dict(module.parametrizations.items()).items():
+                for step in steps:
+                    if isinstance(step, SkewKernel):
+                        step.settle(steps.original)
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        return net.requires_grad_(False)
+
+    def lipschitz_bound(self) -> Bound:
+        """The product of the bounds of normalisation and body: from pixels to features.
+
+        Not proved when any layer is not, naming the first such layer.
+        """
+        values = []
+        for name, layer, shape in self.layers():
+            if layer is self.head:
+                break
+            bound = layer.bound(shape)
+            if not bound.proved:
+                return Bound.unproved(f"{name}: {bound.reason}")
+            values.append(bound.value)
+        return Bound(product_up(values), f"product of {len(values)} layers")

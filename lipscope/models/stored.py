@@ -1,0 +1,93 @@
+"""Models to files and back: the bytes of the file are all that evaluation needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save_file
+from torch import Tensor
+
+from lipscope.checkpoint import Header, atomic_path, metadata_for, read_header
+from lipscope.errors import CheckpointError
+from lipscope.models.composition import LipschitzNet
+from lipscope.models.registry import build
+
+
+@dataclass(frozen=True)
+class StoredModel:
+    """A model read from a file.
+
+    Args:
+        net: in eval mode, float32, without gradients.
+        header: what the file says of itself.
+        sha256: of the very bytes that the weights were read from.
+    """
+
+    net: LipschitzNet
+    header: Header
+    sha256: str
+
+
+def save_model(net: LipschitzNet, path: Path, config: Mapping[str, Any], training: Mapping[str, Any]) -> None:
+    """Write a frozen model (no parametrisations) with its configuration, atomically.
+
+    Raises:
+        LipscopeError: the place cannot be written to, or the disk is full.
+    """
+    tensors = {name: tensor.detach().float().contiguous() for name, tensor in net.state_dict().items()}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata_for(config, training))
+
+
+def load_model(path: Path) -> StoredModel:
+    """Read a lipscope checkpoint.
+
+    Raises:
+        CheckpointError: as :func:`lipscope.checkpoint.read_header`; not one of lipscope's; tensors that do not fit
+            the architecture; values that are not finite.
+    """
+    header = read_header(path)
+    where = str(path)
+    if header.config is None:
+        raise CheckpointError(
+            "not a lipscope checkpoint",
+            where=where,
+            why="no lipscope.schema in its metadata",
+            next_step="`lipscope inspect` still analyses its tensors; `lipscope convert` imports published .pth files",
+        )
+    net = build(header.config, where)
+    content = path.read_bytes()
+    tensors = load(content)
+    expected = {name: tensor.shape for name, tensor in net.state_dict().items()}
+    _check_tensors(tensors, expected, where)
+    net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    net.eval().requires_grad_(False)
+    return StoredModel(net, header, hashlib.sha256(content).hexdigest())
+
+
+def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size], where: str) -> None:
+    missing, extra = sorted(set(expected) - set(tensors)), sorted(set(tensors) - set(expected))
+    if missing or extra:
+        what = f"tensor {missing[0]} is missing" if missing else f"unexpected tensor {extra[0][:80]!r}"
+        raise CheckpointError(what, where=where, why="the configuration describes another model")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name]:
+            raise CheckpointError(
+                f"tensor {name} has the wrong shape",
+                where=where,
+                why=f"{tuple(tensor.shape)}, but the configuration needs {tuple(expected[name])}",
+            )
+        if tensor.dtype != torch.float32:
+            raise CheckpointError(f"tensor {name} is {tensor.dtype}, not float32", where=where)
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(
+                f"tensor {name} holds NaN or infinite values",
+                where=where,
+                why=f"{int((~torch.isfinite(tensor)).sum())} of {tensor.numel()}",
+                next_step="a training that diverged? nothing can be certified about it",
+            )

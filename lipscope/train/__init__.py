@@ -1,0 +1,1 @@
+"""Training: recipes, losses, augmentation, the loop, and what is kept to continue it."""

@@ -1,0 +1,66 @@
+"""Losses for certified robustness, as functions of logits and of the constants of pairs of logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def true_radius(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:
+    """Min over i != y of (f_y - f_i) / c_yi: the signed certified radius of the *true* label (ICLR 2022, section 3).
+
+    Args:
+        logits: (N, classes).
+        labels: (N,).
+        pair_constants: (classes, classes), the Lipschitz constants of f_l - f_i from pixels; the diagonal is ignored.
+
+    Returns:
+        (N,), negative where another class wins.
+
+    >>> logits, c = torch.tensor([[3.0, 1.0, 2.0]]), torch.tensor([[0, 1.0, 4.0], [1, 0, 1], [4, 1, 0]])
+    >>> true_radius(logits, torch.tensor([0]), c)
+    tensor([0.2500])
+    """
+    own = logits.gather(1, labels.unsqueeze(1))
+    itself = F.one_hot(labels, logits.shape[1]).bool()
+    constants = pair_constants[labels].masked_fill(itself, 1.0)
+    return ((own - logits) / constants).masked_fill(itself, torch.inf).amin(dim=1)
+
+
+def certificate_regularised(logits: Tensor, labels: Tensor, pair_constants: Tensor, gamma: float) -> Tensor:
+    """CE - gamma * mean(relu(radius of the true label)) (ICLR 2022, section 3); radii in [0, 1] pixel space."""
+    loss = F.cross_entropy(logits, labels)
+    if gamma == 0.0:
+        return loss
+    return loss - gamma * torch.relu(true_radius(logits, labels, pair_constants)).mean()
+
+
+def offset_cross_entropy(logits: Tensor, labels: Tensor, offset: float) -> Tensor:
+    """Cross-entropy after ``offset`` is taken from the true logit, which asks for a margin (Prach et al., CVPR 2024).
+
+    Args:
+        logits: (N, classes).
+        labels: (N,).
+        offset: in units of the logits.
+    """
+    return F.cross_entropy(logits - offset * F.one_hot(labels, logits.shape[1]), labels)
+
+
+def training_pair_constants(weight: Tensor | None, classes: int, lipschitz: float) -> Tensor:
+    """The constants c_li of pairs from pixels, for losses and training statistics: estimates, differentiable.
+
+    Args:
+        weight: (classes, features), the rows of an LLN head; None for an orthogonal head, where c = sqrt(2) L.
+        classes: number of classes.
+        lipschitz: L, of everything before the head.
+
+    Returns:
+        (classes, classes); the diagonal is meaningless.
+    """
+    if weight is None:
+        return torch.full((classes, classes), 2**0.5 * lipschitz)
+    difference = weight.unsqueeze(1) - weight.unsqueeze(0)
+    # The gradient of a norm at 0 is NaN, so the diagonal is moved away from it.
+    identity = torch.eye(classes, device=weight.device).unsqueeze(2)
+    return torch.linalg.vector_norm(difference + identity, dim=2) * lipschitz

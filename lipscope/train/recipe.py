@@ -1,0 +1,142 @@
+"""Recipes: everything that decides what a training computes, as named functions that return a dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from lipscope.errors import UsageError
+
+LOSSES = ("ce", "offset")
+SCHEDULES = ("step", "one-cycle")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Args:
+        name: of the recipe.
+        epochs: passes over the training images.
+        batch_size: images a step, over all processes.
+        learning_rate: the largest of the schedule.
+        schedule: ``"step"`` divides by 10 at 1/2 and 3/4; ``"one-cycle"`` rises linearly over the first
+            ``warmup`` share of the steps and falls linearly to 0.
+        warmup: share of the steps, for one-cycle.
+        momentum: of stochastic gradient descent.
+        weight_decay: on every parameter but those of activations.
+        loss: ``"ce"`` (cross-entropy) or ``"offset"`` (cross-entropy with ``offset`` taken from the true logit).
+        gamma: weight of certificate regularisation.
+        offset: of the offset loss, in units of the logits.
+        holdout: training images kept apart to pick the epoch; 0 keeps none and reports the last epoch.
+        bfloat16: whether activations are computed in bfloat16 (kernels stay in float32).
+        seed: of the initial weights, the held-out images, the batches and the augmentation.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup: float
+    momentum: float
+    weight_decay: float
+    loss: str
+    gamma: float
+    offset: float
+    holdout: int
+    bfloat16: bool
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            UsageError: naming the value.
+        """
+        for name, value, allowed in (("loss", self.loss, LOSSES), ("schedule", self.schedule, SCHEDULES)):
+            if value not in allowed:
+                raise UsageError(f"unknown {name} {value!r}", next_step=f"choose from {', '.join(allowed)}")
+        for name, number, low in (
+            ("epochs", self.epochs, 1),
+            ("batch_size", self.batch_size, 1),
+            ("gamma", self.gamma, 0),
+            ("offset", self.offset, 0),
+            ("holdout", self.holdout, 0),
+            ("weight_decay", self.weight_decay, 0),
+        ):
+            if not number >= low:
+                raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
+        if not self.learning_rate > 0:
+            raise UsageError("learning_rate must be positive", why=f"got {self.learning_rate}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The object stored with the run and in ``lipscope.training``."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Recipe:
+        """The recipe of a run folder.
+
+        Raises:
+            UsageError: a key that this version does not know.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(Recipe)})
+        if unknown:
+            raise UsageError(f"unknown recipe key {unknown[0][:80]!r}")
+        return Recipe(**values)
+
+
+def paper() -> Recipe:
+    """The recipe of ICLR 2022 (section 6): 200 epochs, step schedule, CE + CR; hours on a GPU, days on a CPU."""
+    return Recipe(
+        name="paper",
+        epochs=200,
+        batch_size=128,
+        learning_rate=0.1,
+        schedule="step",
+        warmup=0.0,
+        momentum=0.9,
+        weight_decay=5e-4,
+        loss="ce",
+        gamma=0.1,
+        offset=0.0,
+        holdout=5000,
+        bfloat16=True,
+    )
+
+
+def fast() -> Recipe:
+    """One cycle over a few epochs, for a CPU or a first look."""
+    return Recipe(
+        name="fast",
+        epochs=8,
+        batch_size=256,
+        learning_rate=0.2,
+        schedule="one-cycle",
+        warmup=0.2,
+        momentum=0.9,
+        weight_decay=5e-4,
+        loss="ce",
+        gamma=0.1,
+        offset=0.0,
+        holdout=0,
+        bfloat16=True,
+    )
+
+
+RECIPES = {"paper": paper, "fast": fast}
+
+
+def learning_rate_at(recipe: Recipe, progress: float) -> float:
+    """The learning rate after this share of all steps, in [0, 1].
+
+    >>> learning_rate_at(paper(), 0.0), round(learning_rate_at(paper(), 0.5), 6)
+    (0.1, 0.01)
+    """
+    if recipe.schedule == "step":
+        return recipe.learning_rate * (0.1 ** ((progress >= 0.5) + (progress >= 0.75)))
+    if progress < recipe.warmup:
+        return recipe.learning_rate * progress / recipe.warmup
+    return recipe.learning_rate * (1 - progress) / (1 - recipe.warmup)
