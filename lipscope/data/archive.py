@@ -33,14 +33,18 @@ def read_archive(path: Path, form: Form, release: Release, split: Split) -> Reco
     """
     names = form.files(split)
     files = dict(verified_files(path, form, names))
-    parts = []
-    for name in names:
-        where = f"{path}:{name}"
-        if form.kind == "python":
-            parts.append(parse_pickled(files[name], name, release, where))
-        else:
-            parts.append(parse_records(files[name], release, where))
-    return joined(parts)
+    return joined([parse_file(files[name], name, form, release, f"{path}:{name}") for name in names])
+
+
+def parse_file(data: bytes, name: str, form: Form, release: Release, where: str) -> Records:
+    """Images and labels of one file of either form, given its bytes.
+
+    Raises:
+        DataError: malformed, or a pickle that is not the official one.
+    """
+    if form.kind == "python":
+        return parse_pickled(data, name, release, where)
+    return parse_records(data, release, where)
 
 
 def verified_files(path: Path, form: Form, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
@@ -53,6 +57,19 @@ def verified_files(path: Path, form: Form, names: tuple[str, ...]) -> Iterator[t
         with path.open("rb") as file:
             verify(file, form, path)
             yield from _members(file, form, names, path)
+    except OSError as error:
+        raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+
+
+def verify_archive(path: Path, form: Form) -> None:
+    """Check the MD5 of an archive.
+
+    Raises:
+        DataError: unreadable, or not the official archive.
+    """
+    try:
+        with path.open("rb") as file:
+            verify(file, form, path)
     except OSError as error:
         raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
 

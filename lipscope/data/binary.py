@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.data.dataset import IMAGE_SHAPE, Split
-from lipscope.data.releases import Form, Release
+from lipscope.data.releases import Release
 from lipscope.errors import DataError
 
 Records = tuple[NDArray[np.uint8], NDArray[np.int64]]
@@ -82,14 +82,14 @@ def count_records(folder: Path, release: Release, split: Split) -> int:
     return count
 
 
-def class_names(folder: Path, form: Form, release: Release) -> tuple[str, ...]:
+def class_names(folder: Path, release: Release) -> tuple[str, ...]:
     """The class names that the folder's text file lists; the official ones where it has none.
 
     Raises:
         DataError: the file lists another number of names, or is not text.
     """
-    path = folder / form.names
-    if not form.names or not path.exists():
+    path = folder / release.binary.names
+    if not path.exists():
         return release.classes
     try:
         names = tuple(path.read_text(encoding="utf-8").split())

@@ -60,5 +60,5 @@ def load_from(place: Located, split: Split) -> ImageSet:
         images, labels = read_pickled_folder(place.path, release, split)
     else:
         images, labels = read_folder(place.path, release, split)
-        classes = class_names(place.path, place.form, release)
+        classes = class_names(place.path, release)
     return ImageSet(release.name, split, images, labels, classes, str(place.path))

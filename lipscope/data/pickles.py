@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,14 +38,7 @@ def parse_pickled(data: bytes, name: str, release: Release, where: str) -> Recor
         DataError: the bytes are not those of the official release (nothing has been unpickled then), or hold
             something other than images and labels.
     """
-    expected = (release.python.md5 or {}).get(name)
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != expected:
-        raise DataError(
-            "a pickled file that is not the official one; it was not opened", where=where,
-            why=f"MD5 {found}, the release has {expected}; a pickle can run code",
-            next_step=f"use the binary version: move it away and run `lipscope data fetch {release.name}`",
-        )  # fmt: skip
+    check_md5(data, name, release, where)
     try:
         entry = ArrayUnpickler(data).load()
         pixels, labels = entry["data"], np.asarray(entry[release.labels_key], dtype=np.int64)
@@ -52,7 +46,7 @@ def parse_pickled(data: bytes, name: str, release: Release, where: str) -> Recor
             raise ValueError(f"array {pixels.shape} {pixels.dtype} for {len(labels)} labels")
         if len(labels) == 0 or labels.min() < 0 or labels.max() >= len(release.classes):
             raise ValueError("labels missing or out of range")
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise DataError(
             "does not hold images and labels", where=where, why=str(error)[:200],
             next_step=f"use the binary version: `lipscope data fetch {release.name}`",
@@ -60,33 +54,46 @@ def parse_pickled(data: bytes, name: str, release: Release, where: str) -> Recor
     return np.ascontiguousarray(pixels).reshape(-1, *IMAGE_SHAPE), labels
 
 
-class ArrayUnpickler(pickle.Unpickler):
-    """An unpickler that knows numpy arrays and nothing else that could be called.
+def check_md5(data: bytes, name: str, release: Release, where: str) -> None:
+    """Make sure that these are the bytes of the official pickled file ``name``.
 
-    The official files were written by Python 2 and an old NumPy: the names below are the ones they use.
+    Raises:
+        DataError: they are not.
     """
+    expected = release.python.md5[name]
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if found != expected:
+        raise DataError(
+            "a pickled file that is not the official one; it was not opened", where=where,
+            why=f"MD5 {found}, the release has {expected}; a pickle can run code",
+            next_step=f"use the binary version: move it away and run `lipscope data fetch {release.name}`",
+        )  # fmt: skip
 
-    ALLOWED = frozenset(
-        {
-            ("numpy.core.multiarray", "_reconstruct"),
-            ("numpy._core.multiarray", "_reconstruct"),
-            ("numpy", "ndarray"),
-            ("numpy", "dtype"),
-            ("_codecs", "encode"),
-        }
-    )
+
+CALLABLE: Mapping[tuple[str, str], object] = {
+    ("numpy.core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+    ("numpy._core.multiarray", "_reconstruct"): np.zeros(0).__reduce__()[0],
+    ("numpy", "ndarray"): np.ndarray,
+    ("numpy", "dtype"): np.dtype,
+}
+"""What a pickled array calls to rebuild itself, by the names of old and new NumPy."""
+
+
+class ArrayUnpickler(pickle.Unpickler):
+    """An unpickler of numpy arrays, numbers, strings, lists and dicts; it can call nothing else.
+
+    Byte strings of Python 2, which wrote the official files, become text as Latin-1.
+    """
 
     def __init__(self, data: bytes) -> None:
         super().__init__(io.BytesIO(data), encoding="latin1")
 
     def find_class(self, module: str, name: str) -> object:
-        """Return the class or function, if it is one of those that rebuild an array.
+        """Return what the pickle names, if it is part of an array.
 
         Raises:
-            pickle.UnpicklingError: any other.
+            pickle.UnpicklingError: it names anything else.
         """
-        if (module, name) not in self.ALLOWED:
-            raise pickle.UnpicklingError(f"refused to load {module}.{name}")
-        if name == "_reconstruct":
-            module = "numpy._core.multiarray"
-        return super().find_class(module, name)
+        if (module, name) not in CALLABLE:
+            raise pickle.UnpicklingError(f"it names {module}.{name}")
+        return CALLABLE[module, name]

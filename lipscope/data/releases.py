@@ -7,7 +7,7 @@ torchvision publishes. MD5 is what the authors published; it tells a damaged or 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from lipscope.data.dataset import Split
@@ -37,7 +37,8 @@ class Form:
         folder: the name of the folder.
         train, test: the files of each split, in order.
         archive: the .tar.gz.
-        names: the text file of class names, one a line; empty where there is none to read.
+        names: the file of class names: text, one a line, in the binary form; a pickle that is never opened in
+            the python form, since the official names are known.
         md5: the checksum of each pickled file; binary files need none, reading them runs no code.
     """
 
@@ -46,8 +47,8 @@ class Form:
     train: tuple[str, ...]
     test: tuple[str, ...]
     archive: Archive
-    names: str = ""
-    md5: Mapping[str, str] | None = None
+    names: str
+    md5: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, split: Split) -> tuple[str, ...]:
         """The files of a split, in order."""
@@ -124,6 +125,7 @@ CIFAR10 = Release(
         train=tuple(f"data_batch_{number}" for number in range(1, 6)),
         test=("test_batch",),
         archive=Archive("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170_498_071),
+        names="batches.meta",
         md5={
             "data_batch_1": "c99cafc152244af753f735de768cd75f",
             "data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
@@ -156,6 +158,7 @@ CIFAR100 = Release(
         train=("train",),
         test=("test",),
         archive=Archive("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),
+        names="meta",
         md5={
             "train": "16019d7e3df5f24257cddd939b257f8d",
             "test": "f0ef6b0ae62326f3e7ffdfab6717acfc",
