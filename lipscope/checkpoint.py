@@ -121,9 +121,7 @@ def read_header(path: Path) -> Header:
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise _not_safetensors(where, "its metadata are not strings")
-    tensors = tuple(
-        sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets)
-    )
+    tensors = tuple(sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets))
     _check_layout(tensors, file_size - 8 - length, where)
     return Header(path, file_size, tensors, metadata, _config(metadata, path))
 

@@ -309,3 +309,26 @@ class RunEvent:
     def to_json(self) -> dict[str, Any]:
         """The line of ``metrics.jsonl``."""
         return {"schema": "lipscope.run/1", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class StepEvent:
+    """The state of a training between two epochs, for the progress bar.
+
+    Args:
+        epoch, epochs: the current epoch, from 1, and how many there are.
+        step, steps: optimiser steps finished and steps in all.
+        loss, accuracy, certified: running means over the epoch so far, in training mode; certified at 36/255.
+        images_per_second: over the last steps.
+        seconds_left: at that speed.
+    """
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    accuracy: float
+    certified: float
+    images_per_second: float
+    seconds_left: float

@@ -153,13 +153,6 @@ def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
         ) from error  # fmt: skip
     lengths = {name: getattr(certificates, name).shape for name in ARRAYS}
     radius = certificates.radius
-    if (
-        len(set(lengths.values())) != 1
-        or radius.ndim != 1
-        or not np.all(np.isfinite(radius))
-        or np.any(radius < 0)
-    ):
-        raise CheckpointError(
-            "the results file is damaged", where=where, why="its arrays do not fit together"
-        )
+    if len(set(lengths.values())) != 1 or radius.ndim != 1 or not np.all(np.isfinite(radius)) or np.any(radius < 0):
+        raise CheckpointError("the results file is damaged", where=where, why="its arrays do not fit together")
     return certificates, summary

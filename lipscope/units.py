@@ -28,9 +28,7 @@ def parse_eps(text: str) -> Fraction:
     except ZeroDivisionError as error:
         raise UsageError("the denominator is zero", where=where, next_step="write it like 36/255") from error
     except ValueError as error:
-        raise UsageError(
-            "not a fraction or a decimal number", where=where, next_step="write it like 36/255"
-        ) from error
+        raise UsageError("not a fraction or a decimal number", where=where, next_step="write it like 36/255") from error
     if eps < 0:
         raise UsageError("a radius cannot be negative", where=where, next_step="write it like 36/255")
     if eps > LARGEST_EPS:

@@ -1,1 +1,1 @@
-"""The commands: each file parses, calls the core and prints."""
+"""One file per command: parse, call the core, print."""

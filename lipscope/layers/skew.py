@@ -23,60 +23,55 @@ def is_skew(kernel: Tensor) -> bool:
     return bool(torch.equal(kernel, -conjugate_kernel(kernel)))
 
 
-def skew_part(free: Tensor) -> Tensor:
-    """(M - flip(M^T)) / 2: exactly skew in floating point, because a - b = -(b - a) holds there."""
-    return (free - conjugate_kernel(free)) / 2
-
-
 class SkewKernel(nn.Module):
-    """The training parametrisation M -> correction * skew(M) / sigma, always in float32.
+    """The training parametrisation M -> correction * S / sigma with S = M - flip(M^T), always in float32.
 
-    sigma is the smallest of four unfolding norms, estimated by one power iteration a training step; it lies
-    *below* the true norm, which is harmless in training and is why certification bounds the norm anew.
+    sigma is the smaller of two unfolding norms (the other two of the paper's four equal them, because S is skew),
+    estimated by one power iteration a training step. It lies *below* the true norm, which is harmless in training
+    and is why certification bounds the norm anew.
 
     Args:
         channels: C.
         kernel_size: 1 or 3.
     """
 
-    AXES = (((0, 2), (1, 3)), ((0, 3), (1, 2)), ((0,), (1, 2, 3)), ((0, 2, 3), (1,)))
-    """Which axes of (out, in, h, w) are the rows and the columns of each unfolding."""
-
     def __init__(self, channels: int, kernel_size: int) -> None:
         super().__init__()
         self.correction = CORRECTION[kernel_size]
-        sizes = (channels, channels, kernel_size, kernel_size)
-        for number, (rows, columns) in enumerate(self.AXES):
-            for side, axes in (("left", rows), ("right", columns)):
-                vector = torch.randn([sizes[axis] if axis in axes else 1 for axis in range(4)])
-                self.register_buffer(f"{side}{number}", vector / vector.norm())
+        for name, size in (("wide", channels * kernel_size**2), ("square", channels * kernel_size)):
+            self.register_buffer(name, _unit(torch.randn(size)))
 
     def forward(self, free: Tensor) -> Tensor:
         """(C, C, k, k) unconstrained to (C, C, k, k) skew with an operator norm of about ``correction * k``."""
         with torch.autocast(free.device.type, enabled=False):
-            kernel = skew_part(free.float())
-            if self.training:
-                self._iterate(kernel.detach())
-            norms = [(kernel * self._vector("left", i) * self._vector("right", i)).sum() for i in range(len(self.AXES))]
-            # sigma is not given a floor: a kernel of zeros has no direction, and a NaN here is reported as such.
-            return self.correction * kernel / torch.stack(norms).min()
-
-    def settle(self, free: Tensor, iterations: int = 10) -> None:
-        """Run more power iterations, so that sigma is close to the norm before a kernel is stored."""
-        kernel = skew_part(free.detach().float())
-        for _ in range(iterations):
-            self._iterate(kernel)
-
-    def _vector(self, side: str, number: int) -> Tensor:
-        vector: Tensor = getattr(self, f"{side}{number}")
-        return vector
+            skew = free.float() - conjugate_kernel(free.float())
+            unfoldings = _unfoldings(skew)
+            norms = []
+            for name, matrix in unfoldings.items():
+                right: Tensor = getattr(self, name)
+                left = _unit(matrix.detach() @ right)
+                if self.training:
+                    right.copy_(_unit(matrix.detach().mT @ left))
+                norms.append(left @ (matrix @ right.clone()))
+            # A kernel of zeros has no direction: the NaN that follows is reported as a diverged training.
+            return skew * (self.correction / torch.stack(norms).min())
 
     @torch.no_grad()
-    def _iterate(self, kernel: Tensor) -> None:
-        for number, (rows, columns) in enumerate(self.AXES):
-            left, right = self._vector("left", number), self._vector("right", number)
-            right.copy_(_unit((kernel * left).sum(dim=rows, keepdim=True)))
-            left.copy_(_unit((kernel * right).sum(dim=columns, keepdim=True)))
+    def settle(self, free: Tensor, iterations: int = 10) -> None:
+        """Run more power iterations, so that sigma is close to the norm before a kernel is stored."""
+        for name, matrix in _unfoldings(free.float() - conjugate_kernel(free.float())).items():
+            right: Tensor = getattr(self, name)
+            for _ in range(iterations):
+                right.copy_(_unit(matrix.mT @ _unit(matrix @ right)))
+
+
+def _unfoldings(kernel: Tensor) -> dict[str, Tensor]:
+    """The kernel as C x (C k k), and as (C k) x (C k) with the rows' axis of the kernel beside each channel axis."""
+    channels, _, height, width = kernel.shape
+    return {
+        "wide": kernel.reshape(channels, -1),
+        "square": kernel.permute(0, 2, 1, 3).reshape(channels * height, channels * width),
+    }
 
 
 def _unit(vector: Tensor) -> Tensor:

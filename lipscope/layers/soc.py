@@ -6,6 +6,8 @@ Singla & Feizi, *Skew Orthogonal Convolutions*, ICML 2021. The singular values o
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -56,6 +58,9 @@ class SOCConv2d(LinearLayer):
 
     def linear(self, x: Tensor) -> Tensor:
         """p_n(A) between the changes of shape; ``TRAINING_TERMS`` terms in training mode."""
+        if torch.is_autocast_enabled(x.device.type):
+            # Otherwise the sum of the series, which starts from x, would be carried on in float32.
+            x = x.to(torch.get_autocast_dtype(x.device.type))
         kernel = self.kernel.to(x.dtype)
         x = pad_channels(pixel_unshuffle(x, self.stride), self.channels)
         terms = TRAINING_TERMS if self.training else self.terms
@@ -110,13 +115,39 @@ class SOCConv2d(LinearLayer):
 def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
     """sum_{k <= n} A^k x / k!, A the convolution with ``kernel`` and zero padding.
 
+    Maps so small that the kernel covers them are multiplied by the matrix of A itself, several times faster there.
+
     Args:
         x: (N, C, H, W).
-        kernel: (C, C, k, k).
+        kernel: (C, C, k, k), k odd.
     """
+    shape = x.shape
+    reach = (kernel.shape[-1] + 1) // 2
+    if max(shape[2:]) <= reach:
+        matrix = convolution_matrix(kernel, shape[2], shape[3])
+        total = term = x.flatten(1)
+        for k in range(1, terms + 1):
+            term = F.linear(term, matrix)
+            total = torch.add(total, term, alpha=1 / math.factorial(k))
+        return total.reshape(shape)
     padding = kernel.shape[-1] // 2
-    total = term = x
+    total = term = x.contiguous(memory_format=torch.channels_last)
     for k in range(1, terms + 1):
-        term = F.conv2d(term, kernel, padding=padding) / k
-        total = total + term
+        term = F.conv2d(term, kernel, padding=padding)
+        total = torch.add(total, term, alpha=1 / math.factorial(k))
     return total
+
+
+def convolution_matrix(kernel: Tensor, height: int, width: int) -> Tensor:
+    """The matrix of the zero-padded convolution on height x width maps that the kernel covers, (C H W, C H W).
+
+    Output (o, p) and input (i, q) are joined by kernel[o, i, q - p + k // 2].
+    """
+    channels, middle = kernel.shape[0], kernel.shape[-1] // 2
+    rows = [
+        kernel[:, :, middle - y : middle - y + height, middle - x : middle - x + width]
+        for y in range(height)
+        for x in range(width)
+    ]
+    size = channels * height * width
+    return torch.stack(rows, dim=1).reshape(size, size)

@@ -83,7 +83,10 @@ class LipschitzNet(nn.Module):
         for module in list(net.modules()):
             if not parametrize.is_parametrized(module):
                 continue
-            for name, steps in dict(module.parametrizations.items()).items():
+            parametrizations = module.parametrizations
+            assert isinstance(parametrizations, nn.ModuleDict)
+            for name, steps in list(parametrizations.items()):
+                assert isinstance(steps, parametrize.ParametrizationList)
                 for step in steps:
                     if isinstance(step, SkewKernel):
                         step.settle(steps.original)

@@ -6,6 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipscope.layers.heads import LastLayerNormalized
+from lipscope.models.composition import LipschitzNet
+
+EPS = 36 / 255
+"""The radius of the certified accuracies that are reported while training."""
+
 
 def true_radius(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:
     """Min over i != y of (f_y - f_i) / c_yi: the signed certified radius of the *true* label (ICLR 2022, section 3).
@@ -47,20 +53,19 @@ def offset_cross_entropy(logits: Tensor, labels: Tensor, offset: float) -> Tenso
     return F.cross_entropy(logits - offset * F.one_hot(labels, logits.shape[1]), labels)
 
 
-def training_pair_constants(weight: Tensor | None, classes: int, lipschitz: float) -> Tensor:
-    """The constants c_li of pairs from pixels, for losses and training statistics: estimates, differentiable.
+def nominal_pair_constants(net: LipschitzNet) -> Tensor:
+    """The constants c_li of f_l - f_i from pixels, as far as training cares: differentiable, and not proved.
 
-    Args:
-        weight: (classes, features), the rows of an LLN head; None for an orthogonal head, where c = sqrt(2) L.
-        classes: number of classes.
-        lipschitz: L, of everything before the head.
+    The body counts as exactly 1-Lipschitz here; certificates use its proved bound.
 
     Returns:
         (classes, classes); the diagonal is meaningless.
     """
-    if weight is None:
-        return torch.full((classes, classes), 2**0.5 * lipschitz)
+    lipschitz = 1 / min(net.normalize.constants[1])
+    if not isinstance(net.head, LastLayerNormalized):
+        return torch.full((net.head.classes,) * 2, 2**0.5 * lipschitz, device=net.normalize.std.device)
+    weight = net.head.weight
     difference = weight.unsqueeze(1) - weight.unsqueeze(0)
     # The gradient of a norm at 0 is NaN, so the diagonal is moved away from it.
-    identity = torch.eye(classes, device=weight.device).unsqueeze(2)
-    return torch.linalg.vector_norm(difference + identity, dim=2) * lipschitz
+    identity = torch.eye(len(weight), device=weight.device).unsqueeze(2)
+    return torch.mul(torch.linalg.vector_norm(difference + identity, dim=2), lipschitz)

@@ -1,0 +1,17 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    help="Where the data sets lie. [default: LIPSCOPE_DATA, then the cache folder]",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+device_option = click.option("--device", help="A torch device, e.g. cpu or cuda:1. [default: a GPU where there is one]")

@@ -1,0 +1,83 @@
+"""Progress bars on stderr, drawn by rich; without a terminal, one line an epoch."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from lipscope.commands.messages import duration, narrate
+
+if TYPE_CHECKING:
+    from lipscope.records import RunEvent, StepEvent
+
+
+class TrainingBar:
+    """Shows a training: epoch, loss, clean and certified accuracy, images/s, time left.
+
+    Args:
+        enabled: false in every process but the first.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self._enabled = enabled
+        self._announced = False
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not (enabled and sys.stderr.isatty()),
+        )
+        self._task = self._progress.add_task("starting", total=None, figures="")
+
+    def __enter__(self) -> TrainingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def step(self, event: StepEvent) -> None:
+        """Move the bar."""
+        if not self._enabled:
+            return
+        if not self._announced and event.step >= 5:
+            self._announced = True
+            self._say(f"this will take about {duration(event.seconds_left)} at {event.images_per_second:.0f} images/s")
+        self._progress.update(
+            self._task,
+            description=f"epoch {event.epoch}/{event.epochs}",
+            total=event.steps,
+            completed=event.step,
+            figures=(
+                f"loss {event.loss:.3f}  clean {event.accuracy:.1%}  certified@36/255 {event.certified:.1%}  "
+                f"{event.images_per_second:.0f} images/s  {duration(event.seconds_left)} left"
+            ),
+        )
+
+    def epoch(self, event: RunEvent) -> None:
+        """One line an epoch."""
+        if not self._enabled:
+            return
+        held = ""
+        if event.validation_accuracy is not None and event.validation_certified is not None:
+            held = f"; held out: clean {event.validation_accuracy:.1%}, certified {event.validation_certified:.1%}"
+        self._say(
+            f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, clean {event.train_accuracy:.1%}, "
+            f"certified@36/255 {event.train_certified:.1%} (training images){held}; "
+            f"{event.images_per_second:.0f} images/s, {duration(event.seconds)}"
+        )
+
+    def _say(self, text: str) -> None:
+        if self._progress.disable:
+            narrate(text)
+        else:
+            self._progress.console.print(f"lipscope: {text}", highlight=False, markup=False, soft_wrap=True)

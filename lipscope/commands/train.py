@@ -1,0 +1,141 @@
+"""``lipscope train``: parse, train, narrate."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lipscope.commands.options import data_dir_option
+from lipscope.commands.progress import TrainingBar
+
+if TYPE_CHECKING:
+    from lipscope.models.lipconvnet import LipConvnetConfig
+    from lipscope.train.recipe import Recipe
+
+RUNS = Path("runs")
+
+
+@click.command("train")
+@click.option("--dataset", type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]), default="cifar10")
+@click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
+@click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
+@click.option("--activation", type=click.Choice(["maxmin", "hh1", "hh2"]), default="maxmin", show_default=True)
+@click.option("--head", type=click.Choice(["lln", "orthogonal"]), default="lln", show_default=True)
+@click.option("--recipe", type=click.Choice(["paper", "fast"]), help="[default: paper on a GPU, fast on a CPU]")
+@click.option("--epochs", type=int, help="Instead of the recipe's.")
+@click.option("--batch", "batch_size", type=int, help="Images a step, instead of the recipe's.")
+@click.option("--lr", "learning_rate", type=float, help="Largest learning rate, instead of the recipe's.")
+@click.option("--loss", type=click.Choice(["ce", "offset"]), help="Cross-entropy, plain or with an offset.")
+@click.option("--gamma", type=float, help="Weight of certificate regularisation.")
+@click.option("--offset", type=float, help="Taken from the true logit by --loss offset.")
+@click.option("--holdout", type=int, help="Training images kept to pick the epoch; 0 takes the last epoch.")
+@click.option("--float32", is_flag=True, help="No bfloat16 activations.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--device", help="A torch device, e.g. cpu or cuda:1. [default: a GPU where there is one]")
+@click.option("--out", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME-DATE]")
+@click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
+@data_dir_option
+def train_command(
+    dataset: str,
+    blocks: int,
+    channels: int | None,
+    activation: str,
+    head: str,
+    seed: int,
+    device: str | None,
+    out: Path | None,
+    resume: Path | None,
+    data_dir: Path | None,
+    **changes: Any,
+) -> None:
+    """Train a 1-Lipschitz LipConvnet.
+
+    Bare, it trains LipConvnet-5 on CIFAR-10: by the paper's recipe on a GPU, by the fast one on a CPU. The run folder
+    holds model.safetensors, metrics.jsonl and what --resume needs; Ctrl-C saves and stops.
+    """
+    from lipscope.commands.messages import narrate
+    from lipscope.data import load
+    from lipscope.models.lipconvnet import LipConvnetConfig
+    from lipscope.train.distribution import world
+    from lipscope.train.hardware import describe_hardware
+    from lipscope.train.loop import Listeners, train
+    from lipscope.train.run import create_run, open_run
+
+    with world(device) as here:
+        gpu = here.device.type != "cpu"
+        if resume is not None:
+            run = open_run(resume)
+            data = load(run.config.dataset, "train", data_dir)
+        else:
+            recipe = _recipe(gpu, seed, changes)
+            data = load(dataset, "train", data_dir)
+            config = LipConvnetConfig(
+                blocks=blocks,
+                channels=channels or (32 if gpu else 16),
+                activation=activation,
+                head=head,
+                classes=len(data.classes),
+                dataset=dataset,
+            )
+            folder = out or RUNS / _run_name(config, recipe)
+            run = create_run(folder, config, recipe)
+        leading = here.rank == 0
+        if leading:
+            narrate(
+                f"{run.config.title} on {data.name} ({len(data)} images from {data.source}), recipe {run.recipe.name}, "
+                f"{run.recipe.epochs} epochs, on {describe_hardware(here.device)}"
+            )
+            narrate(f"run folder {run.path}")
+        with _stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
+            finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping))
+        if leading and not finished:
+            narrate(f"stopped and saved; continue with `lipscope train --resume {run.path}`")
+            raise click.Abort
+        if leading:
+            narrate(f"certify it with `lipscope certify {run.model}`")
+            click.echo(run.model)
+
+
+def _recipe(gpu: bool, seed: int, changes: dict[str, Any]) -> Recipe:
+    """The recipe that was asked for, or that suits the device, with the options' changes."""
+    from lipscope.commands.messages import narrate
+    from lipscope.train.recipe import RECIPES
+
+    name = changes.pop("recipe")
+    if name is None:
+        name = "paper" if gpu else "fast"
+        narrate(f"recipe {name}, because this is a {'GPU' if gpu else 'CPU'} (choose with --recipe)")
+    if changes.pop("float32"):
+        changes["bfloat16"] = False
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(RECIPES[name](), seed=seed, **given)
+
+
+def _run_name(config: LipConvnetConfig, recipe: Recipe) -> str:
+    stamp = time.strftime("%Y%m%d-%H%M%S")
+    return f"{config.dataset}-{config.conv}{config.channels}-{config.activation}-{recipe.name}-{stamp}"
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C asks the training to save and stop; the second stops it at once."""
+    asked = False
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,73 @@
+"""One process per device under torchrun: who am I, and how results are joined."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.nn import Parameter
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among its peers.
+
+    Args:
+        rank: from 0; rank 0 writes, the others never touch the run folder.
+        size: the number of processes.
+        device: of this process.
+    """
+
+    rank: int
+    size: int
+    device: torch.device
+
+    def share(self, indices: Tensor) -> Tensor:
+        """This process's part of a batch of indices: every ``size``-th."""
+        return indices[self.rank :: self.size]
+
+    def average_gradients(self, parameters: Iterable[Parameter]) -> None:
+        """Replace every gradient by its mean over the processes."""
+        if self.size > 1:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= self.size
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over the processes."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process, so that all stop at the same step."""
+        return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag), device=self.device)) > 0)
+
+
+@contextmanager
+def world(device: str | None = None) -> Iterator[World]:
+    """Join the other processes when torchrun started this one; else be alone.
+
+    Args:
+        device: a torch device; by default a GPU where there is one.
+    """
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    default = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+    chosen = torch.device(device or default)
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size == 1:
+        yield World(0, 1, chosen)
+        return
+    if chosen.type == "cuda":
+        torch.cuda.set_device(chosen)
+    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    try:
+        yield World(dist.get_rank(), size, chosen)
+    finally:
+        dist.destroy_process_group()

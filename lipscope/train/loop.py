@@ -1,0 +1,238 @@
+"""The training loop: from images in memory to a stored model, resumable at every step."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipscope.data import ImageSet
+from lipscope.errors import LipscopeError, UsageError
+from lipscope.models.composition import LipschitzNet
+from lipscope.models.lipconvnet import lipconvnet
+from lipscope.models.stored import save_model
+from lipscope.records import RunEvent, StepEvent
+from lipscope.train.augment import crop_and_flip
+from lipscope.train.distribution import World
+from lipscope.train.hardware import describe_hardware
+from lipscope.train.holdout import split_holdout, validate
+from lipscope.train.recipe import learning_rate_at
+from lipscope.train.run import RunFolder
+from lipscope.train.step import make_optimizer, take_step
+
+SAVE_EVERY = 300.0
+"""Seconds between saves inside an epoch."""
+
+REPORT_EVERY = 0.5
+"""Seconds between progress reports."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told of a training's progress, and who may end it.
+
+    Args:
+        on_step: called about twice a second.
+        on_epoch: called after every epoch.
+        should_stop: asked before every step; when it says yes, the state is saved and the training returns.
+    """
+
+    on_step: Callable[[StepEvent], None] = lambda event: None
+    on_epoch: Callable[[RunEvent], None] = lambda event: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Counters:
+    """What changes while training, besides the weights and the optimiser.
+
+    Args:
+        step: optimiser steps finished.
+        sums: (3,) loss, correct and certified, summed over this process's images of the epoch so far.
+        best: the best validation score so far.
+        seconds: wall time of the earlier sessions of this run.
+    """
+
+    step: int
+    sums: Tensor
+    best: float = -math.inf
+    seconds: float = 0.0
+
+
+def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | None = None) -> bool:
+    """Train from the start, or from the saved state of the run folder, to the end.
+
+    On the same device with the same threads a run that was stopped and resumed gives the same weights, bit for bit,
+    as an unbroken one: batches and crops are drawn from (seed, step), never from a running generator.
+
+    Args:
+        run: the folder; only rank 0 writes to it.
+        data: training images.
+        world: this process among its peers.
+        listeners: told of the progress.
+
+    Returns:
+        whether the training is finished.
+
+    Raises:
+        LipscopeError: the loss is no longer finite, or the folder cannot be written to.
+        UsageError: a batch that cannot be shared among the processes, or too few images.
+    """
+    recipe, listeners = run.recipe, listeners or Listeners()
+    split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
+    batch = min(recipe.batch_size, len(split.labels))
+    if batch % world.size:
+        raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
+    steps_per_epoch = len(split.labels) // batch
+    steps = steps_per_epoch * recipe.epochs
+
+    torch.manual_seed(recipe.seed)
+    net = lipconvnet(run.config)
+    net.make_trainable()
+    net.to(world.device).train()
+    optimizer = make_optimizer(net, recipe)
+    counters = Counters(0, torch.zeros(3, dtype=torch.float64, device=world.device))
+    state = run.load_state(world.device)
+    if state is not None:
+        net.load_state_dict(state.pop("net"))
+        optimizer.load_state_dict(state.pop("optimizer"))
+        counters = Counters(**state)
+    if world.rank == 0:
+        run.forget_after(counters.step // steps_per_epoch)
+    watch = Stopwatch(counters)
+
+    def save() -> None:
+        if world.rank == 0:
+            state = {**vars(counters), "seconds": watch.seconds()}
+            run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()})
+        watch.saved = time.perf_counter()
+
+    order, order_of = torch.empty(0, dtype=torch.int64), -1
+    while counters.step < steps:
+        if world.any(listeners.should_stop()):
+            save()
+            return False
+        epoch, within = divmod(counters.step, steps_per_epoch)
+        if order_of != epoch:
+            order = torch.randperm(len(split.labels), generator=_generator(recipe.seed, 0, epoch))
+            order_of = epoch
+        chosen = world.share(order[within * batch : (within + 1) * batch]).to(world.device)
+        images = crop_and_flip(split.images[chosen], _generator(recipe.seed, 1 + world.rank, counters.step))
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate_at(recipe, (counters.step + 1) / steps)
+        counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world)
+        counters.step += 1
+
+        if watch.report_due() or counters.step == steps:
+            # Sums of this process alone: joining them at a moment that each clock chooses would deadlock.
+            seen = (within + 1) * batch // world.size
+            loss, accuracy, certified = (counters.sums / seen).tolist()
+            _check_finite(loss, run, epoch)
+            speed = watch.images_per_second(batch)
+            left = (steps - counters.step) * batch / speed
+            listeners.on_step(
+                StepEvent(epoch + 1, recipe.epochs, counters.step, steps, loss, accuracy, certified, speed, left)
+            )
+        if within + 1 < steps_per_epoch:
+            if time.perf_counter() - watch.saved > SAVE_EVERY:
+                save()
+            continue
+        loss, accuracy, certified = (world.total(counters.sums.clone()) / (steps_per_epoch * batch)).tolist()
+        _check_finite(loss, run, epoch)
+        throughput = watch.end_epoch(batch)
+        frozen = net.frozen()
+        validation = validate(frozen, split, world)
+        if world.rank == 0 and (validation is None or validation[1] > counters.best):
+            _store(run, frozen, world, epoch + 1, counters.step, watch.seconds())
+        if validation is not None:
+            counters.best = max(counters.best, validation[1])
+        event = RunEvent(
+            epoch=epoch + 1,
+            epochs=recipe.epochs,
+            step=counters.step,
+            loss=loss,
+            train_accuracy=accuracy,
+            train_certified=certified,
+            validation_accuracy=validation[0] if validation else None,
+            validation_certified=validation[1] if validation else None,
+            learning_rate=optimizer.param_groups[0]["lr"],
+            images_per_second=round(throughput, 1),
+            seconds=round(watch.seconds(), 2),
+        )
+        if world.rank == 0:
+            run.append(event)
+        listeners.on_epoch(event)
+        counters.sums.zero_()
+        save()
+    return True
+
+
+class Stopwatch:
+    """The clocks of a training: wall time, throughput, and when to report and to save."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._before = counters.seconds
+        self._started = self.saved = self._reported = self._epoch_started = time.perf_counter()
+        self._window = (self._started, counters.step)
+        self._epoch_first = counters.step
+
+    def seconds(self) -> float:
+        """Wall time of the run, over all its sessions."""
+        return self._before + time.perf_counter() - self._started
+
+    def report_due(self) -> bool:
+        """Whether a progress report is due; asking resets the clock."""
+        now = time.perf_counter()
+        due = now - self._reported > REPORT_EVERY
+        if due:
+            self._reported = now
+        return due
+
+    def images_per_second(self, batch: int) -> float:
+        """Throughput over the last minute or so."""
+        now = time.perf_counter()
+        speed = (self._counters.step - self._window[1]) * batch / (now - self._window[0])
+        if now - self._window[0] > 60:
+            self._window = (now, self._counters.step - 1)
+        return max(speed, 1e-9)
+
+    def end_epoch(self, batch: int) -> float:
+        """Throughput of the epoch that ends here."""
+        now = time.perf_counter()
+        speed = (self._counters.step - self._epoch_first) * batch / (now - self._epoch_started)
+        self._epoch_started, self._epoch_first = now, self._counters.step
+        return speed
+
+
+def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
+    """A generator that depends on nothing but its arguments, so that any step can be drawn again."""
+    return torch.Generator().manual_seed((seed * 1_000_003 + purpose) * 2**24 + number)
+
+
+def _check_finite(loss: float, run: RunFolder, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise LipscopeError(
+            "the training diverged: the loss is not finite",
+            where=str(run.path),
+            why=f"in epoch {epoch + 1}",
+            next_step="lower --lr",
+        )
+
+
+def _store(run: RunFolder, frozen: LipschitzNet, world: World, epoch: int, step: int, seconds: float) -> None:
+    """Write the model with what ``lipscope.training`` claims of the run."""
+    claims = {
+        "recipe": run.recipe.to_json(),
+        "seed": run.recipe.seed,
+        "epoch": epoch,
+        "steps": step,
+        "processes": world.size,
+        "hardware": describe_hardware(world.device),
+        "wall_seconds": round(seconds, 1),
+    }
+    save_model(frozen, run.model, run.config.to_json(), claims)

@@ -1,0 +1,56 @@
+"""One step of the optimiser."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lipscope.models.composition import LipschitzNet
+from lipscope.train.distribution import World
+from lipscope.train.losses import (
+    EPS,
+    certificate_regularised,
+    nominal_pair_constants,
+    offset_cross_entropy,
+    true_radius,
+)
+from lipscope.train.recipe import Recipe
+
+
+def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.SGD:
+    """Stochastic gradient descent with momentum; the angles of activations are free of weight decay."""
+    decayed = [parameter for name, parameter in net.named_parameters() if "activation" not in name]
+    free = [parameter for name, parameter in net.named_parameters() if "activation" in name]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.SGD([g for g in groups if g["params"]], lr=recipe.learning_rate, momentum=recipe.momentum)
+
+
+def take_step(
+    net: LipschitzNet, optimizer: torch.optim.SGD, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World
+) -> Tensor:
+    """One step of the optimiser on augmented images.
+
+    Args:
+        batch: images (N, C, H, W) uint8 and labels (N,), of this process.
+
+    Returns:
+        (3,) float64: the sums of loss, correct and certified over this process's images.
+    """
+    images, labels = batch
+    x = images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+    with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.bfloat16):
+        features = net.features(x)
+    logits = net.head(features.float())
+    constants = nominal_pair_constants(net).to(world.device)
+    if recipe.loss == "offset":
+        loss = offset_cross_entropy(logits, labels, recipe.offset)
+    else:
+        loss = certificate_regularised(logits, labels, constants, recipe.gamma)
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    world.average_gradients(net.parameters())
+    optimizer.step()
+    with torch.no_grad():
+        radius = true_radius(logits, labels, constants)
+        counts = torch.stack([loss * len(labels), (radius > 0).sum(), (radius > EPS).sum()])
+    return counts.to(torch.float64)
