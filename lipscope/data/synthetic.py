@@ -36,9 +36,9 @@ def synthetic(name: str, split: Split) -> ImageSet:
     patterns = smooth_patterns(classes, np.random.RandomState(SEED + classes))
     random = np.random.RandomState(SEED + classes + (1 if split == "train" else 2))
     labels = random.permutation(np.arange(n) % classes).astype(np.int64)
-    others = (labels + random.randint(1, classes, n)) % classes
-    own = shifted(patterns[labels], random) * random.randint(6, 13, (n, 1, 1, 1)).astype(np.int16)
-    other = shifted(patterns[others], random) * random.randint(0, 9, (n, 1, 1, 1)).astype(np.int16)
+    others = (labels + random.randint(1, classes, n, np.int64)) % classes
+    own = shifted(patterns[labels], random) * random.randint(6, 13, (n, 1, 1, 1), np.int64).astype(np.int16)
+    other = shifted(patterns[others], random) * random.randint(0, 9, (n, 1, 1, 1), np.int64).astype(np.int16)
     noise = np.frombuffer(random.bytes(own.size), np.int8).reshape(own.shape)
     images = 128 + (own + other) // 16 + noise // 2
     return ImageSet(
@@ -53,7 +53,7 @@ def synthetic(name: str, split: Split) -> ImageSet:
 
 def smooth_patterns(count: int, random: np.random.RandomState) -> Integers:
     """Patterns (count, 3, 32, 32) in [-64, 64]: bilinear between random values on a periodic grid."""
-    corners = random.randint(-64, 65, (count, 3, CELLS, CELLS)).astype(np.int16)
+    corners = random.randint(-64, 65, (count, 3, CELLS, CELLS), np.int64).astype(np.int16)
     for axis in (2, 3):
         weight = np.arange(PIXELS, dtype=np.int16).reshape([PIXELS if a == axis + 1 else 1 for a in range(5)])
         left, right = np.expand_dims(corners, axis + 1), np.expand_dims(np.roll(corners, -1, axis), axis + 1)
@@ -66,7 +66,7 @@ def shifted(patterns: Integers, random: np.random.RandomState) -> Integers:
     """Each pattern of (n, 3, 32, 32) rolled by up to five pixels either way."""
     side = CELLS * PIXELS
     rows, columns = (
-        (np.arange(side) + random.randint(-LARGEST_SHIFT, LARGEST_SHIFT + 1, (len(patterns), 1))) % side
+        (np.arange(side) + random.randint(-LARGEST_SHIFT, LARGEST_SHIFT + 1, (len(patterns), 1), np.int64)) % side
         for _ in range(2)
     )
     number = np.arange(len(patterns))[:, None, None, None]

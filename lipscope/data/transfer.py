@@ -26,6 +26,9 @@ from lipscope.data.storage import cannot_write
 from lipscope.errors import DataError
 
 CHUNK = 1 << 18
+WORTH_MORE_TRIES = 0.01
+"""The share of the archive that a try has to add before the count of tries starts anew."""
+
 WORTH_A_RETRY = (408, 425, 429, 500, 502, 503, 504)
 
 Progress = Callable[[int, int], None]
@@ -41,8 +44,8 @@ class Patience:
 
     Args:
         seconds: the longest wait for a connection, and for each piece of an answer.
-        tries: requests in all.
-        pause: seconds before the second request, doubled before each further one.
+        tries: requests in a row that bring nearly nothing.
+        pause: seconds before the second of them, doubled before each further one.
     """
 
     seconds: float = 20.0
@@ -81,11 +84,11 @@ def transfer(
         found = _md5(file)
         if found != archive.md5 and resumed:
             narrate("the earlier part does not fit the checksum; starting over")
-            file.truncate(0)
+            _empty(file)
             complete(url, archive, file, patience=patience, progress=progress, narrate=narrate)
             found = _md5(file)
         if found != archive.md5:
-            file.truncate(0)
+            _empty(file)
             raise DataError(
                 "the server sent other bytes than the official archive; they were removed", where=shown(url),
                 why=f"MD5 {found}, the release has {archive.md5}",
@@ -103,22 +106,26 @@ def complete(
         DataError: the server has another file, or the tries are used up.
     """
     if _size(file) > archive.size:
-        file.truncate(0)
+        _empty(file)
     if _size(file) == archive.size:
         return
-    for number in range(1, patience.tries + 1):
+    furthest, failures = _size(file), 0
+    while True:
         try:
             request_rest(url, archive, file, patience.seconds, progress)
             return
         except BrokenOffError as error:
-            if number == patience.tries:
+            failures += 1
+            if _size(file) - furthest >= archive.size * WORTH_MORE_TRIES:
+                furthest, failures = _size(file), 1
+            if failures == patience.tries:
                 raise DataError(
                     "the transfer broke off", where=shown(url),
-                    why=f"{error}; {_size(file):,} of {archive.size:,} bytes are here after {number} tries",
+                    why=f"{error}; {_size(file):,} of {archive.size:,} bytes are here",
                     next_step="run the same command again to continue, or name a mirror with --url",
                 ) from error  # fmt: skip
-            narrate(f"{error}; trying again ({number + 1} of {patience.tries})")
-            time.sleep(patience.pause * 2 ** (number - 1))
+            narrate(f"{error}; trying again ({failures + 1} of {patience.tries})")
+            time.sleep(patience.pause * 2 ** (failures - 1))
 
 
 def request_rest(url: str, archive: Archive, file: io.FileIO, seconds: float, progress: Progress) -> None:
@@ -133,10 +140,10 @@ def request_rest(url: str, archive: Archive, file: io.FileIO, seconds: float, pr
     try:
         with open_address(url, headers, seconds) as answer:
             if not begins_right(answer, have, archive, url):
-                file.truncate(0)
+                _empty(file)
                 raise BrokenOffError("the server does not continue where it should")
             if answer.status == 200:
-                file.truncate(0)
+                _empty(file)
             done = file.seek(0, os.SEEK_END)
             progress(done, archive.size)
             while done < archive.size and (data := answer.read1(min(CHUNK, archive.size - done))):
@@ -148,7 +155,7 @@ def request_rest(url: str, archive: Archive, file: io.FileIO, seconds: float, pr
     except HTTPError as error:
         with error:
             if error.code == 416 and have:
-                file.truncate(0)
+                _empty(file)
                 raise BrokenOffError("the server does not continue where it should") from error
             if error.code in WORTH_A_RETRY:
                 raise BrokenOffError(f"the server answers {error.code} {error.reason}") from error
@@ -206,7 +213,8 @@ def open_partial(path: Path) -> Iterator[io.FileIO]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = io.FileIO(os.open(path, os.O_RDWR | os.O_CREAT, 0o644), "r+")
+        path.touch()
+        file = io.FileIO(path, "r+")
     except OSError as error:
         raise cannot_write(path, error) from error
     empty = False
@@ -256,6 +264,15 @@ def _write(file: io.FileIO, data: bytes) -> None:
     try:
         while rest:
             rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise cannot_write(Path(str(file.name)), error) from error
+
+
+def _empty(file: io.FileIO) -> None:
+    if _size(file) == 0:
+        return
+    try:
+        file.truncate(0)
     except OSError as error:
         raise cannot_write(Path(str(file.name)), error) from error
 
