@@ -52,6 +52,7 @@ def fetch(
     check_room(folder, form.archive.size + unpacked_size(release) - partial_size(form.archive, folder))
     address = url or os.environ.get(release.url_variable, "").strip() or release.url
     path = transfer(address, form.archive, folder, patience=patience, progress=progress, narrate=narrate)
+    narrate("the checksum is right; unpacking")
     unpack(path, form, release, folder)
     path.unlink()
     return final

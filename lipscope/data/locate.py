@@ -80,7 +80,9 @@ def find(name: str, data_dir: Path | None = None, releases: Mapping[str, Release
 def not_found(release: Release, data_dir: Path | None = None) -> DataError:
     """The error of a missing data set: every folder searched, and what to do."""
     forms = ", ".join(form.folder for form in release.forms)
-    looked = ", ".join(str(folder) for folder in search_folders(data_dir))
+    looked = ", ".join(
+        str(folder) if folder.is_dir() else f"{folder} (no such folder)" for folder in search_folders(data_dir)
+    )
     return DataError(
         f"data set {release.name} not found", why=f"looked for {forms} and their archives in {looked}",
         next_step=f"run `lipscope data fetch {release.name}`, name its folder with --data-dir or {VARIABLE}, "

@@ -79,6 +79,7 @@ def test_fetch_prints_the_folder_and_draws_on_stderr(tmp_path, monkeypatch):
     assert result.exception is None
     assert result.stdout == f"{tmp_path / 'cifar-10-batches-bin'}\n"
     assert "trying again (2 of 3)" in result.stderr
+    assert "checksum is right" in result.stderr
     assert "cifar10" in result.stderr
     again = run("fetch", "cifar10", "--data-dir", tmp_path)
     assert again.stdout == result.stdout

@@ -65,7 +65,10 @@ def test_a_file_of_the_folders_name_is_not_found(tmp_path):
 @pytest.mark.parametrize("needed", ["first", "second", "no-cache/lipscope"])
 def test_the_error_names_every_folder(monkeypatch, tmp_path, needed):
     monkeypatch.setenv("LIPSCOPE_DATA", str(tmp_path / "second"))
+    (tmp_path / "first").mkdir()
     error = not_found(CIFAR10, tmp_path / "first")
     assert str(tmp_path / needed) in error.why
+    assert f"{tmp_path / 'second'} (no such folder)" in error.why
+    assert f"{tmp_path / 'first'}," in error.why
     for advice in ("lipscope data fetch cifar10", "LIPSCOPE_DATA", "--data-dir", "--dataset synthetic"):
         assert advice in error.next_step
