@@ -198,8 +198,8 @@ class Verdict:
     def headline(self) -> str:
         """One line for a person.
 
-        >>> Verdict("proved", 1.37, "product of 12 layers").headline
-        'PROVED with L <= 1.37 (product of 12 layers)'
+        >>> Verdict("proved", 1.375, "product of 12 layers").headline
+        'PROVED with L <= 1.375 (product of 12 layers)'
         """
         if self.status == "proved" and self.lipschitz is not None:
             limit = "1-Lipschitz (L <= {})" if self.lipschitz <= 1 + VERDICT_TOLERANCE else "with L <= {}"

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 from lipscope.commands.messages import duration, narrate
 
 if TYPE_CHECKING:
     from lipscope.records import RunEvent, StepEvent
+
+
+@contextmanager
+def images_bar(doing: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar over ``total`` images; yields the function that moves it to (done, total)."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(doing, total=total)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
 class TrainingBar:

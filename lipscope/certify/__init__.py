@@ -1,0 +1,1 @@
+"""Certification: from logits to radii, over a whole data set."""

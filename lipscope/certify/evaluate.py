@@ -1,0 +1,109 @@
+"""Certify a stored model on images: logits in float32, one radius an image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lipscope.certify.radii import certified_radii
+from lipscope.data import ImageSet
+from lipscope.environment import environment, full_precision
+from lipscope.errors import CheckFailedError, DataError
+from lipscope.models.stored import StoredModel
+from lipscope.results import Certificates
+
+REAL_ARITHMETIC = "real-arithmetic"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Certificates with the logits that they come from.
+
+    Args:
+        certificates: one radius an image.
+        logits: (n, classes) float32.
+    """
+
+    certificates: Certificates
+    logits: Tensor
+
+
+def certify(
+    model: StoredModel,
+    data: ImageSet,
+    index: np.ndarray,
+    *,
+    device: str = "cpu",
+    batch_size: int = 500,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Real-arithmetic radii: float32 evaluation over a proved Lipschitz bound, TF32 off.
+
+    Args:
+        model: a stored model.
+        data: the images that are certified, already selected.
+        index: (n,) their record numbers in the data set's file.
+        device: a torch device.
+        batch_size: images at a time.
+        on_progress: told (images done, images in all).
+
+    Raises:
+        CheckFailedError: the model's Lipschitz constant is not proved.
+        DataError: no images, of another size, or with classes that the model does not know.
+    """
+    _check_fit(model, data)
+    bound = model.net.lipschitz_bound()
+    if not bound.proved or not math.isfinite(bound.value):
+        raise CheckFailedError(
+            "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason or "it is infinite",
+            next_step="`lipscope inspect` names the layer",
+        )  # fmt: skip
+    pair_bounds = model.net.head.pair_bounds()
+    net = model.net.to(device)
+    diameter = math.sqrt(math.prod(model.net.input_shape))
+    logits: list[Tensor] = []
+    with full_precision(), torch.inference_mode():
+        for images in torch.from_numpy(data.images).split(batch_size):
+            logits.append(net(images.to(device, torch.float32) / 255).cpu())
+            on_progress(sum(map(len, logits)), len(data))
+        context = environment(device)
+    net.to("cpu")
+    joined = torch.cat(logits)
+    radii = certified_radii(joined, pair_bounds, bound.value, diameter)
+    certificates = Certificates(
+        index=np.asarray(index, dtype=np.int64),
+        label=data.labels,
+        predicted=radii.predicted.numpy(),
+        runner_up=radii.runner_up.numpy(),
+        radius=radii.radius.numpy(),
+        margin=radii.margin.numpy(),
+        kind=REAL_ARITHMETIC,
+        model_sha256=model.sha256,
+        architecture=model.header.architecture or "",
+        data_name=data.name,
+        data_split=data.split,
+        data_fingerprint=data.fingerprint(),
+        lipschitz=bound.value,
+        environment=context,
+    )
+    return Evaluation(certificates, joined)
+
+
+def _check_fit(model: StoredModel, data: ImageSet) -> None:
+    if not len(data):
+        raise DataError("no images were selected", where=data.name)
+    if data.images.shape[1:] != model.net.input_shape:
+        raise DataError(
+            "images of another size", where=data.name, why=f"{data.images.shape[1:]}, not {model.net.input_shape}"
+        )
+    if len(data.classes) != model.net.head.classes:
+        raise DataError(
+            "another number of classes", where=data.name,
+            why=f"{len(data.classes)}, but the model has {model.net.head.classes}",
+            next_step="choose the data set that it was trained on with --dataset",
+        )  # fmt: skip

@@ -1,0 +1,52 @@
+"""The arithmetic that numbers were computed in: versions, device, precision flags."""
+
+from __future__ import annotations
+
+import operator
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lipscope.version import __version__
+
+PRECISION_SETTINGS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
+"""The parts of ``torch.backends`` that may round float32 to TF32 or bfloat16."""
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Turn TF32 and every other reduced-precision float32 arithmetic off, and back to what it was.
+
+    torch allows TF32 in cuDNN convolutions by default, with relative errors of 1e-3: certificates would be fiction.
+    """
+    settings = _precision_settings()
+    before = {name: setting.fp32_precision for name, setting in settings.items()}
+    try:
+        for setting in settings.values():
+            setting.fp32_precision = "ieee"
+        yield
+    finally:
+        for name, setting in settings.items():
+            setting.fp32_precision = before[name]
+
+
+def environment(device: str = "cpu", dtype: str = "float32") -> dict[str, Any]:
+    """What stands beside every computed number, read at the time of the call."""
+    import torch
+
+    return {
+        "lipscope": __version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
+        "dtype": dtype,
+        "threads": torch.get_num_threads(),
+        "fp32_precision": {name: setting.fp32_precision for name, setting in _precision_settings().items()},
+    }
+
+
+def _precision_settings() -> dict[str, Any]:
+    import torch
+
+    return {name: operator.attrgetter(name)(torch.backends) for name in PRECISION_SETTINGS}
