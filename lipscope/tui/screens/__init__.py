@@ -1,0 +1,1 @@
+"""One file per screen: what each tab holds, and the help."""

@@ -1,0 +1,130 @@
+"""Radii: how far around each test image the prediction is proved."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+
+from lipscope.tui.bindings import bindings_of
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.plots import CurvePlot, Range
+from lipscope.tui.state import State
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.accuracy import Accuracy
+from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.notice import Notice, results_notice
+from lipscope.units import DEFAULT_EPS, format_eps
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates
+
+
+class RadiiPane(Container, can_focus=True):
+    """The third screen."""
+
+    BINDINGS = bindings_of("Radii")
+
+    def __init__(self) -> None:
+        super().__init__(id="radii-pane")
+        self._certificates: Certificates | None = None
+        self.eps: Fraction = DEFAULT_EPS[0]
+
+    def compose(self) -> ComposeResult:
+        """A line of words on top, then histogram, curve and table."""
+        yield Notice("results", id="radii-notice")
+        with Vertical(id="radii-content"):
+            yield EpsLine(id="eps-line")
+            with Container(id="radii-plots"):
+                with Vertical(id="radii-histogram-panel", classes="panel"):
+                    yield Histogram(id="radii-histogram")
+                with Vertical(id="radii-curve-panel", classes="panel"):
+                    yield CurvePlot(id="radii-curve")
+                yield Accuracy(id="radii-accuracy")
+
+    def on_mount(self) -> None:
+        """Say what the curve is."""
+        self.query_one("#radii-curve-panel").border_title = "certified accuracy by radius"
+
+    def show(self, state: State) -> None:
+        """Show another state."""
+        notice = results_notice(state)
+        self.query_one(Notice).show(notice)
+        certificates = state.results.certificates
+        self.set_class(bool(notice), "-noticed")
+        self.set_class(certificates is None, "-empty")
+        self.query_one("#radii-content").display = certificates is not None
+        if certificates is not self._certificates:
+            self._certificates = certificates
+            self.refresh_bindings()
+            self._redraw()
+
+    def focus_main(self) -> None:
+        """Put the focus where the keys of this screen work."""
+        self.focus()
+
+    def on_resize(self, _event: events.Resize) -> None:
+        """Resample the curve to the new width."""
+        self.call_after_refresh(self._redraw)
+
+    def _redraw(self) -> None:
+        certificates = self._certificates
+        if certificates is None:
+            return
+        self.query_one(EpsLine).show(certificates, self.eps)
+        accuracy = self.query_one(Accuracy)
+        accuracy.show(certificates, self.eps, about=False)
+        accuracy.border_subtitle = harmless(certificates.kind, 20) + " radii"
+        radii = certificates.radius[certificates.correct]
+        wrong = len(certificates) - len(radii)
+        panel = self.query_one("#radii-histogram-panel")
+        panel.border_title = f"radii of {len(radii):,} correct images"
+        panel.border_subtitle = f"apart: {wrong:,} wrong ({rate_text(wrong, len(certificates))})"
+        largest = max(float(radii.max(initial=0.0)), float(self.eps), 1e-9)
+        self.query_one(Histogram).show(
+            HistogramData(
+                values=radii,
+                weights=np.ones(len(radii)),
+                over=Range(0.0, largest),
+                mark=float(self.eps),
+                mark_label=f"eps {format_eps(self.eps)}",
+                split=True,
+            )
+        )
+        curve = self.query_one(CurvePlot)
+        if curve.size.width:
+            grid, rates = certificates.curve(2 * curve.size.width)
+            curve.show_rates(grid, rates, float(self.eps), columns=curve.size.width, rows=curve.size.height)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without radii there is no eps to move."""
+        return self._certificates is not None or action not in {"move", "type_eps"}
+
+    def action_move(self, steps: int) -> None:
+        """Move eps by ``steps`` 255ths."""
+        self.eps = moved(self.eps, steps)
+        self._redraw()
+
+    def action_type_eps(self) -> None:
+        """Type a radius."""
+        self.query_one(EpsLine).open_entry()
+
+    @on(EpsLine.Changed)
+    def _typed(self, message: EpsLine.Changed) -> None:
+        self.eps = message.eps
+        self.focus_main()
+        self._redraw()
+
+    def step_back(self) -> bool:
+        """Close the entry if it is open; False when there is nothing to undo."""
+        line = self.query_one(EpsLine)
+        if line.typing:
+            line.close_entry()
+            self.focus_main()
+            return True
+        return False

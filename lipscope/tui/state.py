@@ -1,0 +1,82 @@
+"""What the app knows at one moment. Widgets are shown a state; none keeps knowledge of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from lipscope.checkpoint import Header
+from lipscope.errors import LipscopeError
+from lipscope.records import LayerReport, Verdict
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates  # numpy, which the first paint does without
+
+
+class Phase(Enum):
+    """Where the analysis stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def active(self) -> bool:
+        """Whether more may come."""
+        return self in (Phase.STARTING, Phase.RUNNING)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What lies beside the model.
+
+    Args:
+        reading: whether it is still being read.
+        certificates: the radii; None where there is no readable file.
+        error: why the file that is there cannot be read.
+    """
+
+    reading: bool = True
+    certificates: Certificates | None = None
+    error: LipscopeError | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that is on the screens.
+
+    Args:
+        header: what the file says of itself.
+        phase: where the analysis stands.
+        layers: by name, in forward order.
+        verdict: None until the bounds are done.
+        done, total, doing: progress in steps, and what comes next.
+        seconds: how long the analysis took; None until it is done.
+        failure: why it failed.
+        results: of an earlier certification.
+        sha256: of the model's bytes; None until computed.
+    """
+
+    header: Header
+    phase: Phase = Phase.STARTING
+    layers: Mapping[str, LayerReport] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    done: int = 0
+    total: int = 0
+    doing: str = ""
+    seconds: float | None = None
+    failure: LipscopeError | None = None
+    results: Results = field(default_factory=Results)
+    sha256: str | None = None
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether the results are about other bytes than the file's; None while that is unknown."""
+        certificates = self.results.certificates
+        if certificates is None or self.sha256 is None:
+            return None
+        return certificates.model_sha256 != self.sha256

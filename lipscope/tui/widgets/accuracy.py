@@ -1,0 +1,71 @@
+"""Clean and certified accuracy at the radii of the literature, recomputed from the stored radii."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+from textual.widgets import Static
+
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.text import harmless
+from lipscope.units import DEFAULT_EPS, format_eps
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates
+
+KINDS = {
+    "real-arithmetic": "real-arithmetic radii, float32 evaluation",
+    "sound": "sound radii: float64 evaluation, rounding errors subtracted",
+}
+
+
+def kind_text(certificates: Certificates) -> str:
+    """What kind of radii these are, in words."""
+    return KINDS.get(certificates.kind) or harmless(f"radii of unknown kind {certificates.kind}", 60)
+
+
+def data_text(certificates: Certificates) -> str:
+    """Which images they are about."""
+    name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
+    return f"{len(certificates):,} images of {name}"
+
+
+class Accuracy(Static):
+    """A small table: radius, images certified, share of all images."""
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id, classes="panel", markup=False)
+        self.border_title = "certified accuracy"
+
+    def show(self, certificates: Certificates, chosen: Fraction | None = None, *, about: bool = True) -> None:
+        """Show the counts.
+
+        Args:
+            certificates: of which images.
+            chosen: a radius that gets a row of its own, or an arrow if it is one of the others.
+            about: whether to say under the table which images and which kind of radii these are.
+        """
+        total = len(certificates)
+        correct = int(certificates.correct.sum())
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_row(*(Text(word, style="dim") for word in ("radius above", "images", "share", "")))
+        table.add_row("clean", f"{correct:,}", rate_text(correct, total), "")
+        radii = sorted({*DEFAULT_EPS, *([chosen] if chosen is not None else [])})
+        for eps in radii:
+            count = certificates.certified_count(eps)
+            at = eps == chosen
+            cells = (format_eps(eps), f"{count:,}", rate_text(count, total), "◀" if at else "")
+            table.add_row(*(Text(cell, style="bold" if at else "") for cell in cells))
+        wrong = total - correct
+        table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total), "")
+        table.add_row(Text("average radius", style="dim"), f"{certificates.average_certified_radius():.4f}", "", "")
+        words = [Text(f"{data_text(certificates)}; {kind_text(certificates)}", style="dim")] if about else []
+        self.update(Group(table, *words))

@@ -1,0 +1,104 @@
+"""The movable radius: what it is, and how many images are certified beyond it."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, Static
+
+from lipscope.errors import UsageError
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.text import harmless
+from lipscope.units import LARGEST_EPS, format_eps, parse_eps
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates
+
+STEP = Fraction(1, 255)
+
+
+class EpsLine(Vertical):
+    """One line of words, and a place to type while typing."""
+
+    class Changed(Message):
+        """Another radius was typed."""
+
+        def __init__(self, eps: Fraction) -> None:
+            super().__init__()
+            self.eps = eps
+
+    def compose(self) -> ComposeResult:
+        """The words, the entry and its complaint."""
+        yield Static(id="eps-words", markup=False)
+        entry = Input(placeholder="a radius such as 36/255 or 0.5", id="eps-entry", compact=True, max_length=40)
+        entry.display = False
+        yield entry
+        complaint = Static(id="eps-complaint", markup=False)
+        complaint.display = False
+        yield complaint
+
+    def show(self, certificates: Certificates, eps: Fraction) -> None:
+        """Show the count at another radius."""
+        total = len(certificates)
+        count = certificates.certified_count(eps)
+        self.query_one("#eps-words", Static).update(
+            Content.assemble(
+                (f" eps {format_eps(eps)} ", "bold reverse"),
+                f" ≈ {float(eps):.4f}   ",
+                (f"{rate_text(count, total)} certified", "bold"),
+                f"  ({count:,} of {total:,})",
+            )
+        )
+
+    @property
+    def typing(self) -> bool:
+        """Whether the entry is open."""
+        return self.query_one("#eps-entry", Input).display
+
+    def open_entry(self) -> None:
+        """Let the user type a radius."""
+        entry = self.query_one("#eps-entry", Input)
+        entry.value = ""
+        entry.display = True
+        entry.focus()
+
+    def close_entry(self) -> None:
+        """Back to words."""
+        self.query_one("#eps-entry", Input).display = False
+        self._complain("")
+
+    def _complain(self, text: str) -> None:
+        complaint = self.query_one("#eps-complaint", Static)
+        complaint.update(harmless(text))
+        complaint.display = bool(text)
+
+    @on(Input.Submitted, "#eps-entry")
+    def _typed(self, message: Input.Submitted) -> None:
+        message.stop()
+        try:
+            eps = parse_eps(message.value)
+        except UsageError as error:
+            self._complain(f"{error.what}: {error.next_step}")
+            return
+        self.close_entry()
+        self.post_message(self.Changed(eps))
+
+    @on(Input.Changed, "#eps-entry")
+    def _typing(self, message: Input.Changed) -> None:
+        message.stop()
+        self._complain("")
+
+
+def moved(eps: Fraction, steps: int) -> Fraction:
+    """The radius ``steps`` 255ths away, held between 0 and the largest that makes sense.
+
+    >>> moved(Fraction(36, 255), 10) == Fraction(46, 255), moved(Fraction(1, 255), -10)
+    (True, Fraction(0, 1))
+    """
+    return min(max(eps + steps * STEP, Fraction(0)), Fraction(LARGEST_EPS))

@@ -1,0 +1,158 @@
+"""All that is known of one layer: in words, and its singular values as a histogram."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Static
+
+from lipscope.records import Estimate, LayerReport, Spectrum
+from lipscope.tui.facts import Fact
+from lipscope.tui.numerals import bound_text, estimate_text, shape_text
+from lipscope.tui.plots import spectrum_axis
+from lipscope.tui.rows import Row
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.facts import grid
+from lipscope.tui.widgets.histogram import Histogram, HistogramData
+
+TITLE = 32
+"""Cells of a name in the border; a longer one is listed below it as well."""
+
+
+class LayerDetail(Vertical):
+    """The pane of the selected layer."""
+
+    def __init__(self) -> None:
+        super().__init__(id="detail", classes="panel")
+        self.log_axis = False
+        self._row: Row | None = None
+
+    def compose(self) -> ComposeResult:
+        """Facts that scroll, and the histogram."""
+        with VerticalScroll(id="detail-text"):
+            yield Static(id="detail-facts", markup=False)
+        yield Histogram(id="spectrum")
+
+    def show(self, row: Row | None) -> None:
+        """Show another layer, or more of the same one."""
+        same = row is not None and self._row is not None and row.key == self._row.key
+        self._row = row
+        self.border_title = harmless(row.key, TITLE, keep="end") if row else "no layer"
+        facts = detail_facts(row) if row else [("", "no layer matches the filter")]
+        self.query_one("#detail-facts", Static).update(grid(facts))
+        if not same:
+            self.query_one("#detail-text", VerticalScroll).scroll_home(animate=False)
+        self.redraw()
+
+    def redraw(self) -> None:
+        """Draw the histogram, linear or logarithmic."""
+        spectrum = self._row.report.spectrum if self._row and self._row.report else None
+        data = spectrum_data(spectrum) if spectrum else None
+        histogram = self.query_one("#spectrum", Histogram)
+        histogram.show(data, log=self.log_axis)
+        self.set_class(data is not None, "-with-spectrum")
+
+
+def detail_facts(row: Row) -> list[Fact]:
+    """One layer in words."""
+    long = len(row.key) > TITLE
+    facts: list[Fact] = [("name", harmless(row.key))] if long else []
+    facts.append(("kind", harmless(row.kind)))
+    report = row.report
+    if report is None:
+        told = "not analysed yet" if row.active else "not analysed"
+        return [*facts, ("known", f"{told}; the header lists these tensors")]
+    facts.append(("shapes", _shapes(report)))
+    facts.append(("bound", _bound(report)))
+    missing = "not computed yet" if row.active else "not computed"
+    facts.append(("σ max", _estimate(report.sigma_max) or missing))
+    facts.append(("σ min", _estimate(report.sigma_min) or missing))
+    if report.spectrum is not None:
+        facts.append(("spectrum", _spectrum(report.spectrum)))
+    facts.append(("gradient", _gradient(report) or missing))
+    lost = _lost_directions(report)
+    if lost:
+        facts.append(("lost", lost))
+    return facts + [("note", harmless(note, 400)) for note in report.notes]
+
+
+def _shapes(report: LayerReport) -> str:
+    if report.input_shape is None and report.output_shape is None:
+        return "unknown: the file does not tell the size of the input"
+    return f"{harmless(shape_text(report.input_shape), 40)} → {harmless(shape_text(report.output_shape), 40)}"
+
+
+def _bound(report: LayerReport) -> str:
+    bound = report.bound
+    value = bound_text(bound)
+    if value == "not proved":
+        reason = bound.reason or (
+            f"the computed value is {estimate_text(bound.value)}"
+            if not math.isfinite(bound.value)
+            else "no reason given"
+        )
+        return f"not proved: {harmless(reason, 400)}"
+    precision = f", {harmless(bound.precision, 60)}" if bound.precision else ""
+    return f"{value}, proved by {harmless(bound.method, 200)}{precision}"
+
+
+def _estimate(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return ""
+    details = [f"estimate by {harmless(estimate.method, 80)}"]
+    if estimate.iterations is not None:
+        details.append(f"{estimate.iterations} rounds")
+    if estimate.residual is not None:
+        details.append(f"residual {estimate.residual:.1e}")
+    return f"{estimate_text(estimate.value)}, {', '.join(details)}"
+
+
+def _spectrum(spectrum: Spectrum) -> str:
+    whole = "all" if spectrum.complete else "estimated from a sample of"
+    share = f"{100 * spectrum.share_near_one():.1f}%" if sum(spectrum.weights) > 0 else "–"
+    return f"{whole} {spectrum.size:,} singular values by {harmless(spectrum.method, 80)}; {share} within 0.001 of 1"
+
+
+def _gradient(report: LayerReport) -> str:
+    norms = report.gradient_norm
+    if norms is None:
+        return ""
+    return (
+        f"norm kept to mean {norms.mean:.4f}, min {norms.minimum:.4f}, max {norms.maximum:.4f}, "
+        f"5–95% {norms.p05:.4f}–{norms.p95:.4f}; estimate on {harmless(norms.images, 80)}, "
+        f"{harmless(norms.gradients, 20)} gradients"
+    )
+
+
+def _lost_directions(report: LayerReport) -> str:
+    if not report.input_shape or not report.output_shape:
+        return ""
+    inputs, outputs = math.prod(report.input_shape), math.prod(report.output_shape)
+    if outputs >= inputs:
+        return ""
+    return (
+        f"{outputs:,} outputs for {inputs:,} inputs: at least {inputs - outputs:,} input directions map to 0 "
+        f"by shape alone; the singular values are the {outputs:,} of the output side"
+    )
+
+
+def spectrum_data(spectrum: Spectrum) -> HistogramData | None:
+    """The histogram of a spectrum; None when it holds no finite value."""
+    values = np.asarray(spectrum.values, dtype=np.float64)
+    weights = np.asarray(spectrum.weights, dtype=np.float64)
+    finite = np.isfinite(values) & np.isfinite(weights) & (weights >= 0)
+    values, weights = values[finite], weights[finite]
+    if not len(values):
+        return None
+    over, deviation = spectrum_axis(values)
+    return HistogramData(
+        values=values - 1 if deviation else values,
+        weights=weights,
+        over=over,
+        mark=0.0 if deviation else 1.0,
+        mark_label="σ = 1",
+        caption="singular values, σ − 1" if deviation else "singular values σ",
+    )

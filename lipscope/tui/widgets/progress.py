@@ -1,0 +1,67 @@
+"""One line of progress: how far, of how much, and what is being done now."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from lipscope.tui.numerals import seconds_text
+from lipscope.tui.state import Phase, State
+from lipscope.tui.text import harmless
+
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+BAR = 20
+"""Cells of the bar."""
+
+
+class ProgressLine(Widget):
+    """The state of the analysis in one line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._state: State | None = None
+
+    def show(self, state: State) -> None:
+        """Show another state."""
+        self._state = state
+        self.refresh()
+
+    def render(self) -> Content:
+        """Bar, count and words; at the end, words alone."""
+        state = self._state
+        if state is None:
+            return Content("")
+        width = self.size.width
+        if not state.phase.active:
+            return Content(_ending(state)[:width])
+        bar = progress_bar(state.done, state.total, BAR if width >= 50 else BAR // 2)
+        count = f" {state.done}/{state.total}  " if state.total else "  "
+        doing = state.doing or "starting the analysis"
+        room = width - cell_len(bar) - cell_len(count) - 1
+        return Content.assemble(
+            (bar, "$primary on $surface-lighten-1"),
+            (count, "bold"),
+            harmless(doing, room) if room > 1 else "",
+        )
+
+
+def progress_bar(done: int, total: int, width: int) -> str:
+    """The bar in eighths of a cell.
+
+    >>> progress_bar(1, 4, 6)
+    '█▌    '
+    """
+    eighths = min(8 * width * done // total, 8 * width) if total > 0 else 0
+    full, rest = divmod(max(eighths, 0), 8)
+    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
+
+
+def _ending(state: State) -> str:
+    if state.phase is Phase.CANCELLED:
+        steps = f" after {state.done} of {state.total} steps" if state.total else ""
+        return f"analysis cancelled{steps}; r starts it again"
+    if state.phase is Phase.FAILED:
+        return "analysis FAILED: see the Overview; r tries again"
+    time = f" in {seconds_text(state.seconds)}" if state.seconds is not None else ""
+    return f"analysis complete: {state.total} steps{time}"
