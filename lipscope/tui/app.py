@@ -46,12 +46,12 @@ class InspectApp(App[None]):
     BINDINGS = bindings_of("Everywhere")
     ENABLE_COMMAND_PALETTE = True
     ALLOW_SELECT = False  # ctrl+c quits; the terminal's own selection (shift + mouse) copies
-    HORIZONTAL_BREAKPOINTS = [
+    HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-narrow"),
         (76, "-medium"),
         (100, "-wide"),
     ]
-    VERTICAL_BREAKPOINTS = [
+    VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-short"),
         (23, "-tall"),
         (32, "-very-tall"),

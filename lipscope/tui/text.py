@@ -34,6 +34,10 @@ def harmless(value: object, width: int = LINE, *, keep: Literal["start", "end"] 
     text = value if isinstance(value, str) else str(value)
     # Every character takes at least one cell once escaped, so no more than width + 1 of them matter.
     part = text[: width + 1] if keep == "start" else text[-width - 1 :]
+    if part.isascii() and part.isprintable():  # nearly every name: nothing to escape, one cell each
+        if len(text) <= width:
+            return text
+        return part[: width - 1] + "…" if keep == "start" else "…" + part[len(part) - width + 1 :]
     pieces = [_visible(character) for character in part]
     if len(part) == len(text) and sum(map(_cells, pieces)) <= width:
         return "".join(pieces)

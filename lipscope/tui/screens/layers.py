@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Input
 
 from lipscope.tui.bindings import bindings_of
-from lipscope.tui.rows import COLUMNS, arranged, next_sort, rows
+from lipscope.tui.rows import COLUMNS, Row, arranged, next_sort, rows
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.failure import Failure
@@ -23,7 +24,8 @@ class LayersPane(Container):
 
     def __init__(self) -> None:
         super().__init__(id="layers-pane")
-        self._state: State | None = None
+        self._rows: list[Row] = []
+        self._modelled = True
         self._sort: str | None = None
         self._wanted = ""
 
@@ -39,19 +41,25 @@ class LayersPane(Container):
 
     def show(self, state: State) -> None:
         """Show another state."""
-        self._state = state
+        self._modelled = state.header.config is not None
+        self._rows = rows(state)
         self.query_one(Failure).show(state.failure)
-        all_rows = rows(state)
-        shown = arranged(all_rows, wanted=self._wanted, sort=self._sort)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Filter and sort the rows that are known."""
+        shown = arranged(self._rows, wanted=self._wanted, sort=self._sort)
         self.query_one(LayerTable).show(shown)
-        side = self.query_one("#table-side")
-        what = "tensors" if state.header.config is None else "layers"
-        count = f"{len(shown)} of {len(all_rows)}" if self._wanted else f"{len(all_rows)}"
+        what = "layers" if self._modelled else "tensors"
+        count = f"{len(shown):,} of {len(self._rows):,}" if self._wanted else f"{len(self._rows):,}"
         matching = f" matching {harmless(self._wanted, 20)}" if self._wanted else ""
-        side.border_title = f"{count} {what}{matching}"
-        order = next((column.order for column in COLUMNS if column.key == self._sort), "forward order")
-        if self._sort is None and state.header.config is None:
-            order = "by name"
+        self.query_one("#table-side").border_title = Text(f"{count} {what}{matching}")
+        self._say_order()
+
+    def _say_order(self) -> None:
+        unsorted = "forward order" if self._modelled else "by name"
+        order = next((column.order for column in COLUMNS if column.key == self._sort), unsorted)
+        side = self.query_one("#table-side")
         side.border_subtitle = "enter keeps the filter, esc clears it" if self._typing else order
 
     @property
@@ -62,7 +70,7 @@ class LayersPane(Container):
     @on(events.DescendantBlur)
     def _focus_changed(self) -> None:
         self.refresh_bindings()
-        self._again()
+        self._say_order()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a filter is typed, the keys are letters."""
@@ -71,10 +79,6 @@ class LayersPane(Container):
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
         self.query_one(LayerTable).focus()
-
-    def _again(self) -> None:
-        if self._state is not None:
-            self.show(self._state)
 
     @on(LayerTable.Chosen)
     def _chosen(self, message: LayerTable.Chosen) -> None:
@@ -87,7 +91,7 @@ class LayersPane(Container):
             self._sort = None if self._sort == key else key
         else:
             self._sort = None
-        self._again()
+        self._arrange()
 
     @on(LayerTable.RowSelected)
     def _enlarge_by_click(self) -> None:
@@ -96,7 +100,7 @@ class LayersPane(Container):
     def action_sort(self) -> None:
         """Sort by the next column."""
         self._sort = next_sort(self._sort)
-        self._again()
+        self._arrange()
 
     def action_log_axis(self) -> None:
         """Switch the count axis between linear and logarithmic."""
@@ -117,7 +121,7 @@ class LayersPane(Container):
     @on(Input.Changed, "#filter")
     def _filter(self, message: Input.Changed) -> None:
         self._wanted = message.value
-        self._again()
+        self._arrange()
 
     @on(Input.Submitted, "#filter")
     def _keep_filter(self) -> None:

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -79,7 +80,7 @@ class RadiiPane(Container, can_focus=True):
         self.query_one(EpsLine).show(certificates, self.eps)
         accuracy = self.query_one(Accuracy)
         accuracy.show(certificates, self.eps, about=False)
-        accuracy.border_subtitle = harmless(certificates.kind, 20) + " radii"
+        accuracy.border_subtitle = Text(f"{harmless(certificates.kind, 20)} radii")
         radii = certificates.radius[certificates.correct]
         wrong = len(certificates) - len(radii)
         panel = self.query_one("#radii-histogram-panel")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
@@ -40,7 +41,8 @@ class LayerDetail(Vertical):
         """Show another layer, or more of the same one."""
         same = row is not None and self._row is not None and row.key == self._row.key
         self._row = row
-        self.border_title = harmless(row.key, TITLE, keep="end") if row else "no layer"
+        # A Text, because a str would be read as markup.
+        self.border_title = Text(harmless(row.key, TITLE, keep="end") or "(no name)" if row else "no layer")
         facts = detail_facts(row) if row else [("", "no layer matches the filter")]
         self.query_one("#detail-facts", Static).update(grid(facts))
         if not same:
