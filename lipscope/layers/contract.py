@@ -58,6 +58,18 @@ class LinearLayer(LipschitzLayer):
         return operator_of(self.linear, input_shape, self.output_shape(input_shape), dtype)
 
 
+class Trainable(ABC):
+    """A layer whose stored weight is computed from a free one while it is trained."""
+
+    @abstractmethod
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Put a free weight, initialised at random, behind the parametrisation."""
+
+    @abstractmethod
+    def freeze(self) -> None:
+        """Replace the free weight by the one that it stands for, and forget the parametrisation."""
+
+
 @dataclass(frozen=True)
 class LinearOperator:
     """A real matrix given by its products with batches of vectors.

@@ -8,16 +8,15 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.rounding import gamma, up
-from lipscope.layers.contract import LinearLayer
+from lipscope.layers.contract import LinearLayer, Trainable
 from lipscope.layers.soc import SOCConv2d
 from lipscope.records import Bound, Shape
 
 
-class Head(LinearLayer):
+class Head(LinearLayer, Trainable):
     """A last layer on (N, features); certificates need the constants of pairs, not of the whole."""
 
     gradient_norm_preserving = False
@@ -27,22 +26,9 @@ class Head(LinearLayer):
     def pair_bounds(self) -> Tensor:
         """(classes, classes) float64: proved upper bounds on the Lipschitz constants of f_l - f_i; diagonal 0."""
 
-    @abstractmethod
-    def make_trainable(self, generator: torch.Generator | None = None) -> None:
-        """Replace the stored weights by free ones behind a parametrisation, initialised at random."""
-
     def output_shape(self, input_shape: Shape) -> Shape:
         """(classes,)."""
         return (self.classes,)
-
-
-class UnitRows(nn.Module):
-    """The training parametrisation of the LLN head: each row divided by its length, in float32."""
-
-    def forward(self, free: Tensor) -> Tensor:
-        """(classes, features) to rows of unit length."""
-        with torch.autocast(free.device.type, enabled=False):
-            return torch.div(free.float(), torch.linalg.vector_norm(free.float(), dim=1, keepdim=True))
 
 
 class LastLayerNormalized(Head):
@@ -62,28 +48,42 @@ class LastLayerNormalized(Head):
         self.classes = classes
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.bias = nn.Parameter(torch.zeros(classes))
+        self.normalizing = False
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
-        """Free rows behind :class:`UnitRows`, initialised at random."""
+        """Free rows, normal with variance 1 / features, divided by their lengths from now on."""
         with torch.no_grad():
             self.weight.normal_(std=self.weight.shape[1] ** -0.5, generator=generator)
-        parametrize.register_parametrization(self, "weight", UnitRows(), unsafe=True)
+        self.normalizing = True
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Store the rows of unit length."""
+        self.weight.copy_(self.rows())
+        self.normalizing = False
+
+    def rows(self) -> Tensor:
+        """(classes, features): the stored rows as they are, or while training the free rows at unit length."""
+        if not self.normalizing:
+            return self.weight
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return torch.div(self.weight, torch.linalg.vector_norm(self.weight, dim=1, keepdim=True))
 
     def linear(self, x: Tensor) -> Tensor:
         """(N, features) to (N, classes)."""
-        return F.linear(x, self.weight.to(x.dtype))
+        return F.linear(x, self.rows().to(x.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, features) to logits (N, classes)."""
-        return F.linear(x, self.weight.to(x.dtype), self.bias.to(x.dtype))
+        return F.linear(x, self.rows().to(x.dtype), self.bias.to(x.dtype))
 
     def bound(self, input_shape: Shape) -> Bound:
         """The spectral norm of the weight matrix; radii use the pairs instead."""
-        return Bound(spectral_norm_bound(self.weight.detach()), "matrix norm by Cholesky; radii use ||w_l - w_i||")
+        return Bound(spectral_norm_bound(self.rows().detach()), "matrix norm by Cholesky; radii use ||w_l - w_i||")
 
     def pair_bounds(self) -> Tensor:
         """||w_l - w_i||, computed directly in float64 and rounded up."""
-        weight = self.weight.detach().to(torch.float64)
+        weight = self.rows().detach().to(torch.float64)
         distances = torch.linalg.vector_norm(weight.unsqueeze(1) - weight.unsqueeze(0), dim=2)
         return torch.mul(distances, 1 + gamma(weight.shape[1] + 8))
 
@@ -108,6 +108,10 @@ class OrthogonalHead(Head):
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """A free kernel behind the skew parametrisation."""
         self.conv.make_trainable(generator)
+
+    def freeze(self) -> None:
+        """Store the skew kernel itself."""
+        self.conv.freeze()
 
     def linear(self, x: Tensor) -> Tensor:
         """(N, features) to (N, classes)."""

@@ -11,11 +11,10 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils import parametrize
 
 from lipscope.bounds.convolution import unfolding_bound, zero_padded_bound
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
-from lipscope.layers.contract import LinearLayer
+from lipscope.layers.contract import LinearLayer, Trainable
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
 from lipscope.layers.skew import SkewKernel, is_skew
 from lipscope.records import Bound, Shape
@@ -24,7 +23,7 @@ TRAINING_TERMS = 5
 """Terms of the series in training mode (the paper's); it expands by up to 0.5% a layer, so it certifies nothing."""
 
 
-class SOCConv2d(LinearLayer):
+class SOCConv2d(LinearLayer, Trainable):
     """Skew orthogonal convolution with stride by pixel-unshuffle.
 
     (N, in, H, W) is unshuffled to in * stride^2 channels, padded with zero channels to
@@ -44,24 +43,36 @@ class SOCConv2d(LinearLayer):
         self.channels = max(in_channels * stride**2, out_channels)
         self.kernel = nn.Parameter(torch.zeros(self.channels, self.channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.parametrization: SkewKernel | None = None
         # Dropping channels drops directions of the input: then some singular values are legitimately zero.
         self.gradient_norm_preserving = out_channels >= in_channels * stride**2
         self.kind = f"SOC {kernel_size}x{kernel_size}" + (f", stride {stride}" if stride > 1 else "")
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
-        """Replace the stored kernel by a free parameter behind :class:`SkewKernel`, normal with variance 1/C."""
+        """Put a free kernel behind :class:`SkewKernel`, normal with variance 1/C."""
         with torch.no_grad():
             self.kernel.normal_(std=self.channels**-0.5, generator=generator)
-        parametrize.register_parametrization(
-            self, "kernel", SkewKernel(self.channels, self.kernel.shape[-1]), unsafe=True
-        )
+        self.parametrization = SkewKernel(self.channels, self.kernel.shape[-1]).to(self.kernel.device)
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Store the skew kernel itself, divided by a settled estimate of its norm."""
+        if self.parametrization is not None:
+            self.parametrization.eval()
+            self.parametrization.settle(self.kernel)
+            self.kernel.copy_(self.parametrization(self.kernel))
+            self.parametrization = None
+
+    def effective_kernel(self) -> Tensor:
+        """(C, C, k, k): the stored kernel, or while training the one that the free kernel stands for."""
+        return self.kernel if self.parametrization is None else self.parametrization(self.kernel)
 
     def linear(self, x: Tensor) -> Tensor:
         """p_n(A) between the changes of shape; ``TRAINING_TERMS`` terms in training mode."""
         if torch.is_autocast_enabled(x.device.type):
             # Otherwise the sum of the series, which starts from x, would be carried on in float32.
             x = x.to(torch.get_autocast_dtype(x.device.type))
-        kernel = self.kernel.to(x.dtype)
+        kernel = self.effective_kernel().to(x.dtype)
         x = pad_channels(pixel_unshuffle(x, self.stride), self.channels)
         terms = TRAINING_TERMS if self.training else self.terms
         total = taylor_exponential(x, kernel, terms)
@@ -81,7 +92,7 @@ class SOCConv2d(LinearLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """Max |p_n(i lambda)| over |lambda| <= rho, rho a proved norm of A; sum rho^k/k! when A is not skew."""
-        kernel = self.kernel.detach()
+        kernel = self.effective_kernel().detach()
         rho = unfolding_bound(kernel)
         if not is_skew(kernel):
             rho = min(rho, self._tight_norm(kernel, input_shape))
@@ -101,7 +112,7 @@ class SOCConv2d(LinearLayer):
 
         Cutting channels keeps the rows of a matrix whose singular values are all at least this.
         """
-        kernel = self.kernel.detach()
+        kernel = self.effective_kernel().detach()
         if not is_skew(kernel):
             return Bound.unproved("the kernel is not exactly skew-symmetric")
         lower, _ = taylor_modulus(self.terms, unfolding_bound(kernel))

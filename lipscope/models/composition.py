@@ -6,13 +6,11 @@ import copy
 from collections.abc import Iterator
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from lipscope.bounds.rounding import product_up
-from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.contract import LipschitzLayer, Trainable
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
-from lipscope.layers.skew import SkewKernel
 from lipscope.records import Bound, Shape
 
 
@@ -71,26 +69,17 @@ class LipschitzNet(nn.Module):
         return logits
 
     def make_trainable(self) -> None:
-        """Put free parameters behind every orthogonal weight (random, from torch's generator)."""
+        """Put free weights behind every parametrisation, at random from torch's generator."""
         for _, layer, _ in self.layers():
-            make = getattr(layer, "make_trainable", None)
-            if make is not None:
-                make()
+            if isinstance(layer, Trainable):
+                layer.make_trainable()
 
     def frozen(self) -> LipschitzNet:
         """A copy in eval mode whose weights are plain numbers: what a checkpoint stores and a certificate is about."""
         net = copy.deepcopy(self).eval()
-        for module in list(net.modules()):
-            if not parametrize.is_parametrized(module):
-                continue
-            parametrizations = module.parametrizations
-            assert isinstance(parametrizations, nn.ModuleDict)
-            for name, steps in list(parametrizations.items()):
-                assert isinstance(steps, parametrize.ParametrizationList)
-                for step in steps:
-                    if isinstance(step, SkewKernel):
-                        step.settle(steps.original)
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+        for _, layer, _ in net.layers():
+            if isinstance(layer, Trainable):
+                layer.freeze()
         return net.requires_grad_(False)
 
     def lipschitz_bound(self) -> Bound:

@@ -64,7 +64,7 @@ def nominal_pair_constants(net: LipschitzNet) -> Tensor:
     lipschitz = 1 / min(net.normalize.constants[1])
     if not isinstance(net.head, LastLayerNormalized):
         return torch.full((net.head.classes,) * 2, 2**0.5 * lipschitz, device=net.normalize.std.device)
-    weight = net.head.weight
+    weight = net.head.rows()
     difference = weight.unsqueeze(1) - weight.unsqueeze(0)
     # The gradient of a norm at 0 is NaN, so the diagonal is moved away from it.
     identity = torch.eye(len(weight), device=weight.device).unsqueeze(2)

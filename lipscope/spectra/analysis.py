@@ -1,0 +1,158 @@
+"""The analysis behind ``lipscope inspect``: layer by layer, the most important facts first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lipscope.checkpoint import Header, read_header, sha256_of
+from lipscope.data import ImageSet, load
+from lipscope.environment import environment, full_precision
+from lipscope.errors import DataError, UsageError
+from lipscope.layers.contract import LinearLayer, LipschitzLayer
+from lipscope.layers.heads import Head
+from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.soc import SOCConv2d
+from lipscope.models.stored import StoredModel, load_model
+from lipscope.records import AnalysisEvent, InspectReport, LayerReport, Shape
+from lipscope.spectra.gradients import gradient_norms
+from lipscope.spectra.singular_values import measure
+from lipscope.spectra.tensors import analyse_tensor, listed
+from lipscope.spectra.verdict import verdict
+
+IMAGES = 64
+"""Images on which gradient norms are measured."""
+
+
+def analyse(path: Path, *, data_dir: Path | None = None) -> Iterator[AnalysisEvent]:
+    """Analyse a safetensors file, yielding every fact as soon as it is known.
+
+    First all layers with their bounds, then the verdict, then gradient norms, then singular values; a later report of
+    a layer replaces the earlier one, and the last verdict counts. Stop iterating to cancel.
+
+    Args:
+        path: a lipscope checkpoint, or any safetensors file, whose tensors are then analysed one by one.
+        data_dir: where to look for the data set of the gradient norms.
+
+    Raises:
+        CheckpointError: the file is damaged, or is not what it claims to be.
+    """
+    header = read_header(path)
+    yield from _unknown(header) if header.config is None else _model(load_model(path), data_dir)
+
+
+def inspect_report(path: Path, *, data_dir: Path | None = None) -> InspectReport:
+    """Run the whole analysis and collect it.
+
+    Raises:
+        CheckpointError: as :func:`analyse`.
+    """
+    header = read_header(path)
+    layers: dict[str, LayerReport] = {}
+    judged = verdict(())
+    for event in analyse(path, data_dir=data_dir):
+        if event.layer is not None:
+            layers[event.layer.name] = event.layer
+        judged = event.verdict or judged
+    with full_precision():
+        context = environment(dtype="float64 bounds and singular values, float32 gradients")
+    return InspectReport(
+        str(path), sha256_of(path), header.architecture, header.metadata, judged, tuple(layers.values()), context
+    )
+
+
+@dataclass(frozen=True)
+class _Row:
+    layer: LipschitzLayer
+    input_shape: Shape
+    report: LayerReport
+
+
+def _model(stored: StoredModel, data_dir: Path | None) -> Iterator[AnalysisEvent]:
+    net = stored.net
+    places = list(net.layers())
+    measurable = [name for name, layer, _ in places if _has_spectrum(layer)]
+    total = len(places) + 1 + len(measurable)
+    rows: dict[str, _Row] = {}
+    for done, (name, layer, shape) in enumerate(places):
+        row = _Row(layer, shape, _report(name, layer, shape))
+        rows[name] = row
+        doing = f"bound of {places[done + 1][0]}" if done + 1 < len(places) else "gradient norms"
+        yield AnalysisEvent(done + 1, total, doing, row.report)
+    reports = [row.report for row in rows.values()]
+    judged = verdict(reports)
+    yield AnalysisEvent(len(places), total, "gradient norms", verdict=judged)
+
+    images, source = _images(stored, data_dir)
+    with full_precision():
+        norms = gradient_norms(net, images, source)
+    done = len(places) + 1
+    for name, row in rows.items():
+        if name in norms:
+            rows[name] = replace(row, report=replace(row.report, gradient_norm=norms[name]))
+            yield AnalysisEvent(done, total, f"singular values of {measurable[0]}", rows[name].report)
+
+    gains: list[tuple[str, float]] = []
+    for position, name in enumerate(measurable):
+        row = rows[name]
+        assert isinstance(row.layer, LinearLayer)
+        measured = measure(row.layer.operator(row.input_shape))
+        report = replace(
+            row.report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum
+        )
+        if report.role == "body":
+            gains.append((name, measured.gain))
+        following = measurable[position + 1 : position + 2]
+        doing = f"singular values of {following[0]}" if following else ""
+        yield AnalysisEvent(done + position + 1, total, doing, report)
+    yield AnalysisEvent(total, total, "", verdict=verdict(reports, gains))
+
+
+def _has_spectrum(layer: LipschitzLayer) -> bool:
+    return isinstance(layer, LinearLayer) and not isinstance(layer, (Normalize, Flatten))
+
+
+def _report(name: str, layer: LipschitzLayer, shape: Shape) -> LayerReport:
+    notes: tuple[str, ...] = ()
+    if isinstance(layer, SOCConv2d):
+        floor = layer.singular_value_floor(shape)
+        if floor.proved:
+            notes += (f"every singular value over the kept outputs is proved to be at least {floor.value:.9f}",)
+        if not layer.gradient_norm_preserving:
+            notes += ("keeps fewer outputs than inputs: the rest of the gradient is legitimately lost",)
+    role: Literal["normalisation", "head", "body"] = "body"
+    if isinstance(layer, (Normalize, Head)):
+        role = "normalisation" if isinstance(layer, Normalize) else "head"
+    return LayerReport(name, layer.kind, shape, layer.output_shape(shape), layer.bound(shape), role, notes=notes)
+
+
+def _images(stored: StoredModel, data_dir: Path | None) -> tuple[Tensor, str]:
+    """Test images of the model's data set; synthetic ones where it is not there, and which they are."""
+    name = str((stored.header.config or {}).get("dataset", ""))
+    try:
+        data: ImageSet = load(name, "test", data_dir)
+        source = f"{IMAGES} images of {data.name} test"
+    except (DataError, UsageError):
+        data = load("synthetic", "test")
+        source = f"{IMAGES} synthetic images ({name} was not found)"
+    images = torch.from_numpy(data.images[:IMAGES]).to(torch.float32) / 255
+    if images.shape[1:] == stored.net.input_shape:
+        return images, source
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(IMAGES, *stored.net.input_shape, generator=generator), f"{IMAGES} images of uniform noise"
+
+
+def _unknown(header: Header) -> Iterator[AnalysisEvent]:
+    total = len(header.tensors)
+    for info in header.tensors:
+        yield AnalysisEvent(0, total, "reading tensors", listed(info))
+    yield AnalysisEvent(0, total, "reading tensors", verdict=verdict(()))
+    for done, info in enumerate(header.tensors):
+        following = header.tensors[done + 1 : done + 2]
+        doing = following[0].name if following else ""
+        yield AnalysisEvent(done + 1, total, doing, analyse_tensor(header, info))

@@ -1,0 +1,101 @@
+"""Lanczos on the Gram operator: extreme singular values from inside, and the density of all of them.
+
+With W (outputs x inputs) and G = W W^T or W^T W, whichever is smaller, k steps from a random unit vector give a
+k x k tridiagonal T. Its extreme eigenvalues approach those of G from inside; its eigenvalues weighted by the
+squared first components of its eigenvectors are a quadrature of the spectral density (Ubaru, Chen & Saad, SIAM J.
+Matrix Anal. 2017). Estimates, never bounds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipscope.layers.contract import LinearOperator
+
+BREAKDOWN = 1e-13
+"""A residual this much smaller than the norm ends the recurrence: the Krylov space is complete."""
+
+
+@dataclass(frozen=True)
+class Quadrature:
+    """Nodes and weights of one Lanczos run with the extreme pairs.
+
+    Args:
+        nodes: eigenvalues of T, ascending; estimates of eigenvalues of G.
+        weights: squared first components, summing to 1.
+        residuals: ||G y - theta y|| of each Ritz pair.
+        steps: the size of T.
+        top: the Ritz vector of the largest node, of unit length.
+    """
+
+    nodes: Tensor
+    weights: Tensor
+    residuals: Tensor
+    steps: int
+    top: Tensor
+
+
+def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 0) -> list[Quadrature]:
+    """Run Lanczos with full reorthogonalisation from several random vectors at once.
+
+    Args:
+        operator: W; G is the smaller of W W^T and W^T W.
+        steps: the largest size of T.
+        probes: the number of starting vectors.
+        seed: of the starting vectors.
+    """
+    narrow = operator if operator.shape[0] >= operator.shape[1] else operator.transpose()
+    size = narrow.shape[1]
+    steps = min(steps, size)
+    generator = torch.Generator().manual_seed(seed)
+    vector = torch.randn(probes, size, generator=generator, dtype=operator.dtype)
+    vector /= torch.linalg.vector_norm(vector, dim=1, keepdim=True)
+    basis = torch.zeros(probes, steps, size, dtype=operator.dtype)
+    diagonal = torch.zeros(probes, steps, dtype=operator.dtype)
+    coupling = torch.zeros(probes, steps, dtype=operator.dtype)
+    lengths = [steps] * probes
+    for k in range(steps):
+        basis[:, k] = vector
+        image = narrow.rmatvec(narrow.matvec(vector))
+        diagonal[:, k] = (image * vector).sum(dim=1)
+        for _ in range(2):
+            # Twice is enough to be orthogonal to working precision (Giraud et al., 2005).
+            image = image - torch.einsum("pks,pk->ps", basis, torch.einsum("pks,ps->pk", basis, image))
+        norm = torch.linalg.vector_norm(image, dim=1)
+        coupling[:, k] = norm
+        scale = float(diagonal.abs().max())
+        for probe in range(probes):
+            if float(norm[probe]) <= BREAKDOWN * scale and lengths[probe] == steps:
+                lengths[probe] = k + 1
+        if max(lengths) <= k + 1:
+            break
+        vector = image / norm.clamp_min(torch.finfo(norm.dtype).tiny).unsqueeze(1)
+    return [
+        _quadrature(diagonal[p, :n], coupling[p, :n], basis[p, :n]) for p, n in zip(range(probes), lengths, strict=True)
+    ]
+
+
+def _quadrature(diagonal: Tensor, coupling: Tensor, basis: Tensor) -> Quadrature:
+    off = coupling[:-1]
+    nodes, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(off, 1) + torch.diag(off, -1))
+    residuals = coupling[-1] * vectors[-1].abs()
+    top = basis.mT @ vectors[:, -1]
+    return Quadrature(nodes, vectors[0].square(), residuals, len(diagonal), top / torch.linalg.vector_norm(top))
+
+
+def sigma_of(node: float) -> float:
+    """The singular value of an eigenvalue of G, which rounding may have made negative."""
+    return math.sqrt(max(node, 0.0))
+
+
+def sigma_residual(node: float, residual: float) -> float:
+    """How far an eigenvalue of G within ``residual`` of ``node`` can move the singular value.
+
+    >>> sigma_residual(4.0, 0.0)
+    0.0
+    """
+    return sigma_of(node + residual) - sigma_of(node) if node <= residual else residual / sigma_of(node)

@@ -1,0 +1,36 @@
+"""The verdict: what the bounds prove of the network, or which layer breaks the claim."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lipscope.bounds.rounding import product_up
+from lipscope.records import VERDICT_TOLERANCE, LayerReport, Verdict
+
+
+def verdict(layers: Sequence[LayerReport], gains: Iterable[tuple[str, float]] = ()) -> Verdict:
+    """Judge the body: the layers between the input normalisation and the head.
+
+    Args:
+        layers: reports with bounds, in forward order.
+        gains: (layer, ratio ||W v|| / ||v|| exhibited by a vector), as far as measured.
+
+    Returns:
+        ``violated`` when a vector exhibits an expanding layer; else ``not-proved`` when any layer lacks a bound; else
+        ``proved`` with the product of the bounds, which may exceed 1.
+    """
+    body = [layer for layer in layers if layer.role == "body"]
+    if not body:
+        return Verdict("not-proved", None, "the file does not say how its tensors are connected")
+    for name, gain in gains:
+        if gain > 1 + VERDICT_TOLERANCE:
+            return Verdict("violated", gain, f"layer {name}: a vector gives {gain:.6g}")
+    for layer in body:
+        if not layer.bound.proved:
+            return Verdict("not-proved", None, f"layer {layer.name}: {layer.bound.reason}")
+    product = product_up([layer.bound.value for layer in body])
+    loosest = max(body, key=lambda layer: layer.bound.value)
+    reason = f"product of {len(body)} layers"
+    if product > 1 + VERDICT_TOLERANCE:
+        reason += f"; the largest is {loosest.name} with {loosest.bound.value:.6g}"
+    return Verdict("proved", product, reason)
