@@ -203,7 +203,7 @@ class Verdict:
         """
         if self.status == "proved" and self.lipschitz is not None:
             limit = "1-Lipschitz (L <= {})" if self.lipschitz <= 1 + VERDICT_TOLERANCE else "with L <= {}"
-            return f"PROVED {limit.format(_round_up(self.lipschitz))} ({self.reason})"
+            return f"PROVED {limit.format(round_up(self.lipschitz))} ({self.reason})"
         if self.status == "violated":
             return f"VIOLATED ({self.reason})"
         return f"NOT PROVED ({self.reason})"
@@ -217,10 +217,10 @@ VERDICT_TOLERANCE = 1e-6
 """How far above 1 a proved product may lie (rounding of the bounds) and still be called 1-Lipschitz."""
 
 
-def _round_up(value: float) -> str:
+def round_up(value: float) -> str:
     """At most ten decimals, never printing less than the value.
 
-    >>> _round_up(1.00000000031)
+    >>> round_up(1.00000000031)
     '1.0000000004'
     """
     from decimal import ROUND_CEILING, Decimal

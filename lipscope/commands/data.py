@@ -9,16 +9,11 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from lipscope.commands.options import data_dir_option
 from lipscope.data.install import fetch, import_archive
 from lipscope.data.listing import Listed, listing
-from lipscope.data.locate import VARIABLE, search_folders
+from lipscope.data.locate import search_folders
 from lipscope.data.releases import RELEASES
-
-data_dir_option = click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help=f"The folder of the data sets. [default: ${VARIABLE}, else the cache folder]",
-)
 
 
 @click.group("data")

@@ -8,8 +8,8 @@ import click
 
 data_dir_option = click.option(
     "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Where the data sets lie. [default: LIPSCOPE_DATA, then the cache folder]",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The folder of the data sets. [default: $LIPSCOPE_DATA, else the cache folder]",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")

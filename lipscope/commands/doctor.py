@@ -1,0 +1,58 @@
+"""``lipscope doctor``: what this installation is and what it finds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lipscope.commands.options import data_dir_option, json_option
+
+PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "click", "textual", "textual-plotext", "plotext")
+
+
+@click.command("doctor")
+@data_dir_option
+@json_option
+def doctor_command(data_dir: Path | None, as_json: bool) -> None:
+    """Print versions, devices, precision flags, paths, and the data sets found."""
+    facts = _facts(data_dir)
+    if as_json:
+        click.echo(json.dumps({"schema": "lipscope.doctor/1", **facts}))
+        return
+    for section, values in facts.items():
+        click.echo(section)
+        for key, value in values.items():
+            click.echo(f"  {key:28s} {value}")
+
+
+def _facts(data_dir: Path | None) -> dict[str, dict[str, Any]]:
+    import torch
+
+    from lipscope.data.listing import listing
+    from lipscope.data.locate import search_folders
+    from lipscope.environment import environment
+
+    context = environment()
+    devices: dict[str, Any] = {
+        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+    }
+    devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
+    found: dict[str, Any] = {}
+    for entry in listing(data_dir):
+        found.setdefault(entry.name, f"{entry.form} {entry.path or ''}".rstrip())
+    return {
+        "versions": {
+            "lipscope": context["lipscope"],
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in PACKAGES},
+        },
+        "devices": devices,
+        "float32 precision now (certify sets all of them to ieee)": context["fp32_precision"],
+        "data searched in": {str(i + 1): str(folder) for i, folder in enumerate(search_folders(data_dir))},
+        "data found": found,
+    }

@@ -1,0 +1,138 @@
+"""``lipscope inspect``: the terminal app; without a terminal, or with --json, the same facts on stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lipscope.commands.models import choose_model
+from lipscope.commands.options import data_dir_option, json_option
+from lipscope.records import round_up
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lipscope.records import AnalysisEvent, Estimate, InspectReport, LayerReport
+
+BOUND_LEGEND = "bound: proved, rounded up. sigma min, sigma max, gradient (mean of ||J^T g|| / ||g||): estimates."
+
+
+@click.command("inspect")
+@click.argument("model", type=click.Path(path_type=Path), required=False)
+@data_dir_option
+@json_option
+def inspect_command(model: Path | None, data_dir: Path | None, as_json: bool) -> None:
+    """Look into MODEL: bounds, singular values, gradient norms, certified radii.
+
+    Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file is analysed
+    tensor by tensor.
+    """
+    from lipscope.checkpoint import read_header
+
+    path = choose_model(model)
+    read_header(path)
+    if sys.stdout.isatty() and sys.stdin.isatty() and not as_json:
+        _open_app(path, data_dir)
+        return
+
+    from lipscope.spectra.analysis import inspect_report
+
+    report = inspect_report(path, data_dir=data_dir)
+    certified = _results(path, report.sha256)
+    if as_json:
+        click.echo(json.dumps({**report.to_json(), "certified": certified}))
+        return
+    click.echo(_text(report, certified))
+
+
+def _open_app(path: Path, data_dir: Path | None) -> None:
+    from lipscope.tui.app import InspectApp
+
+    def analyse(file: Path) -> Iterator[AnalysisEvent]:
+        from lipscope.spectra.analysis import analyse as analysis
+
+        return analysis(file, data_dir=data_dir)
+
+    app = InspectApp(path, analyse=analyse)
+    app.run()
+    if app.busy:
+        # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(app.return_code or 0)
+
+
+def _results(path: Path, sha256: str) -> dict[str, Any] | None:
+    """The summary beside the model, and whether it is about these very bytes."""
+    from lipscope.results import read_results, results_path
+
+    target = results_path(path)
+    if not target.exists():
+        return None
+    certificates, summary = read_results(target)
+    return {**summary, "stale": certificates.model_sha256 != sha256}
+
+
+def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
+    lines = [
+        f"file     {report.path}",
+        f"sha256   {report.sha256}",
+        f"model    {report.architecture or 'unknown: the tensors are analysed one by one'}",
+        f"verdict  {report.verdict.headline}",
+        "",
+        f"{'layer':28s} {'kind':26s} {'input -> output':26s} {'bound':>14s} {'sigma min':>12s} {'sigma max':>12s}"
+        f" {'gradient':>9s}",
+    ]
+    lines += [_row(layer) for layer in report.layers]
+    lines += ["", BOUND_LEGEND]
+    methods = {layer.sigma_max.method for layer in report.layers if layer.sigma_max}
+    if methods:
+        lines.append(f"singular values by {' and '.join(sorted(methods))}, over the smaller side of each layer.")
+    norms = [layer.gradient_norm for layer in report.layers if layer.gradient_norm]
+    if norms:
+        lines.append(f"gradients of the {norms[0].gradients} on {norms[0].images}.")
+    if certified is None:
+        lines.append("no certified radii yet: `lipscope certify` makes them.")
+    else:
+        lines += ["", *_certified(certified)]
+    return "\n".join(lines)
+
+
+def _row(layer: LayerReport) -> str:
+    shapes = f"{_shape(layer.input_shape)} -> {_shape(layer.output_shape)}" if layer.input_shape else ""
+    bound = round_up(layer.bound.value) if layer.bound.proved else "not proved"
+    gradient = f"{layer.gradient_norm.mean:.6f}" if layer.gradient_norm else ""
+    return (
+        f"{_cut(layer.name, 28):28s} {_cut(layer.kind, 26):26s} {shapes:26s} {bound:>14s} "
+        f"{_number(layer.sigma_min):>12s} {_number(layer.sigma_max):>12s} {gradient:>9s}"
+    ).rstrip()
+
+
+def _certified(summary: dict[str, Any]) -> list[str]:
+    data = summary["data"]
+    stale = " (STALE: computed for other bytes than this file's)" if summary["stale"] else ""
+    rates = [f"clean {summary['clean']['rate']:.2%}"]
+    rates += [f"{row['eps']} {row['rate']:.2%}" for row in summary["certified"]]
+    return [
+        f"certified on {data['n']} images of {data['name']} {data['split']}, {summary['kind']} radii{stale}",
+        "  " + ", ".join(rates),
+    ]
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "x".join(map(str, shape)) if shape else "?"
+
+
+def _number(estimate: Estimate | None) -> str:
+    return f"{estimate.value:.8f}" if estimate else ""
+
+
+def _cut(text: str, width: int) -> str:
+    """Names come from the file: printable characters only, and not too many of them."""
+    harmless = "".join(c if c.isprintable() else "?" for c in text[: width + 1])
+    return harmless if len(harmless) <= width else harmless[: width - 1] + "…"
