@@ -1,0 +1,33 @@
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint slow clean
+
+# Open the committed checkpoint in the terminal app; without a terminal, print the same facts.
+demo: $(STAMP)
+	$(BIN)/lipscope inspect
+
+# Everything that CI checks; ends with pytest's summary.
+test: $(STAMP) lint
+	$(BIN)/pytest
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check lipscope tests
+	$(BIN)/ruff check lipscope tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The long property tests.
+slow: $(STAMP)
+	$(BIN)/pytest -m slow
+
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
