@@ -34,23 +34,23 @@ def true_radius(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tenso
     return ((own - logits) / constants).masked_fill(itself, torch.inf).amin(dim=1)
 
 
-def certificate_regularised(logits: Tensor, labels: Tensor, pair_constants: Tensor, gamma: float) -> Tensor:
-    """CE - gamma * mean(relu(radius of the true label)) (ICLR 2022, section 3); radii in [0, 1] pixel space."""
-    loss = F.cross_entropy(logits, labels)
-    if gamma == 0.0:
-        return loss
-    return loss - gamma * torch.relu(true_radius(logits, labels, pair_constants)).mean()
-
-
 def offset_cross_entropy(logits: Tensor, labels: Tensor, offset: float) -> Tensor:
     """Cross-entropy after ``offset`` is taken from the true logit, which asks for a margin (Prach et al., CVPR 2024).
 
     Args:
         logits: (N, classes).
         labels: (N,).
-        offset: in units of the logits.
+        offset: in units of the logits; 0 gives plain cross-entropy.
     """
     return F.cross_entropy(logits - offset * F.one_hot(labels, logits.shape[1]), labels)
+
+
+def certificate_regularisation(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:
+    """CR = mean(relu(radius of the true label)), to be *subtracted* from a loss (ICLR 2022, section 3).
+
+    Radii are in [0, 1] pixel space.
+    """
+    return torch.relu(true_radius(logits, labels, pair_constants)).mean()
 
 
 def nominal_pair_constants(net: LipschitzNet) -> Tensor:

@@ -9,7 +9,7 @@ from lipscope.models.composition import LipschitzNet
 from lipscope.train.distribution import World
 from lipscope.train.losses import (
     EPS,
-    certificate_regularised,
+    certificate_regularisation,
     nominal_pair_constants,
     offset_cross_entropy,
     true_radius,
@@ -42,10 +42,9 @@ def take_step(
         features = net.features(x)
     logits = net.head(features.float())
     constants = nominal_pair_constants(net).to(world.device)
-    if recipe.loss == "offset":
-        loss = offset_cross_entropy(logits, labels, recipe.offset)
-    else:
-        loss = certificate_regularised(logits, labels, constants, recipe.gamma)
+    loss = offset_cross_entropy(logits, labels, recipe.offset)
+    if recipe.gamma:
+        loss = loss - recipe.gamma * certificate_regularisation(logits, labels, constants)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     world.average_gradients(net.parameters())
