@@ -221,7 +221,7 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     ['head', 'stage2.conv', 'stage10.conv']
     """
     parts = re.findall(r"[0-9]{1,18}|[^0-9]+", name[:1000])
-    return tuple((0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts)
+    return tuple((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
 
 
 def arranged(all_rows: list[Row], *, wanted: str, sort: str | None) -> list[Row]:

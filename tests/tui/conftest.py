@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from textual.app import App
+from textual.pilot import Pilot
 
 from lipscope.checkpoint import metadata_for, sha256_of
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, LayerReport, Spectrum, Verdict
 from lipscope.results import Certificates, results_path, write_results
+from lipscope.tui.app import InspectApp
 
 CONFIG = {
     "architecture": "lipconvnet", "blocks": 1, "channels": 16, "activation": "maxmin", "head": "lln",
@@ -187,3 +192,25 @@ FAILURE: LipscopeError = CheckpointError(
     "the weights are not finite", where="model.safetensors", why="NaN in stage2.block1.conv.kernel",
     next_step="train it again with a lower learning rate",
 )  # fmt: skip
+
+
+def screen_text(app: App[None]) -> str:
+    """What stands on the screen, line by line."""
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+async def until(pilot: Pilot[None], condition: Callable[[], object], seconds: float = 10.0) -> None:
+    """Let the app work until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s:\n{screen_text(pilot.app)}"
+        await pilot.pause(0.01)
+    await pilot.pause()
+
+
+@asynccontextmanager
+async def finished(app: InspectApp, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Pilot[None]]:
+    """The app with everything computed, read and painted."""
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, lambda: not app.state.phase.active and not app.busy and not app._repaint_pending)
+        yield pilot

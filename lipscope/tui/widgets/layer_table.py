@@ -56,7 +56,8 @@ class LayerTable(DataTable[Text]):
         return fitting_columns(self.size.width - SIDES, longest)
 
     def _rebuild(self, rows: list[Row], layout: tuple[tuple[Column, int], ...]) -> None:
-        kept, offset = self._chosen, self.scroll_offset
+        # A cursor that was never moved stays on top, whatever comes to stand there.
+        kept, offset = self._chosen if self.cursor_row > 0 else None, self.scroll_offset
         # Rows come and go without the cursor announcing each place it passes.
         with self.prevent(DataTable.RowHighlighted):
             self.clear(columns=layout != self._layout)

@@ -1,0 +1,368 @@
+import subprocess
+import sys
+import time
+from fractions import Fraction
+
+import pytest
+
+from lipscope.errors import CheckpointError
+from lipscope.records import Verdict
+from lipscope.tui.app import InspectApp
+from lipscope.tui.screens.help import HelpScreen
+from lipscope.tui.screens.radii import RadiiPane
+from lipscope.tui.state import Phase
+from lipscope.tui.widgets.layer_table import LayerTable
+
+from .conftest import FAILURE, Script, finished, screen_text, until, write_checkpoint, write_radii
+
+SIZES = [(60, 20), (80, 24), (100, 30), (120, 36)]
+
+
+def test_a_bad_file_raises_before_there_is_a_screen(tmp_path):
+    (tmp_path / "a.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match="empty"):
+        InspectApp(tmp_path / "a.safetensors", analyse=Script())
+
+
+async def test_first_paint_shows_the_header_while_the_analysis_has_said_nothing(model, script):
+    script.hold_at = 0
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(120, 36)) as pilot:
+        text = screen_text(app)
+        assert "CHECKING whether it is 1-Lipschitz" in text
+        assert "lipconvnet" in text
+        assert f"{app.state.header.parameters:,} in 17 tensors" in text
+        assert "cifar10" in text
+        await pilot.press("2")
+        await until(pilot, lambda: "stage5.block1.activation" in screen_text(app))
+        assert app.state.phase.active
+
+
+def test_first_paint_comes_soon_and_without_torch(model):
+    code = f"""
+import asyncio, sys, time
+from pathlib import Path
+from lipscope.tui.app import InspectApp
+from tests.tui.conftest import Script, screen_text
+script = Script(hold_at=0)
+async def main():
+    start = time.perf_counter()
+    app = InspectApp(Path({str(model)!r}), analyse=script)
+    async with app.run_test(size=(80, 24)):
+        assert "lipscope" in screen_text(app)
+        print(time.perf_counter() - start)
+    script.gate.set()
+asyncio.run(main())
+from lipscope.tui import bindings, facts, plots, rows, state, text, worker
+from lipscope.tui.screens import help, layers, overview, radii
+assert not [name for name in sys.modules if name.split(".")[0] in {{"torch", "torchvision"}}]
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert float(answer.stdout) < 1.5, "the target is 0.3 s on an idle machine"
+
+
+async def test_the_analysis_fills_every_screen(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        assert app.state.phase is Phase.DONE
+        assert "✔  PROVED 1-Lipschitz (L ≤ 1.0000000021)" in screen_text(app)
+        assert "analysis complete: 25 steps" in screen_text(app)
+        await pilot.press("2")
+        await pilot.pause()
+        assert "≤ 1.0000000002" in screen_text(app)
+        await pilot.press("3")
+        await pilot.pause()
+        assert "eps 36/255" in screen_text(app)
+
+
+@pytest.mark.parametrize(("key", "tab"), [("1", "overview"), ("2", "layers"), ("3", "radii")])
+async def test_number_keys_show_the_screens(model, script, key, tab):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        assert app.query_one("TabbedContent").active == tab
+        assert app.focused is not None
+
+
+async def test_a_click_on_a_tab_shows_its_screen_and_its_keys_work(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.click("#--content-tab-radii")
+        await pilot.pause()
+        await pilot.press("right")
+        assert app.query_one(RadiiPane).eps == Fraction(37, 255)
+        await pilot.click("#--content-tab-layers")
+        await pilot.pause()
+        await pilot.press("down")
+        assert app.query_one(LayerTable).cursor_row == 1
+
+
+async def test_escape_steps_out_one_layer_at_a_time(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2", "slash", "c", "o", "n")
+        await pilot.pause()
+        await pilot.press("escape")
+        assert app.query_one(LayerTable).row_count == 12
+        assert app.query_one("TabbedContent").active == "layers"
+        await pilot.press("enter")
+        assert app.query_one("#layers-pane").has_class("-enlarged")
+        await pilot.press("escape")
+        assert not app.query_one("#layers-pane").has_class("-enlarged")
+        await pilot.press("escape")
+        assert app.query_one("TabbedContent").active == "overview"
+        await pilot.press("escape")
+        assert app.is_running
+
+
+async def test_help_opens_and_closes(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        for key in ("escape", "q", "question_mark"):
+            await pilot.press("question_mark")
+            await pilot.pause()
+            assert isinstance(app.screen, HelpScreen)
+            assert "Certified radii of the test images" in screen_text(app)
+            await pilot.press(key)
+            await pilot.pause()
+            assert not isinstance(app.screen, HelpScreen)
+
+
+async def test_the_palette_finds_and_runs_a_command_of_another_screen(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("ctrl+p")
+        await pilot.pause()
+        await pilot.press(*"+10/255")
+        await until(pilot, lambda: "Raise eps by 10/255" in screen_text(app))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: app.query("RadiiPane").first().eps == Fraction(46, 255))
+        assert app.query_one("TabbedContent").active == "radii"
+
+
+# Progress, cancel, reload, quit
+
+
+async def test_progress_is_determinate_and_says_what_is_done(model, script):
+    script.hold_at = 16
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: "16/25" in screen_text(app))
+        assert "singular values of stage1.block1.activation" in screen_text(app)
+        assert "x Cancel" in screen_text(app)
+
+
+async def test_cancel_keeps_what_is_known(model, script):
+    script.hold_at = 16
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.state.done == 16)
+        await pilot.press("x")
+        await until(pilot, lambda: "analysis cancelled after 16 of 25 steps" in screen_text(app))
+        assert "x Cancel" not in screen_text(app)
+        script.gate.set()
+        await until(pilot, lambda: not app.busy)
+        assert app.state.phase is Phase.CANCELLED
+        assert app.state.done == 16
+        assert "PROVED" in screen_text(app)  # the bounds were done
+
+
+async def test_cancel_before_the_verdict_leaves_none(model, script):
+    script.hold_at = 2
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.state.done == 2)
+        await pilot.press("x")
+        await until(pilot, lambda: "NO VERDICT" in screen_text(app))
+        await pilot.press("2")
+        await until(pilot, lambda: "–" in screen_text(app))
+        assert "…  " not in app.query_one(LayerTable).get_cell("stage3.block1.conv", "bound").plain
+
+
+async def test_reload_starts_again_behind_the_old_computation(model):
+    script = Script(hold_at=2)
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.state.done == 2)
+        await pilot.press("r")
+        await until(pilot, lambda: app.state.done == 0)
+        assert script.runs == 1
+        script.gate.set()
+        await until(pilot, lambda: app.state.phase is Phase.DONE)
+        assert script.runs == 2
+        assert app.state.done == 25
+
+
+async def test_reload_sees_other_files(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        assert app.state.results.certificates is None
+        write_radii(model, n=30)
+        before = app.state.sha256
+        write_checkpoint(model, channels=99)
+        await pilot.press("r")
+        await until(pilot, lambda: app.state.sha256 not in (before, None) and not app.busy)
+        await until(pilot, lambda: "99" in screen_text(app))
+        assert app.state.stale is True
+
+
+async def test_reload_of_a_damaged_file_says_so_in_the_pane(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        model.write_bytes(b"")
+        await pilot.press("r")
+        await until(pilot, lambda: "the file is empty" in screen_text(app))
+        assert app.state.phase is Phase.FAILED
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+def test_quit_in_mid_computation_is_instant(model, key):
+    script = Script(hold_at=5)
+    app = InspectApp(model, analyse=script)
+    pressed = 0.0
+
+    async def press(pilot):
+        nonlocal pressed
+        await until(pilot, lambda: app.state.done == 5)
+        pressed = time.monotonic()
+        await pilot.press(key)
+
+    app.run(headless=True, size=(80, 24), auto_pilot=press)
+    assert time.monotonic() - pressed < 1
+    assert app.busy
+    assert app.return_code == 0
+    script.gate.set()
+    script.threads[0].join(10)
+    deadline = time.monotonic() + 10
+    while app.busy:
+        assert time.monotonic() < deadline
+
+
+async def test_ctrl_c_quits_while_typing(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2", "slash", "q")
+        await pilot.pause()
+        assert app.is_running
+        await pilot.press("ctrl+c")
+        await pilot.pause()
+        assert not app.is_running
+
+
+# Failure
+
+
+@pytest.mark.parametrize("first", [True, False])
+async def test_a_failed_analysis_is_explained_inside_the_panes(model, script, first):
+    script.failure, script.failure_first = FAILURE, first
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        for key in ("1", "2"):
+            await pilot.press(key)
+            await pilot.pause()
+            text = screen_text(app)
+            for part in ("the weights are not finite", "NaN in stage2", "train it again with a lower"):
+                assert part in text
+            assert "analysis FAILED" in text
+        assert app.crash is None
+
+
+async def test_after_a_failure_reload_tries_again(model, script):
+    script.failure, script.failure_first = FAILURE, True
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        script.failure = None
+        await pilot.press("r")
+        await until(pilot, lambda: "PROVED" in screen_text(app))
+        assert "the weights are not finite" not in screen_text(app)
+
+
+def test_an_unforeseen_error_is_shown_and_raised_at_the_end(model, script):
+    script.failure = ZeroDivisionError("in [bold]stage2")
+    app = InspectApp(model, analyse=script)
+    shown = ""
+
+    async def look(pilot):
+        nonlocal shown
+        await until(pilot, lambda: app.state.phase is Phase.FAILED and "ZeroDivisionError" in screen_text(app))
+        shown = screen_text(app)
+        await pilot.press("q")
+
+    with pytest.raises(ZeroDivisionError) as caught:
+        app.run(headless=True, size=(120, 36), auto_pilot=look)
+    assert "ZeroDivisionError: in [bold]stage2" in shown
+    assert any("conftest" in str(entry.path) for entry in caught.traceback), "the traceback of the thread is lost"
+
+
+async def test_a_verdict_of_nan_is_no_proof(model):
+    app = InspectApp(model, analyse=Script(verdict=Verdict("proved", float("nan"), "NaN in stage2.block1.conv")))
+    async with finished(app):
+        text = screen_text(app)
+        assert "NOT PROVED" in text
+        assert "not a finite number" in text
+        assert "✔" not in text
+
+
+# Sizes
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("keys", ["1", "2", "3", "2\r", "3e"])
+async def test_nothing_overflows(model, script, size, keys):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, size) as pilot:
+        await pilot.press(*(key.replace("\r", "enter") for key in keys))
+        await pilot.pause(0.1)
+        width, height = size
+        for widget in app.screen.query("*"):
+            if widget.is_attached and widget.visible and widget.region.area and widget.is_on_screen:
+                region = widget.region
+                assert region.x >= 0, widget
+                assert region.right <= width, f"{widget} ends at column {region.right}"
+        lines = screen_text(app).split("\n")
+        assert len(lines) == height
+        assert "analysis complete" in lines[-2]
+        if keys != "3e":
+            assert "q Quit" in lines[-1]
+        for tab in ("1 Overview", "2 Layers", "3 Radii"):
+            assert tab in lines[1]
+
+
+async def test_resize_in_mid_computation(model, script):
+    write_radii(model)
+    script.hold_at = 16
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press("2")
+        await until(pilot, lambda: app.state.done == 16 and "≤ 1.0000000002" in screen_text(app))
+        wide = {column.value for column in app.query_one(LayerTable).columns}
+        for size in [(60, 20), (200, 50), (80, 24)]:
+            await pilot.resize_terminal(*size)
+            await pilot.pause(0.1)
+            assert "≤ 1.0000000002" in screen_text(app)
+        assert {column.value for column in app.query_one(LayerTable).columns} <= wide
+        script.gate.set()
+        await until(pilot, lambda: app.state.phase is Phase.DONE and "complete" in screen_text(app))
+        await pilot.press("3")
+        await pilot.resize_terminal(60, 20)
+        await until(pilot, lambda: "255/255" in screen_text(app))
+
+
+async def test_no_color(model, script, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (80, 24)):
+        assert app.no_color
+        assert "✔  PROVED" in screen_text(app)
+
+
+async def test_a_screenshot_can_be_exported(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (80, 24)):
+        assert app.export_screenshot().startswith("<svg")

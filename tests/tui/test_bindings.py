@@ -1,0 +1,37 @@
+from textual.binding import Binding
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.bindings import BINDINGS, described, key_text
+from lipscope.tui.screens.help import HelpScreen, help_table
+from lipscope.tui.screens.layers import LayersPane
+from lipscope.tui.screens.radii import RadiiPane
+
+
+def test_every_binding_is_complete_and_unique():
+    ids = [binding.id for _, binding in described()]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    for _, binding in described():
+        assert binding.description
+        assert binding.tooltip
+        assert key_text(binding)
+
+
+def test_no_key_means_two_things_at_once():
+    everywhere = {key for binding in BINDINGS["Everywhere"] for key in binding.key.split(",")}
+    for scope in ("Layers", "Radii"):
+        keys = [key for binding in BINDINGS[scope] for key in binding.key.split(",")]
+        assert len(keys) == len(set(keys))
+        assert not everywhere & set(keys)
+
+
+def test_every_binding_has_its_action():
+    owners = {"Everywhere": InspectApp, "Layers": LayersPane, "Radii": RadiiPane, "Help": HelpScreen}
+    for scope, binding in described():
+        assert isinstance(binding, Binding)
+        action = binding.action.partition("(")[0]
+        assert callable(getattr(owners[scope], f"action_{action}")), binding
+
+
+def test_help_lists_the_whole_table():
+    assert help_table().row_count >= sum(len(bindings) for bindings in BINDINGS.values())
