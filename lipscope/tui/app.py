@@ -59,6 +59,7 @@ class InspectApp(App[None]):
 
     def __init__(self, path: Path, *, analyse: Analyse) -> None:
         super().__init__()
+        self.animation_level = "none"  # over SSH every frame of an animation is a delay
         self._path = path
         self._analyse = analyse
         self._work: Work | None = None

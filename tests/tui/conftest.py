@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -199,6 +200,14 @@ def screen_text(app: App[None]) -> str:
     return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
+def words(app: App[None], selector: str) -> str:
+    """The words inside a widget, whatever lines they are broken into."""
+    region = app.screen.query_one(selector).region
+    lines = screen_text(app).split("\n")[region.y : region.bottom]
+    inside = " ".join(line[region.x : region.right] for line in lines)
+    return " ".join(re.sub("[\u2500-\u259f]", " ", inside).split())  # box drawing and blocks: frames and scrollbars
+
+
 async def until(pilot: Pilot[None], condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Let the app work until the condition holds."""
     deadline = time.monotonic() + seconds
@@ -214,3 +223,17 @@ async def finished(app: InspectApp, size: tuple[int, int] = (120, 36)) -> AsyncI
     async with app.run_test(size=size) as pilot:
         await until(pilot, lambda: not app.state.phase.active and not app.busy and not app._repaint_pending)
         yield pilot
+
+
+@pytest.fixture
+def unknown(tmp_path: Path) -> Path:
+    """A safetensors file with the names of a ResNet and no metadata of lipscope."""
+    path = tmp_path / "resnet.safetensors"
+    tensors = {
+        "conv1.weight": np.zeros((4, 3, 7, 7), np.float32),
+        "layer1.0.conv1.weight": np.zeros((4, 4, 3, 3), np.float32),
+        "layer1.0.bn1.running_mean": np.zeros(4, np.float32),
+        "fc.weight": np.zeros((10, 4), np.float32),
+    }
+    save_file(tensors, path, {"format": "pt"})
+    return path

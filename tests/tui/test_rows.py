@@ -89,7 +89,7 @@ def test_columns_fit(width, longest):
     columns = fitting_columns(width, longest)
     used = sum(cells + GAP for _, cells in columns)
     assert used <= max(width, 26)
-    assert [c.key for c, _ in columns][0] == "name"
+    assert next(c.key for c, _ in columns) == "name"
     assert {"name", "bound"} <= {c.key for c, _ in columns}
     order = [c.key for c in COLUMNS]
     assert [c.key for c, _ in columns] == sorted((c.key for c, _ in columns), key=order.index)

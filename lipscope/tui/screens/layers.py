@@ -78,7 +78,10 @@ class LayersPane(Container):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
-        self.query_one(LayerTable).focus()
+        if self.has_class("-enlarged"):
+            self.query_one("#detail-text").focus()
+        else:
+            self.query_one(LayerTable).focus()
 
     @on(LayerTable.Chosen)
     def _chosen(self, message: LayerTable.Chosen) -> None:
@@ -117,6 +120,7 @@ class LayersPane(Container):
     def action_enlarge(self) -> None:
         """Give the detail the whole screen, or take it back."""
         self.toggle_class("-enlarged")
+        self.focus_main()
 
     @on(Input.Changed, "#filter")
     def _filter(self, message: Input.Changed) -> None:
@@ -137,6 +141,6 @@ class LayersPane(Container):
             self.focus_main()
             return True
         if self.has_class("-enlarged"):
-            self.remove_class("-enlarged")
+            self.action_enlarge()
             return True
         return False

@@ -11,7 +11,7 @@ from textual.widget import Widget
 
 from lipscope.tui.plots import Range, figure
 
-SMALLEST = (14, 4)
+SMALLEST = (14, 3)
 """Cells; below that there is no room for bars and axes."""
 
 

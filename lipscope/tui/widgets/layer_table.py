@@ -87,6 +87,14 @@ class LayerTable(DataTable[Text]):
         event.stop()
         self._announce()
 
+    def action_scroll_home(self) -> None:
+        """To the first layer: with a cursor of whole rows, the table's own way to the first column is none."""
+        self.action_scroll_top()
+
+    def action_scroll_end(self) -> None:
+        """To the last layer."""
+        self.action_scroll_bottom()
+
     def on_resize(self, event: events.Resize) -> None:
         """Fit the columns to the new width."""
         rows = list(self._rows.values())

@@ -43,8 +43,8 @@ def results_notice(state: State) -> str:
         )
     if state.stale:
         return (
-            "STALE: these radii are about another model file (its SHA-256 differs). "
-            f"`{certify_command(path, force=True)}` computes them anew."
+            "STALE: these radii are about another model file (SHA-256 differs); "
+            f"run `{certify_command(path, force=True)}`"
         )
     if state.stale is None and state.phase.active:
         return "Checking that the results are about this very file …"

@@ -1,0 +1,214 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from lipscope.records import AnalysisEvent, Bound, Estimate, LayerReport, Spectrum
+from lipscope.tui.app import InspectApp
+from lipscope.tui.widgets.histogram import Histogram
+from lipscope.tui.widgets.layer_table import LayerTable
+from lipscope.tui.worker import Analysed
+
+from ..conftest import Script, bounds, finished, measured, screen_text, until, words, write_checkpoint
+
+
+async def layers(pilot):
+    await pilot.press("2")
+    await until(pilot, lambda: "upper bound" in screen_text(pilot.app))
+    return pilot.app.query_one(LayerTable)
+
+
+def names(table: LayerTable) -> list[str]:
+    return [key.value for key in table.rows]
+
+
+async def test_the_table_in_a_wide_window_has_every_column(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (200, 40)) as pilot:
+        table = await layers(pilot)
+        row = [cell.plain for cell in table.get_row("stage1.block1.conv")]
+        assert row[:5] == ["stage1.block1.conv", "SOC 3x3, stride 2", "16×32×32", "32×16×16", "≤ 1.0000000002"]
+        assert row[6:] == ["1.0000000", "Lanczos", "0.9920"]
+        assert names(table) == [report.name for report in bounds()]
+
+
+async def test_the_detail_tells_proofs_from_estimates(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 60)) as pilot:
+        await layers(pilot)
+        await pilot.press("down")
+        await until(pilot, lambda: "SOC 3x3" in screen_text(app))
+        text = words(app, "#detail")
+        assert "≤ 1.0000000002, proved by skew kernel" in text
+        assert "1.0000000, estimate by Lanczos, 40 rounds, residual 3.0e-09" in text
+        assert "64 images of cifar10 test" in text
+        assert "8,192 outputs for 16,384 inputs" in text
+        assert "The stored kernel is skew to the last bit." in text
+        await pilot.press("end")
+        await until(pilot, lambda: "not proved: its rows" in words(app, "#detail"))
+
+
+async def test_sort_and_filter(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        table = await layers(pilot)
+        await pilot.press("s")
+        assert names(table)[:2] == ["head", "normalise"]  # unproved first, then the largest
+        assert "upper bound, largest first" in screen_text(app)
+        await pilot.press("slash", *"CONV")
+        await until(pilot, lambda: table.row_count == 5)
+        assert "5 of 12 layers matching CONV" in screen_text(app)
+        await pilot.press("enter")
+        assert app.focused is table
+        await pilot.press("s")
+        assert len(names(table)) == 5
+        await pilot.press("escape")
+        assert table.row_count == 12
+        await pilot.press("s", "s", "s")
+        assert names(table) == [report.name for report in bounds()]
+
+
+async def test_a_filter_that_matches_nothing_says_so(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("slash", *"[red")
+        await until(pilot, lambda: "no layer matches the filter" in screen_text(app))
+        assert "0 of 12 layers matching [red" in screen_text(app)
+
+
+async def test_a_click_on_a_heading_sorts(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        table = await layers(pilot)
+        line = screen_text(app).split("\n")[4]
+        x = line.index("upper bound") - table.region.x
+        await pilot.click(LayerTable, offset=(x, 0))
+        await until(pilot, lambda: names(table)[0] == "head")
+        await pilot.click(LayerTable, offset=(x, 0))
+        await until(pilot, lambda: names(table)[0] == "normalise")
+
+
+async def test_the_cursor_stays_on_its_layer_while_rows_arrive(model, script):
+    script.hold_at = 3
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.state.done == 3)
+        table = await layers(pilot)
+        await pilot.press("down", "down", "down", "down")
+        chosen = table.chosen.key
+        script.gate.set()
+        await until(pilot, lambda: not app.state.phase.active and not app._repaint_pending)
+        assert table.chosen.key == chosen
+        assert table.chosen.report.gradient_norm is not None
+
+
+async def test_the_histogram_marks_one_and_has_a_log_axis(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        assert not app.query_one("#spectrum", Histogram).region.area  # the normalisation has no spectrum
+        await pilot.press("down")
+        await until(pilot, lambda: "singular values, σ − 1" in screen_text(app))
+        assert "σ = 1" in screen_text(app)
+        linear = screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: screen_text(app) != linear)
+        assert "100┤" in screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: screen_text(app) == linear)
+
+
+async def test_enter_enlarges_the_detail(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (60, 20)) as pilot:
+        table = await layers(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "singular values" in screen_text(app))
+        assert not table.region.area
+        await pilot.press("enter")
+        await until(pilot, lambda: table.region.area)
+
+
+async def test_spectra_with_nothing_to_draw(model):
+    strange = [
+        replace(bounds()[1], spectrum=Spectrum((float("nan"),), (1.0,), 1, "dense SVD", True)),
+        replace(bounds()[2], spectrum=Spectrum((), (), 0, "dense SVD", True)),
+        replace(bounds()[3], spectrum=Spectrum((1.0, 1.0), (2.0, 2.0), 4, "dense SVD", True),
+                sigma_max=Estimate(float("nan"), "power iteration")),
+    ]  # fmt: skip
+    app = InspectApp(model, analyse=Script(strange, bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("down")
+        await pilot.press("down")
+        await until(pilot, lambda: "100.0% within 0.001 of 1" in words(app, "#detail"))
+        assert "NaN" in screen_text(app)
+
+
+async def test_hostile_names_and_metadata_are_shown_harmless(tmp_path):
+    evil = [
+        "[bold red]x[/]",
+        "\x1b[2J\x1b]0;owned\x07",
+        "a\nb",
+        "\u202egnp",
+        "\ud800",
+        "",
+        "[/",
+        "$text",
+        "n" * 100_000,
+    ]
+    path = tmp_path / "evil.safetensors"
+    save_file({f"t{i}.weight": np.zeros((2, 2), np.float32) for i in range(len(evil))}, path)
+    raw = path.read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    renamed = {evil[i]: header[f"t{i}.weight"] for i in range(len(evil))}
+    renamed["__metadata__"] = {"[blink]k": "\x1b[31m[red]" * 1_000_000}
+    text = json.dumps(renamed).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + raw[-16 * len(evil) :])
+    reports = [
+        LayerReport(
+            name, name, None, None, Bound(1.0, name), role="tensor", notes=(name,), sigma_max=Estimate(1.0, name)
+        )
+        for name in evil
+    ]
+    app = InspectApp(path, analyse=Script(reports, bounds_only=True))
+    async with finished(app, (120, 36)) as pilot:
+        assert "\\x1b[31m[red]" in words(app, "#claims")
+        table = await layers(pilot)
+        assert table.row_count == len(evil)
+        seen = ""
+        for _ in evil:
+            seen += screen_text(app)
+            await pilot.press("down")
+            await pilot.pause()
+        assert all(character.isprintable() or character == "\n" for character in seen)
+        assert "[bold red]x[/]" in seen
+        assert "\\x1b[2J\\x1b]0;owned\\x07" in seen
+        assert "\\ud800" in seen
+        app.export_screenshot().encode()
+
+
+async def test_thousands_of_tensors_do_not_stop_the_keys(tmp_path):
+    def reports():
+        for i in range(3000):
+            yield LayerReport(f"t{i}", "kernel", None, None, Bound(1.0, "norm"), role="tensor")
+
+    app = InspectApp(write_checkpoint(tmp_path / "a.safetensors"), analyse=Script(list(reports()), bounds_only=True))
+    async with finished(app, (80, 24)) as pilot:
+        table = await layers(pilot)
+        assert table.row_count == 3000
+        await pilot.press("pagedown", "down")
+        assert table.cursor_row > 1
+
+
+async def test_a_later_report_replaces_the_earlier_in_place(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        table = await layers(pilot)
+        better = replace(measured(bounds()[1], 1), sigma_max=Estimate(0.25, "dense SVD"))
+        app._set(replace(app.state, phase=type(app.state.phase).RUNNING))
+        app.post_message(Analysed(app._work, AnalysisEvent(25, 25, "", layer=better)))
+        await until(pilot, lambda: table.get_cell(better.name, "sigma_max").plain == "0.2500000")
+        assert table.row_count == 12
