@@ -13,7 +13,7 @@ import math
 import torch
 from torch import Tensor
 
-from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, up
+from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, scaled, up
 
 LARGEST_BATCH_BYTES = 256 * 2**20
 """Gram matrices are formed in pieces of this size."""
@@ -36,23 +36,37 @@ def spectral_norm_bound(matrices: Tensor) -> float:
         return 0.0
     if batch.shape[-2] > batch.shape[-1]:
         batch = batch.mT
-    wide = batch.to(torch.complex128 if batch.is_complex() else torch.float64)
-    if not bool(torch.isfinite(torch.view_as_real(wide) if wide.is_complex() else wide).all()):
+    wide, exponent = normalized(batch.to(torch.complex128 if batch.is_complex() else torch.float64))
+    if exponent is None:
         return math.inf
-    scale = float(wide.abs().max())
-    if scale == 0.0:
+    if not bool(wide.any()):
         return 0.0
-    # A power of two changes no mantissa, and keeps squares away from underflow and overflow.
-    exponent = math.frexp(scale)[1]
-    wide = wide * 2.0**-exponent if abs(exponent) < 1000 else wide / scale * math.frexp(scale)[0]
     rows = wide.shape[-2]
     per_piece = max(1, LARGEST_BATCH_BYTES // (rows * rows * wide.element_size()))
     squares = [_squared_norm_bound(piece) for piece in wide.split(per_piece)]
-    return up(math.ldexp(up(math.sqrt(max(squares)), 2), exponent))
+    return up(scaled(up(math.sqrt(max(squares)), 2), exponent))
+
+
+def normalized(values: Tensor) -> tuple[Tensor, int | None]:
+    """The tensor divided by 2^e so that its largest component lies in [1/2, 1), and e; None when not all are finite.
+
+    A power of two changes no mantissa, and keeps squares away from underflow and overflow.
+
+    Args:
+        values: float64 or complex128, not empty.
+    """
+    values = values.resolve_conj()
+    parts = torch.view_as_real(values) if values.is_complex() else values
+    if not bool(torch.isfinite(parts).all()):
+        return values, None
+    exponent = math.frexp(float(parts.abs().max()))[1]
+    # In two steps, because 2^-e itself may lie outside float64.
+    half = -exponent // 2
+    return values * 2.0**half * 2.0 ** (-exponent - half), exponent
 
 
 def _squared_norm_bound(matrices: Tensor) -> float:
-    """An upper bound on max ||A||^2 over (batch, m, n) with m <= n and entries of modulus <= 1."""
+    """An upper bound on max ||A||^2 over (batch, m, n) with m <= n and components of modulus <= 1."""
     rows, columns = matrices.shape[-2:]
     gram = matrices @ matrices.mH
     # A complex operation is a few real ones; the factors below are generous and cost nothing in tightness.
