@@ -18,8 +18,8 @@ import math
 import torch
 from torch import Tensor
 
-from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.bounds.rounding import gamma, up
+from lipscope.bounds.matrix import normalized, spectral_norm_bound
+from lipscope.bounds.rounding import gamma, scaled, up
 
 
 def unfolding_bound(kernel: Tensor) -> float:
@@ -37,8 +37,10 @@ def unfolding_bound(kernel: Tensor) -> float:
         kernel.reshape(out_channels, in_channels * height * width),
         kernel.permute(0, 2, 3, 1).reshape(out_channels * height * width, in_channels),
     )
+    if height * width == 1:
+        return spectral_norm_bound(kernel[:, :, 0, 0])
     smallest = min(spectral_norm_bound(unfolding) for unfolding in unfoldings)
-    return up(math.sqrt(height * width) * smallest, 2) if height * width > 1 else smallest
+    return up(math.sqrt(height * width) * smallest, 2)
 
 
 def circular_bound(kernel: Tensor, height: int, width: int) -> float:
@@ -99,7 +101,13 @@ def grouped_bound(kernel: Tensor, groups: int, grid: int = 32) -> float:
 
 def _grid_bound(kernel: Tensor, height: int, width: int) -> float:
     """Maximum of ||K^(w)|| over the height x width grid, with the rounding of the transform added."""
-    kernel = kernel.to(torch.float64)
+    if kernel.numel() == 0:
+        return 0.0
+    if kernel.shape[2:] == (1, 1):
+        return spectral_norm_bound(kernel[:, :, 0, 0])
+    kernel, exponent = normalized(kernel.to(torch.float64))
+    if exponent is None:
+        return math.inf
     rows, columns = _phases(kernel.shape[2], height), _phases(kernel.shape[3], width)
     if height * width > 1:
         # Real kernels: K^(-w) is the conjugate of K^(w), so half of the columns' frequencies suffice.
@@ -109,7 +117,7 @@ def _grid_bound(kernel: Tensor, height: int, width: int) -> float:
     total = float(torch.linalg.norm(kernel.abs().sum(dim=(2, 3))))
     transform_error = up(total * 4 * gamma(2 * terms + 16), 4)
     largest = spectral_norm_bound(symbols.flatten(0, 1))
-    return up(largest + transform_error) if terms > 1 else spectral_norm_bound(kernel[:, :, 0, 0])
+    return up(scaled(up(largest + transform_error), exponent))
 
 
 def _phases(extent: int, points: int) -> Tensor:

@@ -54,6 +54,19 @@ def _steps(value: float, count: int, towards: float) -> float:
     return value
 
 
+def scaled(value: float, exponent: int) -> float:
+    """An upper bound of value * 2^exponent for value >= 0: exact but for underflow, ``inf`` on overflow.
+
+    >>> scaled(0.75, 2), scaled(0.75, 2000)
+    (3.0, inf)
+    """
+    try:
+        result = math.ldexp(value, exponent)
+    except OverflowError:
+        return math.inf
+    return result if math.ldexp(result, -exponent) >= value else up(result)
+
+
 def product_up(values: list[float]) -> float:
     """An upper bound of the product of non-negative numbers; exactly 1 stays exactly 1.
 

@@ -45,9 +45,9 @@ def taylor_modulus(terms: int, rho: float) -> tuple[float, float]:
         left, right = end * piece / PIECES, end * (piece + 1) / PIECES
         bernstein = _bernstein(coefficients, left, right)
         low, high = min(low, *bernstein), max(high, *bernstein)
-    lower = down(math.sqrt(down(float(max(low, Fraction(0))))), 2) if low < 1 else 1.0
+    lower = max(down(math.sqrt(max(down(float(low)), 0.0)), 2), 0.0) if low < 1 else 1.0
     upper = up(math.sqrt(up(float(high))), 2) if high > 1 else 1.0
-    return max(lower, 0.0), upper
+    return lower, upper
 
 
 def taylor_majorant(terms: int, rho: float) -> float:
