@@ -13,7 +13,7 @@ import math
 import os
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -113,13 +113,13 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
     try:
-        entries = json.loads(raw)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        entries = json.loads(raw.decode())
+    except (ValueError, RecursionError) as error:
         raise _not_safetensors(where, "its header is not JSON") from error
     if not isinstance(entries, dict):
         raise _not_safetensors(where, "its header is not a JSON object")
     metadata = entries.pop("__metadata__", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(map(_is_text, [*metadata.keys(), *metadata.values()])):
         raise _not_safetensors(where, "its metadata are not strings")
     tensors = tuple(sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets))
     _check_layout(tensors, file_size - 8 - length, where)
@@ -139,11 +139,11 @@ def _truncated(where: str, why: str) -> CheckpointError:
 
 def _tensor(name: str, entry: object, where: str) -> TensorInfo:
     try:
-        if not isinstance(entry, dict):
+        if not isinstance(entry, dict) or not isinstance(entry["shape"], list):
             raise TypeError(name)
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         numbers = [*shape, begin, end]
-        if not all(isinstance(n, int) and n >= 0 for n in numbers):
+        if not _is_text(name) or not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in numbers):
             raise ValueError(name)
         size = ITEM_SIZES.get(dtype)
         if size is not None and end - begin != math.prod(shape) * size:
@@ -151,6 +151,11 @@ def _tensor(name: str, entry: object, where: str) -> TensorInfo:
     except (KeyError, TypeError, ValueError) as error:
         raise _not_safetensors(where, f"the entry of tensor {name[:80]!r} is malformed") from error
     return TensorInfo(name, dtype, shape, (begin, end))
+
+
+def _is_text(value: object) -> bool:
+    """Whether this is a string that can be written: JSON can spell halves of surrogate pairs, UTF-8 cannot."""
+    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _check_layout(tensors: tuple[TensorInfo, ...], data_size: int, where: str) -> None:
@@ -180,7 +185,7 @@ def _config(metadata: Mapping[str, str], path: Path) -> Mapping[str, Any] | None
 def _parse_object(text: str, key: str, path: Path) -> Mapping[str, Any]:
     try:
         value = json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"the metadata {key} is not JSON", where=str(path)) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"the metadata {key} is not a JSON object", where=str(path))
@@ -213,6 +218,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        if path.exists() and not path.is_file():
+            raise LipscopeError("is not a file that can be replaced", where=str(path), next_step="choose another place")
         temporary.touch()
         mode = temporary.stat().st_mode
         yield temporary
@@ -227,4 +234,5 @@ def atomic_path(path: Path) -> Iterator[Path]:
             next_step="free space or choose another place",
         ) from error  # fmt: skip
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()

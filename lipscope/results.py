@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from lipscope.checkpoint import SUFFIX, atomic_path, read_header
 from lipscope.errors import CheckpointError
@@ -25,7 +25,8 @@ from lipscope.version import __version__
 
 SCHEMA = "lipscope.results/1"
 
-ARRAYS = ("index", "label", "predicted", "runner_up", "radius", "margin")
+FLOATS = ("radius", "margin")
+ARRAYS = ("index", "label", "predicted", "runner_up", *FLOATS)
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
     }
     arrays = {name: np.ascontiguousarray(getattr(certificates, name)) for name in ARRAYS}
     with atomic_path(path) as temporary:
-        save_file(arrays, temporary, metadata)
+        temporary.write_bytes(save(arrays, metadata))
 
 
 def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
@@ -144,15 +145,30 @@ def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
         arrays = load_file(path)
         about = json.loads(header.metadata["about"])
         summary = json.loads(header.metadata["summary"])
-        fields: dict[str, Any] = {**{name: arrays[name] for name in ARRAYS}, **about}
+        fields: dict[str, Any] = {**about, **{name: arrays[name] for name in ARRAYS}}
         certificates = Certificates(**fields)
-    except (KeyError, TypeError, json.JSONDecodeError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError(
             "the results file is damaged", where=where, why=str(error)[:200],
             next_step="run `lipscope certify --force` on the model",
         ) from error  # fmt: skip
-    lengths = {name: getattr(certificates, name).shape for name in ARRAYS}
-    radius = certificates.radius
-    if len(set(lengths.values())) != 1 or radius.ndim != 1 or not np.all(np.isfinite(radius)) or np.any(radius < 0):
-        raise CheckpointError("the results file is damaged", where=where, why="its arrays do not fit together")
+    if not _sound(certificates) or not isinstance(summary, dict):
+        raise CheckpointError("the results file is damaged", where=where, why="its contents do not fit together")
     return certificates, summary
+
+
+def _sound(certificates: Certificates) -> bool:
+    """Whether every field has its type, the arrays have one length, and the radii can be radii."""
+    for name in ARRAYS:
+        array = getattr(certificates, name)
+        dtype = np.float64 if name in FLOATS else np.int64
+        if array.dtype != dtype or array.shape != certificates.radius.shape or not np.all(np.isfinite(array)):
+            return False
+    texts = ("kind", "model_sha256", "architecture", "data_name", "data_split", "data_fingerprint")
+    return (
+        certificates.radius.ndim == 1
+        and not np.any(certificates.radius < 0)
+        and all(isinstance(getattr(certificates, name), str) for name in texts)
+        and isinstance(certificates.lipschitz, float | int)
+        and isinstance(certificates.environment, dict)
+    )

@@ -68,13 +68,13 @@ class LipConvnetConfig:
             ("terms", self.terms, 1, 64),
             ("image_size", self.image_size, 2**STAGES, 2**12),
         ):
-            if not isinstance(number, int) or not low <= number <= high:
+            if type(number) is not int or not low <= number <= high:
                 raise UsageError(f"{name} must be a whole number from {low} to {high}", why=f"got {number!r}")
         if self.channels % 2:
             raise UsageError("channels must be even", why="the activations work on pairs of channels")
         if self.image_size % 2**STAGES:
             raise UsageError(f"image_size must be a multiple of {2**STAGES}", why="each of five stages halves it")
-        if len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+        if not self.std or len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
             raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
 
     @staticmethod

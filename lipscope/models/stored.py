@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from lipscope.checkpoint import Header, atomic_path, metadata_for, read_header
@@ -41,7 +42,7 @@ def save_model(net: LipschitzNet, path: Path, config: Mapping[str, Any], trainin
     """
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in net.state_dict().items()}
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata_for(config, training))
+        temporary.write_bytes(save(tensors, metadata_for(config, training)))
 
 
 def load_model(path: Path) -> StoredModel:
@@ -60,11 +61,16 @@ def load_model(path: Path) -> StoredModel:
             why="no lipscope.schema in its metadata",
             next_step="`lipscope inspect` still analyses its tensors; `lipscope convert` imports published .pth files",
         )
-    net = build(header.config, where)
     content = path.read_bytes()
-    tensors = load(content)
-    expected = {name: tensor.shape for name, tensor in net.state_dict().items()}
+    try:
+        tensors = load(content)
+    except (SafetensorError, KeyError) as error:
+        raise CheckpointError("not a safetensors file", where=where, why=str(error)[:200]) from error
+    # A configuration costs nothing to state: nothing of its size is allocated before the tensors are seen to fit.
+    with torch.device("meta"):
+        expected = {name: tensor.shape for name, tensor in build(header.config, where).state_dict().items()}
     _check_tensors(tensors, expected, where)
+    net = build(header.config, where)
     net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     net.eval().requires_grad_(False)
     return StoredModel(net, header, hashlib.sha256(content).hexdigest())
