@@ -5,6 +5,7 @@ A :class:`Bound` is proved (or says why it is not); an :class:`Estimate` never i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -42,8 +43,8 @@ class Bound:
         return Bound(value=float("inf"), method="none", proved=False, precision="", reason=reason)
 
     def to_json(self) -> dict[str, Any]:
-        """The bound as in ``lipscope.inspect/1``; an unproved value is null."""
-        return {**asdict(self), "value": self.value if self.proved else None}
+        """The bound as in ``lipscope.inspect/1``; an unproved or infinite value is null."""
+        return {**asdict(self), "value": self.value if self.proved and math.isfinite(self.value) else None}
 
 
 @dataclass(frozen=True)
@@ -218,13 +219,15 @@ VERDICT_TOLERANCE = 1e-6
 
 
 def round_up(value: float) -> str:
-    """At most ten decimals, never printing less than the value.
+    """At most ten decimals (ten digits from 1e15 on), never printing less than the value.
 
-    >>> round_up(1.00000000031)
-    '1.0000000004'
+    >>> round_up(1.00000000031), round_up(1e300)
+    ('1.0000000004', '1.000000001E+300')
     """
-    from decimal import ROUND_CEILING, Decimal
+    from decimal import ROUND_CEILING, Context, Decimal
 
+    if value >= 1e15:
+        return str(Context(prec=10, rounding=ROUND_CEILING).create_decimal(value))
     rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=ROUND_CEILING)
     return f"{rounded:f}".rstrip("0").rstrip(".")
 

@@ -53,8 +53,8 @@ def certified_radii(logits: Tensor, pair_bounds: Tensor, lipschitz: float, large
     rows = torch.arange(len(logits), device=logits.device)
     margins = logits[rows, predicted].unsqueeze(1) - logits
     constants = pair_bounds.to(logits)[predicted] * lipschitz
-    quotients = torch.where(margins > 0, margins / constants, torch.zeros_like(margins))
-    # The class itself is masked by its index; 0/0 and margin/0 of equal rows are covered by the where and the cap.
+    # 0/0 and margin/0 of equal rows are covered by the where and the cap; the class itself is masked by its index.
+    quotients = torch.where(margins > 0, margins / constants, torch.zeros_like(margins)).clamp(max=largest)
     quotients[rows, predicted] = math.inf
     radius, runner_up = quotients.min(dim=1)
-    return Radii(predicted, runner_up, radius.clamp(max=largest), margins[rows, runner_up])
+    return Radii(predicted, runner_up, radius, margins[rows, runner_up])
