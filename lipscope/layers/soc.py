@@ -7,12 +7,15 @@ Singla & Feizi, *Skew Orthogonal Convolutions*, ICML 2021. The singular values o
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipscope.bounds.convolution import unfolding_bound, zero_padded_bound
+from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.bounds.rounding import up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
 from lipscope.layers.contract import LinearLayer, Trainable
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
@@ -93,18 +96,13 @@ class SOCConv2d(LinearLayer, Trainable):
     def bound(self, input_shape: Shape) -> Bound:
         """Max |p_n(i lambda)| over |lambda| <= rho, rho a proved norm of A; sum rho^k/k! when A is not skew."""
         kernel = self.effective_kernel().detach()
-        rho = unfolding_bound(kernel)
         if not is_skew(kernel):
-            rho = min(rho, self._tight_norm(kernel, input_shape))
+            rho = min(rho for rho, _ in self._norms(kernel, input_shape))
             return Bound(
                 taylor_majorant(self.terms, rho),
                 f"sum rho^k/k!, k <= {self.terms}, rho <= {rho:.4g}: the kernel is not exactly skew-symmetric",
             )
-        source = "unfoldings"
-        _, upper = taylor_modulus(self.terms, rho)
-        if upper > 1.0:
-            rho, source = self._tight_norm(kernel, input_shape), "frequencies"
-            _, upper = taylor_modulus(self.terms, rho)
+        _, upper, rho, source = self._enclosure(kernel, input_shape)
         return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {rho:.4g} by {source}")
 
     def singular_value_floor(self, input_shape: Shape) -> Bound:
@@ -115,12 +113,29 @@ class SOCConv2d(LinearLayer, Trainable):
         kernel = self.effective_kernel().detach()
         if not is_skew(kernel):
             return Bound.unproved("the kernel is not exactly skew-symmetric")
-        lower, _ = taylor_modulus(self.terms, unfolding_bound(kernel))
-        return Bound(lower, f"|p_{self.terms}(i lambda)|", direction="lower")
+        lower, _, rho, source = self._enclosure(kernel, input_shape)
+        return Bound(lower, f"|p_{self.terms}(i lambda)|, |lambda| <= {rho:.4g} by {source}", direction="lower")
 
-    def _tight_norm(self, kernel: Tensor, input_shape: Shape) -> float:
-        _, height, width = self.output_shape(input_shape)
-        return zero_padded_bound(kernel, height, width)
+    def _enclosure(self, kernel: Tensor, input_shape: Shape) -> tuple[float, float, float, str]:
+        """(lower, upper) of |p_n(i lambda)| with the norm that gives them, no more effort than non-expansion needs."""
+        best = (0.0, math.inf, math.inf, "")
+        for rho, source in self._norms(kernel, input_shape):
+            lower, upper = taylor_modulus(self.terms, rho)
+            if upper < best[1] or best[3] == "":
+                best = (lower, upper, rho, source)
+            if upper == 1.0:
+                break
+        return best
+
+    def _norms(self, kernel: Tensor, input_shape: Shape) -> Iterator[tuple[float, str]]:
+        """Proved bounds on ||A||, from the cheapest to the tightest, each with its method."""
+        area = kernel.shape[2] * kernel.shape[3]
+        widest = spectral_norm_bound(kernel.flatten(1))
+        yield (up(math.sqrt(area) * widest, 2) if area > 1 else widest), "one unfolding"
+        if area > 1:
+            yield unfolding_bound(kernel), "four unfoldings"
+            _, height, width = self.output_shape(input_shape)
+            yield zero_padded_bound(kernel, height, width), "frequencies"
 
 
 def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:

@@ -16,8 +16,12 @@ from torch import Tensor
 
 from lipscope.layers.contract import LinearOperator
 
-BREAKDOWN = 1e-13
-"""A residual this much smaller than the norm ends the recurrence: the Krylov space is complete."""
+COMPLETE = 1e-13
+"""A residual this much smaller than the norm ends the recurrence at once: the Krylov space is complete."""
+
+CONVERGED, FEWEST_STEPS = 1e-6, 8
+"""After this many steps, a residual this much smaller than the norm ends the recurrence: what is left moves no
+singular value in its fifth digit. The residual is reported."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 
         coupling[:, k] = norm
         scale = float(diagonal.abs().max())
         for probe in range(probes):
-            if float(norm[probe]) <= BREAKDOWN * scale and lengths[probe] == steps:
+            small = CONVERGED if k + 1 >= FEWEST_STEPS else COMPLETE
+            if float(norm[probe]) <= small * scale and lengths[probe] == steps:
                 lengths[probe] = k + 1
         if max(lengths) <= k + 1:
             break
