@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from lipscope.errors import CheckpointError
+from lipscope.errors import CheckpointError, UsageError
 from lipscope.layers.skew import conjugate_kernel
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.lipconvnet import STAGES, LipConvnetConfig, lipconvnet
@@ -26,6 +27,13 @@ UNFOLDINGS = 4
 
 WRAPPERS = ("state_dict", "model", "net")
 """Keys under which training scripts put a state dict beside other things."""
+
+
+DAMAGE = (
+    RuntimeError, EOFError, ValueError, OSError, LookupError, AttributeError, TypeError, AssertionError, OverflowError,
+    MemoryError, struct.error,
+)  # fmt: skip
+"""What torch's unpickler raises on damaged bytes, found by damaging them."""
 
 
 def load_published(path: Path) -> dict[str, Tensor]:
@@ -48,7 +56,7 @@ def load_published(path: Path) -> dict[str, Tensor]:
             why=str(error).strip().splitlines()[0][:200],
             next_step="save model.state_dict() instead of the model",
         ) from error
-    except (RuntimeError, EOFError, ValueError, OSError, KeyError, AttributeError, TypeError) as error:
+    except DAMAGE as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         raise CheckpointError("not a file that torch.save wrote, or damaged", where=where, why=why) from error
     for key in WRAPPERS:
@@ -76,7 +84,9 @@ def import_published(tensors: Mapping[str, Tensor], config: LipConvnetConfig, wh
     Raises:
         CheckpointError: names or shapes that do not fit the configuration.
     """
-    net = lipconvnet(config)
+    # Nothing of the size that the names suggest is allocated before the tensors are seen to fit.
+    with torch.device("meta"):
+        expected = {name: value.shape for name, value in lipconvnet(config).state_dict().items()}
     state: dict[str, Tensor] = {}
     for stage in range(1, STAGES + 1):
         for block in range(config.blocks):
@@ -92,18 +102,24 @@ def import_published(tensors: Mapping[str, Tensor], config: LipConvnetConfig, wh
                     )
     if config.head == "lln":
         weight = _get(tensors, "last_layer.weight", where)
-        state["head.weight"] = weight / torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+        state["head.weight"] = weight / torch.linalg.vector_norm(weight, dim=-1, keepdim=True)
         state["head.bias"] = _get(tensors, "last_layer.bias", where)
     else:
         state["head.conv.kernel"] = _kernel(tensors, "last_layer", where)
         state["head.conv.bias"] = _get(tensors, "last_layer.bias", where)
-    expected = {name: value.shape for name, value in net.state_dict().items()}
     for name in sorted(set(expected) | set(state)):
         if name not in state or name not in expected or state[name].shape != expected[name]:
             found = tuple(state[name].shape) if name in state else "missing"
             raise CheckpointError(
                 f"does not fit {config.title}", where=where, why=f"{name}: {found}, expected {expected.get(name)}"
             )
+        if not bool(torch.isfinite(state[name]).all()):
+            raise CheckpointError(
+                f"{name} cannot be computed",
+                where=where,
+                why="dividing by the stored norm gives NaN or infinite values",
+            )
+    net = lipconvnet(config)
     net.load_state_dict(state)
     return net.eval().requires_grad_(False)
 
@@ -131,7 +147,7 @@ def published_config(tensors: Mapping[str, Tensor], where: str, dataset: str | N
             f"{family} convolutions cannot be imported", where=where, why="this version imports SOC state dicts"
         )
     blocks = 1 + max(int(match[2]) for match in places)
-    classes = len(tensors["last_layer.bias"])
+    classes = tensors["last_layer.bias"].numel()
     angles = {name.rpartition(".")[2] for name in tensors if ".activation." in name}
     activation = {frozenset(): "maxmin", frozenset({"theta"}): "hh1"}.get(frozenset(angles), "hh2")
     name = dataset or DATASET_OF.get(classes)
@@ -139,25 +155,30 @@ def published_config(tensors: Mapping[str, Tensor], where: str, dataset: str | N
         raise CheckpointError(
             f"{classes} classes: which data set is it?", where=where, next_step="say it with --dataset"
         )
-    return LipConvnetConfig(
-        blocks=blocks,
-        channels=len(_get(tensors, f"layer1.{blocks - 1}.conv.bias", where)) // 2,
-        activation=activation,
-        head="lln" if "last_layer.weight" in tensors else "orthogonal",
-        classes=classes,
-        dataset=name,
-    )
+    channels = _get(tensors, f"layer1.{blocks - 1}.conv.bias", where).numel() // 2
+    head = "lln" if "last_layer.weight" in tensors else "orthogonal"
+    try:
+        return LipConvnetConfig(blocks, channels, activation, head, classes, name)
+    except UsageError as error:
+        raise CheckpointError(error.what, where=where, why=error.why) from error
 
 
 def _kernel(tensors: Mapping[str, Tensor], prefix: str, where: str) -> Tensor:
     """The skew kernel times correction / sigma, sigma the smallest of the four stored inner products."""
     free = _get(tensors, f"{prefix}.random_conv_filter", where)
-    skew = (free - conjugate_kernel(free)) / 2
-    sigma = min(
-        (skew * _get(tensors, f"{prefix}.u{i}", where) * _get(tensors, f"{prefix}.v{i}", where)).sum()
+    correction = _get(tensors, f"{prefix}.correction", where)
+    pairs = [
+        (_get(tensors, f"{prefix}.u{i}", where), _get(tensors, f"{prefix}.v{i}", where))
         for i in range(1, UNFOLDINGS + 1)
-    )
-    return skew * (_get(tensors, f"{prefix}.correction", where).reshape(()) / sigma)
+    ]
+    try:
+        skew = (free - conjugate_kernel(free)) / 2
+        sigma = min((skew * u * v).sum() for u, v in pairs)
+        return skew * (correction.reshape(()) / sigma)
+    except (RuntimeError, IndexError) as error:
+        raise CheckpointError(
+            f"the tensors of {prefix} do not fit together", where=where, why=str(error)[:200]
+        ) from error
 
 
 def _get(tensors: Mapping[str, Tensor], name: str, where: str) -> Tensor:
