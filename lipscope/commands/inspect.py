@@ -36,7 +36,8 @@ def inspect_command(model: Path | None, data_dir: Path | None, as_json: bool) ->
 
     path = choose_model(model)
     read_header(path)
-    if sys.stdout.isatty() and sys.stdin.isatty() and not as_json:
+    # The app draws on stderr, so all three must be the terminal.
+    if not as_json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         _open_app(path, data_dir)
         return
 

@@ -24,7 +24,7 @@ class LipschitzLayer(nn.Module, ABC):
     """What the layer is, for a person: ``"SOC 3x3, stride 2"``."""
 
     gradient_norm_preserving: bool
-    """The claim that the Jacobian is orthogonal almost everywhere (where outputs >= inputs)."""
+    """The claim that J J^T = I almost everywhere: every gradient passes back with its norm, ||J^T g|| = ||g||."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:

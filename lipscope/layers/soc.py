@@ -47,8 +47,8 @@ class SOCConv2d(LinearLayer, Trainable):
         self.kernel = nn.Parameter(torch.zeros(self.channels, self.channels, kernel_size, kernel_size))
         self.bias = nn.Parameter(torch.zeros(out_channels))
         self.parametrization: SkewKernel | None = None
-        # Dropping channels drops directions of the input: then some singular values are legitimately zero.
-        self.gradient_norm_preserving = out_channels >= in_channels * stride**2
+        # With more outputs than inputs the outputs fill only a subspace, and J^T drops what lies outside it.
+        self.gradient_norm_preserving = out_channels <= in_channels * stride**2
         self.kind = f"SOC {kernel_size}x{kernel_size}" + (f", stride {stride}" if stride > 1 else "")
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:

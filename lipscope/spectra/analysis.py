@@ -124,7 +124,9 @@ def _report(name: str, layer: LipschitzLayer, shape: Shape) -> LayerReport:
         if floor.proved:
             notes += (f"every singular value over the kept outputs is proved to be at least {floor.value:.9f}",)
         if not layer.gradient_norm_preserving:
-            notes += ("keeps fewer outputs than inputs: the rest of the gradient is legitimately lost",)
+            notes += ("more outputs than inputs: gradient outside the range of the layer is legitimately lost",)
+        elif layer.out_channels < layer.in_channels * layer.stride**2:
+            notes += ("fewer outputs than inputs: directions of the input without effect are not counted",)
     role: Literal["normalisation", "head", "body"] = "body"
     if isinstance(layer, (Normalize, Head)):
         role = "normalisation" if isinstance(layer, Normalize) else "head"
