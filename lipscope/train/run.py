@@ -6,7 +6,9 @@ killed run; ``model.safetensors`` is the model.
 
 from __future__ import annotations
 
+import io
 import json
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,19 +67,35 @@ class RunFolder:
             raise LipscopeError("cannot be written", where=str(self.metrics), why=error.strerror or "") from error
 
     def forget_after(self, epoch: int) -> None:
-        """Drop the lines of epochs that the saved state has not finished, before they are trained again."""
+        """Drop the lines of epochs that the saved state has not finished, before they are trained again.
+
+        Raises:
+            CheckpointError: a whole line that is not one of an epoch.
+        """
         if not self.metrics.exists():
             return
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+        try:
+            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+        except (ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                "damaged", where=str(self.metrics), why=str(error)[:200], next_step="remove the damaged lines"
+            ) from error
         if kept != lines:
             with atomic_path(self.metrics) as temporary:
                 temporary.write_text("".join(kept), encoding="utf-8")
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Write the state, atomically."""
+        """Write the state, atomically.
+
+        Raises:
+            LipscopeError: the disk is full, or the folder cannot be written to.
+        """
+        # torch.save names no cause when a disk is full, so only bytes in memory go through it.
+        content = io.BytesIO()
+        torch.save(dict(state), content)
         with atomic_path(self.state) as temporary:
-            torch.save(dict(state), temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """The saved state, without running pickled code; None before the first save.
@@ -89,12 +107,21 @@ class RunFolder:
             return None
         try:
             state: dict[str, Any] = torch.load(self.state, map_location=device, weights_only=True)
-        except (RuntimeError, EOFError, ValueError, OSError) as error:
-            raise CheckpointError(
-                "the saved training state is damaged", where=str(self.state), why=str(error).splitlines()[0][:200],
-                next_step="start a new run",
-            ) from error  # fmt: skip
+        except pickle.UnpicklingError as error:
+            # Its own message recommends to let pickled code run.
+            raise self.damaged_state(ValueError("not plain tensors and numbers")) from error
+        except (RuntimeError, EOFError, ValueError, OSError, LookupError) as error:
+            raise self.damaged_state(error) from error
+        if not isinstance(state, dict):
+            raise self.damaged_state(TypeError(f"holds a {type(state).__name__}"))
         return state
+
+    def damaged_state(self, error: Exception) -> CheckpointError:
+        """The error of a state that a run cannot be continued from."""
+        why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+        return CheckpointError(
+            "the saved training state is damaged", where=str(self.state), why=why, next_step="start a new run"
+        )
 
 
 def create_run(path: Path, config: LipConvnetConfig, recipe: Recipe) -> RunFolder:
@@ -133,5 +160,8 @@ def open_run(path: Path) -> RunFolder:
         raise CheckpointError("damaged", where=str(file), why="not JSON") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise CheckpointError("a run of another version", where=str(file), why=f"expected schema {SCHEMA}")
-    config, recipe = LipConvnetConfig.from_json(content["config"]), Recipe.from_json(content["recipe"])
+    try:
+        config, recipe = LipConvnetConfig.from_json(content["config"]), Recipe.from_json(content["recipe"])
+    except (UsageError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError("damaged", where=str(file), why=str(error)[:200]) from error
     return RunFolder(path, config, recipe)
