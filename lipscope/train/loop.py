@@ -80,6 +80,7 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
 
     Raises:
         LipscopeError: the loss is no longer finite, or the folder cannot be written to.
+        CheckpointError: the saved state or the metrics are damaged.
         UsageError: a batch that cannot be shared among the processes, or too few images.
     """
     recipe, listeners = run.recipe, listeners or Listeners()
@@ -98,9 +99,12 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
     counters = Counters(0, torch.zeros(3, dtype=torch.float64, device=world.device))
     state = run.load_state(world.device)
     if state is not None:
-        net.load_state_dict(state.pop("net"))
-        optimizer.load_state_dict(state.pop("optimizer"))
-        counters = Counters(**state)
+        try:
+            net.load_state_dict(state.pop("net"))
+            optimizer.load_state_dict(state.pop("optimizer"))
+            counters = Counters(**state)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise run.damaged_state(error) from error
     if world.rank == 0:
         run.forget_after(counters.step // steps_per_epoch)
     watch = Stopwatch(counters)
@@ -211,7 +215,7 @@ class Stopwatch:
 
 def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
     """A generator that depends on nothing but its arguments, so that any step can be drawn again."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + purpose) * 2**24 + number)
+    return torch.Generator().manual_seed(((seed * 1_000_003 + purpose) * 2**24 + number) % 2**63)
 
 
 def _check_finite(loss: float, run: RunFolder, epoch: int) -> None:

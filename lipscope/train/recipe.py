@@ -64,6 +64,10 @@ class Recipe:
         ):
             if not number >= low:
                 raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError("seed must be at least 0 and under 2^63", why=f"got {self.seed}")
+        if not 0 <= self.warmup < 1:
+            raise UsageError("warmup must be at least 0 and under 1", why=f"got {self.warmup}")
         if not self.learning_rate > 0:
             raise UsageError("learning_rate must be positive", why=f"got {self.learning_rate}")
 
