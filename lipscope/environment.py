@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from lipscope.errors import UsageError
 from lipscope.version import __version__
 
 PRECISION_SETTINGS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
@@ -44,6 +45,23 @@ def environment(device: str = "cpu", dtype: str = "float32") -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "fp32_precision": {name: setting.fp32_precision for name, setting in _precision_settings().items()},
     }
+
+
+def check_device(name: str) -> None:
+    """Refuse a device that torch does not know or cannot compute on.
+
+    Raises:
+        UsageError: naming it.
+    """
+    import torch
+
+    try:
+        float(torch.zeros((), device=name))
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(
+            "not a device that torch can use here", where=f"--device {name}", why=str(error).strip().splitlines()[0],
+            next_step="`lipscope doctor` lists the devices",
+        ) from error  # fmt: skip
 
 
 def _precision_settings() -> dict[str, Any]:

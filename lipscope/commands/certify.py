@@ -109,7 +109,7 @@ def _selection(count: int, limit: int | None, indices: str | None) -> np.ndarray
         return np.arange(min(limit or count, count))
     try:
         chosen = np.array([int(part) for part in indices.split(",")], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsageError("not a list of numbers", where=f"--indices {indices}", next_step="e.g. 3,17,42") from error
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
@@ -120,7 +120,11 @@ def _selection(count: int, limit: int | None, indices: str | None) -> np.ndarray
 def _device(given: str | None) -> str:
     import torch
 
-    return given or ("cuda" if torch.cuda.is_available() else "cpu")
+    from lipscope.environment import check_device
+
+    device = given or ("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(device)
+    return device
 
 
 def _up_to_date(target: Path, model_sha256: str, fingerprint: str) -> Certificates | None:

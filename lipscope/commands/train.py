@@ -64,31 +64,33 @@ def train_command(
     """
     from lipscope.commands.messages import narrate
     from lipscope.data import load
+    from lipscope.environment import check_device
     from lipscope.models.lipconvnet import LipConvnetConfig
     from lipscope.train.distribution import world
     from lipscope.train.hardware import describe_hardware
     from lipscope.train.loop import Listeners, train
-    from lipscope.train.run import create_run, open_run
+    from lipscope.train.run import RunFolder, create_run, open_run
 
+    if device is not None:
+        check_device(device)
     with world(device) as here:
-        gpu = here.device.type != "cpu"
+        gpu, leading = here.device.type != "cpu", here.rank == 0
         if resume is not None:
             run = open_run(resume)
             data = load(run.config.dataset, "train", data_dir)
         else:
-            recipe = _recipe(gpu, seed, changes)
+            recipe = _recipe(gpu, leading, seed, changes)
             data = load(dataset, "train", data_dir)
             config = LipConvnetConfig(
                 blocks=blocks,
-                channels=channels or (32 if gpu else 16),
+                channels=(32 if gpu else 16) if channels is None else channels,
                 activation=activation,
                 head=head,
                 classes=len(data.classes),
                 dataset=dataset,
             )
             folder = out or RUNS / _run_name(config, recipe)
-            run = create_run(folder, config, recipe)
-        leading = here.rank == 0
+            run = create_run(folder, config, recipe) if leading else RunFolder(folder, config, recipe)
         if leading:
             narrate(
                 f"{run.config.title} on {data.name} ({len(data)} images from {data.source}), recipe {run.recipe.name}, "
@@ -105,7 +107,7 @@ def train_command(
             click.echo(run.model)
 
 
-def _recipe(gpu: bool, seed: int, changes: dict[str, Any]) -> Recipe:
+def _recipe(gpu: bool, leading: bool, seed: int, changes: dict[str, Any]) -> Recipe:
     """The recipe that was asked for, or that suits the device, with the options' changes."""
     from lipscope.commands.messages import narrate
     from lipscope.train.recipe import RECIPES
@@ -113,7 +115,8 @@ def _recipe(gpu: bool, seed: int, changes: dict[str, Any]) -> Recipe:
     name = changes.pop("recipe")
     if name is None:
         name = "paper" if gpu else "fast"
-        narrate(f"recipe {name}, because this is a {'GPU' if gpu else 'CPU'} (choose with --recipe)")
+        if leading:
+            narrate(f"recipe {name}, because this is a {'GPU' if gpu else 'CPU'} (choose with --recipe)")
     if changes.pop("float32"):
         changes["bfloat16"] = False
     given = {key: value for key, value in changes.items() if value is not None}
