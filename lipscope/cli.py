@@ -6,10 +6,11 @@ import importlib
 import json
 import os
 import sys
+import traceback
 
 import click
 
-from lipscope.errors import LipscopeError
+from lipscope.errors import LipscopeError, UsageError
 from lipscope.version import __version__
 
 COMMANDS = {
@@ -72,12 +73,14 @@ def run(arguments: list[str]) -> int:
         outcome = cli.main(args=arguments, prog_name="lipscope", standalone_mode=False)
     except LipscopeError as error:
         if "--debug" in arguments:
-            raise
+            traceback.print_exc()
         if "--json" in arguments:
             click.echo(json.dumps(error.to_json()))
         click.echo(f"lipscope: {error}", err=True)
         return error.exit_code
     except click.ClickException as error:
+        if "--json" in arguments:
+            click.echo(json.dumps(UsageError(error.format_message()).to_json()))
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
