@@ -220,11 +220,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         if path.exists() and not path.is_file():
             raise LipscopeError("is not a file that can be replaced", where=str(path), next_step="choose another place")
-        temporary.touch()
-        mode = temporary.stat().st_mode
         yield temporary
-        # Some writers make the file private; a result should be as readable as any other file of its owner.
-        temporary.chmod(mode)
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -14,7 +14,7 @@ from lipscope.commands.messages import narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, device_option, json_option
 from lipscope.commands.progress import images_bar
-from lipscope.errors import CheckpointError, UsageError
+from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def certify_command(
     device: str | None,
     data_dir: Path | None,
     as_json: bool,
-) -> None:
+) -> int:
     """Certify MODEL on its test set; radii are l2 in [0, 1] pixel space.
 
     Without MODEL, the newest run's model, else the first of ./checkpoints. The results of a whole test set are kept
@@ -72,7 +72,7 @@ def certify_command(
     from lipscope.certify.summary import summary
     from lipscope.data import load
     from lipscope.models.stored import load_model
-    from lipscope.results import results_path, write_results
+    from lipscope.results import results_path
 
     stored = load_model(path)
     name = dataset or str((stored.header.config or {}).get("dataset", ""))
@@ -81,7 +81,7 @@ def certify_command(
     whole = len(chosen) == len(data) and indices is None
     selected = data if whole else data.subset(chosen)
     target = results_path(path)
-    evaluation = None
+    evaluation, unkept = None, None
     certificates = None if force or logits or not whole else _up_to_date(target, stored.sha256, data.fingerprint())
     if certificates is None:
         with images_bar("certifying", len(selected)) as advance:
@@ -90,8 +90,7 @@ def certify_command(
             )
         certificates = evaluation.certificates
         if whole:
-            write_results(target, certificates, summary(certificates, str(path), DEFAULT_EPS))
-            narrate(f"results kept in {target}")
+            unkept = _keep(target, certificates, summary(certificates, str(path), DEFAULT_EPS))
     else:
         narrate(f"unchanged model and data: answered from {target} (--force computes anew)")
     facts = summary(certificates, str(path), eps)
@@ -99,8 +98,22 @@ def certify_command(
         if per_image:
             facts["images"] = rows_of(certificates, evaluation.logits if evaluation and logits else None)
         click.echo(json.dumps(facts))
-        return
-    click.echo(_text(facts, certificates, eps))
+    else:
+        click.echo(_text(facts, certificates, eps))
+    return unkept.exit_code if unkept else 0
+
+
+def _keep(target: Path, certificates: Certificates, facts: dict[str, Any]) -> LipscopeError | None:
+    """Write the results file; a failure is told at once and returned, so that the figures are printed all the same."""
+    from lipscope.results import write_results
+
+    try:
+        write_results(target, certificates, facts)
+    except LipscopeError as error:
+        narrate(f"the results could not be kept: {error}")
+        return error
+    narrate(f"results kept in {target}")
+    return None
 
 
 def _selection(count: int, limit: int | None, indices: str | None) -> np.ndarray:
