@@ -4,6 +4,7 @@ import time
 from fractions import Fraction
 
 import pytest
+from textual.containers import ScrollableContainer
 
 from lipscope.errors import CheckpointError
 from lipscope.records import Verdict
@@ -317,13 +318,15 @@ async def test_nothing_overflows(model, script, size):
     app = InspectApp(model, analyse=script)
     width, height = size
     async with finished(app, size) as pilot:
-        for key in ("1", "2", "enter", "3", "e"):
+        for key in ("1", "2", "down", "enter", "3", "e"):
             await pilot.press(key)
             await pilot.pause()
             for widget in app.screen.query("*"):
                 if widget.region.area and widget.is_on_screen:
                     assert widget.region.x >= 0, f"{key}: {widget}"
                     assert widget.region.right <= width, f"{key}: {widget} ends at {widget.region.right}"
+                    scrolls = any(isinstance(node, ScrollableContainer | LayerTable) for node in widget.ancestors)
+                    assert scrolls or widget.region.bottom <= height, f"{key}: {widget} is cut at the bottom"
             lines = screen_text(app).split("\n")
             assert len(lines) == height
             assert all(tab in lines[1] for tab in ("1 Overview", "2 Layers", "3 Radii"))
