@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 
 from lipscope.errors import UsageError
@@ -12,17 +13,23 @@ DEFAULT_EPS: tuple[Fraction, ...] = tuple(Fraction(k, 255) for k in (36, 72, 108
 
 LARGEST_EPS = 3
 
+LONGEST = 100
+"""Characters of a radius; exact fractions of unlimited size would take unlimited time."""
+
 
 def parse_eps(text: str) -> Fraction:
     """An exact radius from ``"36/255"`` or ``"0.5"``.
 
     Raises:
-        UsageError: not a fraction, a zero denominator, negative, or over 3 (a radius in 0..255 pixel scale).
+        UsageError: not a fraction, a zero denominator, negative, over 3 (a radius in 0..255 pixel scale), or of
+            absurdly many digits.
 
     >>> parse_eps("36/255")
     Fraction(12, 85)
     """
-    where = f"--eps {text}"
+    where = f"--eps {text[:40]}"
+    if len(text) > LONGEST or re.search(r"[eE][+-]?\d{3}", text):
+        raise UsageError("too many digits for a radius", where=where, next_step="write it like 36/255")
     try:
         eps = Fraction(text.strip())
     except ZeroDivisionError as error:
