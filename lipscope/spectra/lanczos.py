@@ -100,7 +100,9 @@ def sigma_of(node: float) -> float:
 def sigma_residual(node: float, residual: float) -> float:
     """How far an eigenvalue of G within ``residual`` of ``node`` can move the singular value.
 
-    >>> sigma_residual(4.0, 0.0)
-    0.0
+    >>> sigma_residual(4.0, 0.0), sigma_residual(4.0, 4.0)
+    (0.0, 2.0)
     """
-    return sigma_of(node + residual) - sigma_of(node) if node <= residual else residual / sigma_of(node)
+    if node > residual:
+        return residual / sigma_of(node)
+    return max(sigma_of(node + residual) - sigma_of(node), sigma_of(node))
