@@ -7,7 +7,6 @@ killed run; ``model.safetensors`` is the model.
 from __future__ import annotations
 
 import io
-import io
 import json
 import pickle
 from collections.abc import Mapping
