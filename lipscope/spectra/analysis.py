@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Literal
 
@@ -101,12 +102,16 @@ def _model(stored: StoredModel, data_dir: Path | None) -> Iterator[AnalysisEvent
     for position, name in enumerate(measurable):
         row = rows[name]
         assert isinstance(row.layer, LinearLayer)
-        measured = measure(row.layer.operator(row.input_shape))
-        report = replace(
-            row.report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum
-        )
-        if report.role == "body":
-            gains.append((name, measured.gain))
+        try:
+            measured = measure(row.layer.operator(row.input_shape))
+        except OverflowError as error:
+            report = replace(row.report, notes=(*row.report.notes, str(error)))
+        else:
+            report = replace(
+                row.report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum
+            )
+            if report.role == "body":
+                gains.append((name, measured.gain))
         following = measurable[position + 1 : position + 2]
         doing = f"singular values of {following[0]}" if following else ""
         yield AnalysisEvent(done + position + 1, total, doing, report)
@@ -122,7 +127,9 @@ def _report(name: str, layer: LipschitzLayer, shape: Shape) -> LayerReport:
     if isinstance(layer, SOCConv2d):
         floor = layer.singular_value_floor(shape)
         if floor.proved:
-            notes += (f"every singular value over the kept outputs is proved to be at least {floor.value:.9f}",)
+            notes += (
+                f"every singular value over the kept outputs is proved to be at least {_round_down(floor.value)}",
+            )
         if not layer.gradient_norm_preserving:
             notes += ("more outputs than inputs: gradient outside the range of the layer is legitimately lost",)
         elif layer.out_channels < layer.in_channels * layer.stride**2:
@@ -133,15 +140,22 @@ def _report(name: str, layer: LipschitzLayer, shape: Shape) -> LayerReport:
     return LayerReport(name, layer.kind, shape, layer.output_shape(shape), layer.bound(shape), role, notes=notes)
 
 
+def _round_down(value: float) -> str:
+    """Nine decimals, never printing more than the value."""
+    return f"{Decimal(value).quantize(Decimal('1e-9'), rounding=ROUND_FLOOR):f}"
+
+
 def _images(stored: StoredModel, data_dir: Path | None) -> tuple[Tensor, str]:
     """Test images of the model's data set; synthetic ones where it is not there, and which they are."""
     name = str((stored.header.config or {}).get("dataset", ""))
     try:
         data: ImageSet = load(name, "test", data_dir)
         source = f"{IMAGES} images of {data.name} test"
-    except (DataError, UsageError):
+    except (DataError, UsageError) as error:
         data = load("synthetic", "test")
-        source = f"{IMAGES} synthetic images ({name} was not found)"
+        # A name that lipscope does not know may hold anything, escape sequences too.
+        missing = name if isinstance(error, DataError) else f"data set {name[:40]!r}"
+        source = f"{IMAGES} synthetic images ({missing} was not found)"
     images = torch.from_numpy(data.images[:IMAGES]).to(torch.float32) / 255
     if images.shape[1:] == stored.net.input_shape:
         return images, source

@@ -21,7 +21,8 @@ def gradient_norms(net: LipschitzNet, images: Tensor, source: str) -> dict[str, 
         source: what the images are, for the record.
 
     Returns:
-        statistics by layer name; images whose gradient vanished before a layer are left out of its statistics.
+        statistics by layer name; images whose gradient vanished before a layer, or overflowed in it, are left out
+        of its statistics.
     """
     taps = [images.clone().requires_grad_()]
     x = taps[0]
@@ -34,12 +35,13 @@ def gradient_norms(net: LipschitzNet, images: Tensor, source: str) -> dict[str, 
             taps.append(x)
             names.append(name)
         top = x.topk(2, dim=1).values
-        margin = (top[:, 0] - top[:, 1]).sum()
-    gradients = torch.autograd.grad(margin, taps)
+        margin = top[:, 0] - top[:, 1]
+    gradients = torch.autograd.grad(margin.sum(), taps)
     lengths = [torch.linalg.vector_norm(g.detach().flatten(1).double(), dim=1) for g in gradients]
     result = {}
     for name, before, after in zip(names, lengths, lengths[1:], strict=False):
-        alive = after > 0
+        # Where the margin is NaN the comparisons inside activations are void, and so are the gradients.
+        alive = (after > 0) & after.isfinite() & before.isfinite() & margin.isfinite()
         if bool(alive.any()):
             result[name] = _statistics(before[alive] / after[alive], source)
     return result

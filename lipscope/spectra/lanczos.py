@@ -51,6 +51,9 @@ def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 
         steps: the largest size of T.
         probes: the number of starting vectors.
         seed: of the starting vectors.
+
+    Raises:
+        OverflowError: the products overflow float64.
     """
     narrow = operator if operator.shape[0] >= operator.shape[1] else operator.transpose()
     size = narrow.shape[1]
@@ -65,6 +68,7 @@ def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 
     for k in range(steps):
         basis[:, k] = vector
         image = narrow.rmatvec(narrow.matvec(vector))
+        require_finite(image)
         diagonal[:, k] = (image * vector).sum(dim=1)
         for _ in range(2):
             # Twice is enough to be orthogonal to working precision (Giraud et al., 2005).
@@ -90,6 +94,16 @@ def _quadrature(diagonal: Tensor, coupling: Tensor, basis: Tensor) -> Quadrature
     residuals = coupling[-1] * vectors[-1].abs()
     top = basis.mT @ vectors[:, -1]
     return Quadrature(nodes, vectors[0].square(), residuals, len(diagonal), top / torch.linalg.vector_norm(top))
+
+
+def require_finite(values: Tensor) -> None:
+    """Refuse products that overflowed.
+
+    Raises:
+        OverflowError: a value is infinite or NaN.
+    """
+    if not bool(torch.isfinite(values).all()):
+        raise OverflowError("its products overflow float64, so no singular values are measured")
 
 
 def sigma_of(node: float) -> float:

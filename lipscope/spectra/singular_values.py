@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lipscope.layers.contract import LinearOperator
 from lipscope.records import Estimate, Spectrum
-from lipscope.spectra.lanczos import Quadrature, gram_lanczos, sigma_of, sigma_residual
+from lipscope.spectra.lanczos import Quadrature, gram_lanczos, require_finite, sigma_of, sigma_residual
 
 DENSE_LIMIT = 1024
 """min(inputs, outputs) up to which every singular value is computed."""
@@ -40,6 +40,9 @@ def measure(operator: LinearOperator) -> SingularValues:
 
     The smallest is over the smaller side: for fewer outputs than inputs it is over the co-domain, and the zeros that
     dropping inputs must bring are not counted.
+
+    Raises:
+        OverflowError: the products overflow float64.
     """
     size = min(operator.shape)
     return _dense(operator, size) if size <= DENSE_LIMIT else _lanczos(operator, size)
@@ -47,12 +50,14 @@ def measure(operator: LinearOperator) -> SingularValues:
 
 def _dense(operator: LinearOperator, size: int) -> SingularValues:
     matrix = operator.dense()
+    require_finite(matrix)
     left, values, right = torch.linalg.svd(matrix, full_matrices=False)
     method = "dense SVD, float64"
     witness = right[0]
     spectrum = Spectrum(tuple(values.tolist()), (1.0,) * size, size, method, complete=True)
     residual = float(torch.linalg.vector_norm(matrix @ right[0] - values[0] * left[:, 0]))
     last = float(torch.linalg.vector_norm(matrix @ right[-1] - values[-1] * left[:, -1]))
+    require_finite(torch.tensor([*values, residual, last]))
     return SingularValues(
         spectrum,
         Estimate(float(values[0]), method, residual=residual),

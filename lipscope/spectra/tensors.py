@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lipscope.bounds.convolution import every_size_bound, unfolding_bound
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.checkpoint import Header, TensorInfo
+from lipscope.errors import CheckpointError
 from lipscope.layers.contract import LinearOperator
 from lipscope.records import Bound, LayerReport
 from lipscope.spectra.singular_values import measure
@@ -44,9 +45,16 @@ def tensor_kind(info: TensorInfo) -> str:
 
 
 def read_tensor(header: Header, info: TensorInfo) -> Tensor:
-    """One tensor, in float64."""
-    with safe_open(header.path, framework="pt") as file:
-        tensor: Tensor = file.get_tensor(info.name)
+    """One tensor, in float64.
+
+    Raises:
+        CheckpointError: the file has changed, or its header holds what safetensors refuses.
+    """
+    try:
+        with safe_open(header.path, framework="pt") as file:
+            tensor: Tensor = file.get_tensor(info.name)
+    except SafetensorError as error:
+        raise CheckpointError("not a safetensors file", where=str(header.path), why=str(error)[:200]) from error
     return tensor.to(torch.float64)
 
 
@@ -60,10 +68,13 @@ def analyse_tensor(header: Header, info: TensorInfo) -> LayerReport:
     if not bool(torch.isfinite(tensor).all()):
         return replace(report, bound=Bound.unproved("holds NaN or infinite values"))
     if kind == "matrix":
-        measured = measure(matrix_operator(tensor))
+        report = replace(report, bound=Bound(spectral_norm_bound(tensor), "matrix norm by Cholesky"))
+        try:
+            measured = measure(matrix_operator(tensor))
+        except OverflowError as error:
+            return replace(report, notes=(str(error),))
         return replace(
             report,
-            bound=Bound(spectral_norm_bound(tensor), "matrix norm by Cholesky"),
             sigma_max=measured.largest,
             sigma_min=measured.smallest,
             spectrum=measured.spectrum,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from lipscope.bounds.rounding import product_up
-from lipscope.records import VERDICT_TOLERANCE, LayerReport, Verdict
+from lipscope.records import VERDICT_TOLERANCE, LayerReport, Verdict, round_up
 
 
 def verdict(layers: Sequence[LayerReport], gains: Iterable[tuple[str, float]] = ()) -> Verdict:
@@ -16,8 +17,8 @@ def verdict(layers: Sequence[LayerReport], gains: Iterable[tuple[str, float]] = 
         gains: (layer, ratio ||W v|| / ||v|| exhibited by a vector), as far as measured.
 
     Returns:
-        ``violated`` when a vector exhibits an expanding layer; else ``not-proved`` when any layer lacks a bound; else
-        ``proved`` with the product of the bounds, which may exceed 1.
+        ``violated`` when a vector exhibits an expanding layer; else ``not-proved`` when any layer lacks a bound or
+        the product overflows; else ``proved`` with the product of the bounds, which may exceed 1.
     """
     body = [layer for layer in layers if layer.role == "body"]
     if not body:
@@ -30,7 +31,9 @@ def verdict(layers: Sequence[LayerReport], gains: Iterable[tuple[str, float]] = 
             return Verdict("not-proved", None, f"layer {layer.name}: {layer.bound.reason}")
     product = product_up([layer.bound.value for layer in body])
     loosest = max(body, key=lambda layer: layer.bound.value)
+    if not math.isfinite(product):
+        return Verdict("not-proved", None, f"layer {loosest.name}: its bound overflows float64")
     reason = f"product of {len(body)} layers"
     if product > 1 + VERDICT_TOLERANCE:
-        reason += f"; the largest is {loosest.name} with {loosest.bound.value:.6g}"
+        reason += f"; the largest is {loosest.name} with {round_up(loosest.bound.value)}"
     return Verdict("proved", product, reason)
