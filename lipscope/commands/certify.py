@@ -15,6 +15,7 @@ from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, device_option, json_option
 from lipscope.commands.progress import images_bar
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
+from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
@@ -162,7 +163,7 @@ def _text(facts: dict[str, Any], certificates: Certificates, eps: tuple[Fraction
     lines = [
         f"model      {model['path']} ({model['architecture']}, sha256 {model['sha256'][:12]})",
         f"data       {facts['data']['name']} {facts['data']['split']}, {n} images",
-        f"L          {certificates.lipschitz:.10g}, proved: from [0, 1] pixels to features",
+        f"L          {round_up(certificates.lipschitz)}, proved: from [0, 1] pixels to features",
         f"kind       {kind}",
         "",
         f"clean                {facts['clean']['rate']:8.2%}  {facts['clean']['count']:6d}",

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lipscope.commands.messages import narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, json_option
+from lipscope.errors import CheckpointError
 from lipscope.records import round_up
+from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,14 +72,21 @@ def _open_app(path: Path, data_dir: Path | None) -> None:
 
 
 def _results(path: Path, sha256: str) -> dict[str, Any] | None:
-    """The summary beside the model, and whether it is about these very bytes."""
+    """The summary of the radii beside the model, and whether they are about these very bytes; None without any."""
+    from lipscope.certify.summary import summary
     from lipscope.results import read_results, results_path
 
     target = results_path(path)
     if not target.exists():
         return None
-    certificates, summary = read_results(target)
-    return {**summary, "stale": certificates.model_sha256 != sha256}
+    try:
+        certificates, _ = read_results(target)
+    except CheckpointError as error:
+        narrate(str(error))
+        return None
+    if not len(certificates):
+        return None
+    return {**summary(certificates, str(path), DEFAULT_EPS), "stale": certificates.model_sha256 != sha256}
 
 
 def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
@@ -97,10 +107,10 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
     norms = [layer.gradient_norm for layer in report.layers if layer.gradient_norm]
     if norms:
         lines.append(f"gradients of the {norms[0].gradients} on {norms[0].images}.")
-    if certified is None:
-        lines.append("no certified radii yet: `lipscope certify` makes them.")
-    else:
+    if certified is not None:
         lines += ["", *_certified(certified)]
+    elif report.architecture is not None:
+        lines.append("no certified radii yet: `lipscope certify` makes them.")
     return "\n".join(lines)
 
 
@@ -120,7 +130,8 @@ def _certified(summary: dict[str, Any]) -> list[str]:
     rates = [f"clean {summary['clean']['rate']:.2%}"]
     rates += [f"{row['eps']} {row['rate']:.2%}" for row in summary["certified"]]
     return [
-        f"certified on {data['n']} images of {data['name']} {data['split']}, {summary['kind']} radii{stale}",
+        f"certified on {data['n']} images of {_cut(data['name'], 40)} {_cut(data['split'], 40)}, "
+        f"{_cut(summary['kind'], 40)} radii{stale}",
         "  " + ", ".join(rates),
     ]
 
@@ -130,7 +141,9 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 
 
 def _number(estimate: Estimate | None) -> str:
-    return f"{estimate.value:.8f}" if estimate else ""
+    if estimate is None:
+        return ""
+    return f"{estimate.value:.8f}" if estimate.value < 1e3 else f"{estimate.value:.6e}"
 
 
 def _cut(text: str, width: int) -> str:
