@@ -14,8 +14,8 @@ test: $(STAMP) lint
 	$(BIN)/pytest
 
 lint: $(STAMP)
-	$(BIN)/ruff format --check lipscope tests
-	$(BIN)/ruff check lipscope tests
+	$(BIN)/ruff format --check lipscope tests benchmarks
+	$(BIN)/ruff check lipscope tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
