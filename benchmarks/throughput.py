@@ -64,9 +64,27 @@ def training_rate(config: LipConvnetConfig, device: torch.device, bfloat16: bool
     return recipe.batch_size / median_seconds(step)
 
 
+def row(channels: int, device: torch.device) -> str:
+    """One line of the table."""
+    config = LipConvnetConfig(channels=channels, dataset="synthetic")
+    rates = [training_rate(config, device, bfloat16) for bfloat16 in (True, False)]
+    data = load("synthetic", "test").subset(np.arange(CERTIFIED_IMAGES))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        net = lipconvnet(config)
+        net.make_trainable()
+        save_model(net.frozen(), path, config.to_json(), {})
+        model = load_model(path)
+        index = np.arange(len(data))
+        certified = len(data) / median_seconds(lambda: certify(model, data, index, device=str(device)))
+        inspected = median_seconds(lambda: list(analyse(path)))
+    size = f"{model.header.parameters / 1e6:.1f}M"
+    return f"| {channels} | {size} | {rates[0]:.0f} | {rates[1]:.0f} | {certified:.0f} | {inspected:.1f} |"
+
+
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="How fast lipscope trains, certifies and inspects here.")
     parser.add_argument("--channels", type=int, nargs="+", default=[16, 32])
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     arguments = parser.parse_args()
@@ -74,23 +92,8 @@ def main() -> None:
     print(f"LipConvnet-5, SOC, MaxMin, LLN; {describe_hardware(device)}; median of {REPEATS}\n")
     print("| channels | parameters | train bfloat16, images/s | float32 | certify, images/s | inspect, s |")
     print("|---|---|---|---|---|---|")
-    data = load("synthetic", "test").subset(np.arange(CERTIFIED_IMAGES))
     for channels in arguments.channels:
-        config = LipConvnetConfig(channels=channels, dataset="synthetic")
-        rates = [training_rate(config, device, bfloat16) for bfloat16 in (True, False)]
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.safetensors"
-            net = lipconvnet(config)
-            net.make_trainable()
-            save_model(net.frozen(), path, config.to_json(), {})
-            model = load_model(path)
-            index = np.arange(len(data))
-            certified = len(data) / median_seconds(lambda: certify(model, data, index, device=arguments.device))
-            inspected = median_seconds(lambda: list(analyse(path)))
-        print(
-            f"| {channels} | {model.header.parameters / 1e6:.1f}M | {rates[0]:.0f} | {rates[1]:.0f} "
-            f"| {certified:.0f} | {inspected:.1f} |"
-        )
+        print(row(channels, device), flush=True)
 
 
 if __name__ == "__main__":
