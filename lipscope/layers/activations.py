@@ -96,9 +96,7 @@ class HouseHolder2(PairActivation):
 
     def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Each piece is an isometry, and neighbours agree on the rays between them."""
-        theta0, theta1, theta2 = (
-            _angles(theta, x).clamp(0.0, 2 * math.pi) for theta in (self.theta0, self.theta1, self.theta2)
-        )
+        theta0, theta1, theta2 = (_angles(_held(theta), x) for theta in (self.theta0, self.theta1, self.theta2))
         with torch.no_grad():
             angle = torch.atan2(y.to(theta0.dtype), x.to(theta0.dtype))
             phi = torch.remainder(angle - theta0 / 2, 2 * math.pi)
@@ -120,6 +118,12 @@ def _angles(theta: Tensor, x: Tensor) -> Tensor:
     """The (C/2,) angles shaped for (N, C/2, ...), in float32 even where x is bfloat16."""
     dtype = torch.promote_types(theta.dtype, x.dtype)
     return theta.to(dtype).reshape(1, -1, *([1] * (x.ndim - 2)))
+
+
+def _held(theta: Tensor) -> Tensor:
+    """The angles held to [0, 2 pi]; on the ends too they can be learnt, which torch.clamp forbids in some versions."""
+    inside = (theta >= 0.0) & (theta <= 2 * math.pi)
+    return torch.where(inside, theta, theta.detach().clamp(0.0, 2 * math.pi))
 
 
 def _reflection(x: Tensor, y: Tensor, angle: Tensor) -> tuple[Tensor, Tensor]:
