@@ -1,0 +1,46 @@
+"""Run by torchrun: lipscope train without augmentation, with a log of what this process writes below a folder.
+
+Usage: watched_rank.py LOGS RUN ARGUMENT...; writes LOGS/rank{r}.writes and LOGS/rank{r}.epoch{e}.pt.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from lipscope.cli import run
+from lipscope.train import loop
+
+CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.chmod", "os.rmdir")
+
+
+def main(logs: Path, folder: str, arguments: list[str]) -> int:
+    """Train, and write what was seen."""
+    rank = int(os.environ.get("RANK", "0"))
+    writes: list[str] = []
+    real_validate, epochs = loop.validate, iter(range(1, 100))
+
+    def watch(event: str, details: tuple) -> None:
+        """Remember whatever makes, changes or removes something below the run folder."""
+        changes = event in CHANGES
+        changes |= event == "open" and bool(int(details[2] or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+        if changes and str(details[0]).startswith(folder):
+            writes.append(f"{event} {details[0]}")
+
+    def validate(net, split, world):
+        torch.save(net.state_dict(), logs / f"rank{rank}.epoch{next(epochs)}.pt")
+        return real_validate(net, split, world)
+
+    loop.validate = validate
+    loop.crop_and_flip = lambda images, generator: images
+    sys.addaudithook(watch)
+    code = run(["train", "--out", folder, *arguments])
+    (logs / f"rank{rank}.writes").write_text("\n".join(writes))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), str(Path(sys.argv[2]).resolve()), sys.argv[3:]))
