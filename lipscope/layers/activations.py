@@ -96,7 +96,7 @@ class HouseHolder2(PairActivation):
 
     def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Each piece is an isometry, and neighbours agree on the rays between them."""
-        theta0, theta1, theta2 = (_angles(_held(theta), x) for theta in (self.theta0, self.theta1, self.theta2))
+        theta0, theta1, theta2 = (_held(_angles(theta, x)) for theta in (self.theta0, self.theta1, self.theta2))
         with torch.no_grad():
             angle = torch.atan2(y.to(theta0.dtype), x.to(theta0.dtype))
             phi = torch.remainder(angle - theta0 / 2, 2 * math.pi)
@@ -121,7 +121,10 @@ def _angles(theta: Tensor, x: Tensor) -> Tensor:
 
 
 def _held(theta: Tensor) -> Tensor:
-    """The angles held to [0, 2 pi]; on the ends too they can be learnt, which torch.clamp forbids in some versions."""
+    """The angles held to [0, 2 pi]; on the ends too they can be learnt, which torch.clamp forbids in some versions.
+
+    In the dtype of the evaluation: the float32 next to 2 pi lies above it, and beyond 2 pi the pieces do not meet.
+    """
     inside = (theta >= 0.0) & (theta <= 2 * math.pi)
     return torch.where(inside, theta, theta.detach().clamp(0.0, 2 * math.pi))
 

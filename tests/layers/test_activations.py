@@ -202,6 +202,24 @@ def test_no_pair_of_points_moves_apart(
         assert math.hypot(*on_one_pair(layer, *a)) == pytest.approx(math.hypot(*a), rel=1e-12, abs=1e-300)
 
 
+@pytest.mark.parametrize("theta0", [0.0, 1.0, 7.0])
+@pytest.mark.parametrize("theta1", [-1.0, 0.0, 1.0, TURN, 7.0])
+@pytest.mark.parametrize("theta2", [-1.0, 0.0, 1.0, TURN, 7.0])
+def test_stored_angles_at_the_ends_of_their_range_leave_no_gap(theta0: float, theta1: float, theta2: float) -> None:
+    """float32 holds 2 pi only as something larger; taken at its word the pieces would be 2e-7 apart."""
+    layer = HouseHolder2(2).requires_grad_(False)
+    for parameter, value in ((layer.theta0, theta0), (layer.theta1, theta1), (layer.theta2, theta2)):
+        parameter.fill_(value)
+    held = [min(max(float(torch.tensor(value)), 0.0), TURN) for value in (theta0, theta1, theta2)]
+    for boundary in (0.0, held[1] / 2, (held[1] + held[2]) / 2, math.pi + held[2] / 2, TURN):
+        for step in (1e-6, 1e-7, 1e-8, 1e-9):
+            a, b = (
+                (math.cos(angle), math.sin(angle))
+                for angle in (held[0] / 2 + boundary - step, held[0] / 2 + boundary + step)
+            )
+            assert math.dist(on_one_pair(layer, *a), on_one_pair(layer, *b)) <= math.dist(a, b) + 1e-14
+
+
 def seam_rays(theta0: Tensor) -> Tensor:
     """float32 points on and beside the ray at theta0 / 2, where phi is 0 and 2 pi: (2, pairs, points)."""
     angle = theta0.double()[:, None] / 2 + torch.linspace(-4, 4, 33).double() * torch.finfo(torch.float32).eps
