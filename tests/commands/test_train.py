@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import lipscope.data
+from lipscope.checkpoint import read_header
+from lipscope.cli import run
+from tests.full_disk import full_disk
+
+pytestmark = pytest.mark.usefixtures("no_data")
+
+SHORT = ("--dataset", "synthetic", "--channels", "2", "--float32", "--batch", "100")
+"""5,000 images in batches of 100; ``FEW`` leaves 800 of them."""
+
+FEW = ("--holdout", "4200")
+
+
+@pytest.fixture
+def small(monkeypatch, few_images):
+    """300 training images instead of 5,000, in this process."""
+    monkeypatch.setattr(lipscope.data, "load", lambda name, split, data_dir: few_images)
+
+
+def train(*arguments: object) -> int:
+    return run(["train", *(str(argument) for argument in arguments)])
+
+
+def metrics(folder: Path) -> list[dict[str, object]]:
+    path = folder / "metrics.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def without_clocks(folder: Path) -> list[dict[str, object]]:
+    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in metrics(folder)]
+
+
+def test_a_run_from_the_command_line(tmp_path, capsys, monkeypatch):
+    loaded = []
+    real = lipscope.data.load
+    monkeypatch.setattr(lipscope.data, "load", lambda *a, **k: loaded.append(a[:2]) or real(*a, **k))
+    out = tmp_path / "run"
+    assert train(*SHORT, *FEW, "--epochs", 2, "--out", out, "--seed", 3, "--lr", 0.05, "--gamma", 0.3) == 0
+    # The test set is never looked at.
+    assert loaded == [("synthetic", "train")]
+    stdout, stderr = capsys.readouterr()
+    assert stdout == f"{out / 'model.safetensors'}\n"
+    assert "recipe fast, because this is a CPU" in stderr
+    assert "LipConvnet-5 (2 channels, SOC, MaxMin, LLN) on synthetic (5000 images" in stderr
+    assert len(re.findall(r"^lipscope: epoch \d/2: loss .*certified@36/255.*held out: ", stderr, re.MULTILINE)) == 2
+    assert "lipscope certify" in stderr
+    training = read_header(out / "model.safetensors").training
+    recipe = training["recipe"]
+    assert (recipe["seed"], recipe["learning_rate"], recipe["gamma"], recipe["holdout"]) == (3, 0.05, 0.3, 4200)
+    assert (recipe["bfloat16"], recipe["batch_size"], recipe["epochs"]) == (False, 100, 2)
+    assert {path.name for path in out.iterdir()} == {"run.json", "metrics.jsonl", "state.pt", "model.safetensors"}
+
+
+@pytest.mark.usefixtures("small")
+def test_a_finished_run_resumes_to_nothing_and_a_second_one_is_refused(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    capsys.readouterr()
+    for _ in range(2):
+        assert train("--resume", out) == 0
+        assert capsys.readouterr().out == f"{out / 'model.safetensors'}\n"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 2
+    assert f"lipscope train --resume {out}" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.usefixtures("small")
+def test_the_run_folder_has_a_name_of_its_own(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert train(*SHORT, "--epochs", 1, "--activation", "hh1", "--recipe", "offset") == 0
+    stdout = capsys.readouterr().out.strip()
+    assert re.fullmatch(r"runs/synthetic-soc2-hh1-offset-\d{8}-\d{6}/model\.safetensors", stdout)
+    assert (tmp_path / stdout).exists()
+
+
+def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path):
+    """SIGKILL after the first epoch, --resume, Ctrl-C in the next one, --resume: as if nothing had happened."""
+    options = (*SHORT, *FEW, "--epochs", 4, "--seed", 9)
+    broken, whole = tmp_path / "broken", tmp_path / "whole"
+    reference = start("train", *options, "--out", whole)
+    killed = start("train", *options, "--out", broken).when(lambda: len(metrics(broken)) == 1, signal.SIGKILL)
+    assert killed.finish()[0] == -signal.SIGKILL
+    assert len(metrics(broken)) < 4
+
+    interrupted = start("train", "--resume", broken).when(lambda: len(metrics(broken)) == 2, signal.SIGINT)
+    code, stdout, stderr = interrupted.finish()
+    assert (code, stdout) == (130, ""), stderr
+    assert f"stopped and saved; continue with `lipscope train --resume {broken}`" in stderr
+    assert stderr.endswith("lipscope: interrupted\n")
+    assert "Traceback" not in stderr
+    state = torch.load(broken / "state.pt", weights_only=True)
+    assert 16 <= state["step"] < 32
+
+    code, stdout, stderr = start("train", "--resume", broken).finish()
+    assert (code, stdout) == (0, f"{broken / 'model.safetensors'}\n"), stderr
+    code, _, stderr = reference.finish()
+    assert code == 0, stderr
+    assert [line["epoch"] for line in metrics(broken)] == [1, 2, 3, 4]
+    assert without_clocks(broken) == without_clocks(whole)
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (broken, whole))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--epochs", 0), 2, "epochs must be at least 1"),
+        (("--batch", 0), 2, "batch_size must be at least 1"),
+        (("--lr", "nan"), 2, "learning_rate must be positive"),
+        (("--gamma", -1), 2, "gamma must be at least 0"),
+        (("--offset", -1), 2, "offset must be at least 0"),
+        (("--holdout", -5), 2, "holdout must be at least 0"),
+        (("--holdout", 300), 2, "fewer training images than are to be held out"),
+        (("--seed", -1), 2, "seed must be at least 0"),
+        (("--seed", 2**64), 2, "seed must be at least 0 and under 2^63"),
+        (("--channels", 3), 2, "channels must be even"),
+        (("--channels", 0), 2, "channels must be a whole number from 2"),
+        (("--blocks", 9), 2, "--blocks"),
+        (("--activation", "relu"), 2, "--activation"),
+        (("--dataset", "imagenet"), 2, "--dataset"),
+        (("--device", "nonsense"), 2, "--device nonsense: not a device"),
+        (("--lr", 1e30), 1, "the training diverged: the loss is not finite"),
+    ],
+)
+def test_what_cannot_be_trained(tmp_path, capsys, arguments, code, said):
+    given = {"--dataset": "synthetic", "--channels": 2, "--batch": 50, "--epochs": 1, "--out": tmp_path / "run"}
+    given |= dict([arguments])
+    assert train("--float32", *(part for pair in given.items() for part in pair)) == code
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert said in stderr
+    assert "Traceback" not in stderr
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_no_data_set(tmp_path, capsys, no_data):
+    given = tmp_path / "mine"
+    assert train("--dataset", "cifar10", "--data-dir", given, "--out", tmp_path / "run") == 3
+    stderr = capsys.readouterr().err
+    assert "data set cifar10 not found" in stderr
+    assert str(given) in stderr
+    assert str(no_data) in stderr
+    assert "lipscope data fetch cifar10" in stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_that_cannot_be_made(tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("mine")
+    for out in (blocked, blocked / "run"):
+        assert train(*SHORT, "--out", out) == 1
+        assert f"lipscope: {out}: cannot make the run folder" in capsys.readouterr().err
+    assert blocked.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("small")
+def test_a_full_disk(tmp_path, capsys):
+    out = tmp_path / "run"
+    with full_disk():
+        assert train(*SHORT, "--epochs", 1, "--out", out) == 1
+    stderr = capsys.readouterr().err
+    assert f"lipscope: {out / 'model.safetensors'}: cannot be written" in stderr
+    assert "free space" in stderr
+    # When there is space again, the run goes on.
+    assert train("--resume", out) == 0
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda folder: (folder / "run.json").unlink(), "no run to resume"),
+        (lambda folder: (folder / "run.json").write_text("{}"), "run.json: a run of another version"),
+        (lambda folder: (folder / "state.pt").write_text("garbage"), "state.pt: the saved training state is damaged"),
+        (lambda folder: (folder / "metrics.jsonl").write_text("garbage\n"), "metrics.jsonl: damaged"),
+    ],
+)
+def test_damaged_runs(tmp_path, capsys, damage, said):
+    out = tmp_path / "run"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 0
+    damage(out)
+    capsys.readouterr()
+    assert train("--resume", out) == 4
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert said in stderr
