@@ -69,6 +69,11 @@ class InspectApp(App[None]):
         self.crash: BaseException | None = None
 
     @property
+    def _open(self) -> bool:
+        """Whether there is a screen to work on: a timer or a callback may come after the user has quit."""
+        return bool(self.screen_stack) and self.screen_stack[0].is_attached
+
+    @property
     def busy(self) -> bool:
         """Whether a thread is still at work."""
         return self._work is not None and self._work.alive
@@ -108,13 +113,17 @@ class InspectApp(App[None]):
         from lipscope.tui.screens.layers import LayersPane
         from lipscope.tui.screens.radii import RadiiPane
 
-        await self.query_one("#layers", TabPane).mount(LayersPane())
-        await self.query_one("#radii", TabPane).mount(RadiiPane())
-        self._focus_main()
-        self._start()
+        for tab, pane in (("#layers", LayersPane), ("#radii", RadiiPane)):
+            if self._open:
+                await self.query_one(tab, TabPane).mount(pane())
+        if self._open:
+            self._focus_main()
+            self._start()
 
     def _start(self) -> None:
-        """Start the threads, behind those of an earlier start."""
+        """Start the threads, behind those of an earlier start, which are cancelled."""
+        if self._work is not None:
+            self._work.cancel()
         self._layers = {}
         self._work = Work(self._path, self._analyse, self.post_message, after=self._work)
         self._work.start()
@@ -189,6 +198,8 @@ class InspectApp(App[None]):
 
     def _repaint(self) -> None:
         self._repaint_pending = False
+        if not self._open:
+            return
         self.state = state = replace(self.state, layers=dict(self._layers))
         base = self.screen_stack[0]
         base.query_one(TitleLine).show(headline(state), active=state.phase.active)
@@ -197,13 +208,14 @@ class InspectApp(App[None]):
             pane.show(state)
 
     def _panes(self) -> Iterable[Any]:
-        """The screens that are there, each with ``show(state)``."""
-        return (pane for tab in self.screen_stack[0].query(TabPane) for pane in tab.children if hasattr(pane, "show"))
+        """The screens that are complete, each with ``show(state)``."""
+        tabs = self.screen_stack[0].query(TabPane)
+        return (pane for tab in tabs for pane in tab.children if hasattr(pane, "show") and pane.is_mounted)
 
     def _front(self) -> Widget | None:
-        """The screen in front."""
+        """The screen in front, once it is complete."""
         tab = self.screen_stack[0].query_one(TabbedContent).active_pane
-        return next(iter(tab.children), None) if tab is not None else None
+        return next((pane for pane in tab.children if pane.is_mounted), None) if tab is not None else None
 
     def _focus_main(self) -> None:
         front = self._front()
@@ -217,7 +229,8 @@ class InspectApp(App[None]):
 
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
-        self._focus_main()
+        if self._open:
+            self._focus_main()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel."""
@@ -235,11 +248,11 @@ class InspectApp(App[None]):
 
     def action_reload(self) -> None:
         """Read the file again, from the start."""
-        if self._work is not None:
-            self._work.cancel()
         try:
             header = read_header(self._path)
         except CheckpointError as failure:
+            if self._work is not None:
+                self._work.cancel()
             self._fail(failure)
             return
         self.state = State(header)
@@ -273,4 +286,5 @@ class InspectApp(App[None]):
             await self.run_action(action)
             return
         self.action_show_tab(scope.lower())
-        await self.run_action(action, self.query_one(f"#{scope.lower()}-pane"))
+        for pane in self.query(f"#{scope.lower()}-pane"):
+            await self.run_action(action, pane)

@@ -148,7 +148,7 @@ WIDEST_NAME = 44
 def fitting_columns(width: int, longest_name: int) -> tuple[tuple[Column, int], ...]:
     """The columns that fit into ``width`` cells, with their widths: the important ones whole, never half a one.
 
-    >>> [column.key for column, _ in fitting_columns(60, 30)]
+    >>> [column.key for column, _ in fitting_columns(56, 30)]
     ['name', 'bound', 'sigma_max']
     """
     wanted = max(COLUMNS[0].width, min(longest_name, 26))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
 import time
@@ -213,7 +214,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], object], seconds: fl
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s:\n{screen_text(pilot.app)}"
-        await pilot.pause(0.01)
+        await asyncio.sleep(0.02)  # pilot.pause would paint the whole screen at every look
     await pilot.pause()
 
 

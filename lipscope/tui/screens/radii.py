@@ -44,13 +44,10 @@ class RadiiPane(Container, can_focus=True):
             with Container(id="radii-plots"):
                 with Vertical(id="radii-histogram-panel", classes="panel"):
                     yield Histogram(id="radii-histogram")
-                with Vertical(id="radii-curve-panel", classes="panel"):
+                with Vertical(id="radii-curve-panel", classes="panel") as panel:
+                    panel.border_title = "certified accuracy by radius"
                     yield CurvePlot(id="radii-curve")
                 yield Accuracy(id="radii-accuracy")
-
-    def on_mount(self) -> None:
-        """Say what the curve is."""
-        self.query_one("#radii-curve-panel").border_title = "certified accuracy by radius"
 
     def show(self, state: State) -> None:
         """Show another state."""

@@ -33,7 +33,7 @@ def results_notice(state: State) -> str:
     if results.error is not None:
         step = results.error.next_step or f"run `{certify_command(path, force=True)}`"
         why = f" ({harmless(results.error.why, 200)})" if results.error.why else ""
-        return f"The results file cannot be used: {harmless(results.error.what, 200)}{why}. {harmless(step)}"
+        return f"The results file cannot be used: {harmless(results.error.what, 200)}{why}. Next: {harmless(step)}."
     if results.certificates is None:
         if state.header.config is None:
             return "No radii: lipscope has no model for this file, so it cannot certify it."

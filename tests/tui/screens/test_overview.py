@@ -32,21 +32,15 @@ async def test_accuracy_is_recomputed_from_the_radii(model, script):
         assert "2,000 images of cifar10 test; real-arithmetic radii, float32 evaluation" in about
 
 
-async def test_sound_radii_say_so(model, script):
-    write_radii(model, n=10, kind="sound")
-    app = InspectApp(model, analyse=script)
-    async with finished(app, (120, 50)):
-        assert "sound radii: float64 evaluation, rounding errors" in words(app, "#overview-accuracy")
-
-
-async def test_stale_results_are_flagged(model, script):
-    write_radii(model, n=10, sha256="ab" * 32)
+async def test_stale_and_sound_results_say_so(model, script):
+    write_radii(model, n=10, sha256="ab" * 32, kind="sound")
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 50)):
         text = screen_text(app)
         assert "STALE" in text
         assert "certified accuracy of ANOTHER model" in text
         assert "lipscope certify --force" in text
+        assert "sound radii: float64 evaluation, rounding errors" in words(app, "#overview-accuracy")
 
 
 async def test_without_results_the_command_is_named(model, script):
