@@ -209,6 +209,20 @@ def metadata_for(config: Mapping[str, Any], training: Mapping[str, Any]) -> dict
     }
 
 
+def with_sorted_metadata(content: bytes) -> bytes:
+    """The bytes of a safetensors file with its metadata in order of their keys.
+
+    The library writes them in an order of chance; the same model should be the same bytes.
+    """
+    (length,) = struct.unpack("<Q", content[:8])
+    entries = json.loads(content[8 : 8 + length])
+    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
+    header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
+    # The data begin at a multiple of eight bytes.
+    header += b" " * (-len(header) % 8)
+    return struct.pack("<Q", len(header)) + header + content[8 + length :]
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place on success and vanishes on failure.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from lipscope.checkpoint import SUFFIX, atomic_path, read_header
+from lipscope.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
 from lipscope.errors import CheckpointError
 from lipscope.units import largest_not_above
 from lipscope.version import __version__
@@ -124,7 +124,7 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
     }
     arrays = {name: np.ascontiguousarray(getattr(certificates, name)) for name in ARRAYS}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(arrays, metadata))
+        temporary.write_bytes(with_sorted_metadata(save(arrays, metadata)))
 
 
 def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:

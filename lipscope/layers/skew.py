@@ -59,10 +59,11 @@ class SkewKernel(nn.Module):
     @torch.no_grad()
     def settle(self, free: Tensor, iterations: int = 10) -> None:
         """Run more power iterations, so that sigma is close to the norm before a kernel is stored."""
-        for name, matrix in _unfoldings(free.float() - conjugate_kernel(free.float())).items():
-            right: Tensor = getattr(self, name)
-            for _ in range(iterations):
-                right.copy_(_unit(matrix.mT @ _unit(matrix @ right)))
+        with torch.autocast(free.device.type, enabled=False):
+            for name, matrix in _unfoldings(free.float() - conjugate_kernel(free.float())).items():
+                right: Tensor = getattr(self, name)
+                for _ in range(iterations):
+                    right.copy_(_unit(matrix.mT @ _unit(matrix @ right)))
 
 
 def _unfoldings(kernel: Tensor) -> dict[str, Tensor]:

@@ -74,7 +74,8 @@ class LipConvnetConfig:
             raise UsageError("channels must be even", why="the activations work on pairs of channels")
         if self.image_size % 2**STAGES:
             raise UsageError(f"image_size must be a multiple of {2**STAGES}", why="each of five stages halves it")
-        if not self.std or len(self.mean) != len(self.std) or not all(s > 0 for s in self.std):
+        numbers = all(isinstance(value, float | int) for value in (*self.mean, *self.std))
+        if not self.std or len(self.mean) != len(self.std) or not numbers or not all(s > 0 for s in self.std):
             raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
 
     @staticmethod

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lipscope.checkpoint import Header, atomic_path, metadata_for, read_header
+from lipscope.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
 from lipscope.errors import CheckpointError
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
@@ -42,7 +42,7 @@ def save_model(net: LipschitzNet, path: Path, config: Mapping[str, Any], trainin
     """
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in net.state_dict().items()}
     with atomic_path(path) as temporary:
-        temporary.write_bytes(save(tensors, metadata_for(config, training)))
+        temporary.write_bytes(with_sorted_metadata(save(tensors, metadata_for(config, training))))
 
 
 def load_model(path: Path) -> StoredModel:
