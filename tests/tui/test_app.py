@@ -131,7 +131,7 @@ async def test_the_palette_finds_and_runs_a_command_of_another_screen(model, scr
     async with finished(app) as pilot:
         await pilot.press("ctrl+p")
         await pilot.pause()
-        await pilot.press(*"+10/255")
+        await pilot.press(*"+10")
         await until(pilot, lambda: "Raise eps by 10/255" in screen_text(app))
         await pilot.press("down", "enter")
         await until(pilot, lambda: app.query("RadiiPane").first().eps == Fraction(46, 255))

@@ -40,6 +40,7 @@ class Accuracy(Static):
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id, classes="panel", markup=False)
         self.border_title = "certified accuracy"
+        self._shown: tuple[Certificates | None, Fraction | None] = (None, None)
 
     def show(self, certificates: Certificates, chosen: Fraction | None = None, *, about: bool = True) -> None:
         """Show the counts.
@@ -49,6 +50,9 @@ class Accuracy(Static):
             chosen: a radius that gets a row of its own, or an arrow if it is one of the others.
             about: whether to say under the table which images and which kind of radii these are.
         """
+        if certificates is self._shown[0] and chosen == self._shown[1]:
+            return
+        self._shown = (certificates, chosen)
         total = len(certificates)
         correct = int(certificates.correct.sum())
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -68,4 +72,5 @@ class Accuracy(Static):
         table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total), "")
         table.add_row(Text("average radius", style="dim"), f"{certificates.average_certified_radius():.4f}", "", "")
         words = [Text(f"{data_text(certificates)}; {kind_text(certificates)}", style="dim")] if about else []
-        self.update(Group(table, *words))
+        # In a pane of its own height (without the words about it) other numbers move nothing.
+        self.update(Group(table, *words), layout=about)

@@ -53,7 +53,8 @@ class EpsLine(Vertical):
                 f" ≈ {float(eps):.4f}   ",
                 (f"{rate_text(count, total)} certified", "bold"),
                 f"  ({count:,} of {total:,})",
-            )
+            ),
+            layout=False,  # always one line: moving eps moves nothing else
         )
 
     @property

@@ -16,9 +16,13 @@ class Failure(Static):
         super().__init__(id=id, classes="panel", markup=False)
         self.border_title = title
         self.display = False
+        self._error: LipscopeError | None = None
 
     def show(self, error: LipscopeError | None) -> None:
         """Show what, where, why and what next; None hides the box."""
+        if error is self._error:
+            return
+        self._error = error
         self.display = error is not None
         if error is not None:
             parts = (

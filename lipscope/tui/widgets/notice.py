@@ -18,11 +18,14 @@ class Notice(Static):
         super().__init__(id=id, classes="panel", markup=False)
         self.border_title = title
         self.display = False
+        self._sentence = ""
 
     def show(self, sentence: str) -> None:
-        """Show another sentence, or none."""
-        self.display = bool(sentence)
-        self.update(sentence)
+        """Show another sentence, or none; the same one costs nothing."""
+        if sentence != self._sentence:
+            self._sentence = sentence
+            self.display = bool(sentence)
+            self.update(sentence)
 
 
 def results_notice(state: State) -> str:

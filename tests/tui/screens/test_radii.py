@@ -66,7 +66,7 @@ async def test_a_bad_eps_is_explained_and_escape_gives_up(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         pane = await radii(pilot)
-        for typed, complaint in [("36/0", "denominator is zero"), ("36", "over 3"), ("-1", "negative"), ("q", "not a")]:
+        for typed, complaint in [("9/0", "denominator is zero"), ("q", "not a fraction")]:
             await pilot.press("e", *typed, "enter")
             await until(pilot, lambda complaint=complaint: complaint in screen_text(app))
             assert pane.eps == Fraction(36, 255)
