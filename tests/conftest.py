@@ -38,7 +38,7 @@ def few_images() -> ImageSet:
 
 
 @pytest.fixture(scope="session")
-def _tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
     net = lipconvnet(TINY)
     net.make_trainable()
@@ -48,9 +48,9 @@ def _tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def tiny_model(_tiny_file: Path, tmp_path: Path) -> Path:
+def tiny_model(tiny_file: Path, tmp_path: Path) -> Path:
     """A file of its own with a random LipConvnet-5 of 2 channels for the synthetic data set."""
-    return Path(shutil.copy(_tiny_file, tmp_path / "model.safetensors"))
+    return Path(shutil.copy(tiny_file, tmp_path / "model.safetensors"))
 
 
 class Process:

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import jacrev
+
+from lipscope.layers.activations import MaxMin, activation
+from lipscope.layers.heads import LastLayerNormalized
+from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.soc import SOCConv2d
+from lipscope.models.composition import LipschitzNet
+from lipscope.spectra.gradients import gradient_norms
+
+SHAPE = (2, 8, 8)
+
+
+def net_of(body, features, std=(0.25, 0.5)) -> LipschitzNet:
+    torch.manual_seed(0)
+    net = LipschitzNet(Normalize((0.4, 0.5), std), body, LastLayerNormalized(features, 5), SHAPE)
+    net.make_trainable()
+    return net.frozen()
+
+
+@pytest.fixture
+def net():
+    first, second = activation("hh1", 8), activation("hh2", 12)
+    net = net_of(
+        [
+            ("a.conv", SOCConv2d(2, 8, 3, 2)),
+            ("a.activation", first),
+            ("b.conv", SOCConv2d(8, 12, 3)),
+            ("b.activation", second),
+            ("c.conv", SOCConv2d(12, 4, 1, 2)),
+            ("c.activation", MaxMin()),
+            ("flatten", Flatten()),
+        ],
+        16,
+    )
+    with torch.no_grad():
+        net.get_submodule("a.activation").theta.uniform_(0, 6)
+        for name in ("theta0", "theta1", "theta2"):
+            getattr(net.get_submodule("b.activation"), name).uniform_(0, 6)
+    return net
+
+
+@pytest.fixture
+def images():
+    return torch.rand(6, *SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+def ratios_by_jacobians(net: LipschitzNet, images: Tensor) -> dict[str, list[float]]:
+    """||J^T g|| / ||g|| with the explicit Jacobian of every layer, g pulled back from the margin layer by layer."""
+    places = [(name, layer) for name, layer, _ in net.layers()]
+    result: dict[str, list[float]] = {name: [] for name, _ in places}
+    for image in images.double():
+        inputs = [image]
+        for _, layer in places:
+            inputs.append(layer(inputs[-1].unsqueeze(0)).squeeze(0))
+        order = inputs[-1].argsort(descending=True)
+        g = torch.zeros_like(inputs[-1])
+        g[order[0]], g[order[1]] = 1.0, -1.0
+        for (name, layer), x in reversed(list(zip(places, inputs, strict=False))):
+            jacobian = jacrev(lambda x, layer=layer: layer(x.unsqueeze(0)).flatten())(x)
+            pulled = jacobian.flatten(1).T @ g.flatten()
+            result[name].append(float(pulled.norm() / g.norm()))
+            g = pulled.reshape(x.shape)
+    return result
+
+
+def test_against_explicit_jacobians(net, images):
+    measured = gradient_norms(net, images, "6 images")
+    expected = ratios_by_jacobians(net, images)
+    assert measured.keys() == expected.keys()
+    for name, ratios in expected.items():
+        values, norms = torch.tensor(ratios, dtype=torch.float64), measured[name]
+        assert norms.images == "6 images"
+        for found, true in (
+            (norms.mean, values.mean()),
+            (norms.minimum, values.min()),
+            (norms.maximum, values.max()),
+            (norms.p05, values.quantile(0.05)),
+            (norms.p95, values.quantile(0.95)),
+        ):
+            assert found == pytest.approx(float(true), rel=1e-4), name
+
+
+def test_who_passes_gradient_whole(net, images):
+    """Layers with no more outputs than inputs, and every activation; more outputs than inputs lose some."""
+    measured = gradient_norms(net, images, "")
+    whole = {name for name, layer, _ in net.layers() if layer.gradient_norm_preserving}
+    assert whole == {"a.conv", "a.activation", "b.activation", "c.conv", "c.activation", "flatten"}
+    for name in whole:
+        assert measured[name].minimum == pytest.approx(1, abs=1e-4), name
+        assert measured[name].maximum == pytest.approx(1, abs=1e-4), name
+    assert measured["b.conv"].maximum < 1 - 1e-3  # 12 outputs from 8 inputs
+    assert 2.0 <= measured["normalize"].minimum <= measured["normalize"].maximum <= 4.0 + 1e-6
+    for name, layer, shape in net.layers():
+        assert measured[name].maximum <= layer.bound(shape).value + 1e-5
+
+
+@pytest.mark.parametrize("name", ["maxmin", "hh1", "hh2"])
+@pytest.mark.parametrize("outputs", [8, 4])
+def test_each_activation_and_narrow_convolution_preserves(name, outputs, images):
+    body = [
+        ("conv", SOCConv2d(2, outputs, 3, 2)),
+        ("activation", activation(name, outputs)),
+        ("flatten", Flatten()),
+    ]
+    measured = gradient_norms(net_of(body, 16 * outputs), images, "")
+    for layer in ("conv", "activation", "flatten"):
+        assert (measured[layer].minimum, measured[layer].maximum) == pytest.approx((1, 1), abs=1e-4)
+
+
+def test_a_layer_that_shrinks_is_seen(images):
+    """|p_3(i lambda)|^2 = 1 - lambda^4 / 12 + lambda^6 / 36."""
+    shrunk = net_of([("conv", SOCConv2d(2, 8, 3, 2, terms=3)), ("flatten", Flatten())], 128)
+    assert gradient_norms(shrunk, images, "")["conv"].maximum < 0.999
+
+
+def test_vanished_gradients_are_left_out(images):
+    """Logits that do not depend on the features: no gradient arrives below the head."""
+    dead = net_of([("flatten", Flatten())], 128)
+    with torch.no_grad():
+        dead.head.weight.zero_()
+        dead.head.bias.copy_(torch.tensor([3.0, 1.0, 0.0, 0.0, 0.0]))
+    measured = gradient_norms(dead, images, "")
+    assert set(measured) == {"head"}
+    assert measured["head"].maximum == 0.0
+
+
+def test_images_that_overflow_are_left_out(net, images):
+    spoilt = images.clone()
+    spoilt[2] = 3e38
+    assert gradient_norms(net, spoilt, "")["a.conv"] == gradient_norms(net, images[[0, 1, 3, 4, 5]], "")["a.conv"]
+    assert gradient_norms(net, torch.full_like(images, torch.inf), "") == {}
+
+
+def test_the_network_is_left_without_gradients(net, images):
+    before = images.clone()
+    gradient_norms(net, images, "")
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in net.parameters())
+    assert not images.requires_grad
+    assert torch.equal(images, before)

@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from lipscope.layers.heads import LastLayerNormalized
+from lipscope.layers.reshape import Normalize
+from lipscope.layers.soc import SOCConv2d
+from lipscope.spectra import singular_values
+from lipscope.spectra.singular_values import measure
+from tests.dense import series, unshuffle_matrix, zero_padded_matrix
+from tests.spectra.matrices import SHAPES, families, operator, with_singular_values
+
+COUNT = 150
+TINY = 1e-13
+"""What rounding leaves of a residual that is zero."""
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """Treat everything as too large for a dense decomposition."""
+    monkeypatch.setattr(singular_values, "DENSE_LIMIT", 0)
+
+
+def exact(matrix):
+    return np.linalg.svd(matrix, compute_uv=False)
+
+
+@pytest.mark.usefixtures("large")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("family", families(COUNT))
+def test_extremes_by_lanczos_against_a_dense_svd(family, shape):
+    matrix = with_singular_values(families(COUNT)[family], *SHAPES[shape])
+    values, measured = exact(matrix), measure(operator(matrix))
+    assert measured.largest.value == pytest.approx(values[0], rel=1e-3)
+    assert measured.smallest.value == pytest.approx(values[-1], abs=1e-3)
+    # From inside, as squares: an estimate never lies beyond the extreme that it estimates.
+    assert measured.largest.value**2 <= values[0] ** 2 + TINY
+    assert measured.smallest.value**2 >= values[-1] ** 2 - TINY
+    for estimate, true in ((measured.largest, values[0]), (measured.smallest, values[-1])):
+        assert abs(estimate.value - true) <= estimate.residual + TINY
+        assert np.abs(values - estimate.value).min() <= estimate.residual + TINY
+        assert "Lanczos" in estimate.method
+        assert 1 <= estimate.iterations <= singular_values.STEPS
+    spectrum = measured.spectrum
+    assert not spectrum.complete
+    assert spectrum.size == COUNT
+    assert sum(spectrum.weights) == pytest.approx(COUNT)
+    assert list(spectrum.values) == sorted(spectrum.values, reverse=True)
+    assert "quadrature" in spectrum.method
+
+
+@pytest.mark.usefixtures("large")
+def test_the_share_near_one_by_quadrature():
+    values = np.concatenate([np.ones(100), np.full(50, 0.5)])
+    measured = measure(operator(with_singular_values(values, 150, 220)))
+    # Four probes: a standard deviation of at most sqrt(2 / 150 / 4) / 2 = 0.03.
+    assert measured.spectrum.share_near_one() == pytest.approx(2 / 3, abs=0.12)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("family", families(COUNT))
+def test_dense(family, shape):
+    matrix = with_singular_values(families(COUNT)[family], *SHAPES[shape])
+    values, measured = exact(matrix), measure(operator(matrix))
+    np.testing.assert_allclose(measured.spectrum.values, values, atol=1e-12)
+    assert measured.spectrum.weights == (1.0,) * COUNT
+    assert measured.spectrum.complete
+    assert "dense SVD" in measured.spectrum.method
+    for estimate, true in ((measured.largest, values[0]), (measured.smallest, values[-1])):
+        assert estimate.value == pytest.approx(true, abs=1e-12)
+        assert estimate.residual < 1e-12
+
+
+@pytest.mark.parametrize("limit", [0, 1024])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("family", families(COUNT))
+def test_the_witness_exhibits_its_gain(monkeypatch, family, shape, limit):
+    monkeypatch.setattr(singular_values, "DENSE_LIMIT", limit)
+    matrix = with_singular_values(families(COUNT)[family], *SHAPES[shape])
+    measured = measure(operator(matrix))
+    witness = measured.witness.numpy()
+    assert witness.shape == (matrix.shape[1],)
+    assert np.linalg.norm(witness) == pytest.approx(1, abs=1e-12)
+    assert measured.gain == pytest.approx(np.linalg.norm(matrix @ witness), rel=1e-12)
+    assert measured.gain == pytest.approx(exact(matrix)[0], rel=1e-3)
+
+
+def random_soc(*arguments, terms=12, seed=0):
+    layer = SOCConv2d(*arguments, terms=terms).eval()
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    layer.make_trainable(generator)
+    layer.freeze()
+    return layer.requires_grad_(False)
+
+
+def soc_matrix(layer, shape):
+    """p_n(A) between the changes of shape, from the entries of the kernel."""
+    channels, height, width = shape
+    kernel = layer.kernel.double().numpy()
+    inside = zero_padded_matrix(kernel, height // layer.stride, width // layer.stride)
+    area = (height // layer.stride) * (width // layer.stride)
+    padded = np.eye(len(inside), channels * height * width)
+    moved = padded @ unshuffle_matrix(channels, height, width, layer.stride)
+    return (series(inside, layer.terms) @ moved)[: layer.out_channels * area]
+
+
+LAYERS = {
+    "stride 2, fewer outputs": ((2, 4, 3, 2), (2, 8, 8)),
+    "stride 2, as many outputs": ((2, 8, 3, 2), (2, 6, 4)),
+    "more outputs": ((2, 6, 3), (2, 5, 7)),
+    "fewer outputs": ((6, 2, 3), (6, 4, 4)),
+    "1x1": ((8, 4, 1), (8, 3, 3)),
+    "maps that the kernel covers": ((8, 8, 3), (8, 2, 2)),
+}
+
+
+@pytest.mark.parametrize("limit", [0, 1024])
+@pytest.mark.parametrize("name", LAYERS)
+def test_soc_layers_against_matrices_built_entry_by_entry(monkeypatch, name, limit):
+    monkeypatch.setattr(singular_values, "DENSE_LIMIT", limit)
+    arguments, shape = LAYERS[name]
+    layer = random_soc(*arguments)
+    matrix = soc_matrix(layer, shape)
+    values, measured = exact(matrix), measure(layer.operator(shape))
+    assert measured.largest.value == pytest.approx(values[0], abs=1e-6)
+    assert measured.smallest.value == pytest.approx(values[-1], abs=1e-6)
+    assert measured.gain == pytest.approx(np.linalg.norm(matrix @ measured.witness.numpy()), rel=1e-12)
+    assert measured.gain <= layer.bound(shape).value + TINY
+    assert measured.smallest.value >= layer.singular_value_floor(shape).value - TINY
+    if limit:
+        np.testing.assert_allclose(measured.spectrum.values, values, atol=1e-12)
+    assert measured.spectrum.share_near_one() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("terms", [1, 2, 5, 6, 9])
+def test_series_that_expand_stay_below_their_bound(terms):
+    """1 and 2 mod 4: these lengths expand at once."""
+    layer = random_soc(2, 8, 3, 2, terms=terms)
+    shape = (2, 8, 8)
+    values, measured = exact(soc_matrix(layer, shape)), measure(layer.operator(shape))
+    bound = layer.bound(shape)
+    assert bound.proved
+    assert 1 < measured.gain <= bound.value
+    assert measured.gain == pytest.approx(values[0], rel=1e-12)
+
+
+def test_a_kernel_that_is_not_skew_stays_below_its_bound():
+    layer = random_soc(2, 8, 3, 2)
+    layer.kernel.view(-1)[layer.kernel.abs().argmax()] *= 1.5
+    shape = (2, 8, 8)
+    measured = measure(layer.operator(shape))
+    assert 1 + 1e-6 < measured.gain <= layer.bound(shape).value
+    assert measured.gain == pytest.approx(exact(soc_matrix(layer, shape))[0], rel=1e-12)
+
+
+def test_a_layer_over_the_limit_takes_lanczos():
+    layer, shape = random_soc(8, 8, 3), (8, 12, 12)
+    assert singular_values.DENSE_LIMIT < 8 * 12 * 12
+    measured = measure(layer.operator(shape))
+    assert not measured.spectrum.complete
+    values = exact(soc_matrix(layer, shape))
+    assert measured.largest.value == pytest.approx(values[0], abs=1e-8)
+    assert measured.smallest.value == pytest.approx(values[-1], abs=1e-8)
+    assert measured.gain <= layer.bound(shape).value + TINY
+
+
+def test_heads_and_normalisation():
+    head = LastLayerNormalized(20, 5)
+    torch.manual_seed(0)
+    head.make_trainable()
+    head.freeze()
+    values = exact(head.weight.detach().double().numpy())
+    np.testing.assert_allclose(measure(head.operator((20,))).spectrum.values, values, rtol=1e-12)
+    measured = measure(Normalize((0.5, 0.4), (0.25, 0.5)).operator((2, 3, 3)))
+    assert sorted(measured.spectrum.values) == pytest.approx([2.0] * 9 + [4.0] * 9)
+
+
+def test_zero_operators():
+    measured = measure(operator(np.zeros((3, 4))))
+    assert (measured.largest.value, measured.smallest.value, measured.gain) == (0.0, 0.0, 0.0)
+    assert measured.spectrum.values == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("limit", [0, 1024])
+def test_overflow_is_named(monkeypatch, limit):
+    monkeypatch.setattr(singular_values, "DENSE_LIMIT", limit)
+    with pytest.raises(OverflowError, match="no singular values are measured"):
+        measure(operator(np.full((3, 4), 1.7e308)))

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+
+from lipscope.records import Bound, LayerReport, Verdict
+from lipscope.spectra.verdict import verdict
+
+
+def layer(name, value, role="body", reason=None):
+    bound = Bound(value, "by hand") if reason is None else Bound.unproved(reason)
+    return LayerReport(name, "kind", (3, 4, 4), (3, 4, 4), bound, role)
+
+
+NORMALIZE, HEAD = layer("normalize", 3.99, "normalisation"), layer("head", 1.4, "head")
+ONES = [layer("a", 1.0), layer("b", 1.0)]
+
+CASES = [
+    ("nothing", [], [], "not-proved", None, "how its tensors are connected"),
+    ("no body", [NORMALIZE, HEAD], [], "not-proved", None, "how its tensors are connected"),
+    ("tensors", [layer("w", 1.0, "tensor")], [], "not-proved", None, "how its tensors are connected"),
+    ("ones", [NORMALIZE, *ONES, HEAD], [], "proved", 1.0, "product of 2 layers"),
+    ("one layer", ONES[:1], [("a", 1.0)], "proved", 1.0, "product of 1 layers"),
+    ("rounding", [*ONES, layer("c", 1 + 1e-9)], [("a", 1 + 1e-9)], "proved", 1 + 1e-9, "product of 3 layers"),
+    ("over 1", [layer("a", 1.1), layer("b", 1.2)], [], "proved", 1.32, "the largest is b with 1.2"),
+    ("less than 1", [layer("a", 0.5), layer("b", 0.5)], [], "proved", 0.25, "product of 2 layers"),
+    ("no bound", [layer("a", 1.0), layer("b", 0, reason="no rule")], [], "not-proved", None, "layer b: no rule"),
+    ("first without", [layer("a", 0, reason="x"), layer("b", 0, reason="y")], [], "not-proved", None, "layer a: x"),
+    ("infinite", [layer("a", 1.0), layer("b", math.inf)], [], "not-proved", None, "layer b: its bound overflows"),
+    ("product too large", [layer("a", 1e200), layer("b", 1e201)], [], "not-proved", None, "layer b: its bound"),
+    ("witness", [layer("a", 1.5), layer("b", 1.0)], [("a", 1.25)], "violated", 1.25, "layer a: a vector gives 1.25"),
+    ("first witness", ONES, [("a", 1.0), ("b", 1.5), ("a", 2.0)], "violated", 1.5, "layer b"),
+    ("witness against no bound", [layer("a", 0, reason="x")], [("a", 2.0)], "violated", 2.0, "layer a: a vector"),
+    ("below the tolerance", ONES, [("a", 1 + 9e-7)], "proved", 1.0, "product of 2 layers"),
+    ("above the tolerance", ONES, [("a", 1 + 1.1e-6)], "violated", 1 + 1.1e-6, "layer a"),
+    ("head without bound", [*ONES, layer("head", 0, "head", "x")], [], "proved", 1.0, "product of 2 layers"),
+]
+
+
+@pytest.mark.parametrize(("layers", "gains", "status", "lipschitz", "said"), [case[1:] for case in CASES],
+                         ids=[case[0] for case in CASES])  # fmt: skip
+def test_verdict(layers, gains, status, lipschitz, said):
+    judged = verdict(layers, gains)
+    assert judged.status == status
+    assert judged.lipschitz == (None if lipschitz is None else pytest.approx(lipschitz, rel=1e-12))
+    assert said in judged.reason
+    assert judged.headline.startswith({"proved": "PROVED", "violated": "VIOLATED"}.get(status, "NOT PROVED"))
+
+
+def test_the_product_is_rounded_up():
+    values = [1 + 1e-16 * k for k in range(50)] + [1.1, 1.3, 1.7]
+    judged = verdict([layer(str(k), value) for k, value in enumerate(values)])
+    assert judged.lipschitz >= math.prod(values) * (1 - 1e-15)
+    assert Fraction(judged.lipschitz) >= math.prod(map(Fraction, values), start=Fraction(1))
+
+
+@pytest.mark.parametrize(
+    ("judged", "headline"),
+    [
+        (Verdict("proved", 1.0, "why"), "PROVED 1-Lipschitz (L <= 1) (why)"),
+        (Verdict("proved", 1 + 1e-6, "why"), "PROVED 1-Lipschitz (L <= 1.000001) (why)"),
+        (Verdict("proved", 1 + 1.1e-6, "why"), "PROVED with L <= 1.0000011 (why)"),
+        (Verdict("violated", 1.2, "why"), "VIOLATED (why)"),
+        (Verdict("not-proved", None, "why"), "NOT PROVED (why)"),
+    ],
+)
+def test_headlines(judged, headline):
+    assert judged.headline == headline
