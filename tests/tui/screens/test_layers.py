@@ -127,6 +127,9 @@ async def test_enter_enlarges_the_detail(model, script):
         await pilot.press("down", "enter")
         await until(pilot, lambda: "singular values" in screen_text(app))
         assert not table.region.area
+        for size in ((60, 20), (200, 50)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: app.query_one("#detail").region.width == size[0])
         await pilot.press("enter")
         await until(pilot, lambda: table.region.area)
 
