@@ -28,7 +28,7 @@ def parse_eps(text: str) -> Fraction:
     Fraction(12, 85)
     """
     where = f"--eps {text[:40]}"
-    if len(text) > LONGEST or re.search(r"[eE][+-]?\d{3}", text):
+    if len(text) > LONGEST or re.search(r"[eE][+-]?[\d_]{3}", text):
         raise UsageError("too many digits for a radius", where=where, next_step="write it like 36/255")
     try:
         eps = Fraction(text.strip())
