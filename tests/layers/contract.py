@@ -79,14 +79,11 @@ class LayerContract(ABC):
         assert not bound.reason
         assert layer.kind
 
-    @pytest.mark.parametrize("length", [1e-12, 1e-6, 1.0, 1e6])
-    @pytest.mark.parametrize("size", [1e-3, 1.0, 1e3])
-    def test_the_bound_covers_every_measured_quotient(
-        self, layer: LipschitzLayer, shape: Shape, length: float, size: float
-    ) -> None:
-        points, steps = size * noise(32, *shape, seed=1), noise(32, *shape, seed=2)
-        others = points + length * size * steps
-        self.check_quotients(layer, shape, points, others)
+    def test_the_bound_covers_every_measured_quotient(self, layer: LipschitzLayer, shape: Shape) -> None:
+        for size in (1e-3, 1.0, 1e3):
+            points, steps = size * noise(32, *shape, seed=1), noise(32, *shape, seed=2)
+            for length in (1e-12, 1e-6, 1.0, 1e6):
+                self.check_quotients(layer, shape, points, points + length * size * steps)
 
     def test_the_bound_covers_the_steepest_direction(self, layer: LipschitzLayer, shape: Shape) -> None:
         """Follow the Jacobian's largest singular direction from a few points, at several lengths."""
