@@ -115,11 +115,13 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
 
 
 def _row(layer: LayerReport) -> str:
-    shapes = f"{_shape(layer.input_shape)} -> {_shape(layer.output_shape)}" if layer.input_shape else ""
+    what = _cut(layer.kind, 53)
+    if layer.input_shape:
+        what = f"{_cut(layer.kind, 26):26s} {_shape(layer.input_shape)} -> {_shape(layer.output_shape)}"
     bound = round_up(layer.bound.value) if layer.bound.proved else "not proved"
     gradient = f"{layer.gradient_norm.mean:.6f}" if layer.gradient_norm else ""
     return (
-        f"{_cut(layer.name, 28):28s} {_cut(layer.kind, 26):26s} {shapes:26s} {bound:>14s} "
+        f"{_cut(layer.name, 28):28s} {what:53s} {bound:>14s} "
         f"{_number(layer.sigma_min):>12s} {_number(layer.sigma_max):>12s} {gradient:>9s}"
     ).rstrip()
 
