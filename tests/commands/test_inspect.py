@@ -1,0 +1,306 @@
+from __future__ import annotations
+
+import json
+import re
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from lipscope.checkpoint import sha256_of
+from lipscope.cli import run
+from lipscope.records import round_up
+from lipscope.results import results_path
+from lipscope.spectra import singular_values
+from tests.models_on_disk import alter, one_weight, scaled, spoiled
+
+pytestmark = pytest.mark.usefixtures("no_data")
+
+
+@pytest.fixture(autouse=True)
+def _sooner_lanczos(monkeypatch):
+    """The first layer has 1,024 singular values: by Lanczos in a tenth of the time."""
+    monkeypatch.setattr(singular_values, "DENSE_LIMIT", 512)
+
+
+def inspect(*arguments: object) -> int:
+    return run(["inspect", *(str(argument) for argument in arguments)])
+
+
+def refuse(constant):
+    raise AssertionError(constant)
+
+
+def as_json(capsys, path) -> dict:
+    """The one object on stdout, which must be strict JSON."""
+    capsys.readouterr()
+    assert inspect(path, "--json") == 0
+    return json.loads(capsys.readouterr().out, parse_constant=refuse)
+
+
+def as_text(capsys, path) -> str:
+    capsys.readouterr()
+    assert inspect(path) == 0
+    return capsys.readouterr().out
+
+
+def test_the_fields_that_scripts_rely_on(tiny_model, capsys):
+    facts = as_json(capsys, tiny_model)
+    assert facts["schema"] == "lipscope.inspect/1"
+    assert facts["model"]["path"] == str(tiny_model)
+    assert facts["model"]["sha256"] == sha256_of(tiny_model)
+    assert facts["model"]["architecture"] == "lipconvnet"
+    assert facts["verdict"]["status"] == "proved"
+    assert facts["verdict"]["lipschitz"] == 1.0
+    assert facts["verdict"]["reason"] == "product of 11 layers"
+    assert facts["certified"] is None
+    assert facts["claims"]["lipscope.schema"] == "lipscope.checkpoint/1"
+    assert len(facts["layers"]) == 13
+    for layer in facts["layers"]:
+        assert {
+            "name",
+            "kind",
+            "input_shape",
+            "output_shape",
+            "bound",
+            "sigma_max",
+            "sigma_min",
+            "gradient_norm",
+        } <= set(layer)
+        assert {"value", "method", "proved"} <= set(layer["bound"])
+        assert {"mean", "min", "max"} <= set(layer["gradient_norm"])
+        for name in ("sigma_max", "sigma_min"):
+            if "conv" in layer["name"] or layer["name"] == "head":
+                assert {"value", "method"} <= set(layer[name])
+            else:
+                assert layer[name] is None
+        assert all(isinstance(size, int) for size in layer["input_shape"] + layer["output_shape"])
+
+
+def test_without_a_terminal_the_same_facts_as_text(tiny_model, capsys):
+    facts, text = as_json(capsys, tiny_model), as_text(capsys, tiny_model)
+    assert f"sha256   {facts['model']['sha256']}" in text
+    assert f"verdict  {facts['verdict']['headline']}" in text
+    lines = text.splitlines()
+    for layer in facts["layers"]:
+        (line,) = (line for line in lines if line.startswith(layer["name"] + " "))
+        shapes = ["x".join(map(str, layer[side])) for side in ("input_shape", "output_shape")]
+        assert " -> ".join(shapes) in line
+        assert layer["kind"] in line
+        cells = line.split()
+        assert round_up(layer["bound"]["value"]) in cells
+        assert f"{layer['gradient_norm']['mean']:.6f}" == cells[-1]
+        if layer["sigma_max"]:
+            assert cells[-3:-1] == [f"{layer[name]['value']:.8f}" for name in ("sigma_min", "sigma_max")]
+    assert "64 images of synthetic test" in text
+    assert "bound: proved, rounded up" in text
+    assert "no certified radii yet" in text
+
+
+def test_no_terminal_no_app(tiny_model, start):
+    """As a real process; its output goes to a file, so there is no terminal."""
+    code, stdout, stderr = start("inspect", tiny_model).finish()
+    assert (code, stderr) == (0, "")
+    assert "verdict  PROVED 1-Lipschitz (L <= 1)" in stdout
+    assert "\x1b" not in stdout
+
+
+def test_the_radii_beside_the_model(tiny_model, capsys):
+    assert run(["certify", str(tiny_model), "--json"]) == 0
+    certified = json.loads(capsys.readouterr().out)
+    kept = as_json(capsys, tiny_model)["certified"]
+    assert kept.pop("stale") is False
+    assert kept == certified
+    text = as_text(capsys, tiny_model)
+    assert "certified on 1000 images of synthetic test, real-arithmetic radii\n" in text
+    assert f"clean {certified['clean']['rate']:.2%}" in text
+    for row in certified["certified"]:
+        assert f"{row['eps']} {row['rate']:.2%}" in text
+
+    # Other weights: the radii are not about them.
+    alter(tiny_model, tensors=lambda tensors: tensors["head.bias"].add_(1))
+    assert as_json(capsys, tiny_model)["certified"]["stale"] is True
+    assert "STALE" in as_text(capsys, tiny_model)
+
+
+def test_a_damaged_results_file_is_told_and_the_model_shown(tiny_model, capsys):
+    results_path(tiny_model).write_bytes(b"nonsense")
+    assert inspect(tiny_model, "--json") == 0
+    stdout, stderr = capsys.readouterr()
+    assert json.loads(stdout)["certified"] is None
+    assert str(results_path(tiny_model)) in stderr
+
+
+def test_a_results_file_of_hostile_words(tiny_model, capsys):
+    from lipscope.results import Certificates, write_results
+
+    n = 3
+    ones = np.ones(n, np.int64)
+    certificates = Certificates(
+        np.arange(n), ones, ones, 2 * ones, np.ones(n), np.ones(n), "\x1b[31mkind", sha256_of(tiny_model), "lipconvnet",
+        "\x1b]0;name\x07", "\x1b[2Jtest", "f" * 64, 4.0,
+    )  # fmt: skip
+    write_results(results_path(tiny_model), certificates, {"schema": "nonsense"})
+    text = as_text(capsys, tiny_model)
+    assert "certified on 3 images of ?]0;name? ?[2Jtest, ?[31mkind radii" in text
+    assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("change", "headline"),
+    [
+        ({"tensors": scaled(1.5)}, r"PROVED 1-Lipschitz \(L <= 1\) \(product of 11 layers\)"),
+        ({"tensors": scaled(3.0)}, r"VIOLATED \(layer stage2\.block1\.conv: a vector gives 1\.0\d+\)"),
+        ({"tensors": one_weight(1.5)}, r"VIOLATED \(layer stage2\.block1\.conv: a vector gives 1\.0\d+\)"),
+        ({"config": {"terms": 5}}, r"VIOLATED \(layer stage1\.block1\.conv: a vector gives 1\.00\d+\)"),
+        ({"tensors": scaled(1e30)}, r"NOT PROVED \(layer stage2\.block1\.conv: its bound overflows float64\)"),
+        ({"tensors": scaled(100.0)}, r"VIOLATED \(layer stage2\.block1\.conv: a vector gives [\d.e+]+\)"),
+    ],
+)
+def test_verdicts(tiny_model, capsys, change, headline):
+    alter(tiny_model, **change)
+    facts = as_json(capsys, tiny_model)
+    assert re.fullmatch(headline, facts["verdict"]["headline"])
+    text = as_text(capsys, tiny_model)
+    assert f"verdict  {facts['verdict']['headline']}\n" in text
+    # No column runs into the next one.
+    assert max(map(len, text.splitlines())) < 200
+
+
+@pytest.fixture
+def resnet(tmp_path):
+    """A file of another origin, with names that a terminal should not see."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape):
+        return torch.randn(shape, generator=generator)
+
+    content = {
+        "conv1.weight": normal(6, 3, 3, 3),
+        "bn1.weight": normal(6),
+        "bn1.running_var": normal(6).abs(),
+        "bn1.num_batches_tracked": torch.tensor(7),
+        "layer1.0.conv1.weight": normal(4, 6, 1, 1).to(torch.bfloat16),
+        "fc.weight": normal(10, 24),
+        "half.weight": normal(7, 5).to(torch.float16),
+        "ids": torch.arange(12).reshape(3, 4),
+        "nan.weight": torch.full((2, 2), torch.nan),
+        "\x1b[31mred\x1b]0;title\x07\n\r.weight": normal(3, 3),
+        "[bold]markup[/bold]\u202e": normal(3, 2),
+        "x" * 5000: normal(2, 2),
+    }
+    path = tmp_path / "resnet.safetensors"
+    save_file(content, path, {"format": "pt", "note": "\x1b[31mred"})
+    return path, content
+
+
+def test_a_file_of_another_origin(resnet, capsys):
+    path, content = resnet
+    facts = as_json(capsys, path)
+    assert facts["model"]["architecture"] is None
+    assert facts["verdict"]["status"] == "not-proved"
+    layers = {layer["name"]: layer for layer in facts["layers"]}
+    assert layers.keys() == content.keys()
+    for name in ("fc.weight", "half.weight"):
+        values = np.linalg.svd(content[name].double().numpy(), compute_uv=False)
+        assert layers[name]["bound"]["value"] == pytest.approx(values[0], rel=1e-9)
+        assert layers[name]["sigma_max"]["value"] == pytest.approx(values[0], rel=1e-12)
+        assert layers[name]["sigma_min"]["value"] == pytest.approx(values[-1], rel=1e-9)
+    for name in ("conv1.weight", "layer1.0.conv1.weight"):
+        assert layers[name]["bound"]["proved"]
+        assert layers[name]["sigma_max"] is None
+    assert layers["layer1.0.conv1.weight"]["bound"]["value"] == pytest.approx(
+        np.linalg.norm(content["layer1.0.conv1.weight"].double().numpy()[:, :, 0, 0], 2), rel=1e-9
+    )
+    for name in ("bn1.weight", "bn1.running_var", "bn1.num_batches_tracked", "ids", "nan.weight"):
+        assert not layers[name]["bound"]["proved"]
+        assert layers[name]["bound"]["value"] is None
+    assert {layer["role"] for layer in layers.values()} == {"tensor"}
+
+
+def test_hostile_names_are_harmless(resnet, capsys):
+    path, content = resnet
+    text = as_text(capsys, path)
+    assert all(line.isprintable() for line in text.splitlines())
+    assert len(text.splitlines()) < len(content) + 14
+    assert max(map(len, text.splitlines())) < 200
+    assert "?[31mred" in text
+    assert "[bold]markup[/bold]?" in text
+    assert "convolution kernel 4 x 6 x 1 x 1 BF16 " in text
+    assert "not proved" in text
+    assert "lipscope certify" not in text  # it would refuse
+    # JSON escapes control characters.
+    assert inspect(path, "--json") == 0
+    assert capsys.readouterr().out.strip().isprintable()
+
+
+def error_of(capsys, *arguments: object) -> tuple[int, str]:
+    """Exit code and message, the same as text and as JSON, and nothing else on stdout."""
+    capsys.readouterr()
+    code = inspect(*arguments)
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert "Traceback" not in stderr
+    assert inspect(*arguments, "--json") == code
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["what"] in stderr
+    return code, stderr.strip()
+
+
+def test_files_that_cannot_be_inspected(tiny_model, tmp_path, capsys):
+    whole = tiny_model.read_bytes()
+    cases = {
+        "missing": (None, "no such file"),
+        "empty": (b"", "the file is empty"),
+        "truncated": (whole[:-1], "the file is truncated"),
+        "text": (b"hello, this is no tensor file at all", "not a safetensors file"),
+    }
+    for name, (content, said) in cases.items():
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        code, line = error_of(capsys, path)
+        assert (code, line.count("\n")) == (4, 0), name
+        assert line.startswith(f"lipscope: {path}: "), name
+        assert said in line, name
+    code, line = error_of(capsys, tmp_path)
+    assert code == 4
+    assert "name the model.safetensors inside it" in line
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tensors": spoiled(float("nan"))}, "NaN or infinite"),
+        ({"tensors": lambda t: t.update({"head.bias": t["head.bias"][:9].clone()})}, "wrong shape"),
+        ({"config": {"architecture": "resnet"}}, "unknown architecture 'resnet'"),
+        ({"metadata": {"lipscope.schema": "lipscope.checkpoint/99"}}, "unknown checkpoint schema"),
+        ({"metadata": {"lipscope.schema": "\x1b[31m"}}, r"unknown checkpoint schema '\x1b[31m'"),
+    ],
+)
+def test_models_that_are_not_what_they_claim(tiny_model, capsys, change, said):
+    code, line = error_of(capsys, alter(tiny_model, **change))
+    assert code == 4
+    assert said in line
+    assert line.isprintable()
+
+
+def test_bare_without_any_model(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, line = error_of(capsys)
+    assert code == 2
+    assert "no model was given, and none was found" in line
+
+
+def test_bare_it_takes_the_first_checkpoint_when_there_is_no_run(resnet, capsys, tmp_path, monkeypatch):
+    path, _ = resnet
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    for name in ("b.safetensors", "a.safetensors", "a.certified.safetensors"):
+        (folder / name).write_bytes(path.read_bytes())
+    assert inspect() == 0
+    stdout, stderr = capsys.readouterr()
+    assert stderr.startswith("lipscope: model checkpoints/a.safetensors\n")
+    assert "file     checkpoints/a.safetensors" in stdout
