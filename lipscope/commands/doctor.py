@@ -50,6 +50,7 @@ def _facts(data_dir: Path | None) -> dict[str, dict[str, Any]]:
             "lipscope": context["lipscope"],
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in PACKAGES},
+            "torch": context["torch"],  # with the CUDA that it was built for
         },
         "devices": devices,
         "float32 precision now (certify sets all of them to ieee)": context["fp32_precision"],
