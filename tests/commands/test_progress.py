@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from lipscope.commands.progress import TrainingBar, images_bar
+from lipscope.records import RunEvent, StepEvent
+
+
+def epoch(validation: float | None) -> RunEvent:
+    return RunEvent(2, 8, 20, 1.2345, 0.5, 0.25, validation, validation, 0.1, 1234.5, 61.0)
+
+
+def step(number: int) -> StepEvent:
+    return StepEvent(1, 8, number, 80, 2.0, 0.3, 0.1, 500.0, 400.0)
+
+
+def test_without_a_terminal_one_line_an_epoch(capsys):
+    with TrainingBar() as bar:
+        for number in range(10):
+            bar.step(step(number))
+        bar.epoch(epoch(None))
+        bar.epoch(epoch(0.125))
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert stderr.splitlines() == [
+        "lipscope: this will take about 7 min at 500 images/s",
+        "lipscope: epoch 2/8: loss 1.234, clean 50.0%, certified@36/255 25.0% (training images); 1234 images/s, 61 s",
+        "lipscope: epoch 2/8: loss 1.234, clean 50.0%, certified@36/255 25.0% (training images); "
+        "held out: clean 12.5%, certified 12.5%; 1234 images/s, 61 s",
+    ]
+
+
+def test_every_process_but_the_first_is_silent(capsys):
+    with TrainingBar(enabled=False) as bar:
+        bar.step(step(9))
+        bar.epoch(epoch(0.5))
+    assert capsys.readouterr() == ("", "")
+
+
+def test_images_without_a_terminal(capsys):
+    with images_bar("certifying", 10) as advance:
+        advance(5, 10)
+        advance(10, 10)
+    assert capsys.readouterr() == ("", "")
