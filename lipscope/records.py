@@ -195,6 +195,14 @@ class Verdict:
     lipschitz: float | None
     reason: str
 
+    def within(self, limit: float) -> bool:
+        """Whether a Lipschitz constant of at most ``limit``, up to ``VERDICT_TOLERANCE``, is proved.
+
+        >>> Verdict("proved", 1.0, "").within(1.0), Verdict("not-proved", None, "").within(9.0)
+        (True, False)
+        """
+        return self.status == "proved" and self.lipschitz is not None and self.lipschitz <= limit + VERDICT_TOLERANCE
+
     @property
     def headline(self) -> str:
         """One line for a person.

@@ -13,7 +13,7 @@ import click
 from lipscope.commands.messages import narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, json_option
-from lipscope.errors import CheckpointError
+from lipscope.errors import CheckFailedError, CheckpointError, UsageError
 from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS
 
@@ -27,22 +27,30 @@ BOUND_LEGEND = "bound: proved, rounded up. sigma min, sigma max, gradient (mean 
 
 @click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.option("--check", is_flag=True, help="Exit with 5 unless the model is proved 1-Lipschitz; opens no app.")
+@click.option(
+    "--max-lipschitz", type=click.FloatRange(min=0, min_open=True), help="The constant for --check. [default: 1]"
+)
 @data_dir_option
 @json_option
-def inspect_command(model: Path | None, data_dir: Path | None, as_json: bool) -> None:
+def inspect_command(
+    model: Path | None, check: bool, max_lipschitz: float | None, data_dir: Path | None, as_json: bool
+) -> int:
     """Look into MODEL: bounds, singular values, gradient norms, certified radii.
 
     Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file is analysed
-    tensor by tensor.
+    tensor by tensor. The verdict speaks of the network on normalised inputs.
     """
     from lipscope.checkpoint import read_header
 
+    if max_lipschitz is not None and not check:
+        raise UsageError("--max-lipschitz needs --check")
     path = choose_model(model)
     read_header(path)
     # The app draws on stderr, so all three must be the terminal.
-    if not as_json and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    if not (as_json or check) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
         _open_app(path, data_dir)
-        return
+        return 0
 
     from lipscope.spectra.analysis import inspect_report
 
@@ -50,8 +58,10 @@ def inspect_command(model: Path | None, data_dir: Path | None, as_json: bool) ->
     certified = _results(path, report.sha256)
     if as_json:
         click.echo(json.dumps({**report.to_json(), "certified": certified}))
-        return
-    click.echo(_text(report, certified))
+    else:
+        click.echo(_text(report, certified))
+    limit = 1.0 if max_lipschitz is None else max_lipschitz
+    return 0 if not check or report.verdict.within(limit) else CheckFailedError.exit_code
 
 
 def _open_app(path: Path, data_dir: Path | None) -> None:

@@ -168,6 +168,30 @@ def test_verdicts(tiny_model, capsys, change, headline):
     assert max(map(len, text.splitlines())) < 200
 
 
+@pytest.mark.parametrize(
+    ("change", "options", "code"),
+    [
+        ({}, (), 0),
+        ({"config": {"terms": 5}}, (), 5),
+        ({"tensors": one_weight(1.01)}, (), 5),
+        ({"tensors": one_weight(1.01)}, ("--max-lipschitz", "1e6"), 0),
+    ],
+)
+def test_the_check_that_stands_in_for_ci(tiny_model, capsys, change, options, code):
+    alter(tiny_model, **change)
+    assert inspect(tiny_model, "--check", *options) == code
+    assert "verdict  " in capsys.readouterr().out
+    assert inspect(tiny_model, "--check", *options, "--json") == code
+    verdict = json.loads(capsys.readouterr().out)["verdict"]
+    limit = float(options[1]) if options else 1.0
+    assert (verdict["status"] == "proved" and verdict["lipschitz"] <= limit + 1e-6) is (code == 0)
+
+
+def test_a_limit_without_a_check(tiny_model, capsys):
+    assert inspect(tiny_model, "--max-lipschitz", "2") == 2
+    assert "--check" in capsys.readouterr().err
+
+
 @pytest.fixture
 def resnet(tmp_path):
     """A file of another origin, with names that a terminal should not see."""
