@@ -8,6 +8,7 @@ whatever the order of summation and with or without fused multiply-add.
 from __future__ import annotations
 
 import math
+from decimal import ROUND_CEILING, Context
 
 UNIT_ROUNDOFF = 2.0**-53
 """u, the largest relative error of one float64 operation rounded to nearest."""
@@ -65,6 +66,15 @@ def scaled(value: float, exponent: int) -> float:
     except OverflowError:
         return math.inf
     return result if math.ldexp(result, -exponent) >= value else up(result)
+
+
+def printed_up(value: float) -> str:
+    """Four digits that are never less than the value.
+
+    >>> printed_up(2.09941), printed_up(2.5)
+    ('2.100', '2.5')
+    """
+    return str(Context(prec=4, rounding=ROUND_CEILING).create_decimal(value))
 
 
 def product_up(values: list[float]) -> float:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from lipscope.bounds.convolution import unfolding_bound, zero_padded_bound
 from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.bounds.rounding import up
+from lipscope.bounds.rounding import printed_up, up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
 from lipscope.layers.contract import LinearLayer, Trainable
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
@@ -100,10 +100,10 @@ class SOCConv2d(LinearLayer, Trainable):
             rho = min(rho for rho, _ in self._norms(kernel, input_shape))
             return Bound(
                 taylor_majorant(self.terms, rho),
-                f"sum rho^k/k!, k <= {self.terms}, rho <= {rho:.4g}: the kernel is not exactly skew-symmetric",
+                f"sum rho^k/k!, k <= {self.terms}, rho <= {printed_up(rho)}: the kernel is not exactly skew-symmetric",
             )
         _, upper, rho, source = self._enclosure(kernel, input_shape)
-        return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {rho:.4g} by {source}")
+        return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {printed_up(rho)} by {source}")
 
     def singular_value_floor(self, input_shape: Shape) -> Bound:
         """A proved lower bound on every singular value of p_n(A), so on those over the co-domain that is kept.
@@ -114,7 +114,7 @@ class SOCConv2d(LinearLayer, Trainable):
         if not is_skew(kernel):
             return Bound.unproved("the kernel is not exactly skew-symmetric")
         lower, _, rho, source = self._enclosure(kernel, input_shape)
-        return Bound(lower, f"|p_{self.terms}(i lambda)|, |lambda| <= {rho:.4g} by {source}", direction="lower")
+        return Bound(lower, f"|p_{self.terms}(i lambda)|, |lambda| <= {printed_up(rho)} by {source}", direction="lower")
 
     def _enclosure(self, kernel: Tensor, input_shape: Shape) -> tuple[float, float, float, str]:
         """(lower, upper) of |p_n(i lambda)| with the norm that gives them, no more effort than non-expansion needs."""

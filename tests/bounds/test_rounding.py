@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 from hypothesis import strategies as st
 
-from lipscope.bounds.rounding import UNIT_ROUNDOFF, down, gamma, product_up, scaled, up
+from lipscope.bounds.rounding import UNIT_ROUNDOFF, down, gamma, printed_up, product_up, scaled, up
 from tests.always import always
 
 POSITIVE = st.floats(0, allow_nan=False, allow_infinity=False)
@@ -73,6 +74,14 @@ def test_product_up_of_ones_is_exactly_one() -> None:
     assert product_up([1.0] * 100) == 1.0
     assert product_up([]) == 1.0
     assert product_up([1.0, 1.25, 1.0]) == 1.25
+
+
+@always(value=st.floats(0, allow_nan=False))
+def test_printed_up_is_never_less_and_short(value: float) -> None:
+    printed = printed_up(value)
+    assert Decimal(printed) >= Decimal(value)
+    assert math.isinf(value) or Decimal(printed) <= Decimal(value) * Decimal("1.001")
+    assert len(printed) <= len("1.234E-1234")
 
 
 def test_product_up_overflows_to_infinity() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import ClassVar
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipscope.bounds.convolution import unfolding_bound
 from lipscope.layers.contract import LinearLayer
 from lipscope.layers.skew import conjugate_kernel, is_skew
 from lipscope.layers.soc import TRAINING_TERMS, SOCConv2d, convolution_matrix, taylor_exponential
@@ -187,6 +189,16 @@ def test_the_bounds_enclose_the_singular_values_of_any_kernel(
     assert layer.bound(shape).value >= singular[0] * (1 - dense.ROUNDING)
     floor = layer.singular_value_floor(shape)
     assert not floor.proved or floor.value <= singular[-1] * (1 + dense.ROUNDING) + 1e-14
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("edit", [None, one_percent])
+def test_the_norm_that_the_method_names_is_a_bound_as_printed(seed: int, edit: Callable[[Tensor], None] | None) -> None:
+    layer = soc(3, 3, 3, seed=seed, edit=edit or (lambda kernel: None))
+    method = layer.bound((3, 5, 5)).method
+    (printed,) = re.findall(r"(?:lambda\||rho) <= ([\d.E+-]+\d)", method)
+    assert float(printed) >= dense.norm(inner_matrix(layer, (3, 5, 5)))
+    assert float(printed) >= unfolding_bound(layer.kernel) or "unfolding" not in method
 
 
 def test_a_kernel_of_zeros_is_the_identity() -> None:
