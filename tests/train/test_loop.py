@@ -204,8 +204,10 @@ class Watched:
     def __init__(self, augment):
         self.augment = augment
         self.batches = []
+        self.draws = []
 
     def __call__(self, images, generator):
+        self.draws.append(torch.randint(2**40, (1,), generator=generator.clone_state()).item())
         self.batches.append([image.numpy().tobytes() for image in images])
         return self.augment(images, generator)
 
@@ -226,6 +228,18 @@ def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch)
     monkeypatch.setattr(loop, "crop_and_flip", other)
     train(new_run("other", epochs=1, seed=1), few_images, ALONE)
     assert {image for batch in other.batches for image in batch} != set(epochs[0])
+
+
+def test_every_step_draws_its_own_crops(new_run, few_images, monkeypatch):
+    watched = Watched(loop.crop_and_flip)
+    monkeypatch.setattr(loop, "crop_and_flip", watched)
+    assert train(new_run(), few_images, ALONE)
+    assert len(set(watched.draws)) == STEPS
+    first = list(watched.draws)
+    assert train(new_run("other", seed=1), few_images, ALONE)
+    assert len(set(watched.draws)) == 2 * STEPS
+    assert train(new_run("again"), few_images, ALONE)
+    assert watched.draws[-STEPS:] == first
 
 
 def test_validation_sees_the_held_out_images_and_the_frozen_model(new_run, few_images, monkeypatch):
