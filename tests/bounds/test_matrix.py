@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -170,3 +171,25 @@ def test_normalized_is_exact(values: np.ndarray) -> None:
     for before, after in zip(values.tolist(), result.tolist(), strict=True):
         if abs(after) >= 2.0**-1000:
             assert math.ldexp(after, exponent) == before
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_factorisation_that_rounding_saved_proves_nothing_too_small(
+    seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Estimates a few units below the truth: the factorisation may run through, and the bound must still hold."""
+    matrix = np.random.default_rng(seed).integers(-9, 10, (3, 4)).astype(float)
+    scaled = normalized(torch.from_numpy(matrix))[0].numpy()
+    truth = float(np.linalg.eigvalsh(scaled @ scaled.T)[-1])
+    for units in range(1, 120):
+        monkeypatch.setattr(
+            "lipscope.bounds.matrix._largest_eigenvalue", lambda gram, units=units: truth * (1 - units * 2.0**-53)
+        )
+        assert dense.exactly_covers(bound_of(matrix), matrix)
+
+
+@pytest.mark.parametrize("size", [16, 64, 200])
+def test_the_error_of_the_factorisation_is_paid_for(size: int) -> None:
+    """Higham's theorem 10.3 allows a backward error of gamma_(n+1) times the trace, seldom met and never waived."""
+    bound = Fraction(spectral_norm_bound(torch.eye(size)))
+    assert bound**2 - 1 >= Fraction(size * (size + 1), 2**53)

@@ -333,3 +333,12 @@ def test_gradients_reach_the_free_kernel_through_both_paths() -> None:
         assert layer.kernel.grad is not None
         assert bool(torch.isfinite(layer.kernel.grad).all())
         assert float(layer.kernel.grad.abs().max()) > 0
+
+
+@pytest.mark.parametrize(("kernel_size", "norm"), [(1, 1.0), (3, 2.1)])
+@pytest.mark.parametrize("steps", [0, 1])
+def test_freezing_settles_the_estimate_that_few_steps_leave_low(kernel_size: int, norm: float, steps: int) -> None:
+    layer = trained(channels=8, kernel_size=kernel_size, steps=steps)
+    before = unfolding_bound(layer.eval().effective_kernel().detach())
+    layer.freeze()
+    assert norm * (1 - 1e-3) < unfolding_bound(layer.kernel.detach()) < 1.05 * norm < 1.1 * norm < before
