@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
+import os
+import struct
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -17,6 +23,7 @@ from lipscope.checkpoint import metadata_for, read_header
 from lipscope.data import load
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.models.stored import load_model, save_model
+from tests.always import always
 from tests.models.makers import small_config, small_file, small_net
 
 
@@ -169,6 +176,54 @@ def test_what_our_header_accepts_and_safetensors_does_not_is_still_an_error_in_w
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + bytes(4))
     with pytest.raises(CheckpointError, match="not a safetensors file"):
         load_model(path)
+
+
+@functools.cache
+def whole_file() -> tuple[bytes, int]:
+    """A small model's bytes, and where its header ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        content = small_file(Path(folder), activation="hh2").read_bytes()
+    return content, 8 + struct.unpack("<Q", content[:8])[0]
+
+
+@always(
+    edits=st.lists(
+        st.tuples(
+            st.floats(0, 1, exclude_max=True), st.sampled_from(b'0123456789-.,:{}[]"eE tfn\\') | st.integers(0, 255)
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_a_damaged_header_or_configuration_is_always_an_error_in_words(edits: list[tuple[float, int]]) -> None:
+    content, end = whole_file()
+    damaged = bytearray(content)
+    for place, value in edits:
+        damaged[8 + int(place * (end - 8))] = value
+    path = Path(tempfile.gettempdir()) / f"lipscope-damaged-{os.getpid()}.safetensors"
+    path.write_bytes(damaged)
+    try:
+        with suppress(CheckpointError):
+            assert load_model(path).net.lipschitz_bound().value > 0
+    finally:
+        path.unlink()
+
+
+@pytest.mark.parametrize("std", [(0.25,) * 3, (1.0,) * 3, (4.0,) * 3, (0.1, 1.0, 10.0)])
+def test_the_normalisation_that_a_file_states_is_the_one_that_it_computes(
+    std: tuple[float, ...], tmp_path: Path
+) -> None:
+    """A large one gains nothing: along a gradient the features move nearly as fast as the bound allows."""
+    net = load_model(small_file(tmp_path, std=std)).net
+    bound = net.lipschitz_bound().value
+    assert bound == pytest.approx(1 / min(std), rel=1e-9)
+    point = torch.rand(1, 3, 32, 32, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    direction = torch.randn(64, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    for _ in range(20):
+        _, pulled = torch.autograd.functional.vjp(lambda x: net.features(x)[0], point, direction)
+        pulled = pulled / pulled.norm()
+        _, direction = torch.autograd.functional.jvp(lambda x: net.features(x)[0], point, pulled)
+    assert 0.9 * bound < float(direction.norm()) <= bound
 
 
 def test_an_unwritable_place_is_an_error_in_words(tmp_path: Path) -> None:
