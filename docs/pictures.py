@@ -22,7 +22,7 @@ async def draw(model: Path, folder: Path) -> None:
     """Run the app to the end of its analysis and save each screen."""
     app = InspectApp(model, analyse=analyse)
     async with app.run_test(size=SIZE) as pilot:
-        while app.busy:
+        while app.state.phase.active:
             await pilot.pause(0.2)
         for key, name in SCREENS.items():
             await pilot.press(key)

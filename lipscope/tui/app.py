@@ -50,6 +50,7 @@ class InspectApp(App[None]):
         (0, "-narrow"),
         (76, "-medium"),
         (100, "-wide"),
+        (160, "-very-wide"),
     ]
     VERTICAL_BREAKPOINTS = [  # noqa: RUF012
         (0, "-short"),

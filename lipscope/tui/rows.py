@@ -119,22 +119,22 @@ def _shape(which: str) -> Callable[[Row], str]:
     def cell(row: Row) -> str:
         if row.report is None:
             return _missing(row)
-        return harmless(shape_text(getattr(row.report, which)), 12)
+        return harmless(shape_text(getattr(row.report, which)), 9)
 
     return cell
 
 
 COLUMNS: tuple[Column, ...] = (
     Column("name", "layer", 14, 0, lambda row: row.key),
-    Column("kind", "kind", 22, 4, lambda row: harmless(row.kind, 22)),
-    Column("input", "in", 12, 7, _shape("input_shape")),
-    Column("output", "out", 12, 6, _shape("output_shape")),
+    Column("kind", "kind", 17, 4, lambda row: harmless(row.kind, 17)),
+    Column("input", "in", 9, 6, _shape("input_shape")),
+    Column("output", "out", 9, 5, _shape("output_shape")),
     Column("bound", "upper bound", 14, 0, _bound, _bound_rank, "upper bound, largest first"),
-    Column("sigma_min", "σ min est.", 10, 2, _estimate_cell("sigma_min"), _estimate_rank("sigma_min", 1),
+    Column("sigma_min", "est. σmin", 9, 2, _estimate_cell("sigma_min"), _estimate_rank("sigma_min", 1),
            "σ min, smallest first"),
-    Column("sigma_max", "σ max est.", 10, 1, _estimate_cell("sigma_max"), _estimate_rank("sigma_max", -1),
+    Column("sigma_max", "est. σmax", 9, 1, _estimate_cell("sigma_max"), _estimate_rank("sigma_max", -1),
            "σ max, largest first"),
-    Column("method", "σ method", 9, 5, _method),
+    Column("method", "σ method", 9, 7, _method),
     Column("gradient", "gradient", 8, 3, _gradient, _gradient_rank, "gradient norm, smallest first"),
 )  # fmt: skip
 """In the order of the table. Bounds are proved unless they say otherwise; σ and gradient are estimates."""
