@@ -22,6 +22,12 @@ from lipscope.models.stored import save_model
 TINY = LipConvnetConfig(channels=2, dataset="synthetic")
 
 
+def pytest_configure() -> None:
+    """One thread, here and in every process that a test starts: tensors this small only wait for each other."""
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+
 @pytest.fixture
 def no_data(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """No data set is found but the synthetic ones; the empty cache folder that is searched."""
@@ -54,7 +60,7 @@ def tiny_model(tiny_file: Path, tmp_path: Path) -> Path:
 
 
 class Process:
-    """A ``python -m`` in a process of its own, with one thread and its output in files."""
+    """A ``python -m`` in a process of its own, with its output in files."""
 
     def __init__(self, arguments: list[str], folder: Path, python: list[str]) -> None:
         folder.mkdir(parents=True)
@@ -64,7 +70,7 @@ class Process:
             stdin=subprocess.DEVNULL,
             stdout=self._streams[0],
             stderr=self._streams[1],
-            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"},
+            env={**os.environ, "PYTHONUTF8": "1"},
         )
 
     def when(self, condition: Callable[[], bool], number: signal.Signals) -> Process:
