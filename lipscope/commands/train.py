@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from lipscope.commands.options import data_dir_option
 from lipscope.commands.progress import TrainingBar
@@ -71,6 +72,8 @@ def train_command(
     from lipscope.train.loop import Listeners, train
     from lipscope.train.run import RunFolder, create_run, open_run
 
+    if resume is not None:
+        _refuse_changes(click.get_current_context())
     if device is not None:
         check_device(device)
     with world(device) as here:
@@ -121,6 +124,26 @@ def _recipe(gpu: bool, leading: bool, seed: int, changes: dict[str, Any]) -> Rec
         changes["bfloat16"] = False
     given = {key: value for key, value in changes.items() if value is not None}
     return replace(RECIPES[name](), seed=seed, **given)
+
+
+def _refuse_changes(context: click.Context) -> None:
+    """A resumed run keeps what it was started with.
+
+    Raises:
+        UsageError: an option that would change what is trained.
+    """
+    from lipscope.errors import UsageError
+
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+        if given and name not in ("resume", "device", "data_dir"):
+            raise UsageError(
+                f"{parameter.opts[0]} cannot change a run that is resumed",
+                where="--resume",
+                why="it continues with what it was started with",
+                next_step="leave the option out, or start a new run",
+            )
 
 
 def _run_name(config: LipConvnetConfig, recipe: Recipe) -> str:

@@ -85,6 +85,12 @@ def test_the_run_folder_has_a_name_of_its_own(tmp_path, monkeypatch, capsys):
     assert (tmp_path / stdout).exists()
 
 
+@pytest.mark.parametrize("options", [("--epochs", "9"), ("--lr", "0.1"), ("--float32",), ("--out", "elsewhere")])
+def test_a_resumed_run_is_not_changed(tmp_path, capsys, options):
+    assert train("--resume", tmp_path, *options) == 2
+    assert f"{options[0]} cannot change a run that is resumed" in capsys.readouterr().err
+
+
 def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path):
     """SIGKILL after the first epoch, --resume, Ctrl-C in the next one, --resume: as if nothing had happened."""
     options = (*SHORT, *FEW, "--epochs", 4, "--seed", 9)
