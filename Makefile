@@ -24,6 +24,7 @@ slow: $(STAMP)
 	$(BIN)/pytest -m slow
 
 $(STAMP): pyproject.toml
+	@echo 'installing into $(VENV): torch is large, this takes a few minutes once' >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
