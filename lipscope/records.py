@@ -196,12 +196,13 @@ class Verdict:
     reason: str
 
     def within(self, limit: float) -> bool:
-        """Whether a Lipschitz constant of at most ``limit``, up to ``VERDICT_TOLERANCE``, is proved.
+        """Whether a Lipschitz constant of at most ``limit`` is proved; 1 means what is called 1-Lipschitz.
 
         >>> Verdict("proved", 1.0, "").within(1.0), Verdict("not-proved", None, "").within(9.0)
         (True, False)
         """
-        return self.status == "proved" and self.lipschitz is not None and self.lipschitz <= limit + VERDICT_TOLERANCE
+        allowed = 1 + VERDICT_TOLERANCE if limit == 1 else limit
+        return self.status == "proved" and self.lipschitz is not None and self.lipschitz <= allowed
 
     @property
     def headline(self) -> str:
@@ -222,7 +223,7 @@ class Verdict:
         return {**asdict(self), "headline": self.headline}
 
 
-VERDICT_TOLERANCE = 1e-6
+VERDICT_TOLERANCE = 1e-9
 """How far above 1 a proved product may lie (rounding of the bounds) and still be called 1-Lipschitz."""
 
 

@@ -19,6 +19,12 @@ from lipscope.results import Certificates
 
 REAL_ARITHMETIC = "real-arithmetic"
 
+COMPARED_IMAGES = 64
+"""Images that are evaluated in float64 too."""
+
+LARGEST_LOGIT_ERROR = 1e-4
+"""Float32 logits further than this from the float64 ones are not certified."""
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -53,7 +59,7 @@ def certify(
         on_progress: told (images done, images in all).
 
     Raises:
-        CheckFailedError: the model's Lipschitz constant is not proved.
+        CheckFailedError: the model's Lipschitz constant is not proved, or float32 is too coarse for its weights.
         DataError: no images, of another size, or with classes that the model does not know.
     """
     _check_fit(model, data)
@@ -72,9 +78,18 @@ def certify(
             logits.append(net(images.to(device, torch.float32) / 255).cpu())
             on_progress(sum(map(len, logits)), len(data))
         context = environment(device)
+        compared = torch.from_numpy(data.images[:COMPARED_IMAGES]).to(device, torch.float64) / 255
+        joined = torch.cat(logits)
+        error = float((net(compared).cpu() - joined[:COMPARED_IMAGES]).abs().max())
     net.to("cpu")
-    joined = torch.cat(logits)
     radii = certified_radii(joined, pair_bounds, bound.value, diameter)
+    if not error <= LARGEST_LOGIT_ERROR:
+        raise CheckFailedError(
+            "refused: float32 is too coarse for these weights", where=str(model.header.path),
+            why=f"a logit is off by {error:.2g} from float64 on the first {len(compared)} images",
+            next_step="radii of such a model need an evaluation with proved rounding errors",
+        )  # fmt: skip
+    context["float32_logit_error"] = {"largest": error, "images": len(compared), "kind": "estimate"}
     certificates = Certificates(
         index=np.asarray(index, dtype=np.int64),
         label=data.labels,

@@ -31,7 +31,7 @@ class Radii:
 def certified_radii(logits: Tensor, pair_bounds: Tensor, lipschitz: float, largest: float) -> Radii:
     """Radius of the predicted class l: min over *every* i != l of (f_l - f_i) / (c_li L) (ICLR 2022, proposition 1).
 
-    The quotient is computed in float64 from the logits as they are: a real-arithmetic radius. Ties give 0.
+    Computed in float64 from the logits as they are, and rounded down: a real-arithmetic radius. Ties give 0.
 
     Args:
         logits: (n, classes).
@@ -52,9 +52,26 @@ def certified_radii(logits: Tensor, pair_bounds: Tensor, lipschitz: float, large
     predicted = logits.argmax(dim=1)
     rows = torch.arange(len(logits), device=logits.device)
     margins = logits[rows, predicted].unsqueeze(1) - logits
-    constants = pair_bounds.to(logits)[predicted] * lipschitz
-    # 0/0 and margin/0 of equal rows are covered by the where and the cap; the class itself is masked by its index.
-    quotients = torch.where(margins > 0, margins / constants, torch.zeros_like(margins)).clamp(max=largest)
+    quotients = radius_of(margins, pair_bounds.to(logits)[predicted], lipschitz, largest)
+    # The class itself is masked by its index.
     quotients[rows, predicted] = math.inf
     radius, runner_up = quotients.min(dim=1)
     return Radii(predicted, runner_up, radius, margins[rows, runner_up])
+
+
+def radius_of(margins: Tensor, constants: Tensor, lipschitz: float, largest: float) -> Tensor:
+    """Margin / (c L) in float64, every step rounded towards a smaller radius; 0 where the margin is not positive.
+
+    Args:
+        margins: float64, differences of logits.
+        constants: c, of the same shape; 0 where the rows of a pair are equal.
+        lipschitz: L.
+        largest: the cap, which also covers a margin over a constant of 0.
+    """
+    denominators = _next(constants * lipschitz, math.inf)
+    quotients = _next(_next(margins, -math.inf) / denominators, -math.inf)
+    return torch.where(margins > 0, quotients, torch.zeros_like(margins)).clamp(min=0.0, max=largest)
+
+
+def _next(values: Tensor, towards: float) -> Tensor:
+    return torch.nextafter(values, torch.full_like(values, towards))

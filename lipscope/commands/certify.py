@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
+    from lipscope.data import ImageSet
+    from lipscope.models.stored import StoredModel
     from lipscope.results import Certificates
 
 HISTOGRAM_ROWS = 12
@@ -62,8 +65,10 @@ def certify_command(
     beside the model, where `lipscope inspect` reads them.
     """
     eps = tuple(dict.fromkeys(parse_eps(text) for text in eps_texts)) or DEFAULT_EPS
-    if (per_image or logits) and not as_json:
-        raise UsageError("--per-image and --logits need --json")
+    if per_image and not as_json:
+        raise UsageError("--per-image needs --json")
+    if logits and not per_image:
+        raise UsageError("--logits needs --json --per-image")
     if limit is not None and indices is not None:
         raise UsageError("--limit and --indices exclude each other")
     path = choose_model(model)
@@ -76,21 +81,24 @@ def certify_command(
     from lipscope.results import results_path
 
     stored = load_model(path)
-    name = dataset or str((stored.header.config or {}).get("dataset", ""))
+    own = str((stored.header.config or {}).get("dataset", ""))
+    name = dataset or own
     data = load(name, "test", data_dir)
     chosen = _selection(len(data), limit, indices)
     whole = len(chosen) == len(data) and indices is None
     selected = data if whole else data.subset(chosen)
     target = results_path(path)
     evaluation, unkept = None, None
-    certificates = None if force or logits or not whole else _up_to_date(target, stored.sha256, data.fingerprint())
+    certificates = None if force or logits or not whole else _up_to_date(target, stored, data)
     if certificates is None:
         with images_bar("certifying", len(selected)) as advance:
             evaluation = certify(
                 stored, selected, chosen, device=_device(device), batch_size=batch_size, on_progress=advance
             )
         certificates = evaluation.certificates
-        if whole:
+        if whole and name != own:
+            narrate(f"not kept: the results file beside the model is for its own data set, {own}")
+        elif whole:
             unkept = _keep(target, certificates, summary(certificates, str(path), DEFAULT_EPS))
     else:
         narrate(f"unchanged model and data: answered from {target} (--force computes anew)")
@@ -109,12 +117,33 @@ def _keep(target: Path, certificates: Certificates, facts: dict[str, Any]) -> Li
     from lipscope.results import write_results
 
     try:
+        _check_replaceable(target)
         write_results(target, certificates, facts)
     except LipscopeError as error:
         narrate(f"the results could not be kept: {error}")
         return error
     narrate(f"results kept in {target}")
     return None
+
+
+def _check_replaceable(target: Path) -> None:
+    """Only an earlier results file is overwritten, never a model of that name.
+
+    Raises:
+        CheckpointError: something else lies there.
+    """
+    from lipscope.checkpoint import read_header
+
+    if not target.exists():
+        return
+    try:
+        metadata = read_header(target).metadata
+    except CheckpointError:
+        return
+    if "lipscope.results" not in metadata:
+        raise CheckpointError(
+            "is not a results file, and is not overwritten", where=str(target), next_step="rename one of the two models"
+        )
 
 
 def _selection(count: int, limit: int | None, indices: str | None) -> np.ndarray:
@@ -125,6 +154,8 @@ def _selection(count: int, limit: int | None, indices: str | None) -> np.ndarray
         chosen = np.array([int(part) for part in indices.split(",")], dtype=np.int64)
     except (ValueError, OverflowError) as error:
         raise UsageError("not a list of numbers", where=f"--indices {indices}", next_step="e.g. 3,17,42") from error
+    if len(np.unique(chosen)) < len(chosen):
+        raise UsageError("a record number stands there twice", where=f"--indices {indices}")
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
         raise UsageError(f"no record {outside[0]}", where="--indices", why=f"the test file has 0 to {count - 1}")
@@ -141,8 +172,9 @@ def _device(given: str | None) -> str:
     return device
 
 
-def _up_to_date(target: Path, model_sha256: str, fingerprint: str) -> Certificates | None:
-    """The kept results, if they are about these very bytes."""
+def _up_to_date(target: Path, model: StoredModel, data: ImageSet) -> Certificates | None:
+    """The kept results, if they hold for these very bytes."""
+    from lipscope.certify.freshness import still_holds
     from lipscope.results import read_results
 
     if not target.exists():
@@ -152,19 +184,17 @@ def _up_to_date(target: Path, model_sha256: str, fingerprint: str) -> Certificat
     except CheckpointError as error:
         narrate(f"{error}; computing anew")
         return None
-    same = certificates.model_sha256 == model_sha256 and certificates.data_fingerprint == fingerprint
-    return certificates if same else None
+    return certificates if still_holds(certificates, model, data) else None
 
 
 def _text(facts: dict[str, Any], certificates: Certificates, eps: tuple[Fraction, ...]) -> str:
     """The figures for a person."""
     n, model = facts["data"]["n"], facts["model"]
-    kind = "real-arithmetic radii (float32 evaluation, proved Lipschitz bound)"
     lines = [
         f"model      {model['path']} ({model['architecture']}, sha256 {model['sha256'][:12]})",
         f"data       {facts['data']['name']} {facts['data']['split']}, {n} images",
         f"L          {round_up(certificates.lipschitz)}, proved: from [0, 1] pixels to features",
-        f"kind       {kind}",
+        f"kind       {certificates.kind} radii (float32 evaluation, proved Lipschitz bound)",
         "",
         f"clean                {facts['clean']['rate']:8.2%}  {facts['clean']['count']:6d}",
     ]
@@ -174,12 +204,17 @@ def _text(facts: dict[str, Any], certificates: Certificates, eps: tuple[Fraction
     ]
     lines += [
         "",
-        f"average certified radius       {facts['average_certified_radius']:.4f}  (misclassified = 0)",
-        f"mean radius of correct images  {facts['mean_radius_of_correct']:.4f}",
+        f"average certified radius       {_floor(facts['average_certified_radius'])}  (misclassified = 0)",
+        f"mean radius of correct images  {_floor(facts['mean_radius_of_correct'])}",
         "",
         *_histogram(certificates),
     ]
     return "\n".join(lines)
+
+
+def _floor(radius: float) -> str:
+    """Four decimals, never more than the radius."""
+    return f"{math.floor(radius * 1e4) / 1e4:.4f}"
 
 
 def _histogram(certificates: Certificates) -> list[str]:

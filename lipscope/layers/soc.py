@@ -106,9 +106,9 @@ class SOCConv2d(LinearLayer, Trainable):
         return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {printed_up(rho)} by {source}")
 
     def singular_value_floor(self, input_shape: Shape) -> Bound:
-        """A proved lower bound on every singular value of p_n(A), so on those over the co-domain that is kept.
+        """A proved lower bound on every singular value of p_n(A), so on those of the layer over its smaller side.
 
-        Cutting channels keeps the rows of a matrix whose singular values are all at least this.
+        Padding keeps some columns, cutting some rows, of a square matrix whose singular values are all at least this.
         """
         kernel = self.effective_kernel().detach()
         if not is_skew(kernel):

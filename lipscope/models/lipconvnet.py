@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -74,7 +75,7 @@ class LipConvnetConfig:
             raise UsageError("channels must be even", why="the activations work on pairs of channels")
         if self.image_size % 2**STAGES:
             raise UsageError(f"image_size must be a multiple of {2**STAGES}", why="each of five stages halves it")
-        numbers = all(isinstance(value, float | int) for value in (*self.mean, *self.std))
+        numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (*self.mean, *self.std))
         if not self.std or len(self.mean) != len(self.std) or not numbers or not all(s > 0 for s in self.std):
             raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
 

@@ -36,5 +36,5 @@ def build(config: Mapping[str, Any], where: str) -> LipschitzNet:
         return ARCHITECTURES[name](config)
     except LipscopeError as error:
         raise CheckpointError(error.what, where=f"{where}: lipscope.config", why=error.why) from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError("malformed configuration", where=where, why=str(error)[:200]) from error

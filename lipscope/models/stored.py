@@ -62,6 +62,8 @@ def load_model(path: Path) -> StoredModel:
             next_step="`lipscope inspect` still analyses its tensors; `lipscope convert` imports published .pth files",
         )
     content = path.read_bytes()
+    if read_header(path) != header:
+        raise CheckpointError("the file changed while it was read", where=where, next_step="run it again")
     try:
         tensors = load(content)
     except (SafetensorError, KeyError) as error:

@@ -14,7 +14,7 @@ from torch import Tensor
 from lipscope.checkpoint import Header, read_header, sha256_of
 from lipscope.data import ImageSet, load
 from lipscope.environment import environment, full_precision
-from lipscope.errors import DataError, UsageError
+from lipscope.errors import CheckpointError, DataError, UsageError
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Flatten, Normalize
@@ -51,19 +51,21 @@ def inspect_report(path: Path, *, data_dir: Path | None = None) -> InspectReport
     """Run the whole analysis and collect it.
 
     Raises:
-        CheckpointError: as :func:`analyse`.
+        CheckpointError: as :func:`analyse`; the file changed meanwhile.
     """
-    header = read_header(path)
+    header, digest = read_header(path), sha256_of(path)
     layers: dict[str, LayerReport] = {}
     judged = verdict(())
     for event in analyse(path, data_dir=data_dir):
         if event.layer is not None:
             layers[event.layer.name] = event.layer
         judged = event.verdict or judged
+    if sha256_of(path) != digest:
+        raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     with full_precision():
         context = environment(dtype="float64 bounds and singular values, float32 gradients")
     return InspectReport(
-        str(path), sha256_of(path), header.architecture, header.metadata, judged, tuple(layers.values()), context
+        str(path), digest, header.architecture, header.metadata, judged, tuple(layers.values()), context
     )
 
 
@@ -128,7 +130,7 @@ def _report(name: str, layer: LipschitzLayer, shape: Shape) -> LayerReport:
         floor = layer.singular_value_floor(shape)
         if floor.proved:
             notes += (
-                f"every singular value over the kept outputs is proved to be at least {_round_down(floor.value)}",
+                f"every singular value, over the smaller side, is proved to be at least {_round_down(floor.value)}",
             )
         if not layer.gradient_norm_preserving:
             notes += ("more outputs than inputs: gradient outside the range of the layer is legitimately lost",)

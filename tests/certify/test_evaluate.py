@@ -10,6 +10,7 @@ import torch
 
 from lipscope.certify.evaluate import certify
 from lipscope.data import ImageSet, load
+from lipscope.data.synthetic import synthetic
 from lipscope.errors import CheckFailedError, DataError, LipscopeError
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.records import Bound
@@ -152,3 +153,14 @@ def test_records_keep_their_numbers(model: StoredModel) -> None:
     assert some.index.tolist() == chosen
     assert some.label.tolist() == everything.labels[chosen].tolist()
     assert replace(some, radius=some.radius).radius.tolist() == some.radius.tolist()
+
+
+def test_weights_that_float32_cannot_evaluate_are_refused(tiny_model):
+    """A huge bias that the next one cancels: in real arithmetic nothing changes, in float32 everything does."""
+    model, data = load_model(tiny_model), synthetic("synthetic", "test").subset(range(20))
+    assert certify(model, data, np.arange(20)).certificates.environment["float32_logit_error"]["largest"] < 1e-5
+    body, head = dict(model.net.body())["stage5.block1.conv"], model.net.head
+    body.bias += 1e7
+    head.bias -= 1e7 * head.weight.sum(dim=1)
+    with pytest.raises(CheckFailedError, match="float32 is too coarse"):
+        certify(model, data, np.arange(20))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -59,7 +60,7 @@ def test_the_runner_up_is_not_the_second_largest_logit() -> None:
     constants = torch.tensor([[0.0, 0.1, 2.0], [0.1, 0.0, 2.0], [2.0, 2.0, 0.0]])
     found = certified_radii(logits, constants, 1.0, DIAMETER)
     assert int(found.runner_up[0]) == 2
-    assert float(found.radius[0]) == 0.25
+    assert float(found.radius[0]) == pytest.approx(0.25, rel=1e-14)
     assert float(found.margin[0]) == 0.5
 
 
@@ -94,7 +95,7 @@ def test_equal_rows_decide_nothing_unless_they_tie() -> None:
     """f_0 - f_1 is constant: it certifies all of pixel space when positive, and nothing when zero."""
     constants = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
     found = certified_radii(torch.tensor([[3.0, 2.0, 1.0], [2.0, 2.0, 1.0]]), constants, 1.0, DIAMETER)
-    assert found.radius.tolist() == [2.0, 0.0]
+    assert found.radius.tolist() == [pytest.approx(2.0, rel=1e-14), 0.0]
     assert found.runner_up.tolist() == [2, 1]
     alone = certified_radii(torch.tensor([[3.0, 2.0]]), torch.zeros(2, 2), 1.0, DIAMETER)
     assert alone.radius.tolist() == [DIAMETER]
@@ -151,3 +152,19 @@ def test_the_arguments_are_left_alone() -> None:
     certified_radii(logits, constants, 1.0, DIAMETER)
     assert torch.equal(logits, before[0])
     assert torch.equal(constants, before[1])
+
+
+def test_every_radius_is_at_most_the_exact_quotient():
+    generator = torch.Generator().manual_seed(5)
+    logits = torch.randn(300, 4, generator=generator)
+    pairs = torch.rand(4, 4, generator=generator, dtype=torch.float64) + 0.5
+    lipschitz = 1 / 0.2507
+    radii = certified_radii(logits, pairs, lipschitz, 1e9)
+    for row, radius, own in zip(logits.tolist(), radii.radius.tolist(), radii.predicted.tolist(), strict=True):
+        exact = min(
+            (Fraction(row[own]) - Fraction(row[i])) / (Fraction(float(pairs[own, i])) * Fraction(lipschitz))
+            for i in range(4)
+            if i != own
+        )
+        assert Fraction(radius) <= exact
+        assert radius >= float(exact) * (1 - 1e-14) - 1e-300

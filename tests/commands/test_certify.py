@@ -4,8 +4,10 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from safetensors.numpy import load_file
 from lipscope.checkpoint import sha256_of
 from lipscope.cli import run
 from lipscope.data.synthetic import synthetic
-from lipscope.results import read_results, results_path
+from lipscope.results import read_results, results_path, write_results
 from tests.full_disk import full_disk
 from tests.models_on_disk import alter, scaled, spoiled
 
@@ -282,7 +284,7 @@ def test_options_that_cannot_be(tiny_model, capsys, options, said):
 def test_images_and_logits_are_for_json(tiny_model, capsys):
     for option in ("--per-image", "--logits"):
         assert certify(tiny_model, option) == 2
-        assert "need --json" in capsys.readouterr().err
+        assert "--json" in capsys.readouterr().err
 
 
 def test_files_that_are_no_model(tiny_model, tmp_path, capsys):
@@ -452,3 +454,35 @@ def test_a_reader_that_leaves(certified):
     assert ended.stdout == '{"schema":'
     assert "Traceback" not in ended.stderr
     assert "BrokenPipe" not in ended.stderr
+
+
+def test_a_model_of_that_name_is_never_overwritten(tiny_model, capsys):
+    other = tiny_model.with_name("model.certified.safetensors")
+    shutil.copy(tiny_model, other)
+    assert certify(tiny_model) == 4
+    told = capsys.readouterr()
+    assert "clean" in told.out
+    assert "is not a results file, and is not overwritten" in told.err
+    assert other.read_bytes() == tiny_model.read_bytes()
+
+
+def test_results_on_another_data_set_are_not_kept(tiny_model, capsys):
+    alter(tiny_model, config={"dataset": "cifar10"})
+    assert certify(tiny_model, "--dataset", "synthetic") == 0
+    assert "not kept" in capsys.readouterr().err
+    assert not tiny_model.with_name("model.certified.safetensors").exists()
+
+
+def test_a_forged_results_file_is_computed_anew(tiny_model, capsys):
+    assert certify(tiny_model, "--json") == 0
+    honest = json.loads(capsys.readouterr().out)
+    target = tiny_model.with_name("model.certified.safetensors")
+    kept, facts = read_results(target)
+    write_results(target, replace(kept, radius=kept.radius * 50, lipschitz=0.01), facts)
+    assert certify(tiny_model, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == honest
+
+
+def test_a_record_number_twice_is_refused(tiny_model, capsys):
+    assert certify(tiny_model, "--indices", "3,3") == 2
+    assert "twice" in capsys.readouterr().err

@@ -33,8 +33,8 @@ CASES = [
     ("witness", [layer("a", 1.5), layer("b", 1.0)], [("a", 1.25)], "violated", 1.25, "layer a: a vector gives 1.25"),
     ("first witness", ONES, [("a", 1.0), ("b", 1.5), ("a", 2.0)], "violated", 1.5, "layer b"),
     ("witness against no bound", [layer("a", 0, reason="x")], [("a", 2.0)], "violated", 2.0, "layer a: a vector"),
-    ("below the tolerance", ONES, [("a", 1 + 9e-7)], "proved", 1.0, "product of 2 layers"),
-    ("above the tolerance", ONES, [("a", 1 + 1.1e-6)], "violated", 1 + 1.1e-6, "layer a"),
+    ("below the tolerance", ONES, [("a", 1 + 9e-10)], "proved", 1.0, "product of 2 layers"),
+    ("above the tolerance", ONES, [("a", 1 + 1.1e-9)], "violated", 1 + 1.1e-9, "layer a"),
     ("head without bound", [*ONES, layer("head", 0, "head", "x")], [], "proved", 1.0, "product of 2 layers"),
 ]
 
@@ -60,8 +60,8 @@ def test_the_product_is_rounded_up():
     ("judged", "headline"),
     [
         (Verdict("proved", 1.0, "why"), "PROVED 1-Lipschitz (L <= 1) (why)"),
-        (Verdict("proved", 1 + 1e-6, "why"), "PROVED 1-Lipschitz (L <= 1.000001) (why)"),
-        (Verdict("proved", 1 + 1.1e-6, "why"), "PROVED with L <= 1.0000011 (why)"),
+        (Verdict("proved", 1 + 2**-30, "why"), "PROVED 1-Lipschitz (L <= 1.000000001) (why)"),
+        (Verdict("proved", 1 + 2**-20, "why"), "PROVED with L <= 1.0000009537 (why)"),
         (Verdict("violated", 1.2, "why"), "VIOLATED (why)"),
         (Verdict("not-proved", None, "why"), "NOT PROVED (why)"),
     ],

@@ -1,0 +1,58 @@
+"""Whether kept results may answer for a model and a data set: everything cheap is computed again, the rest sampled."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from lipscope.certify.evaluate import REAL_ARITHMETIC
+from lipscope.certify.radii import certified_radii, radius_of
+from lipscope.data import ImageSet
+from lipscope.environment import full_precision
+from lipscope.models.stored import StoredModel
+from lipscope.results import Certificates
+from lipscope.version import __version__
+
+SAMPLED = 32
+"""Images whose logits are evaluated again."""
+
+TOLERANCE = 1e-4
+"""In radius; other threads, devices and batch sizes round float32 differently."""
+
+
+def still_holds(kept: Certificates, model: StoredModel, data: ImageSet) -> bool:
+    """Whether the kept results are those of this model on all of these images, by this version.
+
+    Hashes and L must agree, every radius must follow from its margin, and a sample of the logits is evaluated anew.
+    This finds mistakes and stale files; a forger who computes consistent numbers is found only in the sample.
+    """
+    n, classes = len(data), model.net.head.classes
+    same = (
+        kept.model_sha256 == model.sha256
+        and kept.kind == REAL_ARITHMETIC
+        and kept.environment.get("lipscope") == __version__
+        and (kept.data_name, kept.data_split) == (data.name, data.split)
+        and len(kept) == n
+        and kept.data_fingerprint == data.fingerprint()
+        and isinstance(kept.lipschitz, float)
+        and kept.lipschitz == model.net.lipschitz_bound().value
+        and np.array_equal(kept.index, np.arange(n))
+        and np.array_equal(kept.label, data.labels)
+        and all(((classed >= 0) & (classed < classes)).all() for classed in (kept.predicted, kept.runner_up))
+        and bool((kept.predicted != kept.runner_up).all())
+    )
+    if not same:
+        return False
+    pairs = model.net.head.pair_bounds()
+    diameter = math.sqrt(math.prod(model.net.input_shape))
+    constants = pairs[torch.from_numpy(kept.predicted), torch.from_numpy(kept.runner_up)]
+    margins = torch.from_numpy(kept.margin)
+    if not np.array_equal(radius_of(margins, constants, kept.lipschitz, diameter).numpy(), kept.radius):
+        return False
+    sample = np.linspace(0, n - 1, min(SAMPLED, n)).astype(np.int64)
+    with full_precision(), torch.inference_mode():
+        logits = model.net(torch.from_numpy(data.images[sample]).to(torch.float32) / 255)
+    again = certified_radii(logits, pairs, kept.lipschitz, diameter)
+    return bool(np.abs(again.radius.numpy() - kept.radius[sample]).max() <= TOLERANCE)
