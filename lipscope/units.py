@@ -66,3 +66,12 @@ def largest_not_above(eps: Fraction) -> float:
     """
     nearest = eps.numerator / eps.denominator
     return nearest if Fraction(nearest) <= eps else math.nextafter(nearest, -math.inf)
+
+
+def radius_text(radius: float) -> str:
+    """Four decimals, never more than the radius.
+
+    >>> radius_text(0.25679)
+    '0.2567'
+    """
+    return f"{math.floor(radius * 1e4) / 1e4:.4f}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from lipscope.commands.options import data_dir_option, device_option, json_optio
 from lipscope.commands.progress import images_bar
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.records import round_up
-from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
+from lipscope.units import DEFAULT_EPS, format_eps, parse_eps, radius_text
 
 if TYPE_CHECKING:
     from lipscope.data import ImageSet
@@ -204,17 +203,12 @@ def _text(facts: dict[str, Any], certificates: Certificates, eps: tuple[Fraction
     ]
     lines += [
         "",
-        f"average certified radius       {_floor(facts['average_certified_radius'])}  (misclassified = 0)",
-        f"mean radius of correct images  {_floor(facts['mean_radius_of_correct'])}",
+        f"average certified radius       {radius_text(facts['average_certified_radius'])}  (misclassified = 0)",
+        f"mean radius of correct images  {radius_text(facts['mean_radius_of_correct'])}",
         "",
         *_histogram(certificates),
     ]
     return "\n".join(lines)
-
-
-def _floor(radius: float) -> str:
-    """Four decimals, never more than the radius."""
-    return f"{math.floor(radius * 1e4) / 1e4:.4f}"
 
 
 def _histogram(certificates: Certificates) -> list[str]:

@@ -147,6 +147,7 @@ def _certified(summary: dict[str, Any]) -> list[str]:
         f"certified on {data['n']} images of {_cut(data['name'], 40)} {_cut(data['split'], 40)}, "
         f"{_cut(summary['kind'], 40)} radii{stale}",
         "  " + ", ".join(rates),
+        "  as `lipscope certify` kept them beside the model; not computed again here.",
     ]
 
 

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.text import harmless
-from lipscope.units import DEFAULT_EPS, format_eps
+from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
 if TYPE_CHECKING:
     from lipscope.results import Certificates
@@ -70,7 +70,7 @@ class Accuracy(Static):
             table.add_row(*(Text(cell, style="bold" if at else "") for cell in cells))
         wrong = total - correct
         table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total), "")
-        table.add_row(Text("average radius", style="dim"), f"{certificates.average_certified_radius():.4f}", "", "")
+        table.add_row(Text("average radius", style="dim"), radius_text(certificates.average_certified_radius()), "", "")
         words = [Text(f"{data_text(certificates)}; {kind_text(certificates)}", style="dim")] if about else []
         # In a pane of its own height (without the words about it) other numbers move nothing.
         self.update(Group(table, *words), layout=about)
