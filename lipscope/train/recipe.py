@@ -108,19 +108,15 @@ def paper() -> Recipe:
 
 def fast() -> Recipe:
     """One cycle over a few epochs, for a CPU or a first look."""
-    return Recipe(
+    return replace(
+        paper(),
         name="fast",
         epochs=8,
         batch_size=256,
         learning_rate=0.2,
         schedule="one-cycle",
         warmup=0.2,
-        momentum=0.9,
-        weight_decay=5e-4,
-        gamma=0.1,
-        offset=0.0,
         holdout=0,
-        bfloat16=True,
     )
 
 
