@@ -19,6 +19,10 @@ from lipscope.data.synthetic import synthetic
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import save_model
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts its background jobs deaf to Ctrl-C, and the processes that the tests interrupt would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TINY = LipConvnetConfig(channels=2, dataset="synthetic")
 
 

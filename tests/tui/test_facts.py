@@ -88,7 +88,7 @@ def test_recomputed_before_anything_is_known(state):
 def test_headline_of_a_proof(state):
     line = headline(state)
     assert line.status == "proved"
-    assert line.text == "PROVED 1-Lipschitz (L ≤ 1.0000000021)"
+    assert line.text == "PROVED 1-Lipschitz (L ≤ 1.0000000004)"
     assert line.reason == VERDICT.reason
 
 
