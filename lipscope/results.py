@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,12 @@ from lipscope.version import __version__
 
 SCHEMA = "lipscope.results/1"
 
+REAL_ARITHMETIC = "real-arithmetic"
+SOUND = "sound"
+
 FLOATS = ("radius", "margin")
 ARRAYS = ("index", "label", "predicted", "runner_up", *FLOATS)
+OPTIONAL = ("sound_radius", "attack_distance")
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,11 @@ class Certificates:
         data_name, data_split, data_fingerprint: the images they are about.
         lipschitz: the proved constant, from [0, 1] pixels to the features before the head.
         environment: versions, device, dtype, precision flags.
+        sound_radius: (n,) float64 or None, radii about ``predicted`` that survive every rounding error; 0 where
+            float64 does not confirm the prediction.
+        attack_distance: (n,) float64 or None, the smallest l2 distance at which an attack changed the prediction,
+            ``inf`` where none did; an upper bound on the true robustness.
+        attack: what was attacked and how, when ``attack_distance`` is there.
     """
 
     index: NDArray[np.int64]
@@ -59,9 +68,22 @@ class Certificates:
     data_fingerprint: str
     lipschitz: float
     environment: Mapping[str, Any] = field(default_factory=dict)
+    sound_radius: NDArray[np.float64] | None = None
+    attack_distance: NDArray[np.float64] | None = None
+    attack: Mapping[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.radius)
+
+    def as_sound(self) -> Certificates:
+        """The same images with ``radius`` replaced by the sound radii.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.sound_radius is None:
+            raise ValueError("sound radii were not computed")
+        return replace(self, radius=self.sound_radius, kind=SOUND)
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -115,6 +137,7 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
         "data_fingerprint": certificates.data_fingerprint,
         "lipschitz": certificates.lipschitz,
         "environment": dict(certificates.environment),
+        "attack": dict(certificates.attack),
     }
     metadata = {
         "lipscope.results": SCHEMA,
@@ -122,7 +145,8 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
         "about": json.dumps(about, sort_keys=True),
         "summary": json.dumps(summary, sort_keys=True),
     }
-    arrays = {name: np.ascontiguousarray(getattr(certificates, name)) for name in ARRAYS}
+    present = [name for name in OPTIONAL if getattr(certificates, name) is not None]
+    arrays = {name: np.ascontiguousarray(getattr(certificates, name)) for name in (*ARRAYS, *present)}
     with atomic_path(path) as temporary:
         temporary.write_bytes(with_sorted_metadata(save(arrays, metadata)))
 
@@ -146,23 +170,30 @@ def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
         about = json.loads(header.metadata["about"])
         summary = json.loads(header.metadata["summary"])
         fields: dict[str, Any] = {**about, **{name: arrays[name] for name in ARRAYS}}
+        fields |= {name: arrays[name] for name in OPTIONAL if name in arrays}
         certificates = Certificates(**fields)
     except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError(
             "the results file is damaged", where=where, why=str(error)[:200],
             next_step="run `lipscope certify --force` on the model",
         ) from error  # fmt: skip
-    if not _sound(certificates) or not isinstance(summary, dict):
+    if not _fits_together(certificates) or not isinstance(summary, dict):
         raise CheckpointError("the results file is damaged", where=where, why="its contents do not fit together")
     return certificates, summary
 
 
-def _sound(certificates: Certificates) -> bool:
+def _fits_together(certificates: Certificates) -> bool:
     """Whether every field has its type, the arrays have one length, and the radii can be radii."""
     for name in ARRAYS:
         array = getattr(certificates, name)
         dtype = np.float64 if name in FLOATS else np.int64
         if array.dtype != dtype or array.shape != certificates.radius.shape or not np.all(np.isfinite(array)):
+            return False
+    for name in OPTIONAL:
+        array = getattr(certificates, name)
+        if array is not None and (
+            array.dtype != np.float64 or array.shape != certificates.radius.shape or not np.all(array >= 0)
+        ):
             return False
     texts = ("kind", "model_sha256", "architecture", "data_name", "data_split", "data_fingerprint")
     return (
@@ -171,4 +202,5 @@ def _sound(certificates: Certificates) -> bool:
         and all(isinstance(getattr(certificates, name), str) for name in texts)
         and isinstance(certificates.lipschitz, float | int)
         and isinstance(certificates.environment, dict)
+        and isinstance(certificates.attack, dict)
     )

@@ -242,3 +242,34 @@ def test_the_header_is_that_of_a_plain_safetensors_file(written: Path) -> None:
     header = read_header(written)
     assert sorted(info.name for info in header.tensors) == sorted(ARRAYS)
     assert header.config is None
+
+
+def test_sound_radii_and_attack_distances_are_kept(tmp_path: Path) -> None:
+    plain = some_certificates([0.2, 0.1], [True, False])
+    path = tmp_path / "results.safetensors"
+    full = replace(
+        plain,
+        sound_radius=np.array([0.19, 0.0]),
+        attack_distance=np.array([0.5, math.inf]),
+        attack={"steps": 3},
+    )
+    write_results(path, full, {})
+    kept, _ = read_results(path)
+    assert kept.sound_radius is not None
+    assert kept.sound_radius.tolist() == [0.19, 0.0]
+    assert kept.attack_distance is not None
+    assert kept.attack_distance.tolist() == [0.5, math.inf]
+    assert kept.attack == {"steps": 3}
+    assert (kept.as_sound().kind, kept.as_sound().certified_count(Fraction(19, 100))) == ("sound", 0)
+    write_results(path, plain, {})
+    with pytest.raises(ValueError, match="not computed"):
+        read_results(path)[0].as_sound()
+
+
+@pytest.mark.parametrize("name", ["sound_radius", "attack_distance"])
+def test_optional_arrays_must_fit(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "results.safetensors"
+    for wrong in (np.array([0.1]), np.array([-0.1, 0.0]), np.array([math.nan, 0.0])):
+        write_results(path, replace(some_certificates([0.2, 0.1], [True, True]), **{name: wrong}), {})
+        with pytest.raises(CheckpointError, match="damaged"):
+            read_results(path)

@@ -15,9 +15,7 @@ from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckFailedError, DataError
 from lipscope.models.stored import StoredModel
-from lipscope.results import Certificates
-
-REAL_ARITHMETIC = "real-arithmetic"
+from lipscope.results import REAL_ARITHMETIC, Certificates
 
 COMPARED_IMAGES = 64
 """Images that are evaluated in float64 too."""

@@ -7,12 +7,11 @@ import math
 import numpy as np
 import torch
 
-from lipscope.certify.evaluate import REAL_ARITHMETIC
 from lipscope.certify.radii import certified_radii, radius_of
 from lipscope.data import ImageSet
 from lipscope.environment import full_precision
 from lipscope.models.stored import StoredModel
-from lipscope.results import Certificates
+from lipscope.results import REAL_ARITHMETIC, Certificates
 from lipscope.version import __version__
 
 SAMPLED = 32
