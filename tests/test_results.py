@@ -260,7 +260,7 @@ def test_sound_radii_and_attack_distances_are_kept(tmp_path: Path) -> None:
     assert kept.attack_distance is not None
     assert kept.attack_distance.tolist() == [0.5, math.inf]
     assert kept.attack == {"steps": 3}
-    assert (kept.as_sound().kind, kept.as_sound().certified_count(Fraction(19, 100))) == ("sound", 0)
+    assert (kept.as_sound().kind, kept.as_sound().certified_count(Fraction(0.19))) == ("sound", 0)
     write_results(path, plain, {})
     with pytest.raises(ValueError, match="not computed"):
         read_results(path)[0].as_sound()
