@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lipscope.bounds.matrix import normalized, spectral_norm_bound
-from lipscope.bounds.rounding import gamma, scaled, up
+from lipscope.bounds.rounding import gamma, outward, scaled, up
 
 
 def unfolding_bound(kernel: Tensor) -> float:
@@ -97,6 +97,27 @@ def grouped_bound(kernel: Tensor, groups: int, grid: int = 32) -> float:
     True
     """
     return max(every_size_bound(part, grid) for part in kernel.chunk(groups))
+
+
+def absolute_bound(kernel: Tensor) -> float:
+    """An upper bound on the norm of the convolution with |K|, the absolute values: what rounding errors grow with.
+
+    Every |K|^(w) is at most S = sum_ab |K_ab| entry by entry, so ||S|| covers every image size, stride and padding;
+    ||S||^2 <= (largest row sum) (largest column sum) by Schur's test.
+
+    Args:
+        kernel: (out, in, h, w), one group; or a matrix (out, in).
+
+    >>> absolute_bound(torch.tensor([[3.0, -4.0]])) >= 5.0
+    True
+    """
+    values = kernel.detach().to(torch.float64).abs()
+    sums = values.sum(dim=(2, 3)) if values.ndim == 4 else values
+    if sums.numel() == 0:
+        return 0.0
+    # The square roots first: a product of two large sums would overflow.
+    schur = math.sqrt(float(sums.sum(0).max())) * math.sqrt(float(sums.sum(1).max()))
+    return outward(schur * (1 + gamma(values.numel() + 8)))
 
 
 def _grid_bound(kernel: Tensor, height: int, width: int) -> float:

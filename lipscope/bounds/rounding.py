@@ -8,6 +8,8 @@ whatever the order of summation and with or without fused multiply-add.
 from __future__ import annotations
 
 import math
+import sys
+from dataclasses import dataclass
 from decimal import ROUND_CEILING, Context
 
 UNIT_ROUNDOFF = 2.0**-53
@@ -89,3 +91,69 @@ def product_up(values: list[float]) -> float:
             continue
         result = value if result == 1.0 else up(result * value)
     return result
+
+
+@dataclass(frozen=True)
+class Arithmetic:
+    """A binary floating-point arithmetic, rounding to nearest: fl(a op b) = (a op b)(1 + d) + e.
+
+    |d| <= u. |e| <= ``smallest``, which covers gradual underflow and also results and operands that are flushed to
+    zero. A sum of m products then errs by at most gamma_m sum |a b| and a few m ``smallest``, in every order of summation
+    and with or without fused multiply-add (Higham, lemma 3.1 and section 3.1).
+
+    Args:
+        name: as torch calls the dtype.
+        unit_roundoff: u.
+        smallest: the smallest normal number.
+        largest: beyond it nothing is proved, because a result may overflow.
+    """
+
+    name: str
+    unit_roundoff: float
+    smallest: float
+    largest: float
+
+    def gamma(self, operations: int) -> float:
+        """gamma_m = m u / (1 - m u), rounded up; ``inf`` where m u >= 1/2 and the bound says nothing.
+
+        >>> FLOAT32.gamma(1000) < 6e-5, FLOAT32.gamma(2**24)
+        (True, inf)
+        """
+        total = operations * self.unit_roundoff
+        return up(total / (1 - total), 3) if total < 0.5 else math.inf
+
+    def held(self, value: float, largest: float = 0.0) -> float:
+        """The value, or ``inf`` if it or the ``largest`` number met on the way may overflow, or is NaN."""
+        return value if max(value, largest) <= self.largest else math.inf
+
+    def products(self, terms: int, absolute: float, norm: float, outputs: int) -> float:
+        """A bound on ||fl(M x) - M x||_2, each output a sum of at most ``terms`` products and one more addition.
+
+        Args:
+            terms: products in one output, those with padded zeros included.
+            absolute: a bound on || |M| ||_2, the matrix of absolute values.
+            norm: a bound on ||x||_2.
+            outputs: their number.
+
+        gamma_{m+1} |M| |x| entry by entry, and the underflow of 2 m + 1 operations and of the operands: a row of
+        |M| has an l1 norm of at most sqrt(m) || |M| ||, a window of |x| of at most sqrt(m) ||x||.
+        """
+        flushed = self.smallest * (2 * terms + 1 + math.sqrt(terms) * (absolute + norm + 1))
+        error = self.gamma(terms + 1) * absolute * norm + 2 * math.sqrt(outputs) * flushed
+        return self.held(outward(error), outward(2 * absolute * norm))
+
+
+FLOAT64 = Arithmetic("float64", UNIT_ROUNDOFF, sys.float_info.min, 2.0**1000)
+FLOAT32 = Arithmetic("float32", 2.0**-24, 2.0**-126, 2.0**127)
+
+
+def outward(value: float) -> float:
+    """An upper bound of a non-negative quantity computed as ``value`` by at most 8,000 sums, products and roots.
+
+    Each errs by a factor of 1 + u, together by less than 1 + 2^-40; 2^-1000 covers a million results that underflowed.
+    NaN (infinity times nothing) means that nothing is proved.
+
+    >>> outward(1.0) > 1.0, outward(math.nan)
+    (True, inf)
+    """
+    return math.inf if math.isnan(value) else value * (1 + 2.0**-39) + 2.0**-1000

@@ -10,7 +10,24 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from lipscope.bounds.rounding import Arithmetic
 from lipscope.records import Bound, Shape
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """What floating-point evaluation of a layer f does to inputs of bounded norm.
+
+    Args:
+        error: a proved bound on ||fl(f)(x) - f(x)||_2, the layer's local rounding error; ``inf`` if none is proved.
+        norm: a proved bound on ||fl(f)(x)||_2, the norm of what is computed.
+    """
+
+    error: float
+    norm: float
+
+
+UNBOUNDED = Rounding(math.inf, math.inf)
 
 
 class LipschitzLayer(nn.Module, ABC):
@@ -36,6 +53,23 @@ class LipschitzLayer(nn.Module, ABC):
 
         A layer that cannot prove one returns ``Bound.unproved(reason)``.
         """
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """A proved bound on the error that ``forward`` commits in eval mode, in floating point.
+
+        For *every* x of this shape whose entries are numbers of the arithmetic, with ||x||_2 <= norm,
+
+            ||fl(f)(x) - f(x)||_2 <= error    and    ||fl(f)(x)||_2 <= norm of the result,
+
+        f being the function of the stored numbers in real arithmetic, and fl(f) what ``forward`` computes in
+        ``arithmetic`` in any order of summation, with or without fused multiply-add, underflow included.
+        ``certify --sound`` sums the errors: E <- L E + error, L from ``bound``. The usual ingredients are
+        :meth:`Arithmetic.products` with :func:`lipscope.bounds.convolution.absolute_bound` for a convolution,
+        ``outward`` for the arithmetic of the bound itself, and norm <- L norm + ||f(0)|| + error.
+
+        The default proves nothing: sound radii of a net with such a layer are 0.
+        """
+        return UNBOUNDED
 
     @abstractmethod
     def output_shape(self, input_shape: Shape) -> Shape:
