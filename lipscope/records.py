@@ -6,7 +6,7 @@ A :class:`Bound` is proved (or says why it is not); an :class:`Estimate` never i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -102,14 +102,15 @@ class Spectrum:
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """The distribution of ||J^T g|| / ||g|| over images, measured in one layer.
+    """The distribution of ||J^T g|| / ||g|| over images, measured in one layer or from the features down to it.
 
-    1 everywhere means that the layer preserves gradient norm. Estimates, not bounds.
+    1 everywhere means that the gradient norm is preserved. Estimates, not bounds.
 
     Args:
         mean, minimum, maximum, p05, p95: statistics over the images.
         images: how many images and which, e.g. ``"64 images of cifar10 test"``.
-        gradients: which g: ``"margin"`` (the gradient that flows back from the certificate) or ``"random"``.
+        gradients: which g: ``"margin"`` (the gradient that flows back from the certificate), ``"random"`` (Gaussian
+            at the layer's output), or ``"margin, cumulative"`` (at the layer's input over that at the features).
     """
 
     mean: float
@@ -130,6 +131,47 @@ class GradientNorms:
             "p95": self.p95,
             "images": self.images,
             "gradients": self.gradients,
+            "label": "estimate",
+        }
+
+
+@dataclass(frozen=True)
+class Tightness:
+    """How much of its proved bound the slope of the margin uses: ||grad_x (f_l - f_i)|| / (||w_l - w_i|| L).
+
+    l is the predicted class, i the runner-up, L the proved constant from pixels to features. At 1 the certificate
+    could not be larger for this margin; at 0.5 the function is locally half as steep as the proof must assume.
+    The slope is measured in floating point, so this is an estimate.
+
+    Args:
+        values: one number an image, in the order of the images.
+        mean, minimum, maximum, p05, p95: their statistics.
+        lipschitz: L.
+        images: how many images and which.
+    """
+
+    values: tuple[float, ...]
+    mean: float
+    minimum: float
+    maximum: float
+    p05: float
+    p95: float
+    lipschitz: float
+    images: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The object under ``tightness`` in ``lipscope.inspect/1``."""
+        return {
+            "mean": self.mean,
+            "min": self.minimum,
+            "max": self.maximum,
+            "p05": self.p05,
+            "p95": self.p95,
+            "values": list(self.values),
+            "lipschitz": self.lipschitz,
+            "images": self.images,
+            "method": "||grad_x (f_l - f_i)|| / (||w_l - w_i|| L), i the runner-up",
+            "label": "estimate",
         }
 
 
@@ -146,7 +188,9 @@ class LayerReport:
             network; ``"tensor"`` is a tensor of a file that lipscope has no model for.
         sigma_max, sigma_min: extreme singular values of the linear part.
         spectrum: all of them, where measured.
-        gradient_norm: measured preservation of the gradient norm.
+        gradient_norm: measured preservation of the norm of the margin's gradient.
+        gradient_norm_random: of Gaussian directions at the layer's output, at the same activations.
+        gradient_norm_cumulative: the margin's gradient at the layer's input over that at the features.
         notes: what a reader should know, one sentence each.
     """
 
@@ -161,6 +205,8 @@ class LayerReport:
     spectrum: Spectrum | None = None
     gradient_norm: GradientNorms | None = None
     notes: tuple[str, ...] = ()
+    gradient_norm_random: GradientNorms | None = None
+    gradient_norm_cumulative: GradientNorms | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The layer as in ``lipscope.inspect/1``."""
@@ -175,8 +221,23 @@ class LayerReport:
             "sigma_min": self.sigma_min.to_json() if self.sigma_min else None,
             "spectrum": self.spectrum.to_json() if self.spectrum else None,
             "gradient_norm": self.gradient_norm.to_json() if self.gradient_norm else None,
+            "gradient_norm_random": self.gradient_norm_random.to_json() if self.gradient_norm_random else None,
+            "gradient_norm_cumulative": (
+                self.gradient_norm_cumulative.to_json() if self.gradient_norm_cumulative else None
+            ),
             "notes": list(self.notes),
         }
+
+
+GRADIENT_KEPT = 1 - 1e-4
+"""A layer whose mean gradient norm ratio is at least this passes the gradient on, up to float32 rounding."""
+
+
+def loses_most(layers: Iterable[LayerReport]) -> LayerReport | None:
+    """The layer of the body with the lowest mean of ||J^T g|| / ||g|| (margin gradients); None when none loses any."""
+    measured = [(norms.mean, layer) for layer in layers if layer.role == "body" and (norms := layer.gradient_norm)]
+    losing = [(mean, layer) for mean, layer in measured if mean < GRADIENT_KEPT]
+    return min(losing, key=lambda found: found[0])[1] if losing else None
 
 
 @dataclass(frozen=True)
@@ -250,6 +311,7 @@ class AnalysisEvent:
         doing: what comes next, in words; empty at the end.
         layer: a report that replaces the earlier one of the same name.
         verdict: at the end of the bounds.
+        tightness: of the certificate, with the gradient norms.
     """
 
     done: int
@@ -257,6 +319,7 @@ class AnalysisEvent:
     doing: str
     layer: LayerReport | None = None
     verdict: Verdict | None = None
+    tightness: Tightness | None = None
 
 
 @dataclass(frozen=True)
@@ -269,6 +332,7 @@ class InspectReport:
         verdict: see :class:`Verdict`.
         layers: one report a layer, in forward order (one a tensor for unknown files).
         environment: versions, device, precision flags.
+        tightness: of the certificate, end to end; None where no margin could be measured.
     """
 
     path: str
@@ -278,13 +342,17 @@ class InspectReport:
     verdict: Verdict
     layers: tuple[LayerReport, ...]
     environment: Mapping[str, Any] = field(default_factory=dict)
+    tightness: Tightness | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object printed by ``lipscope inspect --json``."""
+        losing = loses_most(self.layers)
         return {
             "schema": "lipscope.inspect/1",
             "model": {"path": self.path, "sha256": self.sha256, "architecture": self.architecture},
             "verdict": self.verdict.to_json(),
+            "tightness": self.tightness.to_json() if self.tightness else None,
+            "loses_most": losing.name if losing else None,
             "layers": [layer.to_json() for layer in self.layers],
             "claims": dict(self.claims),
             "environment": dict(self.environment),

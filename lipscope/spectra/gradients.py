@@ -2,15 +2,59 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.heads import Head
 from lipscope.models.composition import LipschitzNet
-from lipscope.records import GradientNorms
+from lipscope.records import GradientNorms, Tightness
+
+SEED = 0
+"""Of the random directions: the same file gives the same report."""
+
+
+@dataclass(frozen=True)
+class GradientFlow:
+    """What the gradient of the margin does on its way from the logits to the pixels.
+
+    Args:
+        margin: by layer name, ||J^T g|| / ||g|| for the gradient g of the margin that really arrives there.
+        random: the same for Gaussian g at the layer's output, at the same activations.
+        cumulative: by layer name, ||g at the layer's input|| / ||g at the features||; the head has none.
+        slopes: (N,) float64, ||grad_x (f_l - f_i)||; not finite where the margin is not.
+        predicted, runner_up: (N,) the classes l and i.
+        images: which images, for the records.
+    """
+
+    margin: Mapping[str, GradientNorms]
+    random: Mapping[str, GradientNorms]
+    cumulative: Mapping[str, GradientNorms]
+    slopes: Tensor
+    predicted: Tensor
+    runner_up: Tensor
+    images: str
+
+
+@dataclass(frozen=True)
+class _Place:
+    name: str
+    layer: LipschitzLayer
+    before: Tensor
+    after: Tensor
 
 
 def gradient_norms(net: LipschitzNet, images: Tensor, source: str) -> dict[str, GradientNorms]:
-    """||J^T g|| / ||g|| of every layer, g the gradient of the margin f_l - f_i that really flows there.
+    """The margin gradients alone, as of :func:`gradient_flow`."""
+    return dict(gradient_flow(net, images, source, random=False).margin)
+
+
+def gradient_flow(net: LipschitzNet, images: Tensor, source: str, *, random: bool = True) -> GradientFlow:
+    """||J^T g|| / ||g|| of every layer, for the gradients of the margin f_l - f_i that flow there, and random ones.
 
     l is the predicted class and i the one with the second largest logit. For the head g = e_l - e_i, of length
     sqrt(2).
@@ -19,41 +63,105 @@ def gradient_norms(net: LipschitzNet, images: Tensor, source: str) -> dict[str, 
         net: in eval mode.
         images: (N, C, H, W) in [0, 1].
         source: what the images are, for the record.
+        random: whether random directions are measured too.
 
     Returns:
         statistics by layer name; images whose gradient vanished before a layer, or overflowed in it, are left out
         of its statistics.
     """
-    taps = [images.clone().requires_grad_()]
-    x = taps[0]
-    names = []
+    places: list[_Place] = []
+    pixels = images.clone().requires_grad_()
     with torch.enable_grad():
-        for name, layer, _ in net.layers():
-            x = layer(x)
-            if not x.requires_grad:
-                x = x.requires_grad_()
-            taps.append(x)
-            names.append(name)
-        top = x.topk(2, dim=1).values
-        margin = top[:, 0] - top[:, 1]
-    gradients = torch.autograd.grad(margin.sum(), taps)
-    lengths = [torch.linalg.vector_norm(g.detach().flatten(1).double(), dim=1) for g in gradients]
-    result = {}
-    for name, before, after in zip(names, lengths, lengths[1:], strict=False):
-        # Where the margin is NaN the comparisons inside activations are void, and so are the gradients.
-        alive = (after > 0) & after.isfinite() & before.isfinite() & margin.isfinite()
-        if bool(alive.any()):
-            result[name] = _statistics(before[alive] / after[alive], source)
-    return result
-
-
-def _statistics(ratios: Tensor, source: str) -> GradientNorms:
-    low, high = torch.quantile(ratios, torch.tensor([0.05, 0.95], dtype=ratios.dtype)).tolist()
-    return GradientNorms(
-        mean=float(ratios.mean()),
-        minimum=float(ratios.min()),
-        maximum=float(ratios.max()),
-        p05=low,
-        p95=high,
+        logits = _forward(net, pixels, places)
+        top = logits.flatten(1).topk(2, dim=1)
+        margin = top.values[:, 0] - top.values[:, 1]
+    taps = [tap for place in places for tap in (place.before, place.after)]
+    gradients = torch.autograd.grad(margin.sum(), [pixels, *taps])
+    slopes, *lengths = (_norms(gradient.detach()) for gradient in gradients)
+    # Where the margin is NaN the comparisons inside activations are void, and so are the gradients.
+    sound = margin.detach().isfinite()
+    slopes = torch.where(sound, slopes, math.nan)
+    ratios = {
+        place.name: _ratio(before, after, sound)
+        for place, before, after in zip(places, lengths[::2], lengths[1::2], strict=True)
+    }
+    features = lengths[-2] if isinstance(places[-1].layer, Head) else lengths[-1]
+    cumulative = {
+        place.name: _ratio(before, features, sound)
+        for place, before in zip(places, lengths[::2], strict=True)
+        if not isinstance(place.layer, Head)
+    }
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = {place.name: _random_ratio(place, sound, generator) for place in places} if random else {}
+    return GradientFlow(
+        margin=_all_statistics(ratios, source, "margin"),
+        random=_all_statistics(drawn, source, "random"),
+        cumulative=_all_statistics(cumulative, source, "margin, cumulative"),
+        slopes=slopes,
+        predicted=top.indices[:, 0],
+        runner_up=top.indices[:, 1],
         images=source,
     )
+
+
+def tightness(flow: GradientFlow, pairs: Tensor, lipschitz: float) -> Tightness | None:
+    """||grad_x (f_l - f_i)|| / (||w_l - w_i|| L) of every image whose slope and bound are finite and not 0.
+
+    Args:
+        flow: the measured slopes.
+        pairs: (classes, classes) proved constants of f_l - f_i as functions of the features.
+        lipschitz: the proved constant from pixels to features.
+
+    Returns:
+        None when there is no such image.
+    """
+    bounds = pairs.to(torch.float64)[flow.predicted, flow.runner_up] * lipschitz
+    values = flow.slopes / bounds
+    values = values[bounds.isfinite() & (bounds > 0) & values.isfinite()]
+    if not len(values):
+        return None
+    mean, low, high, p05, p95 = _summary(values)
+    return Tightness(tuple(values.tolist()), mean, low, high, p05, p95, lipschitz, flow.images)
+
+
+def _forward(net: LipschitzNet, x: Tensor, places: list[_Place]) -> Tensor:
+    """Evaluate the network, keeping what enters and leaves every layer."""
+    for name, layer, _ in net.layers():
+        result = layer(x)
+        places.append(_Place(name, layer, x, result))
+        x = result
+    return x
+
+
+def _random_ratio(place: _Place, sound: Tensor, generator: torch.Generator) -> Tensor:
+    """||J^T g|| / ||g|| with one Gaussian direction g for each image, J at the image's own activations."""
+    before = place.before.detach().requires_grad_()
+    with torch.enable_grad():
+        after = place.layer(before)
+    directions = torch.randn(after.shape, generator=generator).to(after)
+    (pulled,) = torch.autograd.grad(after, before, directions)
+    return _ratio(_norms(pulled), _norms(directions), sound)
+
+
+def _norms(gradient: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(gradient.flatten(1).double(), dim=1)
+
+
+def _ratio(before: Tensor, after: Tensor, sound: Tensor) -> Tensor:
+    """The quotients of the images for which they say something."""
+    alive = (after > 0) & after.isfinite() & before.isfinite() & sound
+    return before[alive] / after[alive]
+
+
+def _all_statistics(ratios: Mapping[str, Tensor], source: str, gradients: str) -> dict[str, GradientNorms]:
+    return {
+        name: GradientNorms(*_summary(values), images=source, gradients=gradients)
+        for name, values in ratios.items()
+        if len(values)
+    }
+
+
+def _summary(values: Tensor) -> tuple[float, float, float, float, float]:
+    """Mean, minimum, maximum, 5 and 95 percentile."""
+    low, high = torch.quantile(values, torch.tensor([0.05, 0.95], dtype=values.dtype)).tolist()
+    return float(values.mean()), float(values.min()), float(values.max()), low, high
