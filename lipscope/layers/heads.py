@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.rounding import gamma, up
 from lipscope.layers.contract import LinearLayer, Trainable
-from lipscope.layers.soc import SOCConv2d
+from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.records import Bound, Shape
 
 
@@ -89,28 +89,28 @@ class LastLayerNormalized(Head):
 
 
 class OrthogonalHead(Head):
-    """A 1x1 skew orthogonal convolution of max(features, classes) channels, cut to the classes.
+    """A 1x1 orthogonal convolution of the net's family from features to classes.
 
-    Its rows are orthonormal up to the error of the series, so f_l - f_i has the constant sqrt(2) times its bound.
+    Its rows are orthonormal up to the family's error, so f_l - f_i has the constant sqrt(2) times its bound.
 
     Args:
         features, classes: sizes.
-        terms: highest power of the series in eval mode.
+        terms: highest power of a series in eval mode.
+        family: of the convolution, as in :data:`CONVOLUTIONS`.
     """
 
-    kind = "orthogonal (SOC 1x1)"
-
-    def __init__(self, features: int, classes: int, terms: int = 12) -> None:
+    def __init__(self, features: int, classes: int, terms: int = 12, family: str = "soc") -> None:
         super().__init__()
         self.classes = classes
-        self.conv = SOCConv2d(features, classes, 1, terms=terms)
+        self.conv = CONVOLUTIONS[family].build(features, classes, 1, 1, 1, terms)
+        self.kind = f"orthogonal ({self.conv.kind})"
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
-        """A free kernel behind the skew parametrisation."""
+        """A free weight behind the convolution's parametrisation."""
         self.conv.make_trainable(generator)
 
     def freeze(self) -> None:
-        """Store the skew kernel itself."""
+        """Store the convolution's plain kernel."""
         self.conv.freeze()
 
     def linear(self, x: Tensor) -> Tensor:
@@ -133,8 +133,8 @@ class OrthogonalHead(Head):
         return pairs.fill_diagonal_(0.0)
 
 
-def head(name: str, features: int, classes: int, terms: int) -> Head:
-    """The head called ``"lln"`` or ``"orthogonal"``.
+def head(name: str, features: int, classes: int, terms: int, family: str = "soc") -> Head:
+    """The head called ``"lln"`` or ``"orthogonal"``, the latter of a family of convolutions.
 
     Raises:
         KeyError: no head of that name.
@@ -142,7 +142,7 @@ def head(name: str, features: int, classes: int, terms: int) -> Head:
     if name == "lln":
         return LastLayerNormalized(features, classes)
     if name == "orthogonal":
-        return OrthogonalHead(features, classes, terms)
+        return OrthogonalHead(features, classes, terms, family)
     raise KeyError(name)
 
 

@@ -10,14 +10,14 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from lipscope.bounds.convolution import unfolding_bound, zero_padded_bound
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.rounding import printed_up, up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
-from lipscope.layers.contract import LinearLayer, Trainable
+from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
 from lipscope.layers.skew import SkewKernel, is_skew
 from lipscope.records import Bound, Shape
@@ -26,7 +26,7 @@ TRAINING_TERMS = 5
 """Terms of the series in training mode (the paper's); it expands by up to 0.5% a layer, so it certifies nothing."""
 
 
-class SOCConv2d(LinearLayer, Trainable):
+class SOCConv2d(OrthogonalConv2d):
     """Skew orthogonal convolution with stride by pixel-unshuffle.
 
     (N, in, H, W) is unshuffled to in * stride^2 channels, padded with zero channels to
@@ -40,16 +40,11 @@ class SOCConv2d(LinearLayer, Trainable):
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, terms: int = 12) -> None:
-        super().__init__()
-        self.in_channels, self.out_channels = in_channels, out_channels
-        self.stride, self.terms = stride, terms
-        self.channels = max(in_channels * stride**2, out_channels)
-        self.kernel = nn.Parameter(torch.zeros(self.channels, self.channels, kernel_size, kernel_size))
-        self.bias = nn.Parameter(torch.zeros(out_channels))
+        size = max(in_channels * stride**2, out_channels)
+        kind = f"SOC {kernel_size}x{kernel_size}"
+        super().__init__(kind, in_channels, out_channels, stride, (size, size, kernel_size, kernel_size))
+        self.channels, self.terms = size, terms
         self.parametrization: SkewKernel | None = None
-        # With more outputs than inputs the outputs fill only a subspace, and J^T drops what lies outside it.
-        self.gradient_norm_preserving = out_channels <= in_channels * stride**2
-        self.kind = f"SOC {kernel_size}x{kernel_size}" + (f", stride {stride}" if stride > 1 else "")
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """Put a free kernel behind :class:`SkewKernel`, normal with variance 1/C."""
@@ -80,18 +75,6 @@ class SOCConv2d(LinearLayer, Trainable):
         terms = TRAINING_TERMS if self.training else self.terms
         total = taylor_exponential(x, kernel, terms)
         return total[:, : self.out_channels]
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
-        result = self.linear(x)
-        return result + self.bias.to(result.dtype).reshape(-1, 1, 1)
-
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """(out, H / stride, W / stride)."""
-        channels, height, width = input_shape
-        if channels != self.in_channels or height % self.stride or width % self.stride:
-            raise ValueError(f"expects {self.in_channels} channels and sides divisible by {self.stride}: {input_shape}")
-        return self.out_channels, height // self.stride, width // self.stride
 
     def bound(self, input_shape: Shape) -> Bound:
         """Max |p_n(i lambda)| over |lambda| <= rho, rho a proved norm of A; sum rho^k/k! when A is not skew."""

@@ -10,9 +10,9 @@ from typing import Any
 from lipscope.errors import UsageError
 from lipscope.layers.activations import ACTIVATIONS, activation
 from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.heads import HEADS, head
 from lipscope.layers.reshape import Flatten, Normalize
-from lipscope.layers.soc import SOCConv2d
 from lipscope.models.composition import LipschitzNet
 
 STAGES = 5
@@ -31,7 +31,7 @@ class LipConvnetConfig:
         dataset: the data set it is for.
         mean, std: of the input normalisation, per channel, for pixels in [0, 1].
         conv: the family of the convolutions.
-        terms: highest power of the exponential series in eval mode.
+        terms: highest power of a series in eval mode, for families that sum one.
         image_size: height and width, a multiple of 32.
         architecture: the name in the registry.
     """
@@ -58,7 +58,7 @@ class LipConvnetConfig:
         for name, value, allowed in (
             ("activation", self.activation, ACTIVATIONS),
             ("head", self.head, HEADS),
-            ("conv", self.conv, ("soc",)),
+            ("conv", self.conv, tuple(CONVOLUTIONS)),
         ):
             if value not in allowed:
                 raise UsageError(f"unknown {name} {value!r}", next_step=f"choose from {', '.join(allowed)}")
@@ -101,7 +101,7 @@ class LipConvnetConfig:
     def title(self) -> str:
         """The paper's name with what distinguishes it: ``LipConvnet-5 (16 channels, SOC, MaxMin, LLN)``."""
         names = {"maxmin": "MaxMin", "hh1": "HH1", "hh2": "HH2", "lln": "LLN", "orthogonal": "orthogonal head"}
-        parts = [f"{self.channels} channels", self.conv.upper(), names[self.activation], names[self.head]]
+        parts = [f"{self.channels} channels", CONVOLUTIONS[self.conv].title, names[self.activation], names[self.head]]
         return f"LipConvnet-{STAGES * self.blocks} ({', '.join(parts)})"
 
 
@@ -112,23 +112,24 @@ def lipconvnet(config: LipConvnetConfig) -> LipschitzNet:
     the planes (3x3; 1x1 in the fifth stage).
     """
     body: list[tuple[str, LipschitzLayer]] = []
-    current, planes = len(config.mean), config.channels
+    build = CONVOLUTIONS[config.conv].build
+    current, planes, side = len(config.mean), config.channels, config.image_size
     for stage in range(1, STAGES + 1):
         for block in range(1, config.blocks + 1):
             last = block == config.blocks
             kernel_size = 1 if last and stage == STAGES else 3
             target, stride = (2 * planes, 2) if last else (planes, 1)
             name = f"stage{stage}.block{block}"
-            body.append((f"{name}.conv", SOCConv2d(current, target, kernel_size, stride, config.terms)))
+            conv = build(current, target, kernel_size, stride, side, config.terms)
+            body.append((f"{name}.conv", conv))
             body.append((f"{name}.activation", activation(config.activation, target)))
-            current = target
+            current, side = target, side // stride
         planes = current
     body.append(("flatten", Flatten()))
-    side = config.image_size // 2**STAGES
     features = current * side**2
     return LipschitzNet(
         Normalize(config.mean, config.std),
         body,
-        head(config.head, features, config.classes, config.terms),
+        head(config.head, features, config.classes, config.terms, config.conv),
         (len(config.mean), config.image_size, config.image_size),
     )

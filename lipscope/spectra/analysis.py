@@ -17,8 +17,8 @@ from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckpointError, DataError, UsageError
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
+from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
-from lipscope.layers.soc import SOCConv2d
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.records import AnalysisEvent, InspectReport, LayerReport, Shape
 from lipscope.spectra.gradients import gradient_norms
@@ -126,7 +126,7 @@ def _has_spectrum(layer: LipschitzLayer) -> bool:
 
 def _report(name: str, layer: LipschitzLayer, shape: Shape) -> LayerReport:
     notes: tuple[str, ...] = ()
-    if isinstance(layer, SOCConv2d):
+    if isinstance(layer, OrthogonalConv2d):
         floor = layer.singular_value_floor(shape)
         if floor.proved:
             notes += (

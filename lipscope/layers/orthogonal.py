@@ -1,0 +1,49 @@
+"""What all orthogonal convolutions share: the stride by pixel-unshuffle, the bias, the shapes, the claim."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lipscope.layers.contract import LinearLayer, Trainable
+from lipscope.records import Bound, Shape
+
+
+class OrthogonalConv2d(LinearLayer, Trainable):
+    """A convolution with J J^T = I up to rounding, applied after a pixel-unshuffle by the stride.
+
+    ``kernel`` holds the plain numbers that a checkpoint stores and evaluation uses.
+
+    Args:
+        kind: what the layer is, e.g. ``"SOC 3x3"``; the stride is added.
+        in_channels, out_channels: as of any convolution.
+        stride: 1 or 2.
+        kernel_shape: of the stored kernel.
+    """
+
+    def __init__(
+        self, kind: str, in_channels: int, out_channels: int, stride: int, kernel_shape: tuple[int, int, int, int]
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.out_channels, self.stride = in_channels, out_channels, stride
+        self.kernel = nn.Parameter(torch.zeros(kernel_shape))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        # With more outputs than inputs the outputs fill only a subspace, and J^T drops what lies outside it.
+        self.gradient_norm_preserving = out_channels <= in_channels * stride**2
+        self.kind = kind + (f", stride {stride}" if stride > 1 else "")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in, H, W) to (N, out, H / stride, W / stride)."""
+        result = self.linear(x)
+        return result + self.bias.to(result.dtype).reshape(-1, 1, 1)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(out, H / stride, W / stride)."""
+        channels, height, width = input_shape
+        if channels != self.in_channels or height % self.stride or width % self.stride:
+            raise ValueError(f"expects {self.in_channels} channels and sides divisible by {self.stride}: {input_shape}")
+        return self.out_channels, height // self.stride, width // self.stride
+
+    def singular_value_floor(self, input_shape: Shape) -> Bound:
+        """A proved lower bound on every singular value over the layer's smaller side, where the family has one."""
+        return Bound.unproved(f"{self.kind} has no proved lower bound")
