@@ -28,6 +28,7 @@ RUNS = Path("runs")
 @click.option("--dataset", type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]), default="cifar10")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
 @click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
+@click.option("--conv", type=click.Choice(["soc"]), default="soc", show_default=True, help="Family of convolutions.")
 @click.option("--activation", type=click.Choice(["maxmin", "hh1", "hh2"]), default="maxmin", show_default=True)
 @click.option("--head", type=click.Choice(["lln", "orthogonal"]), default="lln", show_default=True)
 @click.option(
@@ -49,6 +50,7 @@ def train_command(
     dataset: str,
     blocks: int,
     channels: int | None,
+    conv: str,
     activation: str,
     head: str,
     seed: int,
@@ -82,7 +84,7 @@ def train_command(
             run = open_run(resume)
             data = load(run.config.dataset, "train", data_dir)
         else:
-            recipe = _recipe(gpu, leading, seed, changes)
+            recipe = _recipe(gpu, leading, conv, seed, changes)
             data = load(dataset, "train", data_dir)
             config = LipConvnetConfig(
                 blocks=blocks,
@@ -91,6 +93,7 @@ def train_command(
                 head=head,
                 classes=len(data.classes),
                 dataset=dataset,
+                conv=conv,
             )
             folder = out or RUNS / _run_name(config, recipe)
             run = create_run(folder, config, recipe) if leading else RunFolder(folder, config, recipe)
@@ -110,10 +113,10 @@ def train_command(
             click.echo(run.model)
 
 
-def _recipe(gpu: bool, leading: bool, seed: int, changes: dict[str, Any]) -> Recipe:
-    """The recipe that was asked for, or that suits the device, with the options' changes."""
+def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, Any]) -> Recipe:
+    """The recipe that was asked for, or that suits the device, for these convolutions, with the options' changes."""
     from lipscope.commands.messages import narrate
-    from lipscope.train.recipe import RECIPES
+    from lipscope.train.recipe import RECIPES, for_convolutions
 
     name = changes.pop("recipe")
     if name is None:
@@ -123,7 +126,7 @@ def _recipe(gpu: bool, leading: bool, seed: int, changes: dict[str, Any]) -> Rec
     if changes.pop("float32"):
         changes["bfloat16"] = False
     given = {key: value for key, value in changes.items() if value is not None}
-    return replace(RECIPES[name](), seed=seed, **given)
+    return replace(for_convolutions(RECIPES[name](), conv), seed=seed, **given)
 
 
 def _refuse_changes(context: click.Context) -> None:

@@ -132,6 +132,15 @@ def offset() -> Recipe:
 RECIPES = {"paper": paper, "fast": fast, "offset": offset}
 
 
+def for_convolutions(recipe: Recipe, conv: str) -> Recipe:
+    """The recipe for nets of this family: only SOC is trained with weight decay (ICLR 2022, section 6).
+
+    >>> for_convolutions(paper(), "soc").weight_decay, for_convolutions(paper(), "cayley").weight_decay
+    (0.0005, 0.0)
+    """
+    return recipe if conv == "soc" else replace(recipe, weight_decay=0.0)
+
+
 def learning_rate_at(recipe: Recipe, progress: float) -> float:
     """The learning rate after this share of all steps, in [0, 1].
 
