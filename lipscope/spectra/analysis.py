@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lipscope.bounds.rounding import product_up
 from lipscope.checkpoint import Header, read_header, sha256_of
 from lipscope.data import ImageSet, load
 from lipscope.environment import environment, full_precision
@@ -20,8 +21,8 @@ from lipscope.layers.heads import Head
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.models.stored import StoredModel, load_model
-from lipscope.records import AnalysisEvent, InspectReport, LayerReport, Shape
-from lipscope.spectra.gradients import gradient_norms
+from lipscope.records import AnalysisEvent, InspectReport, LayerReport, Shape, Tightness
+from lipscope.spectra.gradients import GradientFlow, gradient_flow, tightness
 from lipscope.spectra.singular_values import measure
 from lipscope.spectra.tensors import analyse_tensor, listed
 from lipscope.spectra.verdict import verdict
@@ -56,16 +57,18 @@ def inspect_report(path: Path, *, data_dir: Path | None = None) -> InspectReport
     header, digest = read_header(path), sha256_of(path)
     layers: dict[str, LayerReport] = {}
     judged = verdict(())
+    tight: Tightness | None = None
     for event in analyse(path, data_dir=data_dir):
         if event.layer is not None:
             layers[event.layer.name] = event.layer
         judged = event.verdict or judged
+        tight = event.tightness or tight
     if sha256_of(path) != digest:
         raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     with full_precision():
         context = environment(dtype="float64 bounds and singular values, float32 gradients")
     return InspectReport(
-        str(path), digest, header.architecture, header.metadata, judged, tuple(layers.values()), context
+        str(path), digest, header.architecture, header.metadata, judged, tuple(layers.values()), context, tight
     )
 
 
@@ -93,12 +96,19 @@ def _model(stored: StoredModel, data_dir: Path | None) -> Iterator[AnalysisEvent
 
     images, source = _images(stored, data_dir)
     with full_precision():
-        norms = gradient_norms(net, images, source)
+        flow = gradient_flow(net, images, source)
+    tight = _tightness(flow, net.head, reports)
     done = len(places) + 1
     for name, row in rows.items():
-        if name in norms:
-            rows[name] = replace(row, report=replace(row.report, gradient_norm=norms[name]))
-            yield AnalysisEvent(done, total, f"singular values of {measurable[0]}", rows[name].report)
+        if name in flow.margin or name in flow.random:
+            report = replace(
+                row.report,
+                gradient_norm=flow.margin.get(name),
+                gradient_norm_random=flow.random.get(name),
+                gradient_norm_cumulative=flow.cumulative.get(name),
+            )
+            rows[name] = replace(row, report=report)
+            yield AnalysisEvent(done, total, f"singular values of {measurable[0]}", report, tightness=tight)
 
     gains: list[tuple[str, float]] = []
     for position, name in enumerate(measurable):
@@ -118,6 +128,14 @@ def _model(stored: StoredModel, data_dir: Path | None) -> Iterator[AnalysisEvent
         doing = f"singular values of {following[0]}" if following else ""
         yield AnalysisEvent(done + position + 1, total, doing, report)
     yield AnalysisEvent(total, total, "", verdict=verdict(reports, gains))
+
+
+def _tightness(flow: GradientFlow, head: Head, reports: list[LayerReport]) -> Tightness | None:
+    """Against the product of the bounds of everything before the head; None when that is not proved."""
+    before = [report.bound for report in reports if report.role in ("normalisation", "body")]
+    if not all(bound.proved for bound in before):
+        return None
+    return tightness(flow, head.pair_bounds(), product_up([bound.value for bound in before]))
 
 
 def _has_spectrum(layer: LipschitzLayer) -> bool:

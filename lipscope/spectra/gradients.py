@@ -144,7 +144,8 @@ def _random_ratio(place: _Place, sound: Tensor, generator: torch.Generator) -> T
 
 
 def _norms(gradient: Tensor) -> Tensor:
-    return torch.linalg.vector_norm(gradient.flatten(1).double(), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(gradient.flatten(1).double(), dim=1)
+    return lengths
 
 
 def _ratio(before: Tensor, after: Tensor, sound: Tensor) -> Tensor:
