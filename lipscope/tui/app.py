@@ -20,7 +20,8 @@ from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import LayerReport
 from lipscope.tui.bindings import bindings_of, described
 from lipscope.tui.facts import headline
-from lipscope.tui.screens.overview import OverviewPane
+from lipscope.tui.panes import Focusing, Pane, Stepping
+from lipscope.tui.registry import SCREENS
 from lipscope.tui.state import Phase, State
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.title import TitleLine
@@ -92,11 +93,12 @@ class InspectApp(App[None]):
     def compose(self) -> ComposeResult:
         """The overview; the other screens come after the first paint."""
         yield TitleLine(self._path)
-        with TabbedContent(initial="overview"):
-            with TabPane("1 Overview", id="overview"):
-                yield OverviewPane()
-            yield TabPane("2 Layers", id="layers")
-            yield TabPane("3 Radii", id="radii")
+        with TabbedContent(initial=SCREENS[0].id):
+            first, *others = SCREENS
+            with TabPane(first.label, id=first.id):
+                yield first.load()()
+            for screen in others:
+                yield TabPane(screen.label, id=screen.id)
         with Vertical(id="bottom"):
             yield ProgressLine()
             yield Footer(compact=True)
@@ -110,13 +112,9 @@ class InspectApp(App[None]):
 
     async def _complete(self) -> None:
         """What the first paint did without: the other screens, and the threads."""
-        # These import numpy and plotext.
-        from lipscope.tui.screens.layers import LayersPane
-        from lipscope.tui.screens.radii import RadiiPane
-
-        for tab, pane in (("#layers", LayersPane), ("#radii", RadiiPane)):
+        for screen in SCREENS[1:]:
             if self._open:
-                await self.query_one(tab, TabPane).mount(pane())
+                await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy and plotext
         if self._open:
             self._focus_main()
             self._start()
@@ -208,10 +206,10 @@ class InspectApp(App[None]):
         for pane in self._panes():
             pane.show(state)
 
-    def _panes(self) -> Iterable[Any]:
-        """The screens that are complete, each with ``show(state)``."""
+    def _panes(self) -> Iterable[Pane]:
+        """The screens that are complete."""
         tabs = self.screen_stack[0].query(TabPane)
-        return (pane for tab in tabs for pane in tab.children if hasattr(pane, "show") and pane.is_mounted)
+        return (pane for tab in tabs for pane in tab.children if isinstance(pane, Pane) and pane.is_mounted)
 
     def _front(self) -> Widget | None:
         """The screen in front, once it is complete."""
@@ -220,9 +218,8 @@ class InspectApp(App[None]):
 
     def _focus_main(self) -> None:
         front = self._front()
-        focus = getattr(front, "focus_main", None)
-        if focus is not None:
-            focus()
+        if isinstance(front, Focusing):
+            front.focus_main()
         elif front is not None:
             front.focus()
 
@@ -268,9 +265,8 @@ class InspectApp(App[None]):
     async def action_back(self) -> None:
         """Step out: first inside the screen in front, then to the overview."""
         front = self._front()
-        step_back = getattr(front, "step_back", None)
-        if step_back is None or not step_back():
-            self.action_show_tab("overview")
+        if not isinstance(front, Stepping) or not front.step_back():
+            self.action_show_tab(SCREENS[0].id)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the table of bindings, and Textual's own themes and screenshots."""
@@ -286,6 +282,7 @@ class InspectApp(App[None]):
         if scope == "Everywhere":
             await self.run_action(action)
             return
-        self.action_show_tab(scope.lower())
-        for pane in self.query(f"#{scope.lower()}-pane"):
-            await self.run_action(action, pane)
+        self.action_show_tab(next(screen.id for screen in SCREENS if screen.title == scope))
+        front = self._front()
+        if front is not None:
+            await self.run_action(action, front)

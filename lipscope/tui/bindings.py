@@ -9,23 +9,24 @@ from collections.abc import Iterator
 
 from textual.binding import Binding
 
+from lipscope.tui.registry import SCREENS
+
+
+def _number_keys() -> Iterator[Binding]:
+    """One key a screen, from the table of screens."""
+    for screen in SCREENS:
+        yield Binding(
+            screen.key, f"show_tab('{screen.id}')", screen.title, show=False, id=f"show.{screen.id}",
+            tooltip=screen.tooltip,
+        )  # fmt: skip
+
+
 MOVE = Binding.Group("Move eps", compact=True)
 """Two keys that share one description in the footer."""
 
 BINDINGS: dict[str, tuple[Binding, ...]] = {
     "Everywhere": (
-        Binding(
-            "1", "show_tab('overview')", "Overview", show=False, id="show.overview",
-            tooltip="The verdict, what the file claims, what was recomputed",
-        ),
-        Binding(
-            "2", "show_tab('layers')", "Layers", show=False, id="show.layers",
-            tooltip="Bound, singular values and gradient norms of every layer",
-        ),
-        Binding(
-            "3", "show_tab('radii')", "Radii", show=False, id="show.radii",
-            tooltip="Certified radii of the test images",
-        ),
+        *_number_keys(),
         Binding(
             "x", "cancel", "Cancel", id="analysis.cancel",
             tooltip="Stop the analysis; what is known so far stays",

@@ -10,6 +10,7 @@ from textual.containers import ScrollableContainer
 from lipscope.errors import CheckpointError
 from lipscope.records import Verdict
 from lipscope.tui.app import InspectApp
+from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.screens.help import HelpScreen
 from lipscope.tui.screens.radii import RadiiPane
 from lipscope.tui.state import Phase
@@ -70,7 +71,7 @@ async def test_number_keys_show_the_screens_and_the_analysis_fills_them(model, s
     async with finished(app) as pilot:
         for key, tab, word in [
             ("2", "layers", "≤ 1.0000000002"),
-            ("3", "radii", "eps 36/255"),
+            (entry("radii").key, "radii", "eps 36/255"),
             ("1", "overview", "✔  PROVED 1-Lipschitz (L ≤ 1.0000000004)"),
         ]:
             await pilot.press(key)
@@ -329,7 +330,7 @@ async def test_nothing_overflows(model, script, size):
     app = InspectApp(model, analyse=script)
     width, height = size
     async with finished(app, size) as pilot:
-        for key in ("1", "2", "down", "enter", "3", "e"):
+        for key in ("1", "2", "down", "enter", entry("radii").key, "e"):
             await pilot.press(key)
             await pilot.pause()
             for widget in app.screen.query("*"):
@@ -340,7 +341,7 @@ async def test_nothing_overflows(model, script, size):
                     assert scrolls or widget.region.bottom <= height, f"{key}: {widget} is cut at the bottom"
             lines = screen_text(app).split("\n")
             assert len(lines) == height
-            assert all(tab in lines[1] for tab in ("1 Overview", "2 Layers", "3 Radii"))
+            assert all(screen.key in lines[1] for screen in SCREENS)
             assert "analysis complete" in lines[-2]
             assert "q Quit" in lines[-1] or key == "e"
 
@@ -360,7 +361,7 @@ async def test_resize_in_mid_computation(model, script):
         assert {column.value for column in app.query_one(LayerTable).columns} <= wide
         script.gate.set()
         await until(pilot, lambda: app.state.phase is Phase.DONE and "complete" in screen_text(app))
-        await pilot.press("3")
+        await pilot.press(entry("radii").key)
         await pilot.resize_terminal(60, 20)
         await until(pilot, lambda: "255/255" in screen_text(app))
 

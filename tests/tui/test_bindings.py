@@ -2,9 +2,8 @@ from textual.binding import Binding
 
 from lipscope.tui.app import InspectApp
 from lipscope.tui.bindings import BINDINGS, described, key_text
+from lipscope.tui.registry import SCREENS
 from lipscope.tui.screens.help import HelpScreen, help_table
-from lipscope.tui.screens.layers import LayersPane
-from lipscope.tui.screens.radii import RadiiPane
 
 
 def test_every_binding_is_complete_and_unique():
@@ -19,14 +18,14 @@ def test_every_binding_is_complete_and_unique():
 
 def test_no_key_means_two_things_at_once():
     everywhere = {key for binding in BINDINGS["Everywhere"] for key in binding.key.split(",")}
-    for scope in ("Layers", "Radii"):
-        keys = [key for binding in BINDINGS[scope] for key in binding.key.split(",")]
+    for screen in SCREENS:
+        keys = [key for binding in BINDINGS.get(screen.title, ()) for key in binding.key.split(",")]
         assert len(keys) == len(set(keys))
         assert not everywhere & set(keys)
 
 
 def test_every_binding_has_its_action():
-    owners = {"Everywhere": InspectApp, "Layers": LayersPane, "Radii": RadiiPane, "Help": HelpScreen}
+    owners = {"Everywhere": InspectApp, "Help": HelpScreen, **{screen.title: screen.load() for screen in SCREENS}}
     for scope, binding in described():
         assert isinstance(binding, Binding)
         action = binding.action.partition("(")[0]

@@ -1,6 +1,7 @@
 from lipscope.records import Bound, LayerReport, Verdict
 from lipscope.results import results_path
 from lipscope.tui.app import InspectApp
+from lipscope.tui.registry import entry
 from lipscope.tui.screens.overview import OverviewPane
 
 from ..conftest import Script, finished, screen_text, until, words, write_radii
@@ -70,7 +71,7 @@ async def test_an_unknown_file_says_what_cannot_be_known(unknown):
         await pilot.press("2")
         await until(pilot, lambda: "1 tensors" in screen_text(app))
         assert "unknown: the file does not tell" in words(app, "#detail")
-        await pilot.press("3")
+        await pilot.press(entry("radii").key)
         await until(pilot, lambda: "lipscope has no model for this file" in screen_text(app))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.plots import CurvePlot
+from lipscope.tui.registry import entry
 from lipscope.tui.screens.radii import RadiiPane
 from lipscope.tui.widgets.eps_line import EpsLine, moved
 
@@ -13,7 +14,7 @@ from ..conftest import finished, screen_text, until, write_radii
 
 
 async def radii(pilot) -> RadiiPane:
-    await pilot.press("3")
+    await pilot.press(entry("radii").key)
     await until(pilot, lambda: "certified" in screen_text(pilot.app))
     return pilot.app.query_one(RadiiPane)
 
@@ -102,7 +103,7 @@ async def test_the_curve_is_resampled_to_its_width(model, script):
 async def test_without_results_it_names_the_command(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (60, 20)) as pilot:
-        await pilot.press("3")
+        await pilot.press(entry("radii").key)
         await until(pilot, lambda: "No results beside the model yet" in screen_text(app))
         assert "lipscope certify" in screen_text(app)
         await pilot.press("e", "right")

@@ -1,0 +1,67 @@
+"""What the app asks of the pane of a screen, and the sheet of numbers that a pane hands out for export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+from lipscope.tui.state import State
+
+Value = str | float | int | bool | None
+"""What a cell of an export may hold."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a screen shows, as data.
+
+    Args:
+        columns: the names of the columns; a bound or an estimate is called so in its name.
+        rows: as shown, in the order shown.
+        facts: what does not fit into columns; goes into the JSON alone.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Pane(Protocol):
+    """The one thing that a pane must do."""
+
+    def show(self, state: State) -> None:
+        """Show another state; called often, so what has not changed should cost nothing."""
+
+
+@runtime_checkable
+class Focusing(Protocol):
+    """A pane that knows where its keys work."""
+
+    def focus_main(self) -> None:
+        """Put the focus there."""
+
+
+@runtime_checkable
+class Stepping(Protocol):
+    """A pane with layers of its own."""
+
+    def step_back(self) -> bool:
+        """Undo the innermost of them; False when there is none."""
+
+
+@runtime_checkable
+class Exporting(Protocol):
+    """A pane that can be exported as JSON and CSV; a picture needs nothing from it."""
+
+    def sheet(self) -> Sheet:
+        """What is shown, as data."""
+
+
+@runtime_checkable
+class Copying(Protocol):
+    """A pane with something selected."""
+
+    def copied(self) -> str:
+        """The selected cell or row as text, tabs between cells; empty when nothing is selected."""

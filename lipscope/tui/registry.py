@@ -1,0 +1,77 @@
+"""The one table of screens: tabs, number keys, command palette, footer, help and manual are all made from it.
+
+A further screen is one file in ``screens/`` with a pane (see :mod:`lipscope.tui.panes`), and one line here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
+
+
+@dataclass(frozen=True)
+class ScreenEntry:
+    """One screen of the app.
+
+    Args:
+        key: the number key that shows it.
+        id: of its tab; ``--screen`` takes it.
+        title: on its tab; its keys stand in the table of bindings under the same word.
+        tooltip: what it shows, in one sentence.
+        needs: what must be there before it has anything to show.
+        pane: module and class, imported after the first paint.
+    """
+
+    key: str
+    id: str
+    title: str
+    tooltip: str
+    needs: str
+    pane: str
+
+    @property
+    def label(self) -> str:
+        """What stands on the tab.
+
+        >>> SCREENS[0].label
+        '1 Overview'
+        """
+        return f"{self.key} {self.title}"
+
+    def load(self) -> type[Widget]:
+        """The class of the pane."""
+        module, _, name = self.pane.partition(":")
+        pane: type[Widget] = getattr(import_module(module), name)
+        return pane
+
+
+PANES = "lipscope.tui.screens"
+
+SCREENS: tuple[ScreenEntry, ...] = (
+    ScreenEntry("1", "overview", "Overview", "The verdict, what the file claims, what was recomputed",
+                "the header of the file", f"{PANES}.overview:OverviewPane"),
+    ScreenEntry("2", "layers", "Layers", "Bound, singular values and gradient norms of every layer",
+                "the analysis", f"{PANES}.layers:LayersPane"),
+    ScreenEntry("3", "radii", "Radii", "Certified radii of the test images",
+                "the results of `lipscope certify` beside the model", f"{PANES}.radii:RadiiPane"),
+)  # fmt: skip
+"""In the order of the tabs; the first is painted at once, the others after it."""
+
+
+def entry(screen: str) -> ScreenEntry:
+    """The screen of that id.
+
+    Raises:
+        KeyError: there is none.
+
+    >>> entry("radii").title
+    'Radii'
+    """
+    for candidate in SCREENS:
+        if candidate.id == screen:
+            return candidate
+    raise KeyError(screen)
