@@ -1,7 +1,8 @@
 """The results of a certification: one radius per image, kept in a file beside the model.
 
 ``model.certified.safetensors`` holds the arrays, its metadata hold the summary (JSON) and the SHA-256 of
-the model and the fingerprint of the data that they are about. Reading needs numpy, not torch.
+the model and the fingerprint of the data that they are about; ``model.certified.json`` is the summary again, for
+programs that read no tensors. Reading needs numpy, not torch.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ SOUND = "sound"
 FLOATS = ("radius", "margin")
 ARRAYS = ("index", "label", "predicted", "runner_up", *FLOATS)
 OPTIONAL = ("sound_radius", "attack_distance")
+DATA = ("data_name", "data_split", "data_fingerprint")
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Certificates:
 
     Args:
         index: (n,) int64, record numbers in the file of the data set.
-        label, predicted, runner_up: (n,) int64 classes; the pair with the runner-up decides the radius.
+        label, predicted, runner_up: (n,) int64 classes; the pair with the runner-up decides the radius. Images that
+            nobody labelled have the label -1.
         radius: (n,) float64, l2 in [0, 1] pixel space, >= 0; about the predicted class, right or wrong.
         margin: (n,) float64, the logit difference to the runner-up.
         kind: ``"real-arithmetic"`` or ``"sound"``.
@@ -52,6 +55,7 @@ class Certificates:
         attack_distance: (n,) float64 or None, the smallest l2 distance at which an attack changed the prediction,
             ``inf`` where none did; an upper bound on the true robustness.
         attack: what was attacked and how, when ``attack_distance`` is there.
+        classes: the names of the classes; empty where they are not known.
     """
 
     index: NDArray[np.int64]
@@ -71,6 +75,7 @@ class Certificates:
     sound_radius: NDArray[np.float64] | None = None
     attack_distance: NDArray[np.float64] | None = None
     attack: Mapping[str, Any] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -84,6 +89,11 @@ class Certificates:
         if self.sound_radius is None:
             raise ValueError("sound radii were not computed")
         return replace(self, radius=self.sound_radius, kind=SOUND)
+
+    @property
+    def labelled(self) -> bool:
+        """Whether every image has a label, so that predictions can be right or wrong."""
+        return bool((self.label >= 0).all())
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -122,8 +132,35 @@ def results_path(model: Path) -> Path:
     return model.with_name(model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX)
 
 
+def summary_path(results: Path) -> Path:
+    """Where the summary lies once more: ``model.certified.json`` beside the results.
+
+    >>> summary_path(Path("runs/a/model.certified.safetensors")).name
+    'model.certified.json'
+    """
+    return results.with_suffix(".json")
+
+
+def keeping_what_holds(new: Certificates, old: Certificates) -> Certificates:
+    """``new`` with the attack distances and sound radii of ``old`` that it does not bring itself.
+
+    Only where both are about the same model, images and predictions; sound radii also must be of this version.
+    """
+    same = (
+        all(getattr(new, name) == getattr(old, name) for name in ("model_sha256", *DATA))
+        and all(np.array_equal(getattr(new, name), getattr(old, name)) for name in ("index", "label", "predicted"))
+    )  # fmt: skip
+    if not same:
+        return new
+    if new.attack_distance is None and old.attack_distance is not None:
+        new = replace(new, attack_distance=old.attack_distance, attack=old.attack)
+    if new.sound_radius is None and old.environment.get("lipscope") == new.environment.get("lipscope"):
+        new = replace(new, sound_radius=old.sound_radius)
+    return new
+
+
 def write_results(path: Path, certificates: Certificates, summary: Mapping[str, Any]) -> None:
-    """Write arrays and summary, atomically.
+    """Write the arrays with the summary, and the summary beside them, each atomically.
 
     Raises:
         LipscopeError: the place cannot be written to, or the disk is full.
@@ -138,6 +175,7 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
         "lipschitz": certificates.lipschitz,
         "environment": dict(certificates.environment),
         "attack": dict(certificates.attack),
+        "classes": list(certificates.classes),
     }
     metadata = {
         "lipscope.results": SCHEMA,
@@ -147,7 +185,9 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
     }
     present = [name for name in OPTIONAL if getattr(certificates, name) is not None]
     arrays = {name: np.ascontiguousarray(getattr(certificates, name)) for name in (*ARRAYS, *present)}
-    with atomic_path(path) as temporary:
+    # The arrays are the truth: they take their place first, when the summary is on the disk already.
+    with atomic_path(summary_path(path)) as beside, atomic_path(path) as temporary:
+        beside.write_text(json.dumps(summary) + "\n", encoding="utf-8")
         temporary.write_bytes(with_sorted_metadata(save(arrays, metadata)))
 
 
@@ -171,7 +211,7 @@ def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
         summary = json.loads(header.metadata["summary"])
         fields: dict[str, Any] = {**about, **{name: arrays[name] for name in ARRAYS}}
         fields |= {name: arrays[name] for name in OPTIONAL if name in arrays}
-        certificates = Certificates(**fields)
+        certificates = Certificates(**{**fields, "classes": tuple(fields.get("classes", ()))})
     except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError(
             "the results file is damaged", where=where, why=str(error)[:200],
@@ -203,4 +243,5 @@ def _fits_together(certificates: Certificates) -> bool:
         and isinstance(certificates.lipschitz, float | int)
         and isinstance(certificates.environment, dict)
         and isinstance(certificates.attack, dict)
+        and all(isinstance(name, str) for name in certificates.classes)
     )

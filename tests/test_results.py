@@ -15,7 +15,15 @@ from safetensors.numpy import load_file, save_file
 
 from lipscope.checkpoint import read_header
 from lipscope.errors import CheckpointError
-from lipscope.results import ARRAYS, Certificates, read_results, results_path, write_results
+from lipscope.results import (
+    ARRAYS,
+    Certificates,
+    keeping_what_holds,
+    read_results,
+    results_path,
+    summary_path,
+    write_results,
+)
 from lipscope.units import parse_eps
 from tests.always import always
 
@@ -273,3 +281,70 @@ def test_optional_arrays_must_fit(tmp_path: Path, name: str) -> None:
         write_results(path, replace(some_certificates([0.2, 0.1], [True, True]), **{name: wrong}), {})
         with pytest.raises(CheckpointError, match="damaged"):
             read_results(path)
+
+
+def test_the_summary_lies_beside_the_results(written: Path) -> None:
+    beside = summary_path(written)
+    assert beside.name == "model.certified.json"
+    assert json.loads(beside.read_text()) == read_results(written)[1]
+
+
+def test_class_names_are_kept_and_may_be_missing(certificates: Certificates, tmp_path: Path) -> None:
+    path = tmp_path / "x.certified.safetensors"
+    write_results(path, replace(certificates, classes=("a", "b", "c")), {})
+    assert read_results(path)[0].classes == ("a", "b", "c")
+    with safe_open(path, "np") as file:
+        about = json.loads(file.metadata()["about"])
+    del about["classes"]
+    assert read_results(rewritten(path, {"about": json.dumps(about)}))[0].classes == ()
+    for wrong in (3, [3], None):
+        with pytest.raises(CheckpointError, match="damaged"):
+            read_results(rewritten(path, {"about": json.dumps({**about, "classes": wrong})}))
+
+
+ATTACKED = {"attack_distance": np.array([0.5, 0.6, math.inf]), "attack": {"steps": 3}}
+
+
+def test_attack_distances_of_the_same_predictions_are_kept(certificates: Certificates) -> None:
+    old = replace(certificates, **ATTACKED, sound_radius=np.array([0.1, 0.4, 1.0]))
+    kept = keeping_what_holds(replace(certificates, radius=certificates.radius * 0.9), old)
+    assert kept.attack_distance is old.attack_distance
+    assert kept.attack == {"steps": 3}
+    assert kept.sound_radius is old.sound_radius
+    assert kept.radius.tolist() == (certificates.radius * 0.9).tolist()
+    own = replace(certificates, attack_distance=np.ones(3), attack={"steps": 9}, sound_radius=np.zeros(3))
+    again = keeping_what_holds(own, old)
+    assert (again.attack_distance, again.attack, again.sound_radius) == (
+        own.attack_distance, {"steps": 9}, own.sound_radius,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_sha256": "other"},
+        {"data_fingerprint": "other"},
+        {"data_split": "train"},
+        {"data_name": "cifar10"},
+        {"predicted": np.array([0, 0, 0])},
+        {"label": np.array([0, 0, 1])},
+        {"index": np.array([0, 1, 2])},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_attack_distances_of_anything_else_are_dropped(certificates: Certificates, change: dict[str, Any]) -> None:
+    old = replace(certificates, **ATTACKED, sound_radius=np.zeros(3))
+    new = replace(certificates, **change)
+    assert keeping_what_holds(new, old) is new
+
+
+def test_sound_radii_of_another_version_are_dropped(certificates: Certificates) -> None:
+    old = replace(certificates, **ATTACKED, sound_radius=np.zeros(3), environment={"lipscope": "0.0.1"})
+    kept = keeping_what_holds(replace(certificates, environment={"lipscope": "0.1.0"}), old)
+    assert kept.sound_radius is None
+    assert kept.attack_distance is old.attack_distance
+
+
+def test_images_without_labels(certificates: Certificates) -> None:
+    assert certificates.labelled
+    assert not replace(certificates, label=np.full(3, -1)).labelled
