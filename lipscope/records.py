@@ -22,16 +22,28 @@ class Bound:
         method: how it was obtained, in words.
         proved: whether the value is a theorem about the stored numbers (in real arithmetic).
         direction: ``"upper"`` or ``"lower"``.
-        precision: the arithmetic of the computation, with its rounding.
+        precision: the arithmetic of the computation; ``"exact"`` where nothing was rounded.
         reason: why nothing is proved, when ``proved`` is false.
+        rounded_outward: whether the rounding errors of that arithmetic were bounded and added on the safe side; false
+            where there were none.
     """
 
     value: float
     method: str
     proved: bool = True
     direction: Literal["upper", "lower"] = "upper"
-    precision: str = "float64, rounded outward"
+    precision: str = "float64"
     reason: str = ""
+    rounded_outward: bool = True
+
+    @staticmethod
+    def exactly(value: float, method: str) -> Bound:
+        """A bound that involves no rounding, such as the 1 of an isometry.
+
+        >>> Bound.exactly(1.0, "isometry").arithmetic
+        'exact'
+        """
+        return Bound(value, method, precision="exact", rounded_outward=False)
 
     @staticmethod
     def unproved(reason: str) -> Bound:
@@ -40,11 +52,26 @@ class Bound:
         >>> Bound.unproved("no rule for Softmax").proved
         False
         """
-        return Bound(value=float("inf"), method="none", proved=False, precision="", reason=reason)
+        return Bound(float("inf"), "none", proved=False, precision="", reason=reason, rounded_outward=False)
+
+    @property
+    def arithmetic(self) -> str:
+        """Precision and rounding in words.
+
+        >>> Bound(1.5, "by hand").arithmetic
+        'float64, rounded outward'
+        """
+        return f"{self.precision}, rounded outward" if self.rounded_outward else self.precision
+
+    @property
+    def label(self) -> str:
+        """What a table calls it: ``"proved upper bound"``, ``"proved lower bound"`` or ``"not proved"``."""
+        return f"proved {self.direction} bound" if self.proved and math.isfinite(self.value) else "not proved"
 
     def to_json(self) -> dict[str, Any]:
         """The bound as in ``lipscope.inspect/1``; an unproved or infinite value is null."""
-        return {**asdict(self), "value": self.value if self.proved and math.isfinite(self.value) else None}
+        value = self.value if self.proved and math.isfinite(self.value) else None
+        return {**asdict(self), "value": value, "label": self.label}
 
 
 @dataclass(frozen=True)
@@ -65,19 +92,27 @@ class Estimate:
 
     def to_json(self) -> dict[str, Any]:
         """The estimate as in ``lipscope.inspect/1``."""
-        return asdict(self)
+        return {**asdict(self), "label": "estimate"}
+
+
+NEAR_ONE = 1e-3
+"""How far from 1 a singular value may lie and still count as 1."""
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The singular values of a layer's linear operator at its true input size.
+    """The singular values of a layer's linear operator at its true input size: estimates, but for ``proved_range``.
 
     Args:
         values: singular values, largest first.
         weights: how many singular values each of ``values`` stands for (sums to ``size``).
-        size: min(number of inputs, number of outputs): how many singular values there are.
+        size: min(number of inputs, number of outputs): how many singular values there are. Where a layer drops
+            inputs or adds outputs, the zeros that this must bring are not counted.
         method: how they were computed, in words.
         complete: whether ``values`` lists every singular value once.
+        accuracy: what the values are expected to err by, absolutely; of a density, the expected distance to the true
+            distribution (Wasserstein 1: the mean error of a sorted list of all singular values).
+        proved_range: (lower, upper) proved to enclose every singular value, where the layer's structure gives that.
     """
 
     values: tuple[float, ...]
@@ -85,8 +120,10 @@ class Spectrum:
     size: int
     method: str
     complete: bool
+    accuracy: float | None = None
+    proved_range: tuple[float, float] | None = None
 
-    def share_near_one(self, tolerance: float = 1e-3) -> float:
+    def share_near_one(self, tolerance: float = NEAR_ONE) -> float:
         """The share of singular values within ``tolerance`` of 1.
 
         >>> Spectrum((1.0, 0.5), (3.0, 1.0), 4, "by hand", False).share_near_one()
@@ -95,9 +132,47 @@ class Spectrum:
         near = sum(w for s, w in zip(self.values, self.weights, strict=True) if abs(s - 1) <= tolerance)
         return near / sum(self.weights)
 
+    @property
+    def stable_rank(self) -> float:
+        """||A||_F^2 / ||A||_2^2: how many directions carry the operator; 0 for the zero operator.
+
+        >>> Spectrum((2.0, 1.0), (1.0, 4.0), 5, "by hand", False).stable_rank
+        2.0
+        """
+        largest = max(self.values)
+        # Divided first: the squares alone could overflow.
+        return sum(w * (s / largest) ** 2 for s, w in zip(self.values, self.weights, strict=True)) if largest else 0.0
+
+    @property
+    def condition_number(self) -> float:
+        """The largest singular value over the smallest; infinite where a direction is lost.
+
+        >>> Spectrum((2.0, 0.5), (1.0, 1.0), 2, "by hand", True).condition_number
+        4.0
+        """
+        smallest = min(self.values)
+        return max(self.values) / smallest if smallest > 0 else math.inf
+
+    @property
+    def orthogonal(self) -> bool:
+        """Whether every singular value lies within ``NEAR_ONE`` of 1, so that the condition number says nothing new."""
+        return abs(max(self.values) - 1) <= NEAR_ONE and abs(min(self.values) - 1) <= NEAR_ONE
+
     def to_json(self) -> dict[str, Any]:
-        """Method, size and share at 1, and the values themselves."""
-        return {**asdict(self), "share_near_one": self.share_near_one()}
+        """Method, size, what the values tell together, and the values themselves; infinite numbers are null."""
+        condition = self.condition_number
+        return {
+            **asdict(self),
+            "share_near_one": self.share_near_one(),
+            "share_tolerance": NEAR_ONE,
+            "stable_rank": self.stable_rank,
+            "condition_number": condition if math.isfinite(condition) else None,
+            "label": "estimate",
+            "proved_range": None if self.proved_range is None else {
+                "lower": self.proved_range[0], "upper": self.proved_range[1],
+                "label": "proved lower and upper bound on every singular value",
+            },
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)

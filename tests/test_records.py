@@ -82,9 +82,16 @@ def test_reports_are_valid_json_whatever_the_bound(bound: Bound) -> None:
     assert layer["bound"]["proved"] == bound.proved
     assert layer["bound"]["method"]
     assert layer["input_shape"] == [3, 4, 4]
-    assert layer["sigma_max"] == {"value": 1.0, "method": "Lanczos", "iterations": 20, "residual": 1e-9}
+    assert layer["bound"]["label"] == ("proved upper bound" if bound.method == "by hand" else "not proved")
+    assert layer["bound"]["rounded_outward"] is bound.proved
+    assert layer["sigma_max"] == {
+        "value": 1.0, "method": "Lanczos", "iterations": 20, "residual": 1e-9, "label": "estimate"
+    }  # fmt: skip
     assert {"mean", "min", "max"} <= set(layer["gradient_norm"])
-    assert layer["spectrum"]["share_near_one"] == 0.75
+    spectrum = layer["spectrum"]
+    assert (spectrum["share_near_one"], spectrum["share_tolerance"], spectrum["label"]) == (0.75, 1e-3, "estimate")
+    assert spectrum["stable_rank"] == pytest.approx(2 + 0.9995**2 + 0.25)
+    assert (spectrum["condition_number"], spectrum["proved_range"]) == (2.0, None)
 
 
 def test_an_empty_report_is_valid_json() -> None:
@@ -102,6 +109,25 @@ def test_share_near_one_uses_the_weights_and_the_tolerance() -> None:
     spectrum = Spectrum((1.01, 1.0, 0.99), (1.0, 1.0, 2.0), 4, "by hand", False)
     assert spectrum.share_near_one() == 0.25
     assert spectrum.share_near_one(0.02) == 1.0
+
+
+def test_a_spectrum_that_loses_directions() -> None:
+    spectrum = Spectrum((2.0, 0.0), (1.0, 1.0), 2, "by hand", True, proved_range=(0.0, 2.0))
+    assert (spectrum.stable_rank, spectrum.condition_number, spectrum.orthogonal) == (1.0, math.inf, False)
+    found = json.loads(json.dumps(spectrum.to_json(), allow_nan=False))
+    assert found["condition_number"] is None
+    assert (found["proved_range"]["lower"], found["proved_range"]["upper"]) == (0.0, 2.0)
+    assert "proved" in found["proved_range"]["label"]
+    assert Spectrum((0.0,), (3.0,), 3, "by hand", False).stable_rank == 0.0
+    assert Spectrum((1e200,) * 2, (1.0,) * 2, 2, "by hand", True).stable_rank == 2.0
+    assert Spectrum((1.0, 0.9995), (1.0, 1.0), 2, "by hand", True).orthogonal
+
+
+def test_arithmetic_in_words() -> None:
+    assert Bound(1.5, "m").arithmetic == "float64, rounded outward"
+    assert Bound.exactly(1.0, "m").arithmetic == "exact"
+    assert not Bound.exactly(1.0, "m").rounded_outward
+    assert Bound(0.5, "m", direction="lower").label == "proved lower bound"
 
 
 def test_a_line_of_metrics() -> None:

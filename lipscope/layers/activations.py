@@ -32,7 +32,7 @@ class PairActivation(LipschitzLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1: continuous and an isometry on each of its pieces."""
-        return Bound(1.0, "piecewise isometry", precision="exact")
+        return Bound.exactly(1.0, "piecewise isometry")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""

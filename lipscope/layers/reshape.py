@@ -70,7 +70,7 @@ class Flatten(LinearLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1."""
-        return Bound(1.0, "isometry", precision="exact")
+        return Bound.exactly(1.0, "isometry")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C H W,)."""

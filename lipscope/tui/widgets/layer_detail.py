@@ -97,7 +97,7 @@ def _bound(report: LayerReport) -> str:
             else "no reason given"
         )
         return f"not proved: {harmless(reason, 400)}"
-    precision = f", {harmless(bound.precision, 60)}" if bound.precision else ""
+    precision = f", {harmless(bound.arithmetic, 60)}" if bound.precision else ""
     return f"{value}, proved by {harmless(bound.method, 200)}{precision}"
 
 
