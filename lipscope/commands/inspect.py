@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lipscope.commands.messages import narrate
+from lipscope.commands.gradients import gradient_lines
+from lipscope.commands.messages import cut, narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, json_option
 from lipscope.errors import CheckFailedError, CheckpointError, UsageError
@@ -116,9 +117,7 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
     methods = {layer.sigma_max.method for layer in report.layers if layer.sigma_max}
     if methods:
         lines.append(f"singular values by {' and '.join(sorted(methods))}, over the smaller side of each layer.")
-    norms = [layer.gradient_norm for layer in report.layers if layer.gradient_norm]
-    if norms:
-        lines.append(f"gradients of the {norms[0].gradients} on {norms[0].images}.")
+    lines += gradient_lines(report)
     if certified is not None:
         lines += ["", *_certified(certified)]
     elif report.architecture is not None:
@@ -127,13 +126,13 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
 
 
 def _row(layer: LayerReport) -> str:
-    what = _cut(layer.kind, 53)
+    what = cut(layer.kind, 53)
     if layer.input_shape:
-        what = f"{_cut(layer.kind, 26):26s} {_shape(layer.input_shape)} -> {_shape(layer.output_shape)}"
+        what = f"{cut(layer.kind, 26):26s} {_shape(layer.input_shape)} -> {_shape(layer.output_shape)}"
     bound = round_up(layer.bound.value) if layer.bound.proved else "not proved"
     gradient = f"{layer.gradient_norm.mean:.6f}" if layer.gradient_norm else ""
     return (
-        f"{_cut(layer.name, 28):28s} {what:53s} {bound:>14s} "
+        f"{cut(layer.name, 28):28s} {what:53s} {bound:>14s} "
         f"{_number(layer.sigma_min):>12s} {_number(layer.sigma_max):>12s} {gradient:>9s}"
     ).rstrip()
 
@@ -144,8 +143,8 @@ def _certified(summary: dict[str, Any]) -> list[str]:
     rates = [f"clean {summary['clean']['rate']:.2%}"]
     rates += [f"{row['eps']} {row['rate']:.2%}" for row in summary["certified"]]
     return [
-        f"certified on {data['n']} images of {_cut(data['name'], 40)} {_cut(data['split'], 40)}, "
-        f"{_cut(summary['kind'], 40)} radii{stale}",
+        f"certified on {data['n']} images of {cut(data['name'], 40)} {cut(data['split'], 40)}, "
+        f"{cut(summary['kind'], 40)} radii{stale}",
         "  " + ", ".join(rates),
         "  as `lipscope certify` kept them beside the model; not computed again here.",
     ]
@@ -159,9 +158,3 @@ def _number(estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
     return f"{estimate.value:.8f}" if estimate.value < 1e3 else f"{estimate.value:.6e}"
-
-
-def _cut(text: str, width: int) -> str:
-    """Names come from the file: printable characters only, and not too many of them."""
-    harmless = "".join(c if c.isprintable() else "?" for c in text[: width + 1])
-    return harmless if len(harmless) <= width else harmless[: width - 1] + "…"

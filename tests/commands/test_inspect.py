@@ -56,6 +56,9 @@ def test_the_fields_that_scripts_rely_on(tiny_model, capsys):
     assert facts["verdict"]["lipschitz"] == 1.0
     assert facts["verdict"]["reason"] == "product of 11 layers"
     assert facts["certified"] is None
+    assert {"mean", "min", "max", "p05", "p95", "values", "lipschitz", "label"} <= set(facts["tightness"])
+    assert facts["tightness"]["mean"] == pytest.approx(1, abs=1e-4)  # no layer here has more outputs than inputs
+    assert facts["loses_most"] is None
     assert facts["claims"]["lipscope.schema"] == "lipscope.checkpoint/1"
     assert len(facts["layers"]) == 13
     for layer in facts["layers"]:
@@ -70,7 +73,9 @@ def test_the_fields_that_scripts_rely_on(tiny_model, capsys):
             "gradient_norm",
         } <= set(layer)
         assert {"value", "method", "proved"} <= set(layer["bound"])
-        assert {"mean", "min", "max"} <= set(layer["gradient_norm"])
+        assert {"mean", "min", "max", "p05", "p95"} <= set(layer["gradient_norm"]) & set(layer["gradient_norm_random"])
+        assert (layer["gradient_norm_cumulative"] is None) is (layer["name"] == "head")
+        assert {layer[f"gradient_norm{which}"]["label"] for which in ("", "_random")} == {"estimate"}
         for name in ("sigma_max", "sigma_min"):
             if "conv" in layer["name"] or layer["name"] == "head":
                 assert {"value", "method"} <= set(layer[name])
@@ -97,6 +102,8 @@ def test_without_a_terminal_the_same_facts_as_text(tiny_model, capsys):
     assert "64 images of synthetic test" in text
     assert "bound: proved, rounded up" in text
     assert "no certified radii yet" in text
+    assert "no layer of the body loses gradient" in text
+    assert "tightness of the certificate" in text
 
 
 def test_no_terminal_no_app(tiny_model, start):

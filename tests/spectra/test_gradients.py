@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -10,7 +12,7 @@ from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.composition import LipschitzNet
-from lipscope.spectra.gradients import gradient_norms
+from lipscope.spectra.gradients import SEED, gradient_flow, gradient_norms, tightness
 
 SHAPE = (2, 8, 8)
 
@@ -142,3 +144,97 @@ def test_the_network_is_left_without_gradients(net, images):
     assert all(parameter.grad is None and not parameter.requires_grad for parameter in net.parameters())
     assert not images.requires_grad
     assert torch.equal(images, before)
+
+
+def jacobians(net: LipschitzNet, images: Tensor) -> dict[str, list[Tensor]]:
+    """(outputs, inputs) of every layer at every image's own activations, in float64, by name."""
+    result: dict[str, list[Tensor]] = {name: [] for name, _, _ in net.layers()}
+    for image in images.double():
+        x = image
+        for name, layer, _ in net.layers():
+            jacobian = jacrev(lambda x, layer=layer: layer(x.unsqueeze(0)).flatten())(x)
+            result[name].append(jacobian.flatten(1))
+            x = layer(x.unsqueeze(0)).squeeze(0)
+    return result
+
+
+def statistics(values: Tensor) -> tuple[float, ...]:
+    values = values.double()
+    return tuple(map(float, (values.mean(), values.min(), values.max(), values.quantile(0.05), values.quantile(0.95))))
+
+
+def found(norms) -> tuple[float, ...]:
+    return (norms.mean, norms.minimum, norms.maximum, norms.p05, norms.p95)
+
+
+def test_random_directions_against_explicit_jacobians(net, images):
+    """The same Gaussian numbers, drawn layer after layer, through matrices."""
+    flow = gradient_flow(net, images, "6 images")
+    generator = torch.Generator().manual_seed(SEED)
+    for name, dense in jacobians(net, images).items():
+        shape = {name: layer.output_shape(shape) for name, layer, shape in net.layers()}[name]
+        g = torch.randn(len(images), *shape, generator=generator).double().flatten(1)
+        ratios = torch.stack([(J.T @ v).norm() / v.norm() for J, v in zip(dense, g, strict=True)])
+        assert found(flow.random[name]) == pytest.approx(statistics(ratios), rel=1e-4), name
+        assert (flow.random[name].gradients, flow.random[name].images) == ("random", "6 images")
+
+
+def test_random_directions_see_the_root_mean_square_of_the_singular_values(net):
+    """E ||J^T g||^2 / ||g||^2 = ||J||_F^2 / outputs: 8 kept directions of 12 pass 2/3 of the square."""
+    many = torch.rand(400, *SHAPE, generator=torch.Generator().manual_seed(2))
+    flow = gradient_flow(net, many, "")
+    assert flow.random["b.conv"].mean == pytest.approx(math.sqrt(8 / 12), abs=5e-3)
+    assert flow.random["a.activation"].minimum == pytest.approx(1, abs=1e-4)
+
+
+def test_the_cumulative_norm_is_the_product_down_to_the_layer(net, images):
+    flow = gradient_flow(net, images, "")
+    dense = jacobians(net, images)
+    names = [name for name, _, _ in net.layers()]
+    assert list(flow.cumulative) == names[:-1]
+    rows = net.head.weight.double()
+    for position, name in enumerate(names[:-1]):
+        ratios = []
+        for number in range(len(images)):
+            g = start = rows[flow.predicted[number]] - rows[flow.runner_up[number]]
+            for later in reversed(names[position:-1]):
+                g = dense[later][number].T @ g
+            ratios.append(g.norm() / start.norm())
+        assert found(flow.cumulative[name]) == pytest.approx(statistics(torch.stack(ratios)), rel=1e-4), name
+        assert flow.cumulative[name].gradients == "margin, cumulative"
+
+
+def test_tightness_against_the_whole_jacobian(net, images):
+    """||(J_l - J_i)|| of the pixels over ||w_l - w_i|| L, and never above 1."""
+    flow = gradient_flow(net, images, "6 images")
+    lipschitz = net.lipschitz_bound().value
+    tight = tightness(flow, net.head.pair_bounds(), lipschitz)
+    expected = []
+    for image in images.double():
+        logits = net(image.unsqueeze(0)).squeeze(0)
+        first, second = logits.argsort(descending=True)[:2]
+        jacobian = jacrev(lambda x: net(x.unsqueeze(0)).squeeze(0))(image).flatten(1)
+        rows = net.head.weight.double()
+        expected.append((jacobian[first] - jacobian[second]).norm() / (rows[first] - rows[second]).norm() / lipschitz)
+    values = torch.stack(expected)
+    assert tight.values == pytest.approx(values.tolist(), rel=1e-4)
+    assert found(tight) == pytest.approx(statistics(values), rel=1e-4)
+    assert 0 < tight.minimum <= tight.maximum < 1
+    assert (tight.lipschitz, tight.images) == (lipschitz, "6 images")
+    # What the layers pass on, one after the other, is what is left of the bound.
+    passed = flow.cumulative["normalize"]
+    assert tight.mean == pytest.approx(passed.mean / lipschitz, rel=1e-4)
+
+
+def test_tightness_where_nothing_can_be_said(net, images):
+    flow = gradient_flow(net, torch.full_like(images, torch.inf), "")
+    assert (flow.margin, flow.random, flow.cumulative) == ({}, {}, {})
+    assert tightness(flow, net.head.pair_bounds(), 4.0) is None
+    assert tightness(gradient_flow(net, images, ""), net.head.pair_bounds(), math.inf) is None
+    spoilt = images.clone()
+    spoilt[2] = 3e38
+    assert len(tightness(gradient_flow(net, spoilt, ""), net.head.pair_bounds(), 4.0).values) == 5
+
+
+def test_the_same_file_gives_the_same_report(net, images):
+    assert gradient_flow(net, images, "").random == gradient_flow(net, images, "").random
