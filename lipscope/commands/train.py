@@ -32,13 +32,21 @@ RUNS = Path("runs")
 @click.option("--activation", type=click.Choice(["maxmin", "hh1", "hh2"]), default="maxmin", show_default=True)
 @click.option("--head", type=click.Choice(["lln", "orthogonal"]), default="lln", show_default=True)
 @click.option(
-    "--recipe", type=click.Choice(["paper", "fast", "offset"]), help="[default: paper on a GPU, fast on a CPU]"
+    "--recipe",
+    type=click.Choice(["paper", "fast", "offset", "annealing"]),
+    help="[default: paper on a GPU, fast on a CPU]",
 )
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch", "batch_size", type=int, help="Images a step, instead of the recipe's.")
 @click.option("--lr", "learning_rate", type=float, help="Largest learning rate, instead of the recipe's.")
+@click.option(
+    "--loss",
+    type=click.Choice(["cross-entropy", "offset-cross-entropy", "multi-margin", "logit-annealing"]),
+    help="Instead of the recipe's, with its paper's offset and temperature.",
+)
 @click.option("--gamma", type=float, help="Weight of certificate regularisation, instead of the recipe's.")
 @click.option("--offset", type=float, help="Taken from the true logit before the loss, instead of the recipe's.")
+@click.option("--temperature", type=float, help="Of the loss, instead of the recipe's.")
 @click.option("--holdout", type=int, help="Training images kept to pick the epoch; 0 takes the last epoch.")
 @click.option("--float32", is_flag=True, help="No bfloat16 activations.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -116,7 +124,7 @@ def train_command(
 def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, Any]) -> Recipe:
     """The recipe that was asked for, or that suits the device, for these convolutions, with the options' changes."""
     from lipscope.commands.messages import narrate
-    from lipscope.train.recipe import RECIPES, for_convolutions
+    from lipscope.train.recipe import RECIPES, for_convolutions, with_loss
 
     name = changes.pop("recipe")
     if name is None:
@@ -126,7 +134,10 @@ def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, A
     if changes.pop("float32"):
         changes["bfloat16"] = False
     given = {key: value for key, value in changes.items() if value is not None}
-    return replace(for_convolutions(RECIPES[name](), conv), seed=seed, **given)
+    recipe = for_convolutions(RECIPES[name](), conv)
+    if "loss" in given:
+        recipe = with_loss(recipe, given.pop("loss"))
+    return replace(recipe, seed=seed, **given)
 
 
 def _refuse_changes(context: click.Context) -> None:

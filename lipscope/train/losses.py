@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,6 +13,9 @@ from lipscope.models.composition import LipschitzNet
 
 EPS = 36 / 255
 """The radius of the certified accuracies that are reported while training."""
+
+PIXEL_OFFSET = 2 * 2**0.5 * EPS
+"""Twice the margin that certifies EPS with an orthogonal head and a network that is 1-Lipschitz on pixels."""
 
 
 def true_radius(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:
@@ -34,15 +39,68 @@ def true_radius(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tenso
     return ((own - logits) / constants).masked_fill(itself, torch.inf).amin(dim=1)
 
 
-def offset_cross_entropy(logits: Tensor, labels: Tensor, offset: float) -> Tensor:
-    """Cross-entropy after ``offset`` is taken from the true logit, which asks for a margin (Prach et al., CVPR 2024).
+def offset_cross_entropy(
+    logits: Tensor, labels: Tensor, offset: float = PIXEL_OFFSET, temperature: float = 0.25
+) -> Tensor:
+    """T CE((f - offset * onehot) / T): cross-entropy that asks for a margin (Prach et al., CVPR 2024).
+
+    The defaults are the paper's, for a network that is 1-Lipschitz on [0, 1] pixels; with normalised pixels the logits
+    are 1/std times as large, and so are both.
 
     Args:
         logits: (N, classes).
         labels: (N,).
-        offset: in units of the logits; 0 gives plain cross-entropy.
+        offset: taken from the true logit, in units of the logits; 0 gives cross-entropy at a temperature.
+        temperature: T > 0, in units of the logits.
     """
-    return F.cross_entropy(logits - offset * F.one_hot(labels, logits.shape[1]), labels)
+    shifted = logits - offset * F.one_hot(labels, logits.shape[1])
+    return temperature * F.cross_entropy(shifted / temperature, labels)
+
+
+def multi_margin(logits: Tensor, labels: Tensor, offset: float = PIXEL_OFFSET, temperature: float = 1.0) -> Tensor:
+    """Mean over images and classes of relu(offset - f_y + f_i), i != y: the hinge loss of BCOP (NeurIPS 2019).
+
+    Args:
+        logits: (N, classes).
+        labels: (N,).
+        offset: the margin that costs nothing any more, in units of the logits.
+        temperature: has no effect on a piecewise linear loss.
+    """
+    del temperature
+    return F.multi_margin_loss(logits, labels, margin=offset)
+
+
+def logit_annealing(
+    logits: Tensor, labels: Tensor, offset: float = 2.0, temperature: float = 0.75, beta: float = 5.0
+) -> Tensor:
+    """-T mean((1 - p)^beta log p), p of the true class in softmax((f - offset * onehot) / T) (Lai et al., ICML 2025).
+
+    The gradient fades as p approaches 1, so that images with a margin stop pulling; defaults as published.
+
+    Args:
+        logits: (N, classes).
+        labels: (N,).
+        offset: taken from the true logit, in units of the logits.
+        temperature: T > 0, in units of the logits.
+        beta: how fast the loss of an image fades; 0 gives :func:`offset_cross_entropy`.
+
+    >>> f, y = torch.tensor([[2.0, 1.0]]), torch.tensor([0])
+    >>> bool(torch.isclose(logit_annealing(f, y, 1.0, 0.5, beta=0.0), offset_cross_entropy(f, y, 1.0, 0.5)))
+    True
+    """
+    shifted = logits - offset * F.one_hot(labels, logits.shape[1])
+    entropy = F.cross_entropy(shifted / temperature, labels, reduction="none")
+    return temperature * ((-torch.expm1(-entropy)) ** beta * entropy).mean()
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
+    "cross-entropy": offset_cross_entropy,
+    "offset-cross-entropy": offset_cross_entropy,
+    "multi-margin": multi_margin,
+    "logit-annealing": logit_annealing,
+}
+"""By name: (logits, labels, offset, temperature) to a scalar. Certificate regularisation may be taken from any of them;
+what the papers set for offset and temperature is in :data:`lipscope.train.recipe.LOSS_SETTINGS`."""
 
 
 def certificate_regularisation(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:

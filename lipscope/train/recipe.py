@@ -10,6 +10,17 @@ from lipscope.errors import UsageError
 
 SCHEDULES = ("step", "one-cycle")
 
+NORMALISATION = 0.2507
+"""The standard deviation by which pixels are divided: the logits are so many times smaller in pixel scale."""
+
+LOSS_SETTINGS: dict[str, tuple[float, float]] = {
+    "cross-entropy": (0.0, 1.0),
+    "offset-cross-entropy": (2 * 2**0.5 * 36 / 255 / NORMALISATION, 0.25 / NORMALISATION),
+    "multi-margin": (2 * 2**0.5 * 36 / 255 / NORMALISATION, 1.0),
+    "logit-annealing": (2.0, 0.75),
+}
+"""(offset, temperature) of each loss in its paper, in units of the logits of normalised pixels."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -26,10 +37,12 @@ class Recipe:
         momentum: of stochastic gradient descent.
         weight_decay: on every parameter but those of activations.
         gamma: weight of certificate regularisation; 0 for none.
-        offset: taken from the true logit before the cross-entropy, in units of the logits; 0 for none.
+        offset: taken from the true logit before the loss, in units of the logits of normalised pixels; 0 for none.
         holdout: training images kept apart to pick the epoch; 0 keeps none and reports the last epoch.
         bfloat16: whether activations are computed in bfloat16 (kernels stay in float32).
         seed: of the initial weights, the held-out images, the batches and the augmentation.
+        loss: a name in :data:`lipscope.train.losses.LOSSES`.
+        temperature: of the loss, in units of the logits.
     """
 
     name: str
@@ -45,6 +58,8 @@ class Recipe:
     holdout: int
     bfloat16: bool
     seed: int = 0
+    loss: str = "cross-entropy"
+    temperature: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -64,6 +79,10 @@ class Recipe:
         ):
             if not number >= low:
                 raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
+        if self.loss not in LOSS_SETTINGS:
+            raise UsageError(f"unknown loss {self.loss!r}", next_step=f"choose from {', '.join(LOSS_SETTINGS)}")
+        if not self.temperature > 0:
+            raise UsageError("temperature must be positive", why=f"got {self.temperature}")
         if not 0 <= self.seed < 2**63:
             raise UsageError("seed must be at least 0 and under 2^63", why=f"got {self.seed}")
         if not 0 <= self.warmup < 1:
@@ -129,7 +148,25 @@ def offset() -> Recipe:
     return replace(fast(), name="offset", epochs=24, gamma=0.0, offset=1.2)
 
 
-RECIPES = {"paper": paper, "fast": fast, "offset": offset}
+def annealing() -> Recipe:
+    """One cycle with logit annealing (Lai et al., ICML 2025), which also gains from longer schedules."""
+    return replace(with_loss(fast(), "logit-annealing"), name="annealing", epochs=24, gamma=0.0)
+
+
+def with_loss(recipe: Recipe, loss: str) -> Recipe:
+    """The recipe with another loss, at the settings of the loss's paper.
+
+    Raises:
+        UsageError: no loss of that name.
+
+    >>> with_loss(paper(), "logit-annealing").temperature
+    0.75
+    """
+    offset, temperature = LOSS_SETTINGS.get(loss, (0.0, 1.0))
+    return replace(recipe, loss=loss, offset=offset, temperature=temperature)
+
+
+RECIPES = {"paper": paper, "fast": fast, "offset": offset, "annealing": annealing}
 
 
 def for_convolutions(recipe: Recipe, conv: str) -> Recipe:

@@ -9,9 +9,9 @@ from lipscope.models.composition import LipschitzNet
 from lipscope.train.distribution import World
 from lipscope.train.losses import (
     EPS,
+    LOSSES,
     certificate_regularisation,
     nominal_pair_constants,
-    offset_cross_entropy,
     true_radius,
 )
 from lipscope.train.recipe import Recipe
@@ -42,7 +42,7 @@ def take_step(
         features = net.features(x)
     logits = net.head(features.float())
     constants = nominal_pair_constants(net).to(world.device)
-    loss = offset_cross_entropy(logits, labels, recipe.offset)
+    loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature)
     if recipe.gamma:
         loss = loss - recipe.gamma * certificate_regularisation(logits, labels, constants)
     optimizer.zero_grad(set_to_none=True)

@@ -85,6 +85,19 @@ def test_the_run_folder_has_a_name_of_its_own(tmp_path, monkeypatch, capsys):
     assert (tmp_path / stdout).exists()
 
 
+@pytest.mark.usefixtures("small")
+def test_a_loss_comes_with_the_settings_of_its_paper(tmp_path, capsys):
+    for name, options, expected in (
+        ("annealed", (), (2.0, 0.75)),
+        ("told", ("--offset", 0.5, "--temperature", 3), (0.5, 3.0)),
+    ):
+        out = tmp_path / name
+        assert train(*SHORT, "--epochs", 1, "--loss", "logit-annealing", *options, "--out", out) == 0
+        recipe = json.loads((out / "run.json").read_text())["recipe"]
+        assert (recipe["loss"], recipe["offset"], recipe["temperature"]) == ("logit-annealing", *expected)
+    capsys.readouterr()
+
+
 @pytest.mark.parametrize("options", [("--epochs", "9"), ("--lr", "0.1"), ("--float32",), ("--out", "elsewhere")])
 def test_a_resumed_run_is_not_changed(tmp_path, capsys, options):
     assert train("--resume", tmp_path, *options) == 2

@@ -8,11 +8,15 @@ import torch
 
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.train.losses import (
+    LOSSES,
     certificate_regularisation,
+    logit_annealing,
+    multi_margin,
     nominal_pair_constants,
     offset_cross_entropy,
     true_radius,
 )
+from lipscope.train.recipe import LOSS_SETTINGS
 
 
 def brute_radius(logits: np.ndarray, label: int, constants: np.ndarray) -> float:
@@ -76,13 +80,59 @@ def test_offset_cross_entropy_by_hand(drawn, offset):
         shifted = row.copy()
         shifted[label] -= offset
         expected.append(brute_cross_entropy(shifted, label))
-    loss = offset_cross_entropy(*tensors(drawn)[:2], offset)
+    loss = offset_cross_entropy(*tensors(drawn)[:2], offset, temperature=1.0)
     assert loss.item() == pytest.approx(math.fsum(expected) / 50, rel=1e-13)
 
 
 def test_no_offset_is_plain_cross_entropy(drawn):
     logits, labels, _ = tensors(drawn)
-    assert offset_cross_entropy(logits, labels, 0.0) == torch.nn.functional.cross_entropy(logits, labels)
+    assert offset_cross_entropy(logits, labels, 0.0, 1.0) == torch.nn.functional.cross_entropy(logits, labels)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 3.0])
+def test_a_temperature_divides_the_logits_and_multiplies_the_loss(drawn, temperature):
+    logits, labels, _ = drawn
+    expected = [
+        temperature * brute_cross_entropy(np.array(row) / temperature, label)
+        for row, label in zip(logits, labels, strict=True)
+    ]
+    loss = offset_cross_entropy(*tensors(drawn)[:2], 0.0, temperature)
+    assert loss.item() == pytest.approx(math.fsum(expected) / 50, rel=1e-13)
+
+
+@pytest.mark.parametrize("margin", [0.5, 2.0])
+def test_multi_margin_by_hand(drawn, margin):
+    logits, labels, _ = drawn
+    expected = [
+        sum(max(0.0, margin - row[label] + value) for i, value in enumerate(row) if i != label) / len(row)
+        for row, label in zip(logits, labels, strict=True)
+    ]
+    loss = multi_margin(*tensors(drawn)[:2], margin)
+    assert loss.item() == pytest.approx(math.fsum(expected) / 50, rel=1e-13)
+
+
+@pytest.mark.parametrize(("offset", "temperature", "beta"), [(2.0, 0.75, 5.0), (0.0, 1.0, 1.0), (0.5, 2.0, 0.0)])
+def test_logit_annealing_by_hand(drawn, offset, temperature, beta):
+    logits, labels, _ = drawn
+    expected = []
+    for row, label in zip(logits, labels, strict=True):
+        shifted = row.copy()
+        shifted[label] -= offset
+        entropy = brute_cross_entropy(np.array(shifted) / temperature, label)
+        expected.append(temperature * (1 - math.exp(-entropy)) ** beta * entropy)
+    loss = logit_annealing(*tensors(drawn)[:2], offset, temperature, beta)
+    assert loss.item() == pytest.approx(math.fsum(expected) / 50, rel=1e-11)
+
+
+def test_an_image_that_is_far_from_the_boundary_stops_pulling_under_annealing():
+    logits = torch.tensor([[30.0, 0.0], [0.5, 0.0]], requires_grad=True)
+    logit_annealing(logits, torch.tensor([0, 0]), 0.0, 1.0).backward()
+    assert logits.grad[0].abs().max() < 1e-12
+    assert logits.grad[1].abs().max() > 1e-3
+
+
+def test_every_loss_has_its_settings():
+    assert LOSSES.keys() == LOSS_SETTINGS.keys()
 
 
 def trainable(**arguments):
