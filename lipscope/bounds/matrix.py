@@ -13,13 +13,16 @@ import math
 import torch
 from torch import Tensor
 
-from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, scaled, up
+from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, outward, scaled, up
 
 LARGEST_BATCH_BYTES = 256 * 2**20
 """Gram matrices are formed in pieces of this size."""
 
 DIRECT_ROWS, LANCZOS_STEPS = 256, 80
 """Up to this many rows all eigenvalues are computed, beyond it so many steps of Lanczos estimate the largest."""
+
+SMALL_ROWS, ROUGH_STEPS, LEADERS = 16, 8, 8
+"""In a batch of matrices with more rows, so many steps pick so many matrices that may have the largest eigenvalue."""
 
 
 def spectral_norm_bound(matrices: Tensor) -> float:
@@ -50,6 +53,16 @@ def spectral_norm_bound(matrices: Tensor) -> float:
     return up(scaled(up(math.sqrt(max(squares)), 2), exponent))
 
 
+def length_bound(values: Tensor) -> float:
+    """An upper bound on the l2 norm of all numbers of a float32 tensor (or of one whose squares stay in float64).
+
+    >>> 5.0 <= length_bound(torch.tensor([3.0, 4.0])) < 5.0000001
+    True
+    """
+    length = torch.linalg.vector_norm(values.detach().to(torch.float64).flatten())
+    return outward(float(length) * (1 + gamma(values.numel() + 8)))
+
+
 def normalized(values: Tensor) -> tuple[Tensor, int | None]:
     """The tensor divided by 2^e so that its largest component lies in [1/2, 1), and e; None when not all are finite.
 
@@ -75,37 +88,63 @@ def _squared_norm_bound(matrices: Tensor) -> float:
     # A complex operation is a few real ones; the factors below are generous and cost nothing in tightness.
     effort = 4 if matrices.is_complex() else 1
     frobenius = up(float(matrices.abs().square().sum(dim=(-2, -1)).max()) * (1 + gamma(4 * rows * columns)), 2)
-    gram_error = effort * gamma(effort * columns) * frobenius
+    return largest_eigenvalue_bound(gram, effort * gamma(effort * columns) * frobenius, frobenius)
+
+
+def largest_eigenvalue_bound(gram: Tensor, error: float, trace: float) -> float:
+    """An upper bound on the largest eigenvalue of Hermitian positive semidefinite matrices known up to an error.
+
+    Args:
+        gram: (batch, m, m), computed; its entries well inside the range of float64.
+        error: a bound on the spectral norm of the difference to the true matrices.
+        trace: a bound on the trace of each.
+    """
+    rows = gram.shape[-1]
+    effort = 4 if gram.is_complex() else 1
     cholesky_error = effort * gamma(effort * (rows + 1))
-    identity = torch.eye(rows, dtype=gram.dtype, device=gram.device)
-    largest = max(_largest_eigenvalue(gram), 2.0**-200)
+    largest, shift = 2.0**-200, 0.0
     slack = 8 * rows * UNIT_ROUNDOFF
-    while True:
+    while len(gram):
+        estimate = _largest_eigenvalue(gram)
+        # Matrices that were refused although nothing larger is found: the estimate was too low by rounding or by luck.
+        slack = slack if estimate * (1 + slack) > shift else 4 * slack
+        largest = max(largest, estimate)
         shift = largest * (1 + slack)
-        _, info = torch.linalg.cholesky_ex(shift * identity - gram)
-        if not bool(info.any()):
-            break
-        slack *= 4
-    trace = rows * shift
-    rounding_of_the_shift = 2 * UNIT_ROUNDOFF * (shift + frobenius)
-    return up(shift + (cholesky_error / (1 - cholesky_error)) * trace * 1.01 + gram_error + rounding_of_the_shift, 6)
+        shifted = -gram
+        shifted.diagonal(dim1=-2, dim2=-1).add_(shift)
+        _, info = torch.linalg.cholesky_ex(shifted)
+        # A matrix that passed with a smaller shift is below the larger one too.
+        gram = gram[info != 0]
+    rounding_of_the_shift = 2 * UNIT_ROUNDOFF * (shift + trace)
+    return up(shift + (cholesky_error / (1 - cholesky_error)) * rows * shift * 1.01 + error + rounding_of_the_shift, 6)
 
 
 def _largest_eigenvalue(gram: Tensor) -> float:
     """An estimate of the largest eigenvalue over (batch, m, m) Hermitian matrices, good to about ten digits.
 
-    Large matrices take a Lanczos recurrence without reorthogonalisation: ghosts of the largest eigenvalue do no harm,
-    and the estimate needs no proof of its own.
+    Of a large batch a few steps of Lanczos find the matrices that matter, and only those are looked at closely. The
+    estimate needs no proof of its own: the factorisation refuses one that is too low.
+    """
+    if len(gram) > LEADERS and gram.shape[-1] > SMALL_ROWS:
+        rough = _ritz_values(gram, ROUGH_STEPS)
+        gram = gram[rough.topk(LEADERS).indices]
+    if gram.shape[-1] <= DIRECT_ROWS:
+        return float(torch.linalg.eigvalsh(gram)[..., -1].max())
+    return float(_ritz_values(gram, LANCZOS_STEPS).max())
+
+
+def _ritz_values(gram: Tensor, steps: int) -> Tensor:
+    """(batch,) the largest Ritz value of each matrix after so many steps of Lanczos.
+
+    Without reorthogonalisation: ghosts of the largest eigenvalue do no harm.
     """
     rows = gram.shape[-1]
-    if rows <= DIRECT_ROWS:
-        return float(torch.linalg.eigvalsh(gram)[..., -1].max())
     generator = torch.Generator(gram.device).manual_seed(0)
     vector = torch.randn(len(gram), rows, 1, generator=generator, dtype=gram.dtype, device=gram.device)
     vector /= torch.linalg.vector_norm(vector, dim=1, keepdim=True)
     before, norm = torch.zeros_like(vector), torch.zeros(len(gram), 1, 1, dtype=torch.float64, device=gram.device)
     diagonal, coupling = [], []
-    for _ in range(LANCZOS_STEPS):
+    for _ in range(steps):
         image = gram @ vector - norm * before
         diagonal.append((vector.mH @ image).real)
         image = image - diagonal[-1] * vector
@@ -114,4 +153,4 @@ def _largest_eigenvalue(gram: Tensor) -> float:
         before, vector = vector, image / norm.clamp_min(torch.finfo(torch.float64).tiny)
     main, off = torch.cat(diagonal, 1).squeeze(-1), torch.cat(coupling, 1).squeeze(-1)[:, :-1]
     tridiagonal = torch.diag_embed(main) + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
-    return float(torch.linalg.eigvalsh(tridiagonal)[..., -1].max())
+    return torch.linalg.eigvalsh(tridiagonal)[..., -1]

@@ -98,8 +98,8 @@ class Arithmetic:
     """A binary floating-point arithmetic, rounding to nearest: fl(a op b) = (a op b)(1 + d) + e.
 
     |d| <= u. |e| <= ``smallest``, which covers gradual underflow and also results and operands that are flushed to
-    zero. A sum of m products then errs by at most gamma_m sum |a b| and a few m ``smallest``, in every order of summation
-    and with or without fused multiply-add (Higham, lemma 3.1 and section 3.1).
+    zero. A sum of m products then errs by at most gamma_m sum |a b| and a few m ``smallest``, in every order of
+    summation and with or without fused multiply-add (Higham, lemma 3.1 and section 3.1).
 
     Args:
         name: as torch calls the dtype.

@@ -12,8 +12,16 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from lipscope.layers.contract import LipschitzLayer
+from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.layers.contract import LipschitzLayer, Rounding
 from lipscope.records import Bound, Shape
+
+TRIGONOMETRIC_ROUNDOFFS = 8
+"""What sin, cos and atan2 of torch may be off by relatively, in units of u: 4 units in the last place.
+
+An assumption about libraries, with room: the worst found in the tests is 3.1, CUDA documents at most 2 units in the
+last place (4 u) for the functions that torch calls.
+"""
 
 
 class PairActivation(LipschitzLayer):
@@ -34,6 +42,20 @@ class PairActivation(LipschitzLayer):
         """Exactly 1: continuous and an isometry on each of its pieces."""
         return Bound.exactly(1.0, "piecewise isometry")
 
+    @abstractmethod
+    def relative_error(self, arithmetic: Arithmetic) -> float:
+        """A bound on ||fl(f)(v) - f(v)||_2 / ||v||_2 for every pair v, underflow aside."""
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """The relative error of the pairs; the norm is kept but for it."""
+        relative = self.relative_error(arithmetic)
+        if relative == 0.0:
+            return Rounding(0.0, norm)
+        # Results and operands that are flushed to zero, and a piece that is chosen wrongly for it.
+        flushed = 64 * arithmetic.smallest * (math.sqrt(math.prod(input_shape)) + norm)
+        error = arithmetic.held(outward(relative * norm + flushed), 4 * norm)
+        return Rounding(error, arithmetic.held(outward(norm + error)))
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         if input_shape[0] % 2:
@@ -49,6 +71,10 @@ class MaxMin(PairActivation):
     def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Larger and smaller of each pair."""
         return torch.maximum(x, y), torch.minimum(x, y)
+
+    def relative_error(self, arithmetic: Arithmetic) -> float:
+        """Exactly 0: numbers are compared, not computed."""
+        return 0.0
 
 
 class HouseHolder1(PairActivation):
@@ -72,6 +98,14 @@ class HouseHolder1(PairActivation):
         reflect = x * torch.sin(theta / 2).to(x.dtype) - y * torch.cos(theta / 2).to(x.dtype) > 0
         mirrored_x, mirrored_y = _reflection(x, y, theta)
         return torch.where(reflect, mirrored_x, x), torch.where(reflect, mirrored_y, y)
+
+    def relative_error(self, arithmetic: Arithmetic) -> float:
+        """That of the reflection, and twice that of the decision.
+
+        A wrong decision is taken only where |x sin(theta/2) - y cos(theta/2)|, the distance from the line, is at most
+        the decision's error; the reflection moves (x, y) by twice that distance.
+        """
+        return outward(3 * _turning_error(0.0, arithmetic))
 
 
 class HouseHolder2(PairActivation):
@@ -112,6 +146,29 @@ class HouseHolder2(PairActivation):
             return torch.where(in_first, (x, y)[axis], torch.where(in_second, reflected[axis], outer))
 
         return choose(0), choose(1)
+
+    def relative_error(self, arithmetic: Arithmetic) -> float:
+        """That of the turn by a sum of two angles, and twice the angle by which a sector can be missed.
+
+        In units of u: 2 pi itself is off by 3, so a held angle by 3, and a sum of two by 6 + 4 pi. phi is off by pi
+        times the relative error of atan2, by 1.5 for theta0/2, by 2 pi for each of two roundings below 2 pi, and by 6
+        for two moduli; the ends of sectors by at most 3 + 2 pi. A sector chosen wrongly thus holds a pair of the same
+        length within the sum a of these angles, where f is that piece: both are 1-Lipschitz, so they differ by 2 a |v|.
+        """
+        u = arithmetic.unit_roundoff
+        missed = (math.pi * TRIGONOMETRIC_ROUNDOFFS + 1.5 + 4 * math.pi + 6 + 3 + 2 * math.pi) * u
+        # 1.01 for the products of these small numbers.
+        return outward(_turning_error((6 + 4 * math.pi) * u, arithmetic) + 2 * 1.01 * missed)
+
+
+def _turning_error(angle: float, arithmetic: Arithmetic) -> float:
+    """A bound on the error of a rotation or reflection of v by a computed angle that is off by ``angle``, over ||v||.
+
+    That moves the result by at most as much; errors t of sine and cosine by sqrt(2) t, and each of the two sums of two
+    products errs by gamma_2 (|x cos| + |y sin|). One sum alone, as in a decision, errs by no more.
+    """
+    factors = angle + math.sqrt(2) * TRIGONOMETRIC_ROUNDOFFS * arithmetic.unit_roundoff
+    return outward(factors + math.sqrt(2) * arithmetic.gamma(2) * (1 + factors))
 
 
 def _angles(theta: Tensor, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lipscope.bounds.rounding import Arithmetic
+from lipscope.bounds.rounding import Arithmetic, outward
 from lipscope.records import Bound, Shape
 
 
@@ -25,6 +25,13 @@ class Rounding:
 
     error: float
     norm: float
+
+    def shifted(self, offset: float, outputs: int, arithmetic: Arithmetic) -> Rounding:
+        """The same after one addition an output, of stored numbers whose l2 norm is at most ``offset``."""
+        result = self.norm + offset
+        added = arithmetic.unit_roundoff * result + 3 * arithmetic.smallest * math.sqrt(outputs)
+        norm = arithmetic.held(outward(result + added))
+        return Rounding(outward(self.error + added) if math.isfinite(norm) else math.inf, norm)
 
 
 UNBOUNDED = Rounding(math.inf, math.inf)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.bounds.rounding import gamma, up
-from lipscope.layers.contract import LinearLayer, Trainable
+from lipscope.bounds.matrix import length_bound, spectral_norm_bound
+from lipscope.bounds.rounding import Arithmetic, gamma, outward, up
+from lipscope.layers.contract import LinearLayer, Rounding, Trainable
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.records import Bound, Shape
 
@@ -25,6 +25,10 @@ class Head(LinearLayer, Trainable):
     @abstractmethod
     def pair_bounds(self) -> Tensor:
         """(classes, classes) float64: proved upper bounds on the Lipschitz constants of f_l - f_i; diagonal 0."""
+
+    @abstractmethod
+    def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
+        """(classes,) float64: proved bounds on |fl(f_i)(x) - f_i(x)| for all features with ||x||_2 <= norm."""
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(classes,)."""
@@ -87,6 +91,22 @@ class LastLayerNormalized(Head):
         distances = torch.linalg.vector_norm(weight.unsqueeze(1) - weight.unsqueeze(0), dim=2)
         return torch.mul(distances, 1 + gamma(weight.shape[1] + 8))
 
+    def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
+        """A sum of products and the bias: gamma_(F+2) (||w_i|| ||x|| + |b_i|), by Cauchy and Schwarz."""
+        shift = arithmetic.gamma(features + 2)
+        errors = [
+            arithmetic.products(features + 1, length_bound(row), norm, 1) + outward(shift * abs(float(bias)))
+            for row, bias in zip(self.rows().detach(), self.bias.detach(), strict=True)
+        ]
+        return torch.tensor(errors, dtype=torch.float64)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """All logits together: at most the largest of their errors times the root of their number."""
+        errors = self.logit_rounding(math.prod(input_shape), norm, arithmetic)
+        error = outward(math.sqrt(self.classes) * float(errors.max()))
+        result = outward(self.bound(input_shape).value * norm + length_bound(self.bias) + error)
+        return Rounding(error, arithmetic.held(result))
+
 
 class OrthogonalHead(Head):
     """A 1x1 orthogonal convolution of the net's family from features to classes.
@@ -131,6 +151,15 @@ class OrthogonalHead(Head):
         constant = up(math.sqrt(2) * self.bound((self.conv.in_channels,)).value, 2)
         pairs = torch.full((self.classes, self.classes), constant, dtype=torch.float64)
         return pairs.fill_diagonal_(0.0)
+
+    def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
+        """No logit errs by more than all of them together."""
+        error = self.rounding((features,), norm, arithmetic).error
+        return torch.full((self.classes,), error, dtype=torch.float64)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """That of the convolution on 1x1 images."""
+        return self.conv.rounding((*input_shape, 1, 1), norm, arithmetic)
 
 
 def head(name: str, features: int, classes: int, terms: int, family: str = "soc") -> Head:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
-from lipscope.layers.contract import LinearLayer, Trainable
+from lipscope.bounds.matrix import length_bound
+from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.layers.contract import LinearLayer, Rounding, Trainable
 from lipscope.records import Bound, Shape
 
 
@@ -43,6 +47,18 @@ class OrthogonalConv2d(LinearLayer, Trainable):
         if channels != self.in_channels or height % self.stride or width % self.stride:
             raise ValueError(f"expects {self.in_channels} channels and sides divisible by {self.stride}: {input_shape}")
         return self.out_channels, height // self.stride, width // self.stride
+
+    def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
+        """A proved bound on ||fl(linear)(x) - linear(x)||_2 for all x with ||x||_2 <= norm; ``inf`` if unproved."""
+        return math.inf
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """The error of the linear part, whose norm is ``bound``, and one operation an output for the bias."""
+        outputs = self.output_shape(input_shape)
+        error = self.linear_rounding(input_shape, norm, arithmetic)
+        before_bias = Rounding(error, outward(self.bound(input_shape).value * norm + error))
+        offset = outward(length_bound(self.bias) * math.sqrt(math.prod(outputs[1:])))
+        return before_bias.shifted(offset, math.prod(outputs), arithmetic)
 
     def singular_value_floor(self, input_shape: Shape) -> Bound:
         """A proved lower bound on every singular value over the layer's smaller side, where the family has one."""

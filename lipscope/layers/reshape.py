@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipscope.bounds.rounding import up
-from lipscope.layers.contract import LinearLayer
+from lipscope.bounds.matrix import length_bound
+from lipscope.bounds.rounding import Arithmetic, outward, up
+from lipscope.layers.contract import UNBOUNDED, LinearLayer, Rounding
 from lipscope.records import Bound, Shape
 
 
@@ -47,6 +48,27 @@ class Normalize(LinearLayer):
         """1 / min(std), rounded up."""
         return Bound(up(1.0 / min(self.constants[1])), "1 / min(std)")
 
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Subtraction, division, and mean and std rounded to the dtype: gamma_4 (|x| + |mean|) / std."""
+        _, height, width = self.output_shape(input_shape)
+        smallest = min(self.constants[1])
+        if smallest < 4 * arithmetic.smallest or max(self.constants[1]) > arithmetic.largest:
+            return UNBOUNDED
+        offset = outward(length_bound(self.mean) * math.sqrt(height * width))
+        largest = outward((norm + offset) / smallest)
+        # A flushed operand or difference is divided by std, a flushed std divides everything.
+        flushed = arithmetic.smallest * (
+            math.sqrt(math.prod(input_shape)) * (1 + 6 / smallest) + 2 * largest / smallest
+        )
+        error = arithmetic.held(outward(arithmetic.gamma(4) * largest + flushed), 2 * largest)
+        return Rounding(error, arithmetic.held(outward(largest + error)))
+
+    def pixel_norm(self, input_shape: Shape) -> float:
+        """An upper bound on the norm of (x - mean) / std over all x in [0, 1]."""
+        _, height, width = self.output_shape(input_shape)
+        largest = [max(abs(mean), abs(1 - mean)) / std for mean, std in zip(*self.constants, strict=True)]
+        return outward(math.hypot(*largest) * math.sqrt(height * width))
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         if len(input_shape) != 3 or input_shape[0] != len(self.constants[0]):
@@ -71,6 +93,10 @@ class Flatten(LinearLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1."""
         return Bound.exactly(1.0, "isometry")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Nothing is computed."""
+        return Rounding(0.0, norm)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C H W,)."""

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipscope.bounds.convolution import unfolding_bound, zero_padded_bound
+from lipscope.bounds.convolution import absolute_bound, unfolding_bound, zero_padded_bound
 from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.bounds.rounding import printed_up, up
+from lipscope.bounds.rounding import Arithmetic, outward, printed_up, up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
@@ -88,6 +88,17 @@ class SOCConv2d(OrthogonalConv2d):
         _, upper, rho, source = self._enclosure(kernel, input_shape)
         return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {printed_up(rho)} by {source}")
 
+    def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
+        """The error of the series, from the proved norms of A and |A|: see :func:`series_rounding`."""
+        kernel = self.effective_kernel().detach()
+        if is_skew(kernel):
+            rho = self._enclosure(kernel, input_shape)[2]
+        else:
+            rho = min(rho for rho, _ in self._norms(kernel, input_shape))
+        size = self.channels * math.prod(self.output_shape(input_shape)[1:])
+        products = self.channels * kernel.shape[2] * kernel.shape[3]
+        return series_rounding(self.terms, rho, absolute_bound(kernel), products, size, norm, arithmetic)
+
     def singular_value_floor(self, input_shape: Shape) -> Bound:
         """A proved lower bound on every singular value of p_n(A), so on those of the layer over its smaller side.
 
@@ -119,6 +130,40 @@ class SOCConv2d(OrthogonalConv2d):
             yield unfolding_bound(kernel), "four unfoldings"
             _, height, width = self.output_shape(input_shape)
             yield zero_padded_bound(kernel, height, width), "frequencies"
+
+
+def series_rounding(
+    terms: int, rho: float, absolute: float, products: int, size: int, norm: float, arithmetic: Arithmetic
+) -> float:
+    """A bound on the error of :func:`taylor_exponential` for all x with ||x||_2 <= norm.
+
+    The computed terms t_k = fl(A t_(k-1)) err by d_k = gamma || |A| || ||t_(k-1)|| each time, so e_k = ||t_k - A^k x||
+    obeys e_k <= rho e_(k-1) + d_k, and ||t_k|| <= rho ||t_(k-1)|| + d_k. In the sum t_k meets at most n additions, one
+    product and the two roundings of the coefficient 1/k!:
+
+        error <= sum_k e_k / k! + gamma_(n+4) sum_k ||t_k|| / k!.
+
+    Args:
+        terms: n.
+        rho, absolute: proved bounds on ||A|| and || |A| ||.
+        products: in one output of A.
+        size: outputs of A.
+        norm: a bound on ||x||.
+    """
+    error, length = 0.0, norm
+    errors, lengths, undivided = 0.0, norm, norm
+    for k in range(1, terms + 1):
+        local = arithmetic.products(products, absolute, length, size)
+        error = rho * error + local
+        length = rho * length + local
+        errors += error / math.factorial(k)
+        lengths += length / math.factorial(k)
+        undivided += length
+    # Underflow: of the operations and operands of every addition, and of a coefficient that multiplies a whole term.
+    flushed = arithmetic.smallest * (8 * (terms + 1) * math.sqrt(size) + undivided)
+    return arithmetic.held(
+        outward(errors + arithmetic.gamma(terms + 4) * lengths + 2 * flushed), outward(2 * undivided)
+    )
 
 
 def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
