@@ -16,33 +16,39 @@ IMAGE_SHAPE = (3, 32, 32)
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
-    """n labelled images of 32x32 pixels, as stored: bytes, not yet in [0, 1].
+    """n images, as stored: bytes, not yet in [0, 1].
 
     Args:
-        name: ``"cifar10"``, ``"cifar100"``, ``"synthetic"`` or ``"synthetic100"``.
-        split: ``"train"`` or ``"test"``.
-        images: (n, 3, 32, 32) uint8, channels red, green, blue.
-        labels: (n,) int64, each in [0, number of classes).
+        name: ``"cifar10"``, ``"cifar100"``, ``"synthetic"`` or ``"synthetic100"``; for a folder, its path.
+        split: ``"train"`` or ``"test"``; ``"images"`` for a folder.
+        images: (n, 3, height, width) uint8, channels red, green, blue; 32x32 in the named data sets.
+        labels: (n,) int64, each in [0, number of classes); all of them -1 where nobody labelled the images.
         classes: the name of each class.
         source: where the images were found, or ``"seeded, generated"``.
+        labelled: whether there are labels.
 
     Raises:
         ValueError: arrays of another shape or type, or a label without a class.
     """
 
     name: str
-    split: Split
+    split: Split | Literal["images"]
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     source: str
+    labelled: bool = True
 
     def __post_init__(self) -> None:
-        if self.images.shape != (len(self.labels), *IMAGE_SHAPE) or self.images.dtype != np.uint8:
+        n, channels = len(self.labels), IMAGE_SHAPE[0]
+        if self.images.ndim != 4 or self.images.shape[:2] != (n, channels) or self.images.dtype != np.uint8:
             raise ValueError(f"images {self.images.shape} {self.images.dtype}, labels {self.labels.shape}")
         if self.labels.ndim != 1 or self.labels.dtype != np.int64:
             raise ValueError(f"labels {self.labels.shape} {self.labels.dtype}")
-        if len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
+        if not self.labelled:
+            if (self.labels != -1).any():
+                raise ValueError("a label among images without labels")
+        elif len(self) and not 0 <= self.labels.min() <= self.labels.max() < len(self.classes):
             raise ValueError(f"a label outside 0..{len(self.classes) - 1}")
 
     def __len__(self) -> int:
@@ -60,8 +66,8 @@ class ImageSet:
     def fingerprint(self) -> str:
         """SHA-256 over the records in any order: equal exactly when the same images carry the same labels.
 
-        Each record is the label (8 bytes, little-endian) and the 3,072 bytes of the image; the fingerprint is
-        the SHA-256 of the records' SHA-256 digests, sorted. Shuffled copies of a data set agree.
+        Each record is the label (8 bytes, little-endian) and the bytes of the image (3,072 for 32x32); the fingerprint
+        is the SHA-256 of the records' SHA-256 digests, sorted. Shuffled copies of a data set agree.
         """
         labels = self.labels.astype("<i8").tobytes()
         images = np.ascontiguousarray(self.images).reshape(len(self), -1)

@@ -11,7 +11,7 @@ from lipscope.data.dataset import ImageSet, Split
 from lipscope.data.locate import Located, find, not_found
 from lipscope.data.pickles import read_pickled_folder
 from lipscope.data.releases import RELEASES, Release
-from lipscope.data.synthetic import CLASS_COUNTS, synthetic
+from lipscope.data.synthetic import CLASS_COUNTS, synthetic, synthetic_classes
 from lipscope.errors import UsageError
 
 DATASETS: tuple[str, ...] = (*RELEASES, *CLASS_COUNTS)
@@ -45,6 +45,17 @@ def load(name: str, split: Split, data_dir: Path | None = None, releases: Mappin
     if place is None:
         raise not_found(releases[name], data_dir)
     return load_from(place, split)
+
+
+def classes_of(name: str, releases: Mapping[str, Release] = RELEASES) -> tuple[str, ...]:
+    """The class names of a data set that need not be here; none where the name is unknown.
+
+    >>> classes_of("cifar10")[3], classes_of("synthetic")[3], classes_of("another")
+    ('cat', 'pattern 3', ())
+    """
+    if name in CLASS_COUNTS:
+        return synthetic_classes(name)
+    return releases[name].classes if name in releases else ()
 
 
 def load_from(place: Located, split: Split) -> ImageSet:

@@ -46,9 +46,14 @@ def synthetic(name: str, split: Split) -> ImageSet:
         split=split,
         images=np.clip(images, 0, 255).astype(np.uint8),
         labels=labels,
-        classes=tuple(f"pattern {number}" for number in range(classes)),
+        classes=synthetic_classes(name),
         source="seeded, generated",
     )
+
+
+def synthetic_classes(name: str) -> tuple[str, ...]:
+    """The names of the classes."""
+    return tuple(f"pattern {number}" for number in range(CLASS_COUNTS[name]))
 
 
 def smooth_patterns(count: int, random: np.random.RandomState) -> Integers:

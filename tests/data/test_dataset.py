@@ -79,3 +79,12 @@ def test_an_empty_subset_is_an_image_set():
 def test_malformed_arrays_are_refused(images, labels):
     with pytest.raises(ValueError, match="label"):
         ImageSet("cifar10", "test", images, labels, ("a", "b", "c"), "by hand")
+
+
+def test_images_without_labels_and_of_another_size():
+    images = np.zeros((2, 3, 64, 48), np.uint8)
+    data = ImageSet("mine", "images", images, np.array([-1, -1]), ("a",), "by hand", labelled=False)
+    assert len(data.subset([1])) == 1
+    assert data.subset([1]).labelled is False
+    with pytest.raises(ValueError, match="without labels"):
+        ImageSet("mine", "images", images, np.array([-1, 0]), ("a",), "by hand", labelled=False)

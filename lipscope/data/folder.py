@@ -1,0 +1,152 @@
+"""Images of one's own: a folder of PNG and JPEG files."""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lipscope.data.dataset import ImageSet
+from lipscope.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+
+PNG_START = b"\x89PNG\r\n\x1a\n"
+PNG_DEPTH = 24
+"""The byte of a PNG file that says how many bits a sample has."""
+
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+"""What decoders raise for a damaged file."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The images of a folder.
+
+    Args:
+        data: the images in the order of ``files``, labelled or not.
+        files: the path of each inside the folder.
+        ignored: files that are neither PNG nor JPEG, by name.
+        unknown: names of subfolders that are no classes, for which nothing is labelled.
+    """
+
+    data: ImageSet
+    files: tuple[str, ...]
+    ignored: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) -> Folder:
+    """Every PNG and JPEG file in a folder and its subfolders, in the order of their paths.
+
+    Images in ``folder/NAME/`` are labelled when NAME is a class's name or number; either all images are, or none is.
+    Pixels are taken as stored: no resizing, no colour management, no rotation.
+
+    Args:
+        folder: the folder.
+        shape: (3, height, width) that every image must have.
+        classes: the name of each class.
+
+    Raises:
+        DataError: no such folder or no images in it; a file that is unreadable, of another size, or not of three
+            channels of 8 bits; a number that is no class; some images with a label and some without.
+    """
+    if not folder.is_dir():
+        raise DataError("no such folder", where=str(folder), next_step="name a folder of PNG or JPEG files")
+    everything = sorted(path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
+    found = [path for path in everything if not any(part.startswith(".") for part in path.parts)]
+    paths = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if not paths:
+        raise DataError("no images in it", where=str(folder), why="looked for .png, .jpg and .jpeg files")
+    labels, unknown = _labels(folder, paths, classes)
+    images = np.stack([read_image(folder / path, shape) for path in paths])
+    data = ImageSet(
+        str(folder), "images", images, labels, tuple(classes), str(folder), labelled=bool((labels >= 0).all())
+    )
+    ignored = tuple(str(path) for path in found if path.suffix.lower() not in SUFFIXES)
+    return Folder(data, tuple(path.as_posix() for path in paths), ignored, unknown)
+
+
+def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
+    """The pixels of one file, (3, height, width) uint8.
+
+    Raises:
+        DataError: unreadable, of another size, or not of three channels of 8 bits.
+    """
+    where, (_, height, width) = str(path), shape
+    try:
+        with warnings.catch_warnings():
+            # What it warns of is an image of far too many pixels, which is refused below.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            image = Image.open(path, formats=("PNG", "JPEG"))
+        with image:
+            if image.size != (width, height):
+                raise DataError(
+                    "an image of another size", where=where,
+                    why=f"{image.size[0]}x{image.size[1]} pixels, the model takes {width}x{height}",
+                    next_step="resize it, or take it out of the folder",
+                )  # fmt: skip
+            mode = _mode(path, image)
+            if mode != "RGB":
+                raise DataError(
+                    "not an image of three channels of 8 bits", where=where, why=f"its mode is {mode}",
+                    next_step="convert it to RGB",
+                )  # fmt: skip
+            pixels = np.asarray(image)
+    except (*UNREADABLE, Image.DecompressionBombError) as error:
+        raise DataError(
+            "not a readable PNG or JPEG file", where=where, why=str(error)[:200].replace(where, "it"),
+            next_step="replace it, or take it out of the folder",
+        ) from error  # fmt: skip
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _mode(path: Path, image: Image.Image) -> str:
+    """How the file stores its pixels; the decoder would cut 16 bits to 8 without a word."""
+    with path.open("rb") as file:
+        start = file.read(PNG_DEPTH + 1)
+    if start.startswith(PNG_START) and start[PNG_DEPTH] == 16:
+        return f"{image.mode} of 16 bits"
+    if "transparency" in image.info:
+        return f"{image.mode} with transparency"
+    return image.mode
+
+
+def _labels(
+    folder: Path, paths: Sequence[Path], classes: Sequence[str]
+) -> tuple[NDArray[np.int64], tuple[str, ...]]:  # fmt: skip
+    """The class of every path, all -1 without any; and the names of subfolders that are no classes."""
+    parents = [path.parts[0] if len(path.parts) > 1 else "" for path in paths]
+    numbers = {name: _class(name, classes, folder) for name in dict.fromkeys(parents)}
+    none = [name for name, number in numbers.items() if number is None]
+    if len(none) == len(numbers):
+        return np.full(len(paths), -1, np.int64), tuple(name for name in none if name)
+    if none:
+        which = f"the subfolder {none[0]!r} is no class" if none[0] else "some lie in no subfolder"
+        raise DataError(
+            "only some of the images have a label", where=str(folder), why=which,
+            next_step=f"name every subfolder after a class ({', '.join(classes[:3])}, ...) or a number, or none",
+        )  # fmt: skip
+    return np.array([numbers[name] for name in parents], np.int64), ()
+
+
+def _class(name: str, classes: Sequence[str], folder: Path) -> int | None:
+    """The class that a subfolder is named after; None where its name is no class's and no number."""
+    if name in classes:
+        return list(classes).index(name)
+    if not (name.isascii() and name.isdigit()):
+        return None
+    number = int(name[:10])
+    if number >= len(classes):
+        raise DataError(
+            "a label is out of range", where=str(folder / name), why=f"classes go from 0 to {len(classes) - 1}",
+            next_step="name the subfolder after a class or its number",
+        )  # fmt: skip
+    return number
