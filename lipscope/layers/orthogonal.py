@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -63,3 +64,22 @@ class OrthogonalConv2d(LinearLayer, Trainable):
     def singular_value_floor(self, input_shape: Shape) -> Bound:
         """A proved lower bound on every singular value over the layer's smaller side, where the family has one."""
         return Bound.unproved(f"{self.kind} has no proved lower bound")
+
+
+def non_expansive(kernel: Tensor, bound: Callable[[Tensor], float]) -> Tensor:
+    """The float32 kernel nearest to a multiple of this one, scaled down until its proved bound is at most 1.
+
+    Rounding to float32 moves singular values by about 1e-7, above 1 too; after this the file proves itself.
+
+    Args:
+        kernel: float64.
+        bound: a proved bound on the norm of the convolution with a float32 kernel.
+    """
+    scale, margin = 1.0, 2.0**-34
+    while True:
+        stored = (kernel * scale).to(torch.float32)
+        norm = bound(stored)
+        if norm <= 1.0 or not math.isfinite(norm):
+            return stored
+        scale /= norm * (1 + margin)
+        margin *= 2
