@@ -29,7 +29,12 @@ RUNS = Path("runs")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
 @click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
 @click.option("--conv", type=click.Choice(["soc"]), default="soc", show_default=True, help="Family of convolutions.")
-@click.option("--activation", type=click.Choice(["maxmin", "hh1", "hh2"]), default="maxmin", show_default=True)
+@click.option(
+    "--activation",
+    default="maxmin",
+    show_default=True,
+    help="maxmin, hh1, hh2, or groupsortK (groups of K).",
+)
 @click.option("--head", type=click.Choice(["lln", "orthogonal"]), default="lln", show_default=True)
 @click.option(
     "--recipe",

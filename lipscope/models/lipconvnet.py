@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from lipscope.errors import UsageError
-from lipscope.layers.activations import ACTIVATIONS, activation
+from lipscope.layers.activations import ACTIVATIONS, activation, group_size
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.heads import HEADS, head
@@ -25,7 +25,7 @@ class LipConvnetConfig:
     Args:
         blocks: n, blocks in each of the five stages.
         channels: planes of the first stage; every stage doubles them.
-        activation: ``"maxmin"``, ``"hh1"`` or ``"hh2"``.
+        activation: ``"maxmin"``, ``"hh1"``, ``"hh2"`` or ``"groupsortK"`` for groups of K channels.
         head: ``"lln"`` or ``"orthogonal"``.
         classes: number of classes.
         dataset: the data set it is for.
@@ -55,8 +55,11 @@ class LipConvnetConfig:
         Raises:
             UsageError: naming the argument.
         """
+        size = group_size(self.activation) if isinstance(self.activation, str) else None
+        if size is None:
+            choices = ", ".join(ACTIVATIONS)
+            raise UsageError(f"unknown activation {self.activation!r}", next_step=f"choose from {choices}")
         for name, value, allowed in (
-            ("activation", self.activation, ACTIVATIONS),
             ("head", self.head, HEADS),
             ("conv", self.conv, tuple(CONVOLUTIONS)),
         ):
@@ -71,8 +74,9 @@ class LipConvnetConfig:
         ):
             if type(number) is not int or not low <= number <= high:
                 raise UsageError(f"{name} must be a whole number from {low} to {high}", why=f"got {number!r}")
-        if self.channels % 2:
-            raise UsageError("channels must be even", why="the activations work on pairs of channels")
+        if self.channels % size:
+            what, groups = ("even", "pairs") if size == 2 else (f"a multiple of {size}", f"groups of {size}")
+            raise UsageError(f"channels must be {what}", why=f"the activations work on {groups}")
         if self.image_size % 2**STAGES:
             raise UsageError(f"image_size must be a multiple of {2**STAGES}", why="each of five stages halves it")
         numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (*self.mean, *self.std))
@@ -101,7 +105,8 @@ class LipConvnetConfig:
     def title(self) -> str:
         """The paper's name with what distinguishes it: ``LipConvnet-5 (16 channels, SOC, MaxMin, LLN)``."""
         names = {"maxmin": "MaxMin", "hh1": "HH1", "hh2": "HH2", "lln": "LLN", "orthogonal": "orthogonal head"}
-        parts = [f"{self.channels} channels", CONVOLUTIONS[self.conv].title, names[self.activation], names[self.head]]
+        activation = names.get(self.activation) or f"GroupSort {group_size(self.activation)}"
+        parts = [f"{self.channels} channels", CONVOLUTIONS[self.conv].title, activation, names[self.head]]
         return f"LipConvnet-{STAGES * self.blocks} ({', '.join(parts)})"
 
 

@@ -10,8 +10,10 @@ import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lipscope.layers.activations import ACTIVATIONS, HouseHolder1, HouseHolder2, MaxMin, PairActivation, activation
+from lipscope.layers.activations import ACTIVATIONS, activation, group_size
 from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.groupsort import GroupActivation, GroupSort, MaxMin
+from lipscope.layers.householder import HouseHolder1, HouseHolder2
 from lipscope.records import Shape
 from tests.always import always
 from tests.layers.contract import Case, LayerContract, noise
@@ -70,7 +72,7 @@ def order_2(x: float, y: float, theta: tuple[float, float, float]) -> tuple[floa
     return reflect(x, y, theta0)
 
 
-def on_one_pair(layer: PairActivation, x: float, y: float) -> tuple[float, float]:
+def on_one_pair(layer: GroupActivation, x: float, y: float) -> tuple[float, float]:
     result = layer(torch.tensor([[x, y]], dtype=torch.float64))
     return float(result[0, 0]), float(result[0, 1])
 
@@ -89,21 +91,21 @@ class PairContract(LayerContract):
     def test_the_bound_is_exactly_one(self, layer: LipschitzLayer, shape: Shape) -> None:
         assert layer.bound(shape).value == 1.0
 
-    def test_pairs_are_the_two_halves_of_the_channels(self, layer: PairActivation, shape: Shape) -> None:
+    def test_pairs_are_the_two_halves_of_the_channels(self, layer: GroupActivation, shape: Shape) -> None:
         x = noise(2, *shape)
         half = shape[0] // 2
-        first, second = layer.pairs(x[:, :half], x[:, half:])
+        first, second = layer.groups((x[:, :half], x[:, half:]))
         assert torch.equal(layer(x), torch.cat([first, second], dim=1))
         lengths = torch.hypot(x[:, :half], x[:, half:])
         torch.testing.assert_close(torch.hypot(first, second), lengths, rtol=1e-13, atol=1e-13)
 
-    def test_half_precision_stays_half_precision(self, layer: PairActivation, shape: Shape) -> None:
+    def test_half_precision_stays_half_precision(self, layer: GroupActivation, shape: Shape) -> None:
         x = noise(2, *shape, dtype=torch.bfloat16)
         assert layer(x).dtype == torch.bfloat16
         torch.testing.assert_close(layer(x).double(), layer(x.double()), rtol=0.03, atol=0.03)
 
-    def test_odd_channels_are_refused(self, layer: PairActivation, shape: Shape) -> None:
-        with pytest.raises(ValueError, match="odd number"):
+    def test_odd_channels_are_refused(self, layer: GroupActivation, shape: Shape) -> None:
+        with pytest.raises(ValueError, match="cannot be put in groups of 2"):
             layer.output_shape((3, 2, 2))
 
 
@@ -113,6 +115,32 @@ class TestMaxMin(PairContract):
         "row": (MaxMin, (6,)),
         "one pair": (MaxMin, (2, 1, 1)),
     }
+
+
+class TestGroupSort(LayerContract):
+    cases: ClassVar[dict[str, Case]] = {
+        "pairs": (lambda: GroupSort(2), (4, 2, 3)),
+        "threes": (lambda: GroupSort(3), (6, 2, 2)),
+        "fours of a row": (lambda: GroupSort(4), (8,)),
+        "all channels": (lambda: GroupSort(5), (5, 2, 1)),
+    }
+
+    def test_every_group_is_sorted(self, layer: GroupSort, shape: Shape) -> None:
+        x = noise(2, *shape)
+        result = layer(x).numpy()
+        count = shape[0] // layer.group_size
+        for first in range(count):
+            ascending = np.sort(x.numpy()[:, first::count], axis=1)
+            np.testing.assert_array_equal(result[:, first::count], ascending[:, ::-1])
+
+    def test_channels_that_do_not_divide_are_refused(self, layer: GroupSort, shape: Shape) -> None:
+        with pytest.raises(ValueError, match=f"groups of {layer.group_size}"):
+            layer.output_shape((layer.group_size + 1, 2, 2))
+
+
+def test_sorting_pairs_is_maxmin() -> None:
+    x = noise(3, 6, 4, 4)
+    assert torch.equal(GroupSort(2)(x), MaxMin()(x))
 
 
 class TestHouseHolder1(PairContract):
@@ -278,9 +306,20 @@ def test_the_angles_learn() -> None:
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_activations_by_name(name: str) -> None:
-    assert activation(name, 6).output_shape((6, 2, 2)) == (6, 2, 2)
+    assert activation(name, 8).output_shape((8, 2, 2)) == (8, 2, 2)
 
 
-def test_unknown_activation() -> None:
-    with pytest.raises(KeyError, match="relu"):
-        activation("relu", 4)
+@pytest.mark.parametrize(
+    "name", ["groupsort", "groupsort1", "groupsort01", "groupsort-2", "groupsort99999", "hh3", "relu"]
+)
+def test_names_that_do_not_exist(name: str) -> None:
+    assert group_size(name) is None
+    with pytest.raises(KeyError, match=name):
+        activation(name, 8)
+
+
+@pytest.mark.parametrize("size", [2, 3, 8])
+def test_groupsort_by_name(size: int) -> None:
+    layer = activation(f"groupsort{size}", 24)
+    assert isinstance(layer, GroupSort)
+    assert (layer.group_size, layer.kind) == (size, f"GroupSort {size}")

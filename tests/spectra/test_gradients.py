@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from torch.func import jacrev
 
-from lipscope.layers.activations import MaxMin, activation
+from lipscope.layers.activations import activation
+from lipscope.layers.groupsort import MaxMin
 from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.soc import SOCConv2d
