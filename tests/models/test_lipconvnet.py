@@ -65,7 +65,8 @@ def test_the_paper_s_width_has_1024_features() -> None:
     [
         {"activation": "relu"}, {"head": "softmax"}, {"conv": "relu"}, {"activation": None}, {"activation": []},
         {"blocks": 0}, {"blocks": 65}, {"blocks": 1.0}, {"blocks": True}, {"blocks": "1"}, {"blocks": None},
-        {"channels": 0}, {"channels": 3}, {"channels": 6, "activation": "groupsort4"}, {"channels": -2}, {"channels": 10**9}, {"channels": math.nan},
+        {"channels": 6, "activation": "groupsort4"},
+        {"channels": 0}, {"channels": 3}, {"channels": -2}, {"channels": 10**9}, {"channels": math.nan},
         {"classes": 1}, {"classes": 10**6}, {"terms": 0}, {"terms": 65}, {"image_size": 33}, {"image_size": 0},
         {"mean": (0.0,)}, {"std": (1.0, 1.0, 0.0)}, {"std": (1.0, 1.0, -1.0)}, {"std": (1.0, 1.0, math.nan)},
         {"mean": (), "std": ()},
