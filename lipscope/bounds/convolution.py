@@ -18,8 +18,9 @@ import math
 import torch
 from torch import Tensor
 
-from lipscope.bounds.matrix import normalized, spectral_norm_bound
-from lipscope.bounds.rounding import gamma, outward, scaled, up
+from lipscope.bounds.frequencies import grid_bound
+from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.bounds.rounding import gamma, outward, up
 
 
 def unfolding_bound(kernel: Tensor) -> float:
@@ -49,7 +50,7 @@ def circular_bound(kernel: Tensor, height: int, width: int) -> float:
     Args:
         kernel: (out, in, h, w), one group.
     """
-    return _grid_bound(kernel, height, width)
+    return grid_bound(kernel, height, width)
 
 
 def zero_padded_bound(kernel: Tensor, height: int, width: int) -> float:
@@ -61,7 +62,7 @@ def zero_padded_bound(kernel: Tensor, height: int, width: int) -> float:
     Args:
         kernel: (out, in, h, w), one group.
     """
-    return _grid_bound(kernel, height + kernel.shape[2] - 1, width + kernel.shape[3] - 1)
+    return grid_bound(kernel, height + kernel.shape[2] - 1, width + kernel.shape[3] - 1)
 
 
 def every_size_bound(kernel: Tensor, grid: int = 32) -> float:
@@ -81,7 +82,7 @@ def every_size_bound(kernel: Tensor, grid: int = 32) -> float:
         sizes.append(points)
         if extent > 1:
             result = result / math.cos(math.pi * (extent - 1) / points)
-    on_grid = _grid_bound(kernel, *sizes)
+    on_grid = grid_bound(kernel, sizes[0], sizes[1])
     return on_grid if result == 1.0 else up(on_grid * up(math.sqrt(up(result, 8)), 2), 2)
 
 
@@ -118,31 +119,3 @@ def absolute_bound(kernel: Tensor) -> float:
     # The square roots first: a product of two large sums would overflow.
     schur = math.sqrt(float(sums.sum(0).max())) * math.sqrt(float(sums.sum(1).max()))
     return outward(schur * (1 + gamma(values.numel() + 8)))
-
-
-def _grid_bound(kernel: Tensor, height: int, width: int) -> float:
-    """Maximum of ||K^(w)|| over the height x width grid, with the rounding of the transform added."""
-    if kernel.numel() == 0:
-        return 0.0
-    if kernel.shape[2:] == (1, 1):
-        return spectral_norm_bound(kernel[:, :, 0, 0])
-    kernel, exponent = normalized(kernel.to(torch.float64))
-    if exponent is None:
-        return math.inf
-    rows, columns = _phases(kernel.shape[2], height), _phases(kernel.shape[3], width)
-    if height * width > 1:
-        # Real kernels: K^(-w) is the conjugate of K^(w), so half of the columns' frequencies suffice.
-        columns = columns[: width // 2 + 1]
-    symbols = torch.einsum("oiab,ra,cb->rcoi", kernel.to(torch.complex128), rows, columns)
-    terms = kernel.shape[2] * kernel.shape[3]
-    total = float(torch.linalg.norm(kernel.abs().sum(dim=(2, 3))))
-    transform_error = up(total * 4 * gamma(2 * terms + 16), 4)
-    largest = spectral_norm_bound(symbols.flatten(0, 1))
-    return up(scaled(up(largest + transform_error), exponent))
-
-
-def _phases(extent: int, points: int) -> Tensor:
-    """exp(-2 pi i a r / N), (points, extent); the product a r is reduced mod N first, so that it stays exact."""
-    reduced = (torch.arange(points).unsqueeze(1) * torch.arange(extent).unsqueeze(0)) % points
-    angle = reduced.to(torch.float64) * (2 * math.pi / points)
-    return torch.polar(torch.ones_like(angle), -angle)

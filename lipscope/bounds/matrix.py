@@ -153,4 +153,5 @@ def _ritz_values(gram: Tensor, steps: int) -> Tensor:
         before, vector = vector, image / norm.clamp_min(torch.finfo(torch.float64).tiny)
     main, off = torch.cat(diagonal, 1).squeeze(-1), torch.cat(coupling, 1).squeeze(-1)[:, :-1]
     tridiagonal = torch.diag_embed(main) + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
-    return torch.linalg.eigvalsh(tridiagonal)[..., -1]
+    values: Tensor = torch.linalg.eigvalsh(tridiagonal)
+    return values[..., -1]
