@@ -28,7 +28,7 @@ RUNS = Path("runs")
 @click.option("--dataset", type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]), default="cifar10")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
 @click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
-@click.option("--conv", type=click.Choice(["soc"]), default="soc", show_default=True, help="Family of convolutions.")
+@click.option("--conv", default="soc", show_default=True, help="Family of convolutions: soc, bcop or cayley.")
 @click.option(
     "--activation",
     default="maxmin",

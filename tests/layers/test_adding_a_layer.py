@@ -1,0 +1,73 @@
+"""The worked example of docs/adding-a-layer.md, run as it is printed there."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from lipscope.cli import run
+from lipscope.layers.convolutions import CONVOLUTIONS, Family
+from lipscope.records import Shape
+from tests.always import always
+from tests.dense import Matrix, unshuffle_matrix, zero_padded_matrix
+from tests.layers.contract import Case, LinearLayerContract, noise
+
+PAGE = Path(__file__).parents[2] / "docs" / "adding-a-layer.md"
+LAYER, LINE, TEST = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
+
+aol = types.ModuleType("aol")
+sys.modules["aol"] = aol  # deepcopy and torch look a class's module up by name
+exec(compile(LAYER, "adding-a-layer.md, the file", "exec"), aol.__dict__)
+AOLConv2d, rescaled = aol.AOLConv2d, aol.rescaled
+
+
+def frozen(layer):
+    """The layer as a checkpoint would store it, with a bias."""
+    layer.make_trainable(torch.Generator().manual_seed(3))
+    layer.freeze()
+    with torch.no_grad():
+        layer.bias.copy_(noise(layer.out_channels, seed=9))
+    return layer
+
+
+used = (ClassVar, Case, LinearLayerContract, Matrix, Shape, unshuffle_matrix, zero_padded_matrix)
+exec(compile("from __future__ import annotations\n" + TEST, "adding-a-layer.md, the test", "exec"), globals())
+
+
+@always(
+    outputs=st.integers(1, 4), inputs=st.integers(1, 4), size=st.sampled_from([1, 3]), side=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1),
+)  # fmt: skip
+def test_the_rescaled_kernel_never_expands(outputs, inputs, size, side, seed):
+    kernel = rescaled(noise(outputs, inputs, size, size, seed=seed))
+    assert np.linalg.norm(zero_padded_matrix(kernel.numpy(), side, side), 2) <= 1 + 1e-12
+
+
+def test_after_the_line_it_trains_inspects_and_certifies(monkeypatch, tmp_path, capsys):
+    names = {"Family": Family, "AOLConv2d": AOLConv2d}
+    ((name, family),) = eval("{" + LINE + "}", names).items()
+    monkeypatch.setitem(CONVOLUTIONS, name, family)
+    out = tmp_path / "run"
+    options = ("--dataset", "synthetic", "--channels", "2", "--epochs", "1", "--batch", "500", "--holdout", "4000")
+    assert run(["train", "--conv", "aol", *options, "--out", str(out)]) == 0
+    model = str(out / "model.safetensors")
+    assert run(["inspect", "--check", model]) == 0
+    assert run(["certify", model, "--limit", "50"]) == 0
+    assert "AOL 3x3, stride 2" in capsys.readouterr().out
+
+
+def test_the_page_names_files_that_exist():
+    for path in re.findall(r"`((?:lipscope|tests)/[\w/.-]+)`", PAGE.read_text()):
+        assert (PAGE.parents[1] / path).exists(), path
+
+
+def test_without_the_line_it_is_refused_by_name(tmp_path, capsys):
+    assert run(["train", "--conv", "aol", "--dataset", "synthetic", "--out", str(tmp_path / "run")]) == 2
+    assert "unknown conv 'aol'" in capsys.readouterr().err
