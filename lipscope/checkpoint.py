@@ -57,6 +57,7 @@ class Header:
         tensors: in the order of the file's bytes.
         metadata: strings, as stored.
         config: the parsed ``lipscope.config``; None where the file is not one of lipscope's.
+        files: of a sharded checkpoint, the file that holds each tensor; ``path`` is then its index.
     """
 
     path: Path
@@ -64,6 +65,11 @@ class Header:
     tensors: tuple[TensorInfo, ...]
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
+
+    def file_of(self, name: str) -> Path:
+        """The file that holds a tensor."""
+        return self.files.get(name, self.path)
 
     @property
     def parameters(self) -> int:
@@ -82,7 +88,22 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Read and check the header of a safetensors file.
+    """Read and check the header of a safetensors file, or of all shards that an index names.
+
+    Args:
+        path: the file; ``*.safetensors.index.json``; or a folder with one such index.
+
+    Raises:
+        CheckpointError: as :func:`read_file_header`, and :func:`lipscope.shards.read_sharded_header`.
+    """
+    from lipscope.shards import index_of, read_sharded_header
+
+    index = index_of(path)
+    return read_file_header(path) if index is None else read_sharded_header(index)
+
+
+def read_file_header(path: Path) -> Header:
+    """Read and check the header of one safetensors file.
 
     Raises:
         CheckpointError: missing, a folder, empty, truncated, not safetensors, overlapping or overlong
@@ -193,7 +214,12 @@ def _parse_object(text: str, key: str, path: Path) -> Mapping[str, Any]:
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal."""
+    """The SHA-256 of a file's bytes, in hexadecimal; of a sharded checkpoint's as ``lipscope.shards`` says."""
+    from lipscope.shards import index_of, sha256_of_shards
+
+    index = index_of(path)
+    if index is not None:
+        return sha256_of_shards(index)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

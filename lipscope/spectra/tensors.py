@@ -51,10 +51,12 @@ def read_tensor(header: Header, info: TensorInfo) -> Tensor:
         CheckpointError: the file has changed, or its header holds what safetensors refuses.
     """
     try:
-        with safe_open(header.path, framework="pt") as file:
+        with safe_open(header.file_of(info.name), framework="pt") as file:
             tensor: Tensor = file.get_tensor(info.name)
     except SafetensorError as error:
-        raise CheckpointError("not a safetensors file", where=str(header.path), why=str(error)[:200]) from error
+        raise CheckpointError(
+            "not a safetensors file", where=str(header.file_of(info.name)), why=str(error)[:200]
+        ) from error
     return tensor.to(torch.float64)
 
 
