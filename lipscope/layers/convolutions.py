@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from lipscope.layers.cayley import CayleyConv2d
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.soc import SOCConv2d
 
@@ -41,5 +42,8 @@ class Family:
 
 CONVOLUTIONS: dict[str, Family] = {
     "soc": Family("SOC", lambda inputs, outputs, k, stride, side, terms: SOCConv2d(inputs, outputs, k, stride, terms)),
+    "cayley": Family(
+        "Cayley", lambda inputs, outputs, k, stride, side, _: CayleyConv2d(inputs, outputs, k, stride, side)
+    ),
 }
 """By the name that configurations, checkpoints and ``--conv`` use."""
