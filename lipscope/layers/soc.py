@@ -20,6 +20,7 @@ from lipscope.bounds.series import taylor_majorant, taylor_modulus
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
 from lipscope.layers.skew import SkewKernel, is_skew
+from lipscope.layers.tapwise import FEWEST_IMAGES, tapwise_exponential
 from lipscope.records import Bound, Shape
 
 TRAINING_TERMS = 5
@@ -169,7 +170,8 @@ def series_rounding(
 def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
     """sum_{k <= n} A^k x / k!, A the convolution with ``kernel`` and zero padding.
 
-    Maps so small that the kernel covers them are multiplied by the matrix of A itself, several times faster there.
+    Maps so small that the kernel covers them are multiplied by the matrix of A itself, several times faster there;
+    larger ones in float64, when there are several images and no gradient is wanted, tap by tap.
 
     Args:
         x: (N, C, H, W).
@@ -184,6 +186,8 @@ def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
             term = F.linear(term, matrix)
             total = torch.add(total, term, alpha=1 / math.factorial(k))
         return total.reshape(shape)
+    if x.dtype == torch.float64 and len(x) >= FEWEST_IMAGES and not torch.is_grad_enabled():
+        return tapwise_exponential(x, kernel, terms)
     padding = kernel.shape[-1] // 2
     total = term = x.contiguous(memory_format=torch.channels_last)
     for k in range(1, terms + 1):
