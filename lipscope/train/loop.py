@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable
@@ -214,8 +215,12 @@ class Stopwatch:
 
 
 def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
-    """A generator that depends on nothing but its arguments, so that any step can be drawn again."""
-    return torch.Generator().manual_seed(((seed * 1_000_003 + purpose) * 2**24 + number) % 2**63)
+    """A generator that depends on nothing but its arguments, so that any step can be drawn again.
+
+    torch's generator on a CPU uses 32 bits of its seed; hashed, all bits of the arguments count.
+    """
+    digest = hashlib.blake2b(f"{seed} {purpose} {number}".encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
 
 
 def _check_finite(loss: float, run: RunFolder, epoch: int) -> None:

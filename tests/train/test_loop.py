@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model
 from lipscope.train import loop
 from lipscope.train.distribution import World
-from lipscope.train.loop import Listeners, train
+from lipscope.train.loop import Listeners, _generator, train
 from lipscope.train.recipe import learning_rate_at
 from tests.conftest import TINY
 from tests.train.conftest import ALONE
@@ -228,6 +229,13 @@ def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch)
     monkeypatch.setattr(loop, "crop_and_flip", other)
     train(new_run("other", epochs=1, seed=1), few_images, ALONE)
     assert {image for batch in other.batches for image in batch} != set(epochs[0])
+
+
+@pytest.mark.parametrize("other", [(257, 0, 3), (1 + 2**32, 0, 3), (1, 1, 3), (1, 0, 4), (1, 0, 3 + 2**32)])
+def test_every_bit_of_seed_purpose_and_number_counts(other):
+    draw = partial(torch.randperm, 1000)
+    assert torch.equal(draw(generator=_generator(1, 0, 3)), draw(generator=_generator(1, 0, 3)))
+    assert not torch.equal(draw(generator=_generator(1, 0, 3)), draw(generator=_generator(*other)))
 
 
 def test_every_step_draws_its_own_crops(new_run, few_images, monkeypatch):
