@@ -100,15 +100,11 @@ def test_a_length_of_zero_is_refused_instead_of_stored_as_nan(name: str, state: 
         import_published(state, config, "x")
 
 
-@pytest.mark.parametrize("alpha", [1e30, 1e6])
-def test_a_map_that_float32_cannot_compute_is_never_stored_as_expanding(alpha: float, state: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize("alpha", [1e3, 1e10, 1e30])
+def test_a_map_that_float32_computes_badly_does_not_expand(alpha: float, state: dict[str, Tensor]) -> None:
     state["layer3.0.conv.alpha"] = torch.tensor(alpha)
-    try:
-        net = import_published(state, published_config(state, "x"), "x")
-    except CheckpointError as error:
-        assert "cannot be computed" in error.what  # noqa: PT017
-    else:
-        assert net.lipschitz_bound().value < (1 + 1e-9) / reference.STD
+    net = import_published(state, published_config(state, "x"), "x")
+    assert net.lipschitz_bound().value < (1 + 1e-9) / reference.STD
 
 
 @pytest.mark.parametrize(
