@@ -1,0 +1,96 @@
+"""Bounds of networks from the bounds of their parts: chains, sums, residual branches, parallel branches.
+
+For f_i with constants L_i, in the l2 norm:
+
+- f_n o ... o f_1 has the constant L_1 ... L_n;
+- x -> sum_i f_i(x) has the constant sum_i L_i (triangle inequality); x -> x + f(x) has 1 + L;
+- x -> (f_1(x), ..., f_n(x)) has the constant sqrt(sum_i L_i^2), because squared norms of stacked outputs add up;
+- (x_1, ..., x_n) -> (f_1(x_1), ..., f_n(x_n)) has the constant max_i L_i: groups, and layers on parts of the channels.
+
+A part without a proof leaves the whole without one, and its reason is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from fractions import Fraction
+
+from lipscope.bounds.rounding import product_up, up
+from lipscope.records import Bound
+
+
+def chain_bound(parts: Sequence[Bound]) -> Bound:
+    """The product of the parts' bounds: f_n o ... o f_1.
+
+    >>> chain_bound([Bound(1.5, "a"), Bound(2.0, "b")]).value >= 3.0
+    True
+    """
+    return _unproved(parts) or _bound(product_up([part.value for part in parts]), f"product of {len(parts)} bounds")
+
+
+def sum_bound(parts: Sequence[Bound]) -> Bound:
+    """The sum of the parts' bounds: x -> f_1(x) + ... + f_n(x)."""
+    return _unproved(parts) or _bound(_sum_up([part.value for part in parts]), f"sum of {len(parts)} bounds")
+
+
+def residual_bound(branch: Bound) -> Bound:
+    """1 + L: x -> x + f(x).
+
+    >>> residual_bound(Bound(0.5, "by hand")).value
+    1.5
+    >>> residual_bound(Bound.unproved("no rule for Softmax")).reason
+    'no rule for Softmax'
+    """
+    return _unproved([branch]) or _bound(_sum_up([1.0, branch.value]), f"1 + L, L by {branch.method}")
+
+
+def stacked_bound(parts: Sequence[Bound]) -> Bound:
+    """sqrt(sum L_i^2): x -> (f_1(x), ..., f_n(x)), branches whose outputs are concatenated.
+
+    >>> stacked_bound([Bound(3.0, "a"), Bound(4.0, "b")]).value >= 5.0
+    True
+    """
+    largest = max((part.value for part in parts), default=0.0)
+    if reason := _unproved(parts):
+        return reason
+    method = f"root of the sum of {len(parts)} squared bounds"
+    if largest == 0.0 or math.isinf(largest):
+        return _bound(largest, method)
+    # Divided by the largest first: the squares could overflow.
+    squares = [up(up(part.value / largest) ** 2, 2) for part in parts]
+    return _bound(up(largest * up(math.sqrt(_sum_up(squares)), 2)) if len(parts) > 1 else largest, method)
+
+
+def separate_bound(parts: Sequence[Bound]) -> Bound:
+    """The largest of the parts' bounds: each function has inputs and outputs of its own."""
+    return _unproved(parts) or _bound(max(part.value for part in parts), f"largest of {len(parts)} bounds")
+
+
+def _bound(value: float, method: str) -> Bound:
+    if not math.isfinite(value):
+        return Bound.unproved("the bound overflows float64")
+    return Bound(value, method)
+
+
+def _unproved(parts: Sequence[Bound]) -> Bound | None:
+    """The first reason why nothing is proved.
+
+    Raises:
+        ValueError: a lower bound is among the parts, which says nothing about the whole.
+    """
+    if any(part.direction != "upper" for part in parts):
+        raise ValueError("only upper bounds compose to an upper bound")
+    return next((Bound.unproved(part.reason) for part in parts if not part.proved), None)
+
+
+def _sum_up(values: Sequence[float]) -> float:
+    """An upper bound of a sum of non-negative numbers; the sum itself where float64 holds it."""
+    if not all(map(math.isfinite, values)):
+        return math.inf
+    exact = sum(map(Fraction, values), Fraction(0))
+    try:
+        nearest = float(exact)
+    except OverflowError:
+        return math.inf
+    return nearest if Fraction(nearest) >= exact else up(nearest)
