@@ -32,7 +32,14 @@ SOUND = "sound"
 FLOATS = ("radius", "margin")
 ARRAYS = ("index", "label", "predicted", "runner_up", *FLOATS)
 OPTIONAL = ("sound_radius", "attack_distance")
+MOST_CLASSES = 100_000
+"""Class numbers from here on are damage."""
+
 DATA = ("data_name", "data_split", "data_fingerprint")
+
+
+class OtherSchemaError(CheckpointError):
+    """A file is no results file of this version's schema."""
 
 
 @dataclass(frozen=True)
@@ -195,13 +202,14 @@ def read_results(path: Path) -> tuple[Certificates, Mapping[str, Any]]:
     """The certificates and the JSON summary of a results file.
 
     Raises:
-        CheckpointError: missing, damaged, of another schema, or arrays that do not fit together.
+        OtherSchemaError: of another schema, or no results file.
+        CheckpointError: missing, damaged, or arrays that do not fit together.
     """
     header = read_header(path)
     where = str(path)
     schema = header.metadata.get("lipscope.results")
     if schema != SCHEMA:
-        raise CheckpointError(
+        raise OtherSchemaError(
             "not a results file of this version", where=where, why=f"schema {schema!r}, expected {SCHEMA}",
             next_step="run `lipscope certify --force` on the model",
         )  # fmt: skip
@@ -234,6 +242,10 @@ def _fits_together(certificates: Certificates) -> bool:
         if array is not None and (
             array.dtype != np.float64 or array.shape != certificates.radius.shape or not np.all(array >= 0)
         ):
+            return False
+    for name in ("label", "predicted", "runner_up"):
+        numbers = getattr(certificates, name)
+        if not np.all((numbers >= 0) & (numbers < MOST_CLASSES)):
             return False
     texts = ("kind", "model_sha256", "architecture", "data_name", "data_split", "data_fingerprint")
     return (

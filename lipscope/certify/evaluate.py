@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lipscope.certify.partial import Progress, order_digest
 from lipscope.certify.radii import certified_radii
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision
@@ -45,6 +47,7 @@ def certify(
     device: str = "cpu",
     batch_size: int = 500,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Real-arithmetic radii: float32 evaluation over a proved Lipschitz bound, TF32 off.
 
@@ -55,6 +58,7 @@ def certify(
         device: a torch device.
         batch_size: images at a time.
         on_progress: told (images done, images in all).
+        progress: continued from, and kept up to date; see :func:`progress_of`.
 
     Raises:
         CheckFailedError: the model's Lipschitz constant is not proved, or float32 is too coarse for its weights.
@@ -70,14 +74,21 @@ def certify(
     pair_bounds = model.net.head.pair_bounds()
     net = model.net.to(device)
     diameter = math.sqrt(math.prod(model.net.input_shape))
-    logits: list[Tensor] = []
+    joined = torch.empty(len(data), model.net.head.classes)
+    earlier = progress.load() if progress else None
+    done = 0 if earlier is None else len(earlier)
+    if earlier is not None:
+        joined[:done] = earlier
     with full_precision(), torch.inference_mode():
-        for images in torch.from_numpy(data.images).split(batch_size):
-            logits.append(net(images.to(device, torch.float32) / 255).cpu())
-            on_progress(sum(map(len, logits)), len(data))
+        for start in range(done, len(data), batch_size):
+            images = torch.from_numpy(data.images[start : start + batch_size])
+            done = start + len(images)
+            joined[start:done] = net(images.to(device, torch.float32) / 255).cpu()
+            if progress:
+                progress.update(joined[:done])
+            on_progress(done, len(data))
         context = environment(device)
         compared = torch.from_numpy(data.images[:COMPARED_IMAGES]).to(device, torch.float64) / 255
-        joined = torch.cat(logits)
         error = float((net(compared).cpu() - joined[:COMPARED_IMAGES]).abs().max())
     net.to("cpu")
     radii = certified_radii(joined, pair_bounds, bound.value, diameter)
@@ -103,8 +114,36 @@ def certify(
         data_fingerprint=data.fingerprint(),
         lipschitz=bound.value,
         environment=context,
+        classes=data.classes,
     )
     return Evaluation(certificates, joined)
+
+
+def progress_of(
+    path: Path,
+    model: StoredModel,
+    data: ImageSet,
+    index: np.ndarray,
+    *,
+    device: str,
+    batch_size: int,
+    note: Callable[[str], None],
+) -> Progress:
+    """The progress of :func:`certify` with these arguments, in the side file ``path``.
+
+    Bound to the model's bytes, the images in their order, and everything that may move a float32 logit by a bit, so
+    that a run that was interrupted ends with the very numbers of one that was not.
+    """
+    with full_precision():
+        context = environment(device)
+    about = {
+        "of": "float32 logits",
+        "model_sha256": model.sha256,
+        "images": order_digest(data, index),
+        "batch_size": batch_size,
+        "environment": context,
+    }
+    return Progress(path, about, (len(data), model.net.head.classes), torch.float32, note)
 
 
 def _check_fit(model: StoredModel, data: ImageSet) -> None:

@@ -22,36 +22,49 @@ TOLERANCE = 1e-4
 
 
 def still_holds(kept: Certificates, model: StoredModel, data: ImageSet) -> bool:
-    """Whether the kept results are those of this model on all of these images, by this version.
+    """Whether the kept results are those of this model on all of these images, by this version."""
+    return not objection(kept, model, data)
+
+
+def objection(kept: Certificates, model: StoredModel, data: ImageSet) -> str:
+    """Why kept results cannot answer for this model on all of these images; empty when they can.
 
     Hashes and L must agree, every radius must follow from its margin, and a sample of the logits is evaluated anew.
     This finds mistakes and stale files; a forger who computes consistent numbers is found only in the sample.
     """
     n, classes = len(data), model.net.head.classes
-    same = (
-        kept.model_sha256 == model.sha256
-        and kept.kind == REAL_ARITHMETIC
-        and kept.environment.get("lipscope") == __version__
-        and (kept.data_name, kept.data_split) == (data.name, data.split)
-        and len(kept) == n
-        and kept.data_fingerprint == data.fingerprint()
-        and isinstance(kept.lipschitz, float)
+    if kept.model_sha256 != model.sha256:
+        return "they are of another model"
+    if kept.kind != REAL_ARITHMETIC:
+        return "they are of another kind"
+    if kept.environment.get("lipscope") != __version__:
+        return "they are of another version of lipscope"
+    if (
+        (kept.data_name, kept.data_split) != (data.name, data.split)
+        or len(kept) != n
+        or kept.data_fingerprint != data.fingerprint()
+        or not np.array_equal(kept.index, np.arange(n))
+        or not np.array_equal(kept.label, data.labels)
+    ):
+        return "they are of other images"
+    consistent = (
+        isinstance(kept.lipschitz, float)
         and kept.lipschitz == model.net.lipschitz_bound().value
-        and np.array_equal(kept.index, np.arange(n))
-        and np.array_equal(kept.label, data.labels)
         and all(((classed >= 0) & (classed < classes)).all() for classed in (kept.predicted, kept.runner_up))
         and bool((kept.predicted != kept.runner_up).all())
     )
-    if not same:
-        return False
+    if not consistent:
+        return "they contradict the model"
     pairs = model.net.head.pair_bounds()
     diameter = math.sqrt(math.prod(model.net.input_shape))
     constants = pairs[torch.from_numpy(kept.predicted), torch.from_numpy(kept.runner_up)]
     margins = torch.from_numpy(kept.margin)
     if not np.array_equal(radius_of(margins, constants, kept.lipschitz, diameter).numpy(), kept.radius):
-        return False
+        return "their radii do not follow from their margins"
     sample = np.linspace(0, n - 1, min(SAMPLED, n)).astype(np.int64)
     with full_precision(), torch.inference_mode():
         logits = model.net(torch.from_numpy(data.images[sample]).to(torch.float32) / 255)
     again = certified_radii(logits, pairs, kept.lipschitz, diameter)
-    return bool(np.abs(again.radius.numpy() - kept.radius[sample]).max() <= TOLERANCE)
+    if not np.abs(again.radius.numpy() - kept.radius[sample]).max() <= TOLERANCE:
+        return f"the radii of {len(sample)} images, evaluated again, are others"
+    return ""

@@ -6,19 +6,26 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from lipscope.certify.intervals import LEVEL, METHOD, clopper_pearson
 from lipscope.results import Certificates
-from lipscope.units import format_eps
+from lipscope.units import format_eps, largest_not_above
 
 SCHEMA = "lipscope.certify/1"
 
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+CURVE_POINTS = 200
+
 
 def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]) -> dict[str, Any]:
-    """Counts, rates and mean radii as ``lipscope.certify/1``."""
-    n = len(certificates)
-    clean = int(certificates.correct.sum())
-    counts = {radius: certificates.certified_count(radius) for radius in eps}
+    """Counts, rates, intervals and radii as ``lipscope.certify/1``.
+
+    Without labels, everything that needs them is null. Counts and radii follow from the proved radii of these images;
+    the intervals are estimates about further images drawn like them.
+    """
+    n, labelled = len(certificates), certificates.labelled
     return {
         "schema": SCHEMA,
         "model": {
@@ -31,31 +38,99 @@ def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]
             "split": certificates.data_split,
             "n": n,
             "fingerprint": certificates.data_fingerprint,
+            "labelled": labelled,
         },
         "lipschitz": {"value": certificates.lipschitz, "proved": True},
         "kind": certificates.kind,
-        "clean": {"count": clean, "rate": clean / n},
-        "certified": [{"eps": format_eps(radius), "count": k, "rate": k / n} for radius, k in counts.items()],
-        "average_certified_radius": certificates.average_certified_radius(),
-        "mean_radius_of_correct": certificates.mean_correct_radius(),
+        "clean": _share(int(certificates.correct.sum()), n) if labelled else None,
+        "certified": _by_eps(certificates, certificates.correct, eps) if labelled else None,
+        "unchanging": _by_eps(certificates, np.ones(n, np.bool_), eps),
+        "interval": {"method": METHOD, "level": LEVEL, "kind": "estimate"},
+        "average_certified_radius": certificates.average_certified_radius() if labelled else None,
+        "mean_radius_of_correct": certificates.mean_correct_radius() if labelled else None,
+        "mean_radius": float(certificates.radius.mean()),
+        "radius_quantiles": _quantiles(certificates),
+        "classes": _classes(certificates, eps),
+        "runner_up": {"columns": ["predicted", "runner_up", "count"], "pairs": runner_up_pairs(certificates)},
+        "curve": _curve(certificates) if labelled else None,
         "environment": dict(certificates.environment),
     }
 
 
-def per_image(certificates: Certificates, logits: Tensor | None) -> list[dict[str, Any]]:
-    """One object an image, with its logits where they are given."""
-    rows: list[dict[str, Any]] = [
-        {"index": int(i), "label": int(y), "predicted": int(p), "runner_up": int(r), "radius": float(radius)}
-        for i, y, p, r, radius in zip(
-            certificates.index,
-            certificates.label,
-            certificates.predicted,
-            certificates.runner_up,
-            certificates.radius,
-            strict=True,
-        )
+def runner_up_pairs(certificates: Certificates) -> list[list[int]]:
+    """[predicted, runner-up, count] of every pair of classes that decides a radius, the most frequent first."""
+    pairs = np.stack([certificates.predicted, certificates.runner_up], axis=1)
+    found, counts = np.unique(pairs, axis=0, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return [[int(first), int(second), int(n)] for (first, second), n in zip(found[order], counts[order], strict=True)]
+
+
+def class_count(certificates: Certificates) -> int:
+    """How many classes there are: the names', else up to the largest that occurs."""
+    occurring = (certificates.label, certificates.predicted, certificates.runner_up)
+    return max(len(certificates.classes), *(1 + int(numbers.max()) for numbers in occurring))
+
+
+def class_name(certificates: Certificates, number: int) -> str:
+    """The name of a class; its number where no name is known."""
+    return certificates.classes[number] if number < len(certificates.classes) else str(number)
+
+
+def _share(count: int, n: int) -> dict[str, Any]:
+    return {"count": count, "rate": count / n, "interval": list(clopper_pearson(count, n))}
+
+
+def _by_eps(
+    certificates: Certificates, chosen: NDArray[np.bool_], eps: Sequence[Fraction]
+) -> list[dict[str, Any]]:  # fmt: skip
+    """For each eps, how many of the chosen images have a larger radius, strictly, out of all images."""
+    counts = [int(np.count_nonzero(chosen & (certificates.radius > largest_not_above(radius)))) for radius in eps]
+    return [
+        {"eps": format_eps(radius), **_share(count, len(certificates))}
+        for radius, count in zip(eps, counts, strict=True)
     ]
-    if logits is not None:
-        for row, values in zip(rows, logits.tolist(), strict=True):
-            row["logits"] = values
+
+
+def _quantiles(certificates: Certificates) -> dict[str, Any]:
+    """Radii of images: that of share q is the smallest which at least the share q of the images do not exceed."""
+    chosen = certificates.correct if certificates.labelled else np.ones(len(certificates), np.bool_)
+    radii = certificates.radius[chosen]
+    values = np.quantile(radii, QUANTILES, method="inverted_cdf").tolist() if len(radii) else []
+    return {
+        "of": "correctly classified images" if certificates.labelled else "all images",
+        "values": [{"quantile": q, "radius": radius} for q, radius in zip(QUANTILES, values, strict=False)],
+    }
+
+
+def _classes(certificates: Certificates, eps: Sequence[Fraction]) -> list[dict[str, Any]] | None:
+    """One object a class of labels; None without labels."""
+    if not certificates.labelled:
+        return None
+    rows: list[dict[str, Any]] = []
+    thresholds = [(format_eps(radius), largest_not_above(radius)) for radius in eps]
+    for number in range(class_count(certificates)):
+        own = certificates.label == number
+        n, radii = int(own.sum()), certificates.radius[own & certificates.correct]
+        counts = [int((radii > threshold).sum()) for _, threshold in thresholds]
+        rows.append(
+            {
+                "class": number,
+                "name": class_name(certificates, number),
+                "n": n,
+                "clean": {"count": len(radii), "rate": len(radii) / n if n else None},
+                "certified": [
+                    {"eps": name, "count": count, "rate": count / n if n else None}
+                    for (name, _), count in zip(thresholds, counts, strict=True)
+                ],
+                "average_certified_radius": float(radii.sum()) / n if n else None,
+                "mean_radius_of_correct": float(radii.mean()) if len(radii) else None,
+            }
+        )
     return rows
+
+
+def _curve(certificates: Certificates) -> dict[str, Any]:
+    """Certified accuracy at 200 radii from 0 to the largest: the share of images with a larger radius, strictly."""
+    radii, rates = certificates.curve(CURVE_POINTS)
+    counts = np.rint(rates * len(certificates)).astype(np.int64)
+    return {"radius": radii.tolist(), "count": counts.tolist(), "rate": rates.tolist()}

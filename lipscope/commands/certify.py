@@ -8,33 +8,43 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from lipscope.commands.messages import narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, device_option, json_option
-from lipscope.commands.progress import images_bar
-from lipscope.errors import CheckpointError, LipscopeError, UsageError
-from lipscope.records import round_up
-from lipscope.units import DEFAULT_EPS, format_eps, parse_eps, radius_text
+from lipscope.errors import CheckFailedError, LipscopeError, UsageError
+from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
-    from lipscope.data import ImageSet
-    from lipscope.models.stored import StoredModel
-    from lipscope.results import Certificates
+    from collections.abc import Sequence
 
-HISTOGRAM_ROWS = 12
-HISTOGRAM_WIDTH = 40
+    from lipscope.certify.gate import Requirement
+    from lipscope.commands.certify_images import Request
+    from lipscope.commands.certify_run import Answer
+
+SET_SCHEMA = "lipscope.certify-set/1"
+
+STDOUT = "-"
 
 
 @click.command("certify")
-@click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("models", metavar="[MODEL]...", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--eps", "eps_texts", multiple=True, help="A radius like 36/255; repeatable. [default: 36, 72, 108, 255 over 255]"
 )
 @click.option("--dataset", help="Instead of the model's own: cifar10, cifar100, synthetic, synthetic100.")
+@click.option("--train-set", is_flag=True, help="The training images; not kept as the model's results.")
+@click.option(
+    "--images", type=click.Path(path_type=Path, file_okay=False),
+    help="A folder of PNG or JPEG files of the right size; subfolders named after classes are labels.",
+)  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N images.")
-@click.option("--indices", help="Only these record numbers of the test file, e.g. 3,17,42.")
+@click.option("--indices", help="Only these record numbers of the file, e.g. 3,17,42.")
+@click.option(
+    "--min-certified", "required_texts", multiple=True, metavar="RATE@EPS",
+    help="Exit with 5 unless this certified accuracy is reached, e.g. 0.6@36/255; repeatable.",
+)  # fmt: skip
+@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One row an image to this file; - for stdout.")
 @click.option("--per-image", is_flag=True, help="With --json: one object an image.")
 @click.option("--logits", is_flag=True, help="With --json --per-image: the logits too.")
 @click.option(
@@ -45,11 +55,15 @@ HISTOGRAM_WIDTH = 40
 @data_dir_option
 @json_option
 def certify_command(
-    model: Path | None,
+    models: tuple[Path, ...],
     eps_texts: tuple[str, ...],
     dataset: str | None,
+    train_set: bool,
+    images: Path | None,
     limit: int | None,
     indices: str | None,
+    required_texts: tuple[str, ...],
+    csv_file: Path | None,
     per_image: bool,
     logits: bool,
     batch_size: int,
@@ -61,168 +75,159 @@ def certify_command(
     """Certify MODEL on its test set; radii are l2 in [0, 1] pixel space.
 
     Without MODEL, the newest run's model, else the first of ./checkpoints. The results of a whole test set are kept
-    beside the model, where `lipscope inspect` reads them.
+    beside the model, where `lipscope inspect` reads them; an interrupted run continues where it stopped. Several
+    models make one table, sorted by certified accuracy at the first radius.
     """
     eps = tuple(dict.fromkeys(parse_eps(text) for text in eps_texts)) or DEFAULT_EPS
-    if per_image and not as_json:
-        raise UsageError("--per-image needs --json")
-    if logits and not per_image:
-        raise UsageError("--logits needs --json --per-image")
-    if limit is not None and indices is not None:
-        raise UsageError("--limit and --indices exclude each other")
-    path = choose_model(model)
+    to_stdout = csv_file is not None and str(csv_file) == STDOUT
+    _refuse(
+        (per_image and not as_json, "--per-image needs --json"),
+        (logits and not per_image, "--logits needs --json --per-image"),
+        (limit is not None and indices is not None, "--limit and --indices exclude each other"),
+        (images is not None and dataset is not None, "--images and --dataset exclude each other"),
+        (images is not None and train_set, "--images and --train-set exclude each other"),
+        (to_stdout and as_json, "--csv - and --json both want stdout"),
+        (len(models) > 1 and csv_file is not None, "--csv takes one model"),
+        (len(models) > 1 and per_image, "--per-image takes one model"),
+    )
+    chosen = models or (choose_model(None),)
 
-    from lipscope.certify.evaluate import certify
-    from lipscope.certify.summary import per_image as rows_of
-    from lipscope.certify.summary import summary
-    from lipscope.data import load
-    from lipscope.models.stored import load_model
-    from lipscope.results import results_path
+    from lipscope.certify.gate import parse_requirement
+    from lipscope.commands.certify_images import Request
+    from lipscope.commands.certify_run import answer
 
-    stored = load_model(path)
-    own = str((stored.header.config or {}).get("dataset", ""))
-    name = dataset or own
-    data = load(name, "test", data_dir)
-    chosen = _selection(len(data), limit, indices)
-    whole = len(chosen) == len(data) and indices is None
-    selected = data if whole else data.subset(chosen)
-    target = results_path(path)
-    evaluation, unkept = None, None
-    certificates = None if force or logits or not whole else _up_to_date(target, stored, data)
-    if certificates is None:
-        with images_bar("certifying", len(selected)) as advance:
-            evaluation = certify(
-                stored, selected, chosen, device=_device(device), batch_size=batch_size, on_progress=advance
-            )
-        certificates = evaluation.certificates
-        if whole and name != own:
-            narrate(f"not kept: the results file beside the model is for its own data set, {own}")
-        elif whole:
-            unkept = _keep(target, certificates, summary(certificates, str(path), DEFAULT_EPS))
-    else:
-        narrate(f"unchanged model and data: answered from {target} (--force computes anew)")
-    facts = summary(certificates, str(path), eps)
+    required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
+    request = Request(
+        eps, dataset, train_set, images, limit, indices, logits, batch_size, force, device, data_dir
+    )  # fmt: skip
+    if len(chosen) > 1:
+        return _certify_set(chosen, request, required, as_json=as_json)
+    (path,) = chosen
+    if csv_file is not None and not to_stdout:
+        _check_place(csv_file, path)
+    found = answer(path, request)
+    facts, missed = _facts(found, path, eps, required)
+    if csv_file is not None:
+        _write_csv(None if to_stdout else csv_file, found)
     if as_json:
         if per_image:
-            facts["images"] = rows_of(certificates, evaluation.logits if evaluation and logits else None)
+            from lipscope.certify.rows import per_image as rows_of
+
+            facts["images"] = rows_of(found.certificates, found.logits if logits else None, found.files)
         click.echo(json.dumps(facts))
-    else:
-        click.echo(_text(facts, certificates, eps))
-    return unkept.exit_code if unkept else 0
+    elif not to_stdout:
+        from lipscope.commands.certify_text import text
+
+        click.echo(text(facts, found.certificates))
+    return _exit_code(found, missed)
 
 
-def _keep(target: Path, certificates: Certificates, facts: dict[str, Any]) -> LipscopeError | None:
-    """Write the results file; a failure is told at once and returned, so that the figures are printed all the same."""
-    from lipscope.results import write_results
-
-    try:
-        _check_replaceable(target)
-        write_results(target, certificates, facts)
-    except LipscopeError as error:
-        narrate(f"the results could not be kept: {error}")
-        return error
-    narrate(f"results kept in {target}")
-    return None
+def _refuse(*cases: tuple[bool, str]) -> None:
+    """Raise UsageError for the first combination of options that cannot be."""
+    for wrong, what in cases:
+        if wrong:
+            raise UsageError(what)
 
 
-def _check_replaceable(target: Path) -> None:
-    """Only an earlier results file is overwritten, never a model of that name.
+def _facts(
+    found: Answer, path: Path, eps: Sequence[Fraction], required: Sequence[Requirement]
+) -> tuple[dict[str, Any], bool]:  # fmt: skip
+    """The summary with what became of the requirements, each miss told; and whether one was missed.
 
     Raises:
-        CheckpointError: something else lies there.
+        UsageError: requirements on images without labels.
     """
-    from lipscope.checkpoint import read_header
+    from lipscope.certify.gate import outcome
+    from lipscope.certify.summary import summary
 
-    if not target.exists():
+    facts = summary(found.certificates, str(path), eps)
+    if not required:
+        return facts, False
+    if not found.certificates.labelled:
+        raise UsageError("--min-certified needs labels", why="these images have none")
+    outcomes = [outcome(wanted, found.certificates) for wanted in required]
+    for one in outcomes:
+        if not one.met:
+            narrate(f"{path}: {one}")
+    facts["min_certified"] = [one.to_json() for one in outcomes]
+    return facts, not all(one.met for one in outcomes)
+
+
+def _exit_code(found: Answer, missed: bool) -> int:
+    unkept = found.unkept.exit_code if found.unkept else 0
+    return max(unkept, CheckFailedError.exit_code if missed else 0)
+
+
+def _certify_set(
+    paths: Sequence[Path], request: Request, required: Sequence[Requirement], *, as_json: bool
+) -> int:  # fmt: skip
+    """One table over several models; one that fails does not hide the others, and the worst exit code counts."""
+    from lipscope.commands.certify_run import answer
+
+    certified: list[dict[str, Any]] = []
+    failed: list[dict[str, Any]] = []
+    worst = 0
+    for path in paths:
+        narrate(f"model {path}")
+        try:
+            found = answer(path, request)
+            if not found.certificates.labelled:
+                raise UsageError("a table sorted by certified accuracy needs labels", where=str(request.images))
+            facts, missed = _facts(found, path, request.eps, required)
+        except LipscopeError as error:
+            narrate(str(error))
+            failed.append({"model": {"path": str(path)}, **error.to_json()})
+            worst = max(worst, error.exit_code)
+            continue
+        certified.append(facts)
+        worst = max(worst, _exit_code(found, missed))
+    certified.sort(key=_rank)
+    eps = [format_eps(radius) for radius in request.eps]
+    if as_json:
+        click.echo(json.dumps({"schema": SET_SCHEMA, "sorted_by": eps[0], "models": certified + failed}))
+    else:
+        from lipscope.commands.certify_text import set_text
+
+        click.echo(set_text(certified + failed, eps))
+    return worst
+
+
+def _rank(facts: dict[str, Any]) -> tuple[Fraction, Fraction, str]:
+    """The best certified accuracy at the first radius first, then clean accuracy, then the name."""
+    n = facts["data"]["n"]
+    shares = facts["certified"][0], facts["clean"]
+    first, clean = (Fraction(share["count"], n) for share in shares)
+    return -first, -clean, facts["model"]["path"]
+
+
+def _check_place(csv_file: Path, model: Path) -> None:
+    """Refuse, before anything is computed, a place that no CSV file can take.
+
+    Raises:
+        UsageError: the model, its results, or a folder that is not there.
+    """
+    from lipscope.results import results_path, summary_path
+
+    where, results = f"--csv {csv_file}", results_path(model)
+    if csv_file.absolute() in (model.absolute(), results.absolute(), summary_path(results).absolute()):
+        raise UsageError("would overwrite the model or its results", where=where, next_step="choose another name")
+    if not csv_file.absolute().parent.is_dir():
+        raise UsageError("no such folder", where=where, next_step="make it first")
+
+
+def _write_csv(file: Path | None, found: Answer) -> None:
+    """One row an image, to the file (atomically) or to stdout.
+
+    Raises:
+        LipscopeError: the place cannot be written to.
+    """
+    from lipscope.certify.rows import as_csv
+    from lipscope.checkpoint import atomic_path
+
+    content = as_csv(found.certificates, found.files)
+    if file is None:
+        click.echo(content, nl=False)
         return
-    try:
-        metadata = read_header(target).metadata
-    except CheckpointError:
-        return
-    if "lipscope.results" not in metadata:
-        raise CheckpointError(
-            "is not a results file, and is not overwritten", where=str(target), next_step="rename one of the two models"
-        )
-
-
-def _selection(count: int, limit: int | None, indices: str | None) -> np.ndarray:
-    """The record numbers that are certified."""
-    if indices is None:
-        return np.arange(min(limit or count, count))
-    try:
-        chosen = np.array([int(part) for part in indices.split(",")], dtype=np.int64)
-    except (ValueError, OverflowError) as error:
-        raise UsageError("not a list of numbers", where=f"--indices {indices}", next_step="e.g. 3,17,42") from error
-    if len(np.unique(chosen)) < len(chosen):
-        raise UsageError("a record number stands there twice", where=f"--indices {indices}")
-    outside = chosen[(chosen < 0) | (chosen >= count)]
-    if len(outside):
-        raise UsageError(f"no record {outside[0]}", where="--indices", why=f"the test file has 0 to {count - 1}")
-    return chosen
-
-
-def _device(given: str | None) -> str:
-    import torch
-
-    from lipscope.environment import check_device
-
-    device = given or ("cuda" if torch.cuda.is_available() else "cpu")
-    check_device(device)
-    return device
-
-
-def _up_to_date(target: Path, model: StoredModel, data: ImageSet) -> Certificates | None:
-    """The kept results, if they hold for these very bytes."""
-    from lipscope.certify.freshness import still_holds
-    from lipscope.results import read_results
-
-    if not target.exists():
-        return None
-    try:
-        certificates, _ = read_results(target)
-    except CheckpointError as error:
-        narrate(f"{error}; computing anew")
-        return None
-    return certificates if still_holds(certificates, model, data) else None
-
-
-def _text(facts: dict[str, Any], certificates: Certificates, eps: tuple[Fraction, ...]) -> str:
-    """The figures for a person."""
-    n, model = facts["data"]["n"], facts["model"]
-    lines = [
-        f"model      {model['path']} ({model['architecture']}, sha256 {model['sha256'][:12]})",
-        f"data       {facts['data']['name']} {facts['data']['split']}, {n} images",
-        f"L          {round_up(certificates.lipschitz)}, proved: from [0, 1] pixels to features",
-        f"kind       {certificates.kind} radii (float32 evaluation, proved Lipschitz bound)",
-        "",
-        f"clean                {facts['clean']['rate']:8.2%}  {facts['clean']['count']:6d}",
-    ]
-    lines += [
-        f"certified @ {format_eps(radius):8s} {row['rate']:8.2%}  {row['count']:6d}"
-        for radius, row in zip(eps, facts["certified"], strict=True)
-    ]
-    lines += [
-        "",
-        f"average certified radius       {radius_text(facts['average_certified_radius'])}  (misclassified = 0)",
-        f"mean radius of correct images  {radius_text(facts['mean_radius_of_correct'])}",
-        "",
-        *_histogram(certificates),
-    ]
-    return "\n".join(lines)
-
-
-def _histogram(certificates: Certificates) -> list[str]:
-    """Counts of correct images by radius, as bars of eighth blocks; misclassified images on a line of their own."""
-    radii = certificates.radius[certificates.correct]
-    wrong = len(certificates) - len(radii)
-    if not len(radii):
-        return [f"{'misclassified':>15s} {wrong:6d}"]
-    counts, edges = np.histogram(radii, bins=HISTOGRAM_ROWS, range=(0.0, float(radii.max()) or 1.0))
-    largest = max(int(counts.max()), 1)
-    lines = ["certified radius  images (correct ones)"]
-    for count, left, right in zip(counts, edges, edges[1:], strict=False):
-        eighths = round(int(count) / largest * HISTOGRAM_WIDTH * 8)
-        bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-        lines.append(f"{left:6.3f} - {right:6.3f} {count:6d} {bar}")
-    lines.append(f"{'misclassified':>15s} {wrong:6d}")
-    return lines
+    with atomic_path(file) as temporary:
+        temporary.write_text(content, encoding="utf-8", newline="")
+    narrate(f"{len(found.certificates)} rows in {file}")

@@ -1,0 +1,138 @@
+"""The progress of an evaluation in a file beside the model, so that an interrupted run continues where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lipscope.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
+from lipscope.data import ImageSet
+from lipscope.errors import CheckpointError, LipscopeError
+
+SCHEMA = "lipscope.progress/1"
+
+SHARE = 0.05
+"""Saving takes at most about this share of the time."""
+
+
+class Progress:
+    """The rows that an evaluation has finished, saved every now and then until :meth:`remove`.
+
+    A context manager: Ctrl-C or a crash inside saves the last rows on the way out; after an error that a user can
+    cause, which the next run would meet again, nothing stays.
+
+    Args:
+        path: the side file.
+        about: everything that must be the same for the rows to be of use; JSON.
+        shape: (n, columns) of all rows.
+        dtype: of the rows.
+        note: told in words what went wrong with the side file; none of it ends the evaluation.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        about: Mapping[str, Any],
+        shape: tuple[int, int],
+        dtype: torch.dtype,
+        note: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._shape = shape
+        self._dtype = dtype
+        self._about = json.dumps(about, sort_keys=True)
+        self._note = note
+        self._rows: Tensor | None = None
+        self._saved = True
+        self._possible = True
+        self._pause_until = 0.0
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, LipscopeError):
+            self.remove()
+        elif error is not None and not self._saved:
+            self._save()
+
+    def load(self) -> Tensor | None:
+        """The rows of an earlier run that are of use; None (and a note, if there is a file) without any."""
+        if not self._path.exists():
+            return None
+        try:
+            metadata = read_header(self._path).metadata
+            rows = load(self._path.read_bytes())["rows"]
+        except (CheckpointError, SafetensorError, OSError, KeyError) as error:
+            self._note(f"progress in {self._path} is ignored: it is damaged ({str(error)[:200]})")
+            return None
+        if metadata.get("lipscope.progress") != SCHEMA or metadata.get("about") != self._about:
+            self._note(f"progress in {self._path} is ignored: it is of another model, data, version or setting")
+            return None
+        fits = rows.ndim == 2 and rows.dtype == self._dtype and len(rows) <= self._shape[0]
+        if not fits or rows.shape[1] != self._shape[1] or metadata.get("sha256") != _digest(rows):
+            self._note(f"progress in {self._path} is ignored: it is damaged (another checksum)")
+            return None
+        return rows
+
+    def update(self, rows: Tensor) -> None:
+        """Take note of all rows that are finished, (k, columns); saves them when saving has been paid for."""
+        self._rows, self._saved = rows, False
+        if self._possible and time.monotonic() >= self._pause_until:
+            self._save()
+
+    def remove(self) -> None:
+        """The results are kept elsewhere, or are of no use: forget the progress."""
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+
+    def _save(self) -> None:
+        if self._rows is None or not self._possible:
+            return
+        rows, started = self._rows.contiguous(), time.monotonic()
+        metadata = {"lipscope.progress": SCHEMA, "about": self._about, "sha256": _digest(rows)}
+        try:
+            with atomic_path(self._path) as temporary:
+                temporary.write_bytes(with_sorted_metadata(save({"rows": rows}, metadata)))
+        except LipscopeError as error:
+            self._possible = False
+            self._note(f"progress is not kept: {error}")
+            return
+        ended = time.monotonic()
+        self._saved, self._pause_until = True, ended + (ended - started) / SHARE
+
+
+def partial_path(results: Path, suffix: str = "") -> Path:
+    """The side file of a results file; runs on other data sets have a suffix.
+
+    >>> partial_path(Path("a/model.certified.safetensors"), "cifar10-train").name
+    'model.certified.cifar10-train.part.safetensors'
+    """
+    stem = results.name.removesuffix(SUFFIX)
+    return results.with_name(f"{stem}.{suffix + '.' if suffix else ''}part{SUFFIX}")
+
+
+def order_digest(data: ImageSet, index: np.ndarray) -> str:
+    """SHA-256 of the images with their labels and record numbers in this very order, unlike the fingerprint's."""
+    digest = hashlib.sha256()
+    for array in (index.astype("<i8"), data.labels.astype("<i8"), data.images):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _digest(rows: Tensor) -> str:
+    return hashlib.sha256(repr((rows.dtype, tuple(rows.shape))).encode() + rows.numpy().tobytes()).hexdigest()

@@ -1,0 +1,122 @@
+"""Which images a certification is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipscope.commands.messages import narrate
+from lipscope.data import ImageSet, classes_of, load
+from lipscope.errors import UsageError
+from lipscope.models.stored import StoredModel
+from lipscope.units import DEFAULT_EPS
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of every model.
+
+    Args:
+        eps: the radii of the summary.
+        dataset: instead of the model's own.
+        train_set: certify the training images.
+        images: certify the images of this folder.
+        limit, indices: which records; at most one of them.
+        logits: the logits are wanted, which no results file holds.
+        batch_size: images at a time.
+        force: compute anew.
+        device: a torch device; None for a GPU where there is one.
+        data_dir: searched first.
+    """
+
+    eps: tuple[Fraction, ...] = DEFAULT_EPS
+    dataset: str | None = None
+    train_set: bool = False
+    images: Path | None = None
+    limit: int | None = None
+    indices: str | None = None
+    logits: bool = False
+    batch_size: int = 500
+    force: bool = False
+    device: str | None = None
+    data_dir: Path | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The images that a request means.
+
+    Args:
+        data: these and no others.
+        index: (n,) their record numbers.
+        whole: whether they are all of their data set.
+        kept: whether their results are *the* results of the model: its own test set, whole.
+        files: by record number, for a folder.
+    """
+
+    data: ImageSet
+    index: NDArray[np.int64]
+    whole: bool
+    kept: bool
+    files: tuple[str, ...] = ()
+
+
+def choose(stored: StoredModel, request: Request) -> Chosen:
+    """The images of the request.
+
+    Raises:
+        LipscopeError: they are not there, damaged, or numbered otherwise.
+    """
+    own = str((stored.header.config or {}).get("dataset", ""))
+    name = request.dataset or own
+    files: tuple[str, ...] = ()
+    if request.images is not None:
+        data, files = _folder(request.images, stored, own)
+    else:
+        data = load(name, "train" if request.train_set else "test", request.data_dir)
+    index = selection(len(data), request.limit, request.indices)
+    whole = len(index) == len(data) and request.indices is None
+    own_test = request.images is None and not request.train_set and name == own
+    if whole and not own_test:
+        about = f"its own data set, {own}" if name != own else f"the test images of {own}"
+        narrate(f"not kept: the results file beside the model is for {about}")
+    return Chosen(data if whole else data.subset(index), index, whole, whole and own_test, files)
+
+
+def selection(count: int, limit: int | None, indices: str | None) -> NDArray[np.int64]:
+    """The record numbers that are certified.
+
+    Raises:
+        UsageError: not a list of numbers, one twice, or one that is no record.
+    """
+    if indices is None:
+        return np.arange(min(limit or count, count))
+    try:
+        chosen = np.array([int(part) for part in indices.split(",")], dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise UsageError("not a list of numbers", where=f"--indices {indices}", next_step="e.g. 3,17,42") from error
+    if len(np.unique(chosen)) < len(chosen):
+        raise UsageError("a record number stands there twice", where=f"--indices {indices}")
+    outside = chosen[(chosen < 0) | (chosen >= count)]
+    if len(outside):
+        raise UsageError(f"no record {outside[0]}", where="--indices", why=f"the records are 0 to {count - 1}")
+    return chosen
+
+
+def _folder(folder: Path, stored: StoredModel, own: str) -> tuple[ImageSet, tuple[str, ...]]:
+    from lipscope.data.folder import read_images
+
+    count = stored.net.head.classes
+    names = classes_of(own)
+    classes = names if len(names) == count else tuple(map(str, range(count)))
+    found = read_images(folder, stored.net.input_shape, classes)
+    if found.ignored:
+        narrate(f"{len(found.ignored)} files that are neither PNG nor JPEG are left out, e.g. {found.ignored[0]}")
+    if not found.data.labelled:
+        reason = f"{found.unknown[0]!r} is no class" if found.unknown else "they lie in no subfolders"
+        narrate(f"the images have no labels ({reason}): radii and predictions, no accuracy")
+    return found.data, found.files

@@ -1,0 +1,204 @@
+"""One certification from request to kept results: answer from what is kept, else compute and keep."""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipscope.certify.evaluate import Evaluation, certify, progress_of
+from lipscope.certify.freshness import objection
+from lipscope.certify.partial import Progress, partial_path
+from lipscope.certify.summary import summary
+from lipscope.checkpoint import read_header
+from lipscope.commands.certify_images import Chosen, Request, choose
+from lipscope.commands.messages import narrate
+from lipscope.commands.progress import images_bar
+from lipscope.data import ImageSet
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.locks import BusyError, exclusive
+from lipscope.models.stored import load_model
+from lipscope.results import (
+    Certificates,
+    OtherSchemaError,
+    keeping_what_holds,
+    read_results,
+    results_path,
+    summary_path,
+    write_results,
+)
+from lipscope.units import DEFAULT_EPS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from lipscope.models.stored import StoredModel
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a request brought.
+
+    Args:
+        certificates: one radius an image.
+        logits: where they were evaluated just now.
+        files: names of the images by record number, for a folder.
+        unkept: why the results could not be kept, if they should have been.
+    """
+
+    certificates: Certificates
+    logits: Tensor | None = None
+    files: tuple[str, ...] = ()
+    unkept: LipscopeError | None = None
+
+
+def answer(path: Path, request: Request) -> Answer:
+    """Certify the model at ``path``, or answer from its results file where that still holds.
+
+    Raises:
+        BusyError: another process is doing the same.
+        LipscopeError: whatever is wrong with the model, the data or the request.
+    """
+    stored = load_model(path)
+    chosen = choose(stored, request)
+    target = results_path(path)
+    if chosen.kept and not request.force:
+        found = _answer(target, path, stored, chosen.data)
+        if found is not None and not request.logits:
+            narrate(f"unchanged model and data: answered from {target} (--force computes anew)")
+            return Answer(found)
+    if not chosen.whole:
+        return _from(_evaluate(stored, chosen, request, None), chosen, None)
+    side = partial_path(target, "" if chosen.kept else f"{_word(chosen.data)}-{chosen.data.split}")
+    with ExitStack() as held:
+        unkept, progress = None, None
+        try:
+            held.enter_context(exclusive(target if chosen.kept else side))
+            if chosen.kept:
+                _check_replaceable(target)
+        except BusyError:
+            raise
+        except LipscopeError as error:
+            narrate(f"the results cannot be kept: {error}" if chosen.kept else f"progress is not kept: {error}")
+            unkept = error if chosen.kept else None
+        else:
+            progress = held.enter_context(_progress(side, stored, chosen, request))
+        evaluation = _evaluate(stored, chosen, request, progress)
+        if chosen.kept and unkept is None:
+            evaluation, unkept = _keep(target, path, evaluation)
+        if progress is not None and unkept is None:
+            progress.remove()
+    return _from(evaluation, chosen, unkept)
+
+
+def _evaluate(stored: StoredModel, chosen: Chosen, request: Request, progress: Progress | None) -> Evaluation:
+    with images_bar("certifying", len(chosen.data)) as advance:
+        return certify(
+            stored, chosen.data, chosen.index, device=_device(request.device), batch_size=request.batch_size,
+            on_progress=advance, progress=progress,
+        )  # fmt: skip
+
+
+def _progress(side: Path, stored: StoredModel, chosen: Chosen, request: Request) -> Progress:
+    if request.force:
+        side.unlink(missing_ok=True)
+    return progress_of(
+        side, stored, chosen.data, chosen.index, device=_device(request.device), batch_size=request.batch_size,
+        note=narrate,
+    )  # fmt: skip
+
+
+def _from(evaluation: Evaluation, chosen: Chosen, unkept: LipscopeError | None) -> Answer:
+    return Answer(evaluation.certificates, evaluation.logits, chosen.files, unkept)
+
+
+def _answer(target: Path, path: Path, stored: StoredModel, data: ImageSet) -> Certificates | None:
+    """The kept results, if they hold for these very bytes; why they do not is told.
+
+    Raises:
+        OtherSchemaError: another version of lipscope wrote them; they are not overwritten without --force.
+    """
+    if not target.exists():
+        return None
+    try:
+        found, kept_summary = read_results(target)
+    except OtherSchemaError as error:
+        if "lipscope.results" in read_header(target).metadata:
+            raise
+        narrate(f"{error}; computing anew")
+        return None
+    except CheckpointError as error:
+        narrate(f"{error}; computing anew")
+        return None
+    reason = objection(found, stored, data)
+    if reason:
+        narrate(f"{target}: the kept results do not answer, {reason}; computing anew")
+        return None
+    certificates = found if found.classes else replace(found, classes=data.classes)
+    _renew(target, certificates, kept_summary, path)
+    return certificates
+
+
+def _renew(target: Path, certificates: Certificates, kept: object, path: Path) -> None:
+    """Write the summary again where an older version left figures out, or the copy beside it is lost or torn."""
+    facts = summary(certificates, str(path), DEFAULT_EPS)
+    try:
+        beside = json.loads(summary_path(target).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        beside = None
+    if isinstance(kept, dict) and kept.keys() == facts.keys() and beside == kept:
+        return
+    try:
+        with exclusive(target):
+            write_results(target, certificates, facts)
+    except LipscopeError as error:
+        narrate(f"the summary beside the model was not renewed: {error}")
+
+
+def _keep(target: Path, path: Path, evaluation: Evaluation) -> tuple[Evaluation, LipscopeError | None]:
+    """Write the results with what still holds of the earlier ones; a failure is told and returned."""
+    certificates = evaluation.certificates
+    with suppress(CheckpointError):  # there are none, or none that can be read
+        certificates = keeping_what_holds(certificates, read_results(target)[0])
+    kept = replace(evaluation, certificates=certificates)
+    try:
+        write_results(target, certificates, summary(certificates, str(path), DEFAULT_EPS))
+    except LipscopeError as error:
+        narrate(f"the results could not be kept: {error}")
+        return kept, error
+    narrate(f"results kept in {target}")
+    return kept, None
+
+
+def _check_replaceable(target: Path) -> None:
+    """Only an earlier results file is overwritten, never a model of that name.
+
+    Raises:
+        CheckpointError: something else lies there.
+    """
+    if not target.exists():
+        return
+    try:
+        metadata = read_header(target).metadata
+    except CheckpointError:
+        return
+    if "lipscope.results" not in metadata:
+        raise CheckpointError(
+            "is not a results file, and is not overwritten", where=str(target), next_step="rename one of the two models"
+        )
+
+
+def _device(given: str | None) -> str:
+    import torch
+
+    from lipscope.environment import check_device
+
+    device = given or ("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(device)
+    return device
+
+
+def _word(data: ImageSet) -> str:
+    return "folder" if data.split == "images" else data.name
