@@ -32,6 +32,26 @@ def full_precision() -> Iterator[None]:
             setting.fp32_precision = before[name]
 
 
+@contextmanager
+def plain_products() -> Iterator[None]:
+    """Compute convolutions as sums of products in some order: cuDNN and oneDNN off, and back to what they were.
+
+    They may choose Winograd's algorithm or a Fourier transform, whose rounding errors the budget does not bound; what
+    remains gathers the inputs of every output and multiplies matrices.
+    """
+    import torch
+
+    libraries: tuple[Any, ...] = (torch.backends.cudnn, torch.backends.mkldnn)
+    before = [library.enabled for library in libraries]
+    try:
+        for library in libraries:
+            library.enabled = False
+        yield
+    finally:
+        for library, enabled in zip(libraries, before, strict=True):
+            library.enabled = enabled
+
+
 def environment(device: str = "cpu", dtype: str = "float32") -> dict[str, Any]:
     """What stands beside every computed number, read at the time of the call."""
     import torch
@@ -44,6 +64,7 @@ def environment(device: str = "cpu", dtype: str = "float32") -> dict[str, Any]:
         "dtype": dtype,
         "threads": torch.get_num_threads(),
         "fp32_precision": {name: setting.fp32_precision for name, setting in _precision_settings().items()},
+        "convolution_libraries": {name: getattr(torch.backends, name).enabled for name in ("cudnn", "mkldnn")},
     }
 
 

@@ -1,7 +1,7 @@
 """The exponential series of a zero-padded convolution as plain matrix products, one a tap, for float64.
 
-torch's convolutions are slow in float64, and on a GPU they may choose an algorithm that is no sum of products (Winograd,
-FFT), which the proofs of rounding errors do not cover. Here every output is a sum of C k^2 products at most.
+torch's convolutions are slow in float64, and on a GPU they may choose an algorithm that is no sum of products
+(Winograd, FFT), which the proofs of rounding errors do not cover. Here every output is a sum of C k^2 products at most.
 """
 
 from __future__ import annotations
