@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,19 +13,24 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Footer, TabbedContent, TabPane
+from textual.widgets import TabbedContent, TabPane
 
-from lipscope.checkpoint import read_header
-from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.records import LayerReport
-from lipscope.tui.bindings import bindings_of, described
+from lipscope.tui.bindings import DIALOGS, MOVES, bindings_of, described
+from lipscope.tui.config import Config
 from lipscope.tui.facts import headline
-from lipscope.tui.panes import Focusing, Pane, Stepping
-from lipscope.tui.registry import SCREENS
-from lipscope.tui.state import Phase, State
+from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, FileChanged, Hashed, ResultsRead, WorkMessage
+from lipscope.tui.motion import TWICE, go
+from lipscope.tui.panes import Copying, Focusing, Pane, Stepping
+from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.session import Session
+from lipscope.tui.state import State
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.changed import ChangedLine
+from lipscope.tui.widgets.fold import FoldBar, toggle
+from lipscope.tui.widgets.keys import KeysLine
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.title import TitleLine
-from lipscope.tui.worker import Analyse, Analysed, AnalysisEnded, Crashed, Hashed, ResultsRead, Work
+from lipscope.tui.worker import Analyse, Means
 
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
@@ -36,7 +41,9 @@ class InspectApp(App[None]):
 
     Args:
         path: the model; its header is read here, before there is a screen.
-        analyse: yields the analysis of the file at a path, step by step; runs in a thread.
+        analyse: yields the analysis of the file at a path, step by step, in a thread; or all means of the work.
+        config: what the user has set.
+        screen: the screen to open with.
 
     Raises:
         CheckpointError: the header cannot be read.
@@ -44,12 +51,12 @@ class InspectApp(App[None]):
 
     TITLE = "lipscope"
     CSS_PATH = "app.tcss"
-    BINDINGS = bindings_of("Everywhere")
+    BINDINGS = bindings_of("Everywhere", MOVES)
     ENABLE_COMMAND_PALETTE = True
     ALLOW_SELECT = False  # ctrl+c quits; the terminal's own selection (shift + mouse) copies
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-narrow"),
-        (76, "-medium"),
+        (80, "-medium"),
         (100, "-wide"),
         (160, "-very-wide"),
     ]
@@ -59,26 +66,34 @@ class InspectApp(App[None]):
         (32, "-very-tall"),
     ]
 
-    def __init__(self, path: Path, *, analyse: Analyse) -> None:
+    def __init__(
+        self, path: Path, *, analyse: Analyse | Means, config: Config | None = None, screen: str | None = None
+    ) -> None:
         super().__init__()
         self.animation_level = "none"  # over SSH every frame of an animation is a delay
         self._path = path
-        self._analyse = analyse
-        self._work: Work | None = None
-        self._layers: dict[str, LayerReport] = {}
+        self._config = config or Config()
+        self._first = SCREENS[0] if screen is None else entry(screen)
         self._repaint_pending = False
-        self.state = State(read_header(path))
-        self.crash: BaseException | None = None
+        self._g_at = float("-inf")
+        means = analyse if isinstance(analyse, Means) else Means(analyse)
+        self.session = Session(path, means, post=self.post_message, changed=self._changed)
+        self._phase = self.state.phase
+
+    @property
+    def state(self) -> State:
+        """What is known of the file."""
+        return self.session.state
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread still computes."""
+        return self.session.busy
 
     @property
     def _open(self) -> bool:
         """Whether there is a screen to work on: a timer or a callback may come after the user has quit."""
         return bool(self.screen_stack) and self.screen_stack[0].is_attached
-
-    @property
-    def busy(self) -> bool:
-        """Whether a thread is still at work."""
-        return self._work is not None and self._work.alive
 
     def run(self, *args: Any, **kwargs: Any) -> None:
         """Run until the user quits; never waits for a computation.
@@ -87,13 +102,14 @@ class InspectApp(App[None]):
             BaseException: what a thread raised unforeseen; it was shown in the app meanwhile.
         """
         super().run(*args, **kwargs)
-        if self.crash is not None:
-            raise self.crash
+        if self.session.crash is not None:
+            raise self.session.crash
 
     def compose(self) -> ComposeResult:
         """The overview; the other screens come after the first paint."""
         yield TitleLine(self._path)
-        with TabbedContent(initial=SCREENS[0].id):
+        yield ChangedLine()
+        with TabbedContent(initial=self._first.id):
             first, *others = SCREENS
             with TabPane(first.label, id=first.id):
                 yield first.load()()
@@ -101,10 +117,13 @@ class InspectApp(App[None]):
                 yield TabPane(screen.label, id=screen.id)
         with Vertical(id="bottom"):
             yield ProgressLine()
-            yield Footer(compact=True)
+            yield KeysLine()
 
     def on_mount(self) -> None:
         """Paint the header, then go on with the rest."""
+        if self._config.theme is not None:
+            self.theme = self._config.theme
+        self.set_keymap(dict(self._config.keys))
         self.query_one(TabbedContent).query_one("ContentTabs").can_focus = False
         self._repaint()
         self._focus_main()
@@ -117,81 +136,28 @@ class InspectApp(App[None]):
                 await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy and plotext
         if self._open:
             self._focus_main()
-            self._start()
-
-    def _start(self) -> None:
-        """Start the threads, behind those of an earlier start, which are cancelled."""
-        if self._work is not None:
-            self._work.cancel()
-        self._layers = {}
-        self._work = Work(self._path, self._analyse, self.post_message, after=self._work)
-        self._work.start()
-        self._set(State(self.state.header))
+            self.session.start()
+        for complaint in self._config.complaints:
+            self.notify(complaint, title="settings", severity="warning", timeout=10, markup=False)
 
     def on_unmount(self) -> None:
         """Let the threads end at their next event; nothing waits for them."""
-        if self._work is not None:
-            self._work.cancel()
-
-    # What the threads say
-
-    @on(Analysed)
-    def _analysed(self, message: Analysed) -> None:
-        if message.work is not self._work or not self.state.phase.active:
-            return
-        event = message.event
-        if event.layer is not None:
-            self._layers[event.layer.name] = event.layer
-        self._set(
-            replace(
-                self.state,
-                phase=Phase.RUNNING,
-                verdict=event.verdict or self.state.verdict,
-                done=event.done,
-                total=event.total,
-                doing=event.doing,
-            )
-        )
-
-    @on(AnalysisEnded)
-    def _analysis_ended(self, message: AnalysisEnded) -> None:
-        if message.work is not self._work or not self.state.phase.active:
-            return
-        phase = Phase.DONE if message.failure is None else Phase.FAILED
-        self._set(replace(self.state, phase=phase, seconds=message.seconds, failure=message.failure))
-
-    @on(ResultsRead)
-    def _results_read(self, message: ResultsRead) -> None:
-        if message.work is self._work:
-            self._set(replace(self.state, results=message.results))
-
-    @on(Hashed)
-    def _hashed(self, message: Hashed) -> None:
-        if message.work is self._work:
-            self._set(replace(self.state, sha256=message.sha256))
-
-    @on(Crashed)
-    def _crashed(self, message: Crashed) -> None:
-        self.crash = self.crash or message.error
-        self._fail(
-            LipscopeError(
-                f"{type(message.error).__name__}: {message.error}",
-                why="an error in lipscope itself, not in the file",
-                next_step="quit to see the traceback, and report it",
-            )
-        )
-
-    def _fail(self, failure: LipscopeError) -> None:
-        self._set(replace(self.state, phase=Phase.FAILED, failure=failure))
+        self.session.close()
 
     # Painting
 
-    def _set(self, state: State) -> None:
-        """Take another state, and paint it soon: together with those that follow at once."""
-        phase_before, self.state = self.state.phase, state
-        if state.phase is not phase_before:
-            self.refresh_bindings()
-        if not self._repaint_pending:
+    @on(Analysed)
+    @on(AnalysisEnded)
+    @on(ResultsRead)
+    @on(Hashed)
+    @on(FileChanged)
+    @on(Crashed)
+    def _told(self, message: WorkMessage) -> None:
+        self.session.take(message)
+
+    def _changed(self) -> None:
+        """Paint the new state soon: together with those that follow at once."""
+        if not self._repaint_pending and self._open:
             self._repaint_pending = True
             self.set_timer(REPAINT_SECONDS, self._repaint)
 
@@ -199,9 +165,13 @@ class InspectApp(App[None]):
         self._repaint_pending = False
         if not self._open:
             return
-        self.state = state = replace(self.state, layers=dict(self._layers))
+        state = self.state
+        if state.phase is not self._phase:
+            self._phase = state.phase
+            self.refresh_bindings()
         base = self.screen_stack[0]
         base.query_one(TitleLine).show(headline(state), active=state.phase.active)
+        base.query_one(ChangedLine).show(state)
         base.query_one(ProgressLine).show(state)
         for pane in self._panes():
             pane.show(state)
@@ -228,11 +198,12 @@ class InspectApp(App[None]):
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         if self._open:
+            self._label_tabs()
             self._focus_main()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel."""
-        return self.state.phase.active if action == "cancel" else True
+        return self.session.phase.active if action == "cancel" else True
 
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
@@ -240,38 +211,88 @@ class InspectApp(App[None]):
 
     def action_cancel(self) -> None:
         """Stop the analysis."""
-        if self._work is not None:
-            self._work.cancel()
-            self._set(replace(self.state, phase=Phase.CANCELLED))
+        self.session.cancel()
 
     def action_reload(self) -> None:
         """Read the file again, from the start."""
-        try:
-            header = read_header(self._path)
-        except CheckpointError as failure:
-            if self._work is not None:
-                self._work.cancel()
-            self._fail(failure)
-            return
-        self.state = State(header)
-        self._start()
+        self.session.reload()
 
     def action_help(self) -> None:
         """Show the keys."""
         from lipscope.tui.screens.help import HelpScreen
 
-        self.push_screen(HelpScreen())
+        self.push_screen(HelpScreen(keys=self._config.keys))
+
+    def action_help_here(self) -> None:
+        """Explain the screen in front and list its keys."""
+        from lipscope.tui.screens.help import HelpScreen
+
+        front = self.screen_stack[0].query_one(TabbedContent).active
+        self.push_screen(HelpScreen(entry(front), self._config.keys))
 
     async def action_back(self) -> None:
-        """Step out: first inside the screen in front, then to the overview."""
+        """Step out: first inside the screen in front, then to the first screen, last of the analysis."""
         front = self._front()
-        if not isinstance(front, Stepping) or not front.step_back():
-            self.action_show_tab(SCREENS[0].id)
+        if isinstance(front, Stepping) and front.step_back():
+            return
+        tabs = self.screen_stack[0].query_one(TabbedContent)
+        if tabs.active != SCREENS[0].id:
+            tabs.active = SCREENS[0].id
+        elif self.session.phase.active:
+            self.session.cancel()
+
+    def action_fold(self, side: str) -> None:
+        """Fold a pane of the screen in front, or unfold it."""
+        front = self._front()
+        if front is not None:
+            toggle(list(front.query(FoldBar)), side)
+
+    def on_resize(self) -> None:
+        """Fold, unfold and label as the new width wants it."""
+        for bar in self.screen_stack[0].query(FoldBar):
+            bar.fit()
+        self._label_tabs()
+
+    def _label_tabs(self) -> None:
+        """Number and title on every tab; where they do not fit, the title on the one in front only."""
+        tabs = self.screen_stack[0].query_one(TabbedContent)
+        whole = sum(len(screen.label) + 2 for screen in SCREENS) <= self.size.width
+        for screen in SCREENS:
+            tabs.get_tab(screen.id).label = screen.label if whole or screen.id == tabs.active else screen.key
+
+    def action_go(self, where: str) -> None:
+        """Move where the focus is."""
+        go(self.screen.focused or (self._front() if self.screen is self.screen_stack[0] else None), where)
+
+    def action_go_first(self) -> None:
+        """The first ``g`` waits for the second."""
+        now = time.monotonic()
+        if now - self._g_at <= TWICE:
+            self._g_at = float("-inf")
+            self.action_go("first")
+        else:
+            self._g_at = now
+
+    def action_copy(self) -> None:
+        """Copy what is selected, through the terminal, so that it works over SSH."""
+        front = self._front()
+        text = front.copied() if isinstance(front, Copying) else ""
+        if text:
+            self.copy_to_clipboard(text)
+            self.notify(harmless(text, 60), title="copied", timeout=3, markup=False)
+        else:
+            self.notify("nothing is selected here", title="copy", timeout=3, markup=False)
+
+    def action_export(self) -> None:
+        """Ask where to write what is shown, and write it."""
+        from lipscope.tui.screens.export import open_export
+
+        open_export(self, entry(self.screen_stack[0].query_one(TabbedContent).active), self._front())
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the table of bindings, and Textual's own themes and screenshots."""
         for scope, binding in described():
-            if scope != "Help" and binding.action != "command_palette":
+            if scope not in (*DIALOGS, MOVES) and binding.action != "command_palette":
                 name = f"{scope}: {binding.description}" if scope != "Everywhere" else binding.description
                 yield SystemCommand(name, binding.tooltip, partial(self._command, scope, binding.action))
         for command in super().get_system_commands(screen):

@@ -35,10 +35,27 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "r", "reload", "Reload", id="analysis.reload",
             tooltip="Read the files again and analyse from the start",
         ),
+        Binding("e", "export", "Export", id="export", tooltip="Write what is shown to a file: SVG, JSON or CSV"),
+        Binding(
+            "c", "copy", "Copy", show=False, id="copy",
+            tooltip="Copy the selected row, or the line that answers, to the terminal's clipboard (OSC 52)",
+        ),
+        Binding(
+            "left_square_bracket", "fold('left')", "Fold left", show=False, key_display="[", id="fold.left",
+            tooltip="Fold the left or upper pane to one line, and back",
+        ),
+        Binding(
+            "right_square_bracket", "fold('right')", "Fold right", show=False, key_display="]", id="fold.right",
+            tooltip="Fold the right or lower pane to one line, and back",
+        ),
         Binding("question_mark", "help", "Help", key_display="?", id="help", tooltip="This table of keys"),
         Binding(
+            "f1", "help_here", "Help here", show=False, id="help.here",
+            tooltip="What this screen shows, what it needs, and its keys",
+        ),
+        Binding(
             "escape", "back", "Back", show=False, key_display="esc", id="back",
-            tooltip="Step out: of a typed text, an enlarged pane, a screen",
+            tooltip="Step out: of a typed text, an enlarged pane, a screen; on the first screen, cancel",
         ),
         Binding("q", "quit", "Quit", id="quit", tooltip="Leave at once, even in mid-computation"),
         Binding(
@@ -50,12 +67,30 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             tooltip="Search every command by name",
         ),
     ),
+    "Move": (
+        Binding("j,down", "app.go('down')", "Down", show=False, key_display="j ↓", id="go.down", tooltip="One down"),
+        Binding("k,up", "app.go('up')", "Up", show=False, key_display="k ↑", id="go.up", tooltip="One up"),
+        Binding("h,left", "app.go('left')", "Left", show=False, key_display="h ←", id="go.left", tooltip="One left"),
+        Binding(
+            "l,right", "app.go('right')", "Right", show=False, key_display="l →", id="go.right", tooltip="One right",
+        ),
+        Binding(
+            "ctrl+d", "app.go('half_down')", "Half down", show=False, id="go.half_down", tooltip="Half a page down",
+        ),
+        Binding("ctrl+u", "app.go('half_up')", "Half up", show=False, id="go.half_up", tooltip="Half a page up"),
+        Binding("g", "app.go_first", "Top", show=False, key_display="gg", id="go.first", tooltip="Twice: to the top"),
+        Binding("G", "app.go('last')", "Bottom", show=False, id="go.last", tooltip="To the bottom"),
+    ),
     "Layers": (
         Binding(
             "slash", "filter", "Filter", key_display="/", id="layers.filter",
             tooltip="Keep the layers whose name or kind contains a text",
         ),
-        Binding("s", "sort", "Sort", id="layers.sort", tooltip="Sort by the next column, worst first"),
+        Binding("s", "sort", "Sort", id="layers.sort", tooltip="Sort by the next column; numbers worst first"),
+        Binding("S", "reverse", "Reverse", show=False, id="layers.reverse", tooltip="Turn the order round"),
+        Binding(
+            "t", "tree", "Tree", id="layers.tree", tooltip="Show the layers as a tree of their names, and back",
+        ),
         Binding(
             "y", "log_axis", "Log", id="layers.log",
             tooltip="Count singular values on a logarithmic axis, and back",
@@ -67,11 +102,11 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
     ),
     "Radii": (
         Binding(
-            "left", "move(-1)", "−1/255", key_display="←", id="radii.less", group=MOVE,
+            "left,h", "move(-1)", "−1/255", key_display="←", id="radii.less", group=MOVE,
             tooltip="Lower eps by 1/255",
         ),
         Binding(
-            "right", "move(1)", "+1/255", key_display="→", id="radii.more", group=MOVE,
+            "right,l", "move(1)", "+1/255", key_display="→", id="radii.more", group=MOVE,
             tooltip="Raise eps by 1/255",
         ),
         Binding(
@@ -82,19 +117,38 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "shift+right", "move(10)", "+10/255", show=False, key_display="shift+→", id="radii.much_more",
             tooltip="Raise eps by 10/255",
         ),
-        Binding("e", "type_eps", "Type eps", id="radii.type", tooltip="Type a radius such as 36/255 or 0.5"),
+        Binding(
+            "equals_sign,enter", "type_eps", "Type eps", key_display="=", id="radii.type",
+            tooltip="Type a radius such as 36/255 or 0.5",
+        ),
+        Binding(
+            "y", "log_axis", "Log", id="radii.log",
+            tooltip="Count images on a logarithmic axis, and back",
+        ),
+    ),
+    "Export": (
+        Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),
     ),
     "Help": (
         Binding("escape,q,question_mark", "close", "Close", key_display="esc", id="help.close",
                 tooltip="Back to where you were"),
     ),
 }  # fmt: skip
-"""Scope to bindings; the scopes after the first hold while their screen is in front."""
+"""Scope to bindings; those of a screen hold while it is in front, those of a dialog while it is open."""
+
+MOVES = "Move"
+DIALOGS = ("Export", "Help")
 
 
-def bindings_of(scope: str) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
-    """The bindings of one scope, in the type that Textual declares."""
-    return list(BINDINGS[scope])
+def bindings_of(*scopes: str) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:
+    """The bindings of some scopes, in the type that Textual declares; a screen may have none of its own."""
+    return [binding for scope in scopes for binding in BINDINGS.get(scope, ())]
+
+
+def bindings_in_force(scope: str) -> list[Binding]:
+    """All bindings that hold together while a screen or a dialog of that name is in front."""
+    scopes = (scope, MOVES) if scope in DIALOGS else dict.fromkeys((scope, "Everywhere", MOVES))
+    return [binding for name in scopes for binding in BINDINGS.get(name, ())]
 
 
 def described() -> Iterator[tuple[str, Binding]]:

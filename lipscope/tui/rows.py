@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from lipscope.checkpoint import TensorInfo
 from lipscope.records import Estimate, LayerReport
@@ -43,7 +44,8 @@ class Column:
         width: in cells; the name takes what is left over.
         importance: 0 is always shown; of the others, the lower the number the sooner.
         cell: the text for a row.
-        worst: sorts the worst row first; None for a column that cannot be sorted by.
+        rank: what rows are sorted by, the worst number or the first name first; None for a row that has nothing
+            to be sorted by. All ranks of a column can be compared with each other.
         order: the sort order in words.
     """
 
@@ -52,8 +54,8 @@ class Column:
     width: int
     importance: int
     cell: Callable[[Row], str]
-    worst: Callable[[Row], float] | None = None
-    order: str = ""
+    rank: Callable[[Row], Any]
+    order: str
 
 
 def _missing(row: Row) -> str:
@@ -64,9 +66,9 @@ def _bound(row: Row) -> str:
     return bound_text(row.report.bound) if row.report else _missing(row)
 
 
-def _bound_rank(row: Row) -> float:
+def _bound_rank(row: Row) -> float | None:
     if row.report is None:
-        return math.inf
+        return None
     bound = row.report.bound
     proved = bound.proved and math.isfinite(bound.value)
     return -bound.value if proved else -math.inf
@@ -86,13 +88,13 @@ def _estimate_cell(which: str) -> Callable[[Row], str]:
     return cell
 
 
-def _estimate_rank(which: str, sign: int) -> Callable[[Row], float]:
+def _estimate_rank(which: str, sign: int) -> Callable[[Row], float | None]:
     find = _estimate(which)
 
-    def rank(row: Row) -> float:
+    def rank(row: Row) -> float | None:
         estimate = find(row)
         if estimate is None:
-            return math.inf
+            return None
         return -math.inf if math.isnan(estimate.value) else sign * estimate.value
 
     return rank
@@ -108,11 +110,21 @@ def _gradient(row: Row) -> str:
     return f"{gradient.mean:.4f}" if gradient else _missing(row)
 
 
-def _gradient_rank(row: Row) -> float:
+def _gradient_rank(row: Row) -> float | None:
     gradient = row.report.gradient_norm if row.report else None
     if gradient is None:
-        return math.inf
+        return None
     return -math.inf if math.isnan(gradient.mean) else gradient.mean
+
+
+def _share(row: Row) -> float | None:
+    spectrum = row.report.spectrum if row.report else None
+    return spectrum.share_near_one() if spectrum is not None and sum(spectrum.weights) > 0 else None
+
+
+def _kept(row: Row) -> str:
+    share = _share(row)
+    return _missing(row) if share is None else f"{100 * share:.1f}%"
 
 
 def _shape(which: str) -> Callable[[Row], str]:
@@ -124,17 +136,26 @@ def _shape(which: str) -> Callable[[Row], str]:
     return cell
 
 
+def _shape_rank(which: str) -> Callable[[Row], int | None]:
+    def rank(row: Row) -> int | None:
+        shape = getattr(row.report, which) if row.report else None
+        return None if shape is None else -math.prod(shape)
+
+    return rank
+
+
 COLUMNS: tuple[Column, ...] = (
-    Column("name", "layer", 14, 0, lambda row: row.key),
-    Column("kind", "kind", 17, 4, lambda row: harmless(row.kind, 17)),
-    Column("input", "in", 9, 6, _shape("input_shape")),
-    Column("output", "out", 9, 5, _shape("output_shape")),
+    Column("name", "layer", 14, 0, lambda row: row.key, lambda row: natural(row.key), "by name"),
+    Column("kind", "kind", 17, 5, lambda row: harmless(row.kind, 17), lambda row: row.kind.casefold(), "by kind"),
+    Column("input", "in", 9, 7, _shape("input_shape"), _shape_rank("input_shape"), "input size, largest first"),
+    Column("output", "out", 9, 6, _shape("output_shape"), _shape_rank("output_shape"), "output size, largest first"),
     Column("bound", "upper bound", 14, 0, _bound, _bound_rank, "upper bound, largest first"),
     Column("sigma_min", "est. σmin", 9, 2, _estimate_cell("sigma_min"), _estimate_rank("sigma_min", 1),
            "σ min, smallest first"),
     Column("sigma_max", "est. σmax", 9, 1, _estimate_cell("sigma_max"), _estimate_rank("sigma_max", -1),
            "σ max, largest first"),
-    Column("method", "σ method", 9, 7, _method),
+    Column("kept", "σ at 1", 6, 8, _kept, _share, "share of σ at 1, smallest first"),
+    Column("method", "σ method", 9, 9, _method, lambda row: _method(row) if row.report else None, "by σ method"),
     Column("gradient", "gradient", 8, 3, _gradient, _gradient_rank, "gradient norm, smallest first"),
 )  # fmt: skip
 """In the order of the table. Bounds are proved unless they say otherwise; σ and gradient are estimates."""
@@ -164,6 +185,22 @@ def fitting_columns(width: int, longest_name: int) -> tuple[tuple[Column, int], 
     return tuple(
         (column, name_width if column.key == "name" else column.width) for column in COLUMNS if column.key in chosen
     )
+
+
+def row_text(row: Row) -> str:
+    """One layer in a few words, each number called a bound or an estimate.
+
+    >>> row_text(Row("head", "dense"))
+    'head'
+    """
+    parts = [harmless(row.key, WIDEST_NAME, keep="end")]
+    report = row.report
+    if report is not None:
+        parts.append(f"bound {bound_text(report.bound)}")
+        if report.sigma_min is not None and report.sigma_max is not None:
+            values = f"{estimate_text(report.sigma_min.value)} to {estimate_text(report.sigma_max.value)}"
+            parts.append(f"est. σ {values}")
+    return ", ".join(parts)
 
 
 def rows(state: State) -> list[Row]:
@@ -224,22 +261,31 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
 
 
-def arranged(all_rows: list[Row], *, wanted: str, sort: str | None) -> list[Row]:
+def arranged(all_rows: list[Row], *, wanted: str, sort: str | None, reverse: bool = False) -> list[Row]:
     """The rows whose name or kind contains ``wanted`` (in any case), worst first by the column ``sort``.
 
-    Rows with nothing to sort by come last; equals keep the forward order.
+    Rows with nothing to sort by come last, also in reverse; equals keep the forward order.
     """
     needle = wanted.casefold()
     kept = [row for row in all_rows if needle in row.key.casefold() or needle in row.kind.casefold()]
-    rank = next((column.worst for column in COLUMNS if column.key == sort), None)
-    return kept if rank is None else sorted(kept, key=rank)
+    if sort is None:
+        return kept[::-1] if reverse else kept
+    rank = next(column.rank for column in COLUMNS if column.key == sort)
+    ranked = [(place, row) for row in kept if (place := rank(row)) is not None]
+    nothing = [row for row in kept if rank(row) is None]
+    return [row for _, row in sorted(ranked, key=lambda pair: pair[0], reverse=reverse)] + nothing
 
 
-def next_sort(sort: str | None) -> str | None:
-    """The sort column after ``sort``; None is the forward order.
+NUMBERS = ("bound", "sigma_min", "sigma_max", "kept", "gradient")
+"""What one sorts by most: first in the cycle."""
 
-    >>> next_sort(None), next_sort("gradient")
-    ('bound', None)
+
+def next_sort(sort: str | None, shown: Iterable[str]) -> str | None:
+    """The sort column after ``sort`` among those that are shown, numbers first; None is the forward order.
+
+    >>> next_sort(None, ["name", "bound"]), next_sort("bound", ["name", "bound"]), next_sort("name", ["name", "bound"])
+    ('bound', 'name', None)
     """
-    cycle = [None, *(column.key for column in COLUMNS if column.worst)]
-    return cycle[(cycle.index(sort) + 1) % len(cycle)]
+    columns = sorted(shown, key=lambda key: key not in NUMBERS)
+    cycle = [None, *columns]
+    return cycle[(cycle.index(sort) + 1) % len(cycle)] if sort in cycle else None

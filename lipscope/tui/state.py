@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from lipscope.checkpoint import Header
 from lipscope.errors import LipscopeError
-from lipscope.records import LayerReport, Verdict
+from lipscope.records import LayerReport, Tightness, Verdict
 
 if TYPE_CHECKING:
     from lipscope.results import Certificates  # numpy, which the first paint does without
@@ -54,17 +54,21 @@ class State:
         phase: where the analysis stands.
         layers: by name, in forward order.
         verdict: None until the bounds are done.
+        tightness: of the certificate; None until the gradient norms are done.
         done, total, doing: progress in steps, and what comes next.
         seconds: how long the analysis took; None until it is done.
         failure: why it failed.
         results: of an earlier certification.
         sha256: of the model's bytes; None until computed.
+        cached: whether the analysis was not run now, but kept from an earlier run on the same bytes.
+        on_disk: what has become of the file since it was opened.
     """
 
     header: Header
     phase: Phase = Phase.STARTING
     layers: Mapping[str, LayerReport] = field(default_factory=dict)
     verdict: Verdict | None = None
+    tightness: Tightness | None = None
     done: int = 0
     total: int = 0
     doing: str = ""
@@ -72,6 +76,8 @@ class State:
     failure: LipscopeError | None = None
     results: Results = field(default_factory=Results)
     sha256: str | None = None
+    cached: bool = False
+    on_disk: Literal["same", "replaced", "gone"] = "same"
 
     @property
     def stale(self) -> bool | None:

@@ -1,4 +1,4 @@
-"""Work off the app's thread: the analysis of the model, and the files beside it.
+"""Work off the app's thread: the analysis of the model (or its kept results), and the files beside it.
 
 The threads are daemons of ``threading`` and not Textual's thread workers: those run in asyncio's default
 executor, which ``asyncio.run`` waits for on the way out, so that quitting would last as long as an SVD.
@@ -9,103 +9,101 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from lipscope.checkpoint import sha256_of
+from lipscope.checkpoint import SUFFIX, sha256_of
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent
+from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, FileChanged, Hashed, ResultsRead
 from lipscope.tui.state import Results
+from lipscope.tui.watch import SECONDS, Stamp, stamp_of, watch
+
+if TYPE_CHECKING:
+    from lipscope.tui.cache import Cache
 
 Analyse = Callable[[Path], Iterator[AnalysisEvent]]
 
 
-class WorkMessage(Message):
-    """Something a :class:`Work` found out; ``work`` tells it from an earlier one's."""
+@dataclass(frozen=True)
+class Means:
+    """What the work is done with.
 
-    def __init__(self, work: Work) -> None:
-        super().__init__()
-        self.work = work
+    Args:
+        analyse: yields the events; may block for long between two of them.
+        cache: keeps analyses; None keeps nothing.
+        clock: tells seconds.
+        look_every: seconds between two looks at the files on the disk.
+    """
 
-
-class Analysed(WorkMessage):
-    """One step of the analysis."""
-
-    def __init__(self, work: Work, event: AnalysisEvent) -> None:
-        super().__init__(work)
-        self.event = event
-
-
-class AnalysisEnded(WorkMessage):
-    """The analysis is over; ``failure`` says why it could not finish."""
-
-    def __init__(self, work: Work, seconds: float, failure: LipscopeError | None = None) -> None:
-        super().__init__(work)
-        self.seconds = seconds
-        self.failure = failure
-
-
-class ResultsRead(WorkMessage):
-    """The results file was read, or is not there, or cannot be read."""
-
-    def __init__(self, work: Work, results: Results) -> None:
-        super().__init__(work)
-        self.results = results
-
-
-class Hashed(WorkMessage):
-    """The SHA-256 of the model's bytes."""
-
-    def __init__(self, work: Work, sha256: str) -> None:
-        super().__init__(work)
-        self.sha256 = sha256
-
-
-class Crashed(WorkMessage):
-    """A thread met an error that nobody foresaw."""
-
-    def __init__(self, work: Work, error: BaseException) -> None:
-        super().__init__(work)
-        self.error = error
+    analyse: Analyse
+    cache: Cache | None = None
+    clock: Callable[[], float] = time.monotonic
+    look_every: float = SECONDS
 
 
 class Work:
-    """Two threads: one analyses the model, one reads the results and hashes the model.
+    """Threads: one analyses the model, one reads the results and hashes the model, two watch these files.
 
     Args:
         path: the model.
-        analyse: yields the events; may block for long between two of them.
+        means: what it is done with.
         post: hands a message to the app; safe to call from any thread.
         after: work on the same file that must end first (it was cancelled), so that two never compute at once.
+        fresh: whether to analyse although there may be kept results.
     """
 
     def __init__(
-        self, path: Path, analyse: Analyse, post: Callable[[Message], bool], after: Work | None = None
+        self,
+        path: Path,
+        means: Means,
+        post: Callable[[Message], bool],
+        *,
+        after: Work | None = None,
+        fresh: bool = False,
     ) -> None:
         self._path = path
-        self._analyse = analyse
+        self._means = means
         self._app_post = post
         self._after = after
+        self._cache = means.cache
+        self._fresh = fresh
+        self._stamp = stamp_of(path)
+        self._results_stamp = stamp_of(results_beside(path))
+        self._sha256: str | None = None
         self._cancelled = threading.Event()
-        self._threads = tuple(
+        self._closed = threading.Event()
+        self._threads = self._made(("analysis", self._run_analysis), ("files", self._read_files))
+        self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
+
+    def _made(self, *targets: tuple[str, Callable[[], None]]) -> tuple[threading.Thread, ...]:
+        return tuple(
             threading.Thread(target=self._handing_over, args=(target,), name=f"lipscope-{name}", daemon=True)
-            for name, target in (("analysis", self._run_analysis), ("files", self._read_files))
+            for name, target in targets
         )
 
     def start(self) -> None:
-        """Start both threads."""
-        for thread in self._threads:
+        """Start all threads."""
+        for thread in (*self._threads, *self._watchers):
             thread.start()
 
     def cancel(self) -> None:
         """Ask the analysis to stop at its next event; none of its messages follows that event."""
         self._cancelled.set()
 
+    def close(self) -> None:
+        """Cancel, and stop watching the files."""
+        self.cancel()
+        self._closed.set()
+
     @property
     def alive(self) -> bool:
-        """Whether a thread of this work, or of the work it waits for, still runs."""
+        """Whether a thread of this work, or of the work it waits for, still computes."""
         return any(thread.is_alive() for thread in self._threads)
 
     def join_analysis(self) -> None:
@@ -120,26 +118,75 @@ class Work:
         if self._after is not None:
             self._after.join_analysis()
             self._after = None
-        started = time.monotonic()
+        if self._cancelled.is_set() or self._answered_by_cache():
+            return
+        clock = self._means.clock
+        started = clock()
+        events: list[AnalysisEvent] = []
         try:
-            if self._cancelled.is_set():
-                return
-            for event in self._analyse(self._path):
+            for event in self._means.analyse(self._path):
                 if self._cancelled.is_set():
                     return
+                events.append(event)
                 self.post(Analysed(self, event))
         except LipscopeError as failure:
-            self.post(AnalysisEnded(self, time.monotonic() - started, failure))
-        else:
-            self.post(AnalysisEnded(self, time.monotonic() - started))
+            self.post(AnalysisEnded(self, clock() - started, failure))
+            return
+        seconds = clock() - started
+        self.post(AnalysisEnded(self, seconds))
+        self._keep(events, seconds)
+
+    def _answered_by_cache(self) -> bool:
+        if self._cache is None or self._fresh or not self._cache.candidates(self._path):
+            return False
+        try:
+            sha256 = sha256_of(self._path)
+        except OSError:
+            return False
+        kept = self._cache.read(self._path, sha256)
+        if kept is None:
+            return False
+        self.post(Hashed(self, sha256))
+        for event in kept.events:
+            self.post(Analysed(self, event))
+        self.post(AnalysisEnded(self, kept.seconds, cached=True))
+        return True
+
+    def _keep(self, events: list[AnalysisEvent], seconds: float) -> None:
+        """Keep the results, unless the file may have changed between the first byte read and now."""
+        if self._cache is None:
+            return
+        from lipscope.tui.cache import Kept, condensed
+
+        self._threads[1].join()
+        with suppress(OSError):
+            if sha256_of(self._path) == self._sha256 and stamp_of(self._path) == self._stamp:
+                self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
 
     def _read_files(self) -> None:
         self.post(ResultsRead(self, _read_results(self._path)))
         try:
-            sha256 = sha256_of(self._path)
+            self._sha256 = sha256_of(self._path)
         except OSError:
             return  # the analysis reads the same file and says what is wrong with it
-        self.post(Hashed(self, sha256))
+        self.post(Hashed(self, self._sha256))
+
+    def _watch_model(self) -> None:
+        def changed(stamp: Stamp | None) -> None:
+            if stamp is None:
+                self.post(FileChanged(self, "gone"))
+                return
+            with suppress(OSError):
+                same = sha256_of(self._path) == self._sha256  # touched or copied over by itself
+                self.post(FileChanged(self, "same" if same else "replaced"))
+
+        watch(self._path, self._stamp, changed, self._closed, self._means.look_every)
+
+    def _watch_results(self) -> None:
+        def changed(_stamp: Stamp | None) -> None:
+            self.post(ResultsRead(self, _read_results(self._path)))
+
+        watch(results_beside(self._path), self._results_stamp, changed, self._closed, self._means.look_every)
 
     def post(self, message: Message) -> None:
         """Hand a message to the app, if there still is one."""
@@ -168,10 +215,15 @@ class _HandOver:
         return True
 
 
-def _read_results(model: Path) -> Results:
-    from lipscope.results import read_results, results_path
+def results_beside(model: Path) -> Path:
+    """:func:`lipscope.results.results_path`, without the numpy of that room: the first paint comes before it."""
+    return model.with_name(model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX)
 
-    path = results_path(model)
+
+def _read_results(model: Path) -> Results:
+    from lipscope.results import read_results
+
+    path = results_beside(model)
     if not path.exists():
         return Results(reading=False)
     try:

@@ -119,9 +119,27 @@ def test_natural_survives_a_name_of_digits():
     assert sorted(["²", "2", "a"], key=natural)
 
 
-def test_sort_cycle_returns_to_forward_order():
+def test_sort_cycle_visits_every_shown_column_and_returns_to_forward_order():
+    shown = ["name", "kind", "bound", "sigma_max", "gradient"]
     seen, sort = [], None
-    for _ in range(5):
-        sort = next_sort(sort)
+    for _ in range(6):
+        sort = next_sort(sort, shown)
         seen.append(sort)
-    assert seen == ["bound", "sigma_min", "sigma_max", "gradient", None]
+    assert seen == ["bound", "sigma_max", "gradient", "name", "kind", None]
+    assert next_sort("sigma_min", shown) is None  # its column went with the width
+
+
+def test_every_column_sorts_and_reverses_with_missing_last():
+    full = [Row(r.name, r.kind, measured(r, i)) for i, r in enumerate(bounds())]
+    some = [*full, Row("later", "kernel")]
+    for column in COLUMNS:
+        forward = arranged(some, wanted="", sort=column.key)
+        ranks = [rank for row in forward if (rank := column.rank(row)) is not None]
+        assert ranks == sorted(ranks), column.key
+        backward = arranged(some, wanted="", sort=column.key, reverse=True)
+        assert [r for row in backward if (r := column.rank(row)) is not None] == ranks[::-1], column.key
+        if column.rank(some[-1]) is None:
+            assert forward[-1] is some[-1]
+            assert backward[-1] is some[-1]
+        assert column.order
+    assert [row.key for row in arranged(some, wanted="", sort=None, reverse=True)] == [row.key for row in some[::-1]]

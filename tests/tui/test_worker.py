@@ -3,7 +3,8 @@ import time
 
 import pytest
 
-from lipscope.tui.worker import Analysed, AnalysisEnded, Crashed, Hashed, ResultsRead, Work
+from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, Hashed, ResultsRead
+from lipscope.tui.worker import Means, Work
 
 from .conftest import FAILURE, Script, write_radii
 
@@ -31,7 +32,7 @@ def finish(work: Work) -> None:
 
 def test_all_events_in_order_then_the_end(model, script):
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
     done = [message.event.done for message in mailbox.of(Analysed)]
@@ -44,7 +45,7 @@ def test_all_events_in_order_then_the_end(model, script):
 def test_results_and_hash_arrive(model, script):
     certificates = write_radii(model, n=50)
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
     assert len(mailbox.of(ResultsRead)[0].results.certificates) == 50
@@ -54,7 +55,7 @@ def test_results_and_hash_arrive(model, script):
 def test_a_damaged_results_file_is_an_error_to_show(model, script):
     model.with_name("model.certified.safetensors").write_bytes(b"damaged")
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
     results = mailbox.of(ResultsRead)[0].results
@@ -65,7 +66,7 @@ def test_a_damaged_results_file_is_an_error_to_show(model, script):
 def test_results_without_images_are_an_error_to_show(model, script):
     write_radii(model, n=0)
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
     assert "no images" in mailbox.of(ResultsRead)[0].results.error.what
@@ -74,7 +75,7 @@ def test_results_without_images_are_an_error_to_show(model, script):
 def test_after_cancel_nothing_more_is_said(model, script):
     script.hold_at = 3
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     assert script.waiting.wait(10)
     work.cancel()
@@ -87,11 +88,11 @@ def test_after_cancel_nothing_more_is_said(model, script):
 def test_the_next_analysis_waits_for_the_cancelled_one(model):
     first, second = Script(hold_at=1), Script()
     mailbox = Mailbox()
-    old = Work(model, first, mailbox)
+    old = Work(model, Means(first), mailbox)
     old.start()
     assert first.waiting.wait(10)
     old.cancel()
-    new = Work(model, second, mailbox, after=old)
+    new = Work(model, Means(second), mailbox, after=old)
     new.start()
     time.sleep(0.1)
     assert second.runs == 0
@@ -104,7 +105,7 @@ def test_the_next_analysis_waits_for_the_cancelled_one(model):
 def test_a_foreseen_failure_is_told(model, script):
     script.failure = FAILURE
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
     assert mailbox.of(AnalysisEnded)[0].failure is FAILURE
@@ -114,7 +115,7 @@ def test_a_foreseen_failure_is_told(model, script):
 def test_an_unforeseen_error_is_handed_over(model, script, error):
     script.failure = error
     mailbox = Mailbox()
-    work = Work(model, script, mailbox)
+    work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
     assert mailbox.of(Crashed)[0].error is error
@@ -123,7 +124,7 @@ def test_an_unforeseen_error_is_handed_over(model, script, error):
 
 def test_the_threads_do_not_outlive_the_program(model, script):
     script.hold_at = 0
-    work = Work(model, script, Mailbox())
+    work = Work(model, Means(script), Mailbox())
     work.start()
     assert script.waiting.wait(10)
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("lipscope-analysis")]

@@ -9,12 +9,19 @@ from textual.containers import Container, Vertical
 from textual.widgets import Input
 
 from lipscope.tui.bindings import bindings_of
-from lipscope.tui.rows import COLUMNS, Row, arranged, next_sort, rows
+from lipscope.tui.panes import Sheet
+from lipscope.tui.rows import COLUMNS, Row, arranged, next_sort, row_text, rows
+from lipscope.tui.rows_sheet import SHEET_COLUMNS, sheet_row
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.failure import Failure
+from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.layer_detail import LayerDetail
 from lipscope.tui.widgets.layer_table import LayerTable
+from lipscope.tui.widgets.layer_tree import LayerTree
+
+LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "enlarge"})
+"""Actions whose keys are letters while a filter is typed."""
 
 
 class LayersPane(Container):
@@ -27,6 +34,8 @@ class LayersPane(Container):
         self._rows: list[Row] = []
         self._modelled = True
         self._sort: str | None = None
+        self._reverse = False
+        self._state: State | None = None
         self._wanted = ""
 
     def compose(self) -> ComposeResult:
@@ -37,10 +46,14 @@ class LayersPane(Container):
             filter_input.display = False
             yield filter_input
             yield LayerTable()
+            yield LayerTree()
         yield LayerDetail()
+        yield FoldBar("#table-side", "left", "layers")
+        yield FoldBar("#detail", "right", "selected")
 
     def show(self, state: State) -> None:
         """Show another state."""
+        self._state = state
         self._modelled = state.header.config is not None
         self._rows = rows(state)
         self.query_one(Failure).show(state.failure)
@@ -48,17 +61,24 @@ class LayersPane(Container):
 
     def _arrange(self) -> None:
         """Filter and sort the rows that are known."""
-        shown = arranged(self._rows, wanted=self._wanted, sort=self._sort)
+        shown = self._shown()
         self.query_one(LayerTable).show(shown)
+        if self.has_class("-tree"):
+            self.query_one(LayerTree).show(shown)
         what = "layers" if self._modelled else "tensors"
         count = f"{len(shown):,} of {len(self._rows):,}" if self._wanted else f"{len(self._rows):,}"
         matching = f" matching {harmless(self._wanted, 20)}" if self._wanted else ""
         self.query_one("#table-side").border_title = Text(f"{count} {what}{matching}")
         self._say_order()
 
+    def _shown(self) -> list[Row]:
+        return arranged(self._rows, wanted=self._wanted, sort=self._sort, reverse=self._reverse)
+
     def _say_order(self) -> None:
         unsorted = "forward order" if self._modelled else "by name"
         order = next((column.order for column in COLUMNS if column.key == self._sort), unsorted)
+        if self._reverse:
+            order += ", reversed"
         side = self.query_one("#table-side")
         side.border_subtitle = "enter keeps the filter, esc clears it" if self._typing else order
 
@@ -74,36 +94,61 @@ class LayersPane(Container):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While a filter is typed, the keys are letters."""
-        return not (self._typing and action in {"filter", "sort", "log_axis", "enlarge"})
+        return not (self._typing and action in LETTERS)
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
         if self.has_class("-enlarged"):
             self.query_one("#detail-text").focus()
         else:
-            self.query_one(LayerTable).focus()
+            self.query_one(LayerTree if self.has_class("-tree") else LayerTable).focus()
 
     @on(LayerTable.Chosen)
     def _chosen(self, message: LayerTable.Chosen) -> None:
         self.query_one(LayerDetail).show(message.row)
+        for bar in self.query(FoldBar):
+            if bar.side == "right":
+                bar.say(row_text(message.row) if message.row else "")
+
+    @on(LayerTree.Chosen)
+    def _chosen_in_tree(self, message: LayerTree.Chosen) -> None:
+        self.query_one(LayerTable).choose(message.key)
 
     @on(LayerTable.HeaderSelected)
     def _sort_by_header(self, message: LayerTable.HeaderSelected) -> None:
-        key = message.column_key.value
-        if any(column.key == key and column.worst for column in COLUMNS):
-            self._sort = None if self._sort == key else key
+        """The first click sorts, the second reverses, the third leaves the forward order."""
+        key = str(message.column_key.value)
+        if self._sort != key:
+            self._sort, self._reverse = key, False
+        elif not self._reverse:
+            self._reverse = True
         else:
-            self._sort = None
+            self._sort, self._reverse = None, False
         self._arrange()
 
+    @on(LayerTree.Opened)
     @on(LayerTable.RowSelected)
     def _enlarge_by_click(self) -> None:
         self.action_enlarge()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        self._sort = next_sort(self._sort)
+        self._sort, self._reverse = next_sort(self._sort, self.query_one(LayerTable).column_keys), False
         self._arrange()
+
+    def action_reverse(self) -> None:
+        """Turn the order round."""
+        self._reverse = not self._reverse
+        self._arrange()
+
+    def action_tree(self) -> None:
+        """Show the names as a tree instead of the table, or the table again."""
+        self.toggle_class("-tree")
+        self._arrange()
+        chosen = self.query_one(LayerTable).chosen
+        if self.has_class("-tree") and chosen is not None:
+            self.query_one(LayerTree).choose(chosen.key)
+        self.focus_main()
 
     def action_log_axis(self) -> None:
         """Switch the count axis between linear and logarithmic."""
@@ -143,4 +188,25 @@ class LayersPane(Container):
         if self.has_class("-enlarged"):
             self.action_enlarge()
             return True
+        if self.has_class("-tree"):
+            self.action_tree()
+            return True
         return False
+
+    def sheet(self) -> Sheet:
+        """The layers that are shown, in the order shown, with every column."""
+        state = self._state
+        notes = {row.key: list(row.report.notes) for row in self._shown() if row.report and row.report.notes}
+        facts = {"gradients": _gradients_of(state), "notes": notes} if state is not None else {}
+        return Sheet(SHEET_COLUMNS, tuple(sheet_row(row) for row in self._shown()), facts)
+
+    def copied(self) -> str:
+        """The selected layer."""
+        row = self.query_one(LayerTable).chosen
+        return "\t".join(str(value) for value in sheet_row(row)) if row is not None else ""
+
+
+def _gradients_of(state: State) -> str | None:
+    """On which images the gradient norms were estimated."""
+    norms = (report.gradient_norm for report in state.layers.values())
+    return next((norm.images for norm in norms if norm is not None), None)

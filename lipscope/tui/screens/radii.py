@@ -10,14 +10,19 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
+from textual.widget import Widget
 
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.numerals import rate_text
+from lipscope.tui.panes import Sheet
 from lipscope.tui.plots import CurvePlot, Range
+from lipscope.tui.radii_sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.accuracy import Accuracy
+from lipscope.tui.widgets.class_table import ClassTable
 from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 from lipscope.tui.widgets.notice import Notice, results_notice
 from lipscope.units import DEFAULT_EPS, format_eps
@@ -27,13 +32,15 @@ if TYPE_CHECKING:
 
 
 class RadiiPane(Container, can_focus=True):
-    """The third screen."""
+    """The screen of the certified radii."""
 
     BINDINGS = bindings_of("Radii")
 
     def __init__(self) -> None:
         super().__init__(id="radii-pane")
         self._certificates: Certificates | None = None
+        self._notice = ""
+        self._log = False
         self.eps: Fraction = DEFAULT_EPS[0]
 
     def compose(self) -> ComposeResult:
@@ -41,17 +48,24 @@ class RadiiPane(Container, can_focus=True):
         yield Notice("results", id="radii-notice")
         with Vertical(id="radii-content"):
             yield EpsLine(id="eps-line")
-            with Container(id="radii-plots"):
-                with Vertical(id="radii-histogram-panel", classes="panel"):
-                    yield Histogram(id="radii-histogram")
-                with Vertical(id="radii-curve-panel", classes="panel") as panel:
-                    panel.border_title = "certified accuracy by radius"
-                    yield CurvePlot(id="radii-curve")
-                yield Accuracy(id="radii-accuracy")
+            with Container(id="radii-panes"):
+                with Container(id="radii-plots"):
+                    with Vertical(id="radii-histogram-panel", classes="panel"):
+                        yield Histogram(id="radii-histogram")
+                    with Vertical(id="radii-curve-panel", classes="panel") as panel:
+                        panel.border_title = "certified accuracy by radius"
+                        yield CurvePlot(id="radii-curve")
+                with Container(id="radii-tables"):
+                    yield Accuracy(id="radii-accuracy")
+                    with Vertical(id="radii-classes-panel", classes="panel") as panel:
+                        panel.border_title = "class by class"
+                        yield ClassTable()
+            yield FoldBar("#radii-plots", "left", "plots")
+            yield FoldBar("#radii-tables", "right", "certified")
 
     def show(self, state: State) -> None:
         """Show another state."""
-        notice = results_notice(state)
+        self._notice = notice = results_notice(state)
         self.query_one(Notice).show(notice)
         certificates = state.results.certificates
         self.set_class(bool(notice), "-noticed")
@@ -92,8 +106,16 @@ class RadiiPane(Container, can_focus=True):
                 mark=float(self.eps),
                 mark_label=f"eps {format_eps(self.eps)}",
                 split=True,
-            )
+            ),
+            log=self._log,
         )
+        self.query_one(ClassTable).show(certificates, self.eps)
+        total = len(certificates)
+        in_short = ", ".join(
+            f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS
+        )
+        for bar in self.query(FoldBar):
+            bar.say(in_short if bar.side == "right" else f"{len(radii):,} correct images, {wrong:,} wrong")
         curve = self.query_one(CurvePlot)
         if curve.size.width:
             grid, rates = certificates.curve(2 * curve.size.width)
@@ -101,7 +123,7 @@ class RadiiPane(Container, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without radii there is no eps to move."""
-        return self._certificates is not None or action not in {"move", "type_eps"}
+        return self._certificates is not None or action not in {"move", "type_eps", "log_axis"}
 
     def action_move(self, steps: int) -> None:
         """Move eps by ``steps`` 255ths."""
@@ -111,6 +133,15 @@ class RadiiPane(Container, can_focus=True):
     def action_type_eps(self) -> None:
         """Type a radius."""
         self.query_one(EpsLine).open_entry()
+
+    def action_log_axis(self) -> None:
+        """Count the images on a logarithmic axis, or on a linear one again."""
+        self._log = not self._log
+        self._redraw()
+
+    def moving(self) -> Widget:
+        """The keys that move up and down move in the classes."""
+        return self.query_one(ClassTable)
 
     @on(EpsLine.Changed)
     def _typed(self, message: EpsLine.Changed) -> None:
@@ -126,3 +157,21 @@ class RadiiPane(Container, can_focus=True):
             self.focus_main()
             return True
         return False
+
+    def sheet(self) -> Sheet:
+        """All images at the radii of the literature and at eps, then every class at eps."""
+        certificates = self._certificates
+        if certificates is None:
+            return Sheet(RADII_COLUMNS, (), {"notice": self._notice})
+        return radii_sheet(certificates, self.eps)
+
+    def copied(self) -> str:
+        """The line of eps, and the class under the cursor."""
+        certificates = self._certificates
+        if certificates is None:
+            return ""
+        count, total = certificates.certified_count(self.eps), len(certificates)
+        line = f"eps {format_eps(self.eps)}\t{count}\tof {total}\t{rate_text(count, total)} certified"
+        row = self.query_one(ClassTable).chosen
+        beside = f"\tclass {row.label}\t{row.certified} of {row.images}" if row is not None else ""
+        return line + beside

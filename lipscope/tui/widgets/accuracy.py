@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,7 @@ from textual.widgets import Static
 
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.text import harmless
-from lipscope.units import DEFAULT_EPS, format_eps, radius_text
+from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 
 if TYPE_CHECKING:
     from lipscope.results import Certificates
@@ -32,6 +34,39 @@ def data_text(certificates: Certificates) -> str:
     """Which images they are about."""
     name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
     return f"{len(certificates):,} images of {name}"
+
+
+@dataclass(frozen=True)
+class Side:
+    """Another count beside the certified one.
+
+    Args:
+        heading: of its column.
+        words: what it is.
+        count: how many images, at a radius.
+    """
+
+    heading: str
+    words: str
+    count: Callable[[Fraction], int]
+
+
+def other_sides(certificates: Certificates) -> list[Side]:
+    """Sound radii, and what an attack could not break, where the results hold them: never mixed with the radii."""
+    sides = []
+    if certificates.sound_radius is not None and certificates.kind != "sound":
+        sound = certificates.as_sound()
+        sides.append(Side("sound", f"sound: {KINDS['sound'].partition(': ')[2]}", sound.certified_count))
+    distance = certificates.attack_distance
+    if distance is not None:
+        correct = certificates.correct
+
+        def unbroken(eps: Fraction) -> int:
+            return int((correct & (distance > largest_not_above(eps))).sum())
+
+        words = "attack ≤: not broken by the attack within the radius; the true robust share is at most that"
+        sides.append(Side("attack ≤", words, unbroken))
+    return sides
 
 
 class Accuracy(Static):
@@ -55,22 +90,26 @@ class Accuracy(Static):
         self._shown = (certificates, chosen)
         total = len(certificates)
         correct = int(certificates.correct.sum())
-        table = Table.grid(padding=(0, 2, 0, 0))
+        sides = other_sides(certificates)
+        table = Table.grid(padding=(0, 2 if not sides else 1, 0, 0))
         table.add_column(no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(justify="right", no_wrap=True)
+        for _ in range(2 + len(sides)):
+            table.add_column(justify="right", no_wrap=True)
         table.add_column(no_wrap=True)
-        table.add_row(*(Text(word, style="dim") for word in ("radius above", "images", "share", "")))
-        table.add_row("clean", f"{correct:,}", rate_text(correct, total), "")
+        headings = ("radius above", "images", "share", *(side.heading for side in sides), "")
+        table.add_row(*(Text(word, style="dim") for word in headings))
+        table.add_row("clean", f"{correct:,}", rate_text(correct, total), *("" for _ in sides), "")
         radii = sorted({*DEFAULT_EPS, *([chosen] if chosen is not None else [])})
         for eps in radii:
             count = certificates.certified_count(eps)
             at = eps == chosen
-            cells = (format_eps(eps), f"{count:,}", rate_text(count, total), "◀" if at else "")
+            others = (rate_text(side.count(eps), total) for side in sides)
+            cells = (format_eps(eps), f"{count:,}", rate_text(count, total), *others, "◀" if at else "")
             table.add_row(*(Text(cell, style="bold" if at else "") for cell in cells))
         wrong = total - correct
-        table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total), "")
-        table.add_row(Text("average radius", style="dim"), radius_text(certificates.average_certified_radius()), "", "")
-        words = [Text(f"{data_text(certificates)}; {kind_text(certificates)}", style="dim")] if about else []
+        table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total))
+        table.add_row(Text("average radius", style="dim"), radius_text(certificates.average_certified_radius()))
+        words = [Text(side.words, style="dim") for side in sides] if about else []
+        words += [Text(f"{data_text(certificates)}; {kind_text(certificates)}", style="dim")] if about else []
         # In a pane of its own height (without the words about it) other numbers move nothing.
         self.update(Group(table, *words), layout=about)

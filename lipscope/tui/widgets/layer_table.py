@@ -38,6 +38,16 @@ class LayerTable(DataTable[Text]):
         """The row under the cursor."""
         return self._chosen
 
+    @property
+    def column_keys(self) -> list[str]:
+        """The columns that are shown."""
+        return [column.key for column, _ in self._layout]
+
+    def choose(self, key: str) -> None:
+        """Put the cursor on a layer."""
+        if key in self._rows:
+            self.move_cursor(row=self.get_row_index(key))
+
     def show(self, rows: list[Row]) -> None:
         """Show other rows, the cursor staying on its layer; only what differs is drawn anew."""
         layout = self._fitting(rows)

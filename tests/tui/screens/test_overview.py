@@ -80,6 +80,6 @@ async def test_it_scrolls_where_it_does_not_fit(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (60, 20)) as pilot:
         assert "written by" not in screen_text(app)
-        await pilot.press("end")
+        await pilot.press("right_square_bracket", "end")
         await until(pilot, lambda: "written by" in screen_text(app))
         assert app.query_one(OverviewPane).scroll_y > 0

@@ -1,0 +1,74 @@
+"""What the threads of a :class:`~lipscope.tui.worker.Work` tell the app."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from textual.message import Message
+
+from lipscope.errors import LipscopeError
+from lipscope.records import AnalysisEvent
+from lipscope.tui.state import Results
+
+if TYPE_CHECKING:
+    from lipscope.tui.worker import Work
+
+
+class WorkMessage(Message):
+    """Something a :class:`Work` found out; ``work`` tells it from an earlier one's."""
+
+    def __init__(self, work: Work) -> None:
+        super().__init__()
+        self.work = work
+
+
+class Analysed(WorkMessage):
+    """One step of the analysis."""
+
+    def __init__(self, work: Work, event: AnalysisEvent) -> None:
+        super().__init__(work)
+        self.event = event
+
+
+class AnalysisEnded(WorkMessage):
+    """The analysis is over; ``failure`` says why it could not finish, ``cached`` that it was kept from earlier."""
+
+    def __init__(
+        self, work: Work, seconds: float, failure: LipscopeError | None = None, *, cached: bool = False
+    ) -> None:
+        super().__init__(work)
+        self.seconds = seconds
+        self.failure = failure
+        self.cached = cached
+
+
+class ResultsRead(WorkMessage):
+    """The results file was read, or is not there, or cannot be read."""
+
+    def __init__(self, work: Work, results: Results) -> None:
+        super().__init__(work)
+        self.results = results
+
+
+class Hashed(WorkMessage):
+    """The SHA-256 of the model's bytes."""
+
+    def __init__(self, work: Work, sha256: str) -> None:
+        super().__init__(work)
+        self.sha256 = sha256
+
+
+class FileChanged(WorkMessage):
+    """The model on the disk is another one than the one that was opened, or is gone, or is back."""
+
+    def __init__(self, work: Work, on_disk: Literal["same", "replaced", "gone"]) -> None:
+        super().__init__(work)
+        self.on_disk = on_disk
+
+
+class Crashed(WorkMessage):
+    """A thread met an error that nobody foresaw."""
+
+    def __init__(self, work: Work, error: BaseException) -> None:
+        super().__init__(work)
+        self.error = error

@@ -1,0 +1,79 @@
+"""Moving about with the keys of vi, in tables, trees, lists and scrollers alike."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from textual.dom import DOMNode
+from textual.widget import Widget
+from textual.widgets import DataTable, OptionList, Tree
+
+TWICE = 1.0
+"""Seconds between the two keys of ``gg``."""
+
+
+@runtime_checkable
+class Moving(Protocol):
+    """A widget whose keys move another one."""
+
+    def moving(self) -> Widget:
+        """The other one."""
+
+
+def go(start: DOMNode | None, where: str) -> None:
+    """Move in the widget, or in the nearest one around it that can be moved in.
+
+    Args:
+        start: the focused widget.
+        where: ``up``, ``down``, ``left``, ``right``, ``half_up``, ``half_down``, ``first`` or ``last``.
+    """
+    target = start.moving() if isinstance(start, Moving) else start
+    while isinstance(target, Widget):
+        if isinstance(target, (DataTable, Tree, OptionList)):
+            _move_cursor(target, where)
+            return
+        if target.allow_vertical_scroll or target.allow_horizontal_scroll:
+            _scroll(target, where)
+            return
+        parent = target.parent
+        target = parent if isinstance(parent, Widget) else None
+
+
+def _move_cursor(target: DataTable[object] | Tree[object] | OptionList, where: str) -> None:
+    if where in ("left", "right"):
+        target.scroll_relative(x=-2 if where == "left" else 2, animate=False)
+        return
+    if isinstance(target, DataTable):
+        at, count = target.cursor_row, target.row_count
+    elif isinstance(target, Tree):
+        at, count = target.cursor_line, target.last_line + 1
+    else:
+        at, count = target.highlighted or 0, target.option_count
+    if not count:
+        return
+    row = min(max(_place(where, at, count, target.size.height), 0), count - 1)
+    if isinstance(target, DataTable):
+        target.move_cursor(row=row)
+    elif isinstance(target, Tree):
+        target.cursor_line = row
+        target.scroll_to_line(row, animate=False)
+    else:
+        target.highlighted = row
+
+
+def _place(where: str, at: int, count: int, height: int) -> int:
+    half = max(height // 2, 1)
+    steps = {"up": -1, "down": 1, "half_up": -half, "half_down": half}
+    return {"first": 0, "last": count - 1}.get(where, at + steps.get(where, 0))
+
+
+def _scroll(target: Widget, where: str) -> None:
+    if where == "first":
+        target.scroll_home(animate=False)
+    elif where == "last":
+        target.scroll_end(animate=False)
+    else:
+        half = max(target.size.height // 2, 1)
+        x = {"left": -2, "right": 2}.get(where, 0)
+        y = {"up": -1, "down": 1, "half_up": -half, "half_down": half}.get(where, 0)
+        target.scroll_relative(x=x, y=y, animate=False)

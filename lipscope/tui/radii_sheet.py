@@ -1,0 +1,42 @@
+"""The Radii screen as data for export."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.widgets.accuracy import other_sides
+from lipscope.tui.widgets.class_table import class_rows
+from lipscope.units import DEFAULT_EPS, format_eps
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates
+
+RADII_COLUMNS = ("class", "radius_above", "images", "correct", "certified", "certified_sound", "not_broken_by_attack")
+
+
+def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
+    """All images at the radii of the literature and at ``eps``, then every class at ``eps``; counts of images."""
+    sides = {side.heading: side for side in other_sides(certificates)}
+    total, correct = len(certificates), int(certificates.correct.sum())
+    rows: list[tuple[Value, ...]] = []
+    for radius in sorted({*DEFAULT_EPS, eps}):
+        others = (sides[name].count(radius) if name in sides else None for name in ("sound", "attack ≤"))
+        rows.append(("all", format_eps(radius), total, correct, certificates.certified_count(radius), *others))
+    rows += [
+        (row.label, format_eps(eps), row.images, row.correct, row.certified, None, None)
+        for row in class_rows(certificates, eps)
+    ]
+    facts = {
+        "kind": certificates.kind,
+        "data": {
+            "name": certificates.data_name,
+            "split": certificates.data_split,
+            "fingerprint": certificates.data_fingerprint,
+        },
+        "results_are_about_model": certificates.model_sha256,
+        "lipschitz_bound": certificates.lipschitz,
+        "average_certified_radius": certificates.average_certified_radius(),
+    }
+    return Sheet(RADII_COLUMNS, tuple(rows), facts)

@@ -1,0 +1,173 @@
+"""One file under inspection: starts and cancels the work on it, and turns what the threads say into states."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import singledispatchmethod
+from pathlib import Path
+
+from textual.message import Message
+
+from lipscope.checkpoint import read_header
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.records import AnalysisEvent, LayerReport
+from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, FileChanged, Hashed, ResultsRead, WorkMessage
+from lipscope.tui.state import Phase, State
+from lipscope.tui.worker import Means, Work
+
+MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, Crashed)
+
+
+class Session:
+    """What is known of one file, and the work that finds out more.
+
+    Args:
+        path: the model; its header is read here.
+        means: what the work is done with.
+        post: hands a message to the app's thread.
+        changed: called after every change of :attr:`state`, on the app's thread.
+
+    Raises:
+        CheckpointError: the header cannot be read.
+    """
+
+    def __init__(
+        self, path: Path, means: Means, *, post: Callable[[Message], bool], changed: Callable[[], None]
+    ) -> None:
+        self._path = path
+        self._means = means
+        self._post = post
+        self._changed = changed
+        self._work: Work | None = None
+        self._layers: dict[str, LayerReport] = {}
+        self._layers_changed = False
+        self._state = State(read_header(path))
+        self.crash: BaseException | None = None
+
+    @property
+    def state(self) -> State:
+        """What is known now."""
+        if self._layers_changed:
+            # Copied when it is looked at, not at every event: a file may have 5,000 tensors.
+            self._layers_changed = False
+            self._state = replace(self._state, layers=dict(self._layers))
+        return self._state
+
+    @property
+    def phase(self) -> Phase:
+        """Where the analysis stands."""
+        return self._state.phase
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread still computes."""
+        return self._work is not None and self._work.alive
+
+    def start(self, *, fresh: bool = False) -> None:
+        """Start the work, behind that of an earlier start, which is cancelled.
+
+        Args:
+            fresh: whether to analyse although there may be kept results.
+        """
+        if self._work is not None:
+            self._work.close()
+        self._layers = {}
+        self._work = Work(self._path, self._means, self._post, after=self._work, fresh=fresh)
+        self._work.start()
+        self._set(State(self._state.header))
+
+    def reload(self) -> None:
+        """Read the file again and analyse it from the start; what was kept of it is made anew."""
+        try:
+            header = read_header(self._path)
+        except CheckpointError as failure:
+            self.cancel()
+            self._fail(failure)
+            return
+        self._state = State(header)
+        self.start(fresh=True)
+
+    def cancel(self) -> None:
+        """Stop the analysis; what is known so far stays."""
+        if self._work is not None:
+            self._work.cancel()
+            self._set(replace(self._state, phase=Phase.CANCELLED))
+
+    def close(self) -> None:
+        """Let the threads end at their next event; nothing waits for them."""
+        if self._work is not None:
+            self._work.close()
+
+    def take(self, message: WorkMessage) -> None:
+        """Learn what a thread found out; what belongs to earlier work is old news."""
+        if message.work is self._work or isinstance(message, Crashed):
+            self._learn(message)
+
+    @singledispatchmethod
+    def _learn(self, message: WorkMessage) -> None:
+        raise NotImplementedError(type(message))
+
+    @_learn.register
+    def _(self, message: Analysed) -> None:
+        if not self._state.phase.active:
+            return
+        event = message.event
+        if event.layer is not None:
+            self._layers[event.layer.name] = event.layer
+            self._layers_changed = True
+        self._set(_after(self._state, event))
+
+    @_learn.register
+    def _(self, message: AnalysisEnded) -> None:
+        if not self._state.phase.active:
+            return
+        phase = Phase.DONE if message.failure is None else Phase.FAILED
+        self._set(
+            replace(
+                self._state, phase=phase, seconds=message.seconds, failure=message.failure, cached=message.cached
+            )
+        )  # fmt: skip
+
+    @_learn.register
+    def _(self, message: ResultsRead) -> None:
+        self._set(replace(self._state, results=message.results))
+
+    @_learn.register
+    def _(self, message: Hashed) -> None:
+        self._set(replace(self._state, sha256=message.sha256))
+
+    @_learn.register
+    def _(self, message: FileChanged) -> None:
+        self._set(replace(self._state, on_disk=message.on_disk))
+
+    @_learn.register
+    def _(self, message: Crashed) -> None:
+        self.crash = self.crash or message.error
+        self._fail(
+            LipscopeError(
+                f"{type(message.error).__name__}: {message.error}",
+                why="an error in lipscope itself, not in the file",
+                next_step="quit to see the traceback, and report it",
+            )
+        )
+
+    def _fail(self, failure: LipscopeError) -> None:
+        self._set(replace(self._state, phase=Phase.FAILED, failure=failure))
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        self._changed()
+
+
+def _after(state: State, event: AnalysisEvent) -> State:
+    """The state after one step of the analysis; the layers apart."""
+    return replace(
+        state,
+        phase=Phase.RUNNING,
+        verdict=event.verdict or state.verdict,
+        tightness=event.tightness or state.tightness,
+        done=event.done,
+        total=event.total,
+        doing=event.doing,
+    )

@@ -1,0 +1,95 @@
+"""Radii class by class: which classes the model is sure of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.text import Text
+from textual.widgets import DataTable
+
+from lipscope.tui.numerals import rate_text
+from lipscope.units import largest_not_above, radius_text
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates
+
+HEADINGS = ("class", "images", "correct", "certified", "mean radius")
+WIDTHS = (5, 6, 7, 9, 11)
+
+
+@dataclass(frozen=True)
+class ClassRow:
+    """The images of one class.
+
+    Args:
+        label: the class.
+        images, correct, certified: how many there are, are classified correctly, and are certified beyond eps.
+        mean_radius: over all images of the class, wrong ones counting as 0.
+    """
+
+    label: int
+    images: int
+    correct: int
+    certified: int
+    mean_radius: float
+
+
+def class_rows(certificates: Certificates, eps: Fraction) -> list[ClassRow]:
+    """One row for every class that occurs, in their order."""
+    labels, index = np.unique(certificates.label, return_inverse=True)
+    correct = certificates.correct
+    beyond = correct & (certificates.radius > largest_not_above(eps))
+    images = np.bincount(index, minlength=len(labels))
+    radii = np.bincount(index, np.where(correct, certificates.radius, 0.0), minlength=len(labels)) / images
+    counts = (np.bincount(index, mask, minlength=len(labels)).astype(int) for mask in (correct, beyond))
+    return [
+        ClassRow(int(label), int(n), int(right), int(sure), float(radius))
+        for label, n, right, sure, radius in zip(labels, images, *counts, radii, strict=True)
+    ]
+
+
+class ClassTable(DataTable[Text]):
+    """One line a class."""
+
+    def __init__(self) -> None:
+        super().__init__(id="radii-classes", cursor_type="row", zebra_stripes=False, cell_padding=1)
+        self.can_focus = False  # the arrow keys move eps; j and k move here all the same
+        self._shown: list[ClassRow] = []
+
+    @property
+    def chosen(self) -> ClassRow | None:
+        """The class under the cursor."""
+        return self._shown[self.cursor_row] if 0 <= self.cursor_row < len(self._shown) else None
+
+    def on_mount(self) -> None:
+        """The headings."""
+        for heading, width in zip(HEADINGS, WIDTHS, strict=True):
+            self.add_column(Text(heading, justify="right"), width=width, key=heading)
+
+    def show(self, certificates: Certificates, eps: Fraction) -> None:
+        """Show the counts at another radius; only what differs is drawn anew."""
+        rows = class_rows(certificates, eps)
+        if [row.label for row in rows] != [row.label for row in self._shown]:
+            self.clear()
+            for row in rows:
+                self.add_row(*_cells(row), key=str(row.label))
+        else:
+            for before, row in zip(self._shown, rows, strict=True):
+                if before != row:
+                    for heading, cell in zip(HEADINGS, _cells(row), strict=True):
+                        self.update_cell(str(row.label), heading, cell)
+        self._shown = rows
+
+
+def _cells(row: ClassRow) -> list[Text]:
+    texts = (
+        str(row.label),
+        f"{row.images:,}",
+        rate_text(row.correct, row.images),
+        rate_text(row.certified, row.images),
+        radius_text(row.mean_radius),
+    )
+    return [Text(text, justify="right") for text in texts]

@@ -1,0 +1,89 @@
+"""Panes that fold to one line: by themselves where the window is narrow, by hand anywhere."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rich.cells import cell_len
+from textual.content import Content
+from textual.widget import Widget
+
+from lipscope.tui.text import harmless
+
+FOLDS_UNDER = 100
+"""Columns; in a narrower window the right pane of a screen is folded until it is asked for."""
+
+WITH_WORDS = 80
+"""Columns of a line that has room to say what the key does."""
+
+KEYS = {"left": "[", "right": "]"}
+
+
+class FoldBar(Widget):
+    """The one line that stands for a folded pane and says what is in it; invisible while the pane is open.
+
+    Args:
+        pane: the selector of the pane, among the bar's siblings and what is inside them.
+        side: which of the two panes of the screen it is.
+        title: the words on the line.
+    """
+
+    def __init__(self, pane: str, side: Literal["left", "right"], title: str) -> None:
+        super().__init__()
+        self._pane = pane
+        self.side = side
+        self._title = title
+        self._summary = ""
+        self._by_hand: bool | None = None
+
+    @property
+    def folded(self) -> bool:
+        """Whether the pane is folded now."""
+        if self._by_hand is not None:
+            return self._by_hand
+        return self.side == "right" and self.app.size.width < FOLDS_UNDER
+
+    def on_mount(self) -> None:
+        """Fold or unfold as the window wants it."""
+        self.fit()
+
+    def fit(self) -> None:
+        """Fold or unfold after the window has changed."""
+        if self.parent is not None:
+            for pane in self.parent.query(self._pane):
+                pane.set_class(self.folded, "-folded")
+            self.set_class(self.folded, "-shown")
+
+    def fold(self, folded: bool) -> None:
+        """Fold or unfold by hand; the window has no say from now on."""
+        self._by_hand = folded
+        self.fit()
+
+    def on_click(self) -> None:
+        """Unfold."""
+        self.fold(False)
+
+    def say(self, summary: str) -> None:
+        """What is in the pane, in a few words."""
+        if summary != self._summary:
+            self._summary = summary
+            self.refresh()
+
+    def render(self) -> Content:
+        """``▸ title: summary    ] unfolds``."""
+        key = f"  {KEYS[self.side]} unfolds " if self.size.width >= WITH_WORDS else f" {KEYS[self.side]} "
+        room = max(self.size.width - cell_len(key), 1)
+        words = f"▸ {self._title}" + (f": {self._summary}" if self._summary else "")
+        text = harmless(words, room)
+        return Content.assemble((text, "bold"), " " * (room - cell_len(text)), (key, "$text-muted"))
+
+
+def toggle(bars: list[FoldBar], side: str) -> None:
+    """Fold or unfold the pane of one side; the other one unfolds rather than leave nothing to see."""
+    for bar in bars:
+        if bar.side == side:
+            bar.fold(not bar.folded)
+    if bars and all(bar.folded for bar in bars):
+        for bar in bars:
+            if bar.side != side:
+                bar.fold(False)

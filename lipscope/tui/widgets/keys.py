@@ -1,0 +1,114 @@
+"""The footer: the keys that work now, as many as fit, the important ones always."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+from textual import events
+from textual.binding import Binding
+from textual.content import Content
+from textual.screen import Screen
+from textual.widget import Widget
+
+IMPORTANT = ("quit", "help", "analysis.cancel")
+"""Never left out while anything else is there."""
+
+SOON_LEFT_OUT = ("palette", "export", "analysis.reload")
+"""The first to go in a narrow window: the help lists them."""
+
+GAP = 2
+
+
+@dataclass(frozen=True)
+class Hint:
+    """One entry of the footer.
+
+    Args:
+        id: of the binding, or of the first one of a group.
+        keys: what is pressed, with the text that is shown for it.
+        words: what it does.
+    """
+
+    id: str
+    keys: tuple[tuple[str, str], ...]
+    words: str
+
+    @property
+    def width(self) -> int:
+        """In cells."""
+        return sum(cell_len(shown) for _, shown in self.keys) + 1 + cell_len(self.words)
+
+
+def hints(bindings: Iterable[tuple[Binding, str]]) -> list[Hint]:
+    """The entries for some bindings and their key texts; a group becomes one entry, two keys of a binding too."""
+    found: dict[str, Hint] = {}
+    for binding, shown in bindings:
+        words = binding.group.description if binding.group else binding.description
+        name = f"group {words}" if binding.group else str(binding.id)
+        if name not in found:
+            found[name] = Hint(str(binding.id), ((binding.key, shown),), words)
+        elif binding.group and shown not in [text for _, text in found[name].keys]:
+            found[name] = Hint(found[name].id, (*found[name].keys, (binding.key, shown)), words)
+    return list(found.values())
+
+
+def fitting(entries: list[Hint], width: int) -> list[Hint]:
+    """The entries that fit into ``width`` cells, in their order."""
+    kept = list(entries)
+
+    def importance(entry: Hint) -> tuple[int, int]:
+        if entry.id in IMPORTANT:
+            return 0, IMPORTANT.index(entry.id)
+        if entry.id in SOON_LEFT_OUT:
+            return 2, -SOON_LEFT_OUT.index(entry.id)
+        return 1, entries.index(entry)
+
+    for entry in sorted(entries, key=importance, reverse=True):
+        if sum(kept_entry.width + GAP for kept_entry in kept) - GAP <= width:
+            break
+        kept.remove(entry)
+    return kept
+
+
+class KeysLine(Widget):
+    """One line of keys; a click presses one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._at: list[tuple[int, int, str]] = []
+
+    def on_mount(self) -> None:
+        """Follow the focus."""
+        self.screen.bindings_updated_signal.subscribe(self, self._changed)
+
+    def _changed(self, _screen: Screen[object]) -> None:
+        self.refresh()
+
+    def render(self) -> Content:
+        """``x Cancel  r Reload  ? Help  q Quit``."""
+        active = [
+            binding for _, binding, enabled, _ in self.screen.active_bindings.values() if enabled and binding.show
+        ]
+        shown = fitting(hints((binding, self.app.get_key_display(binding)) for binding in active), self.size.width)
+        parts: list[tuple[str, str] | str] = []
+        self._at = []
+        column = 0
+        for entry in shown:
+            for key, text in entry.keys:
+                self._at.append((column, column + cell_len(text), key))
+                parts.append((text, "bold $text-primary"))
+                column += cell_len(text)
+            words = f" {entry.words}"
+            if len(entry.keys) == 1:
+                self._at[-1] = (self._at[-1][0], column + cell_len(words), entry.keys[0][0])
+            parts.append(words + " " * GAP)
+            column += cell_len(words) + GAP
+        return Content.assemble(*parts)
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key under the mouse."""
+        for start, end, key in self._at:
+            if start <= event.x < end:
+                self.app.simulate_key(key)
