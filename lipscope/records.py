@@ -260,7 +260,8 @@ class LayerReport:
         input_shape, output_shape: without the batch; None where the file does not tell.
         bound: on the layer's Lipschitz constant.
         role: ``"normalisation"`` and ``"head"`` enter the radii on their own; ``"body"`` is the 1-Lipschitz
-            network; ``"tensor"`` is a tensor of a file that lipscope has no model for.
+            network; ``"part"`` stands inside a residual sum, whose own row counts; ``"tensor"`` is a tensor of a
+            file that lipscope has no model for.
         sigma_max, sigma_min: extreme singular values of the linear part.
         spectrum: all of them, where measured.
         gradient_norm: measured preservation of the norm of the margin's gradient.
@@ -274,7 +275,7 @@ class LayerReport:
     input_shape: Shape | None
     output_shape: Shape | None
     bound: Bound
-    role: Literal["normalisation", "body", "head", "tensor"] = "body"
+    role: Literal["normalisation", "body", "head", "part", "tensor"] = "body"
     sigma_max: Estimate | None = None
     sigma_min: Estimate | None = None
     spectrum: Spectrum | None = None
@@ -305,13 +306,24 @@ class LayerReport:
 
 
 GRADIENT_KEPT = 1 - 1e-4
-"""A layer whose mean gradient norm ratio is at least this passes the gradient on, up to float32 rounding."""
+"""A layer that keeps at least this share passes the gradient on, up to float32 rounding."""
+
+
+def gradient_kept(layer: LayerReport) -> float | None:
+    """The mean of ||J^T g|| / ||g|| (margin gradients) over the layer's proved bound; None where not measured.
+
+    The product of these shares is about the tightness of the certificate. Without a finite bound it is the mean.
+    """
+    if layer.gradient_norm is None:
+        return None
+    bound = layer.bound.value if layer.bound.proved and math.isfinite(layer.bound.value) else 1.0
+    return layer.gradient_norm.mean / bound if bound > 0 else layer.gradient_norm.mean
 
 
 def loses_most(layers: Iterable[LayerReport]) -> LayerReport | None:
-    """The layer of the body with the lowest mean of ||J^T g|| / ||g|| (margin gradients); None when none loses any."""
-    measured = [(norms.mean, layer) for layer in layers if layer.role == "body" and (norms := layer.gradient_norm)]
-    losing = [(mean, layer) for mean, layer in measured if mean < GRADIENT_KEPT]
+    """The layer of the body that keeps the least of what its bound allows; None when every one keeps all."""
+    shares = [(kept, layer) for layer in layers if layer.role == "body" and (kept := gradient_kept(layer)) is not None]
+    losing = [(kept, layer) for kept, layer in shares if kept < GRADIENT_KEPT]
     return min(losing, key=lambda found: found[0])[1] if losing else None
 
 
@@ -325,11 +337,13 @@ class Verdict:
         status: ``"proved"``, ``"violated"`` or ``"not-proved"``.
         lipschitz: the proved upper bound (``proved``), the exhibited ratio (``violated``), else None.
         reason: the layer and the method that decide, in words.
+        layer: the name of the layer that decides; None where it is not one alone.
     """
 
     status: Literal["proved", "violated", "not-proved"]
     lipschitz: float | None
     reason: str
+    layer: str | None = None
 
     def within(self, limit: float) -> bool:
         """Whether a Lipschitz constant of at most ``limit`` is proved; 1 means what is called 1-Lipschitz.
@@ -387,6 +401,7 @@ class AnalysisEvent:
         layer: a report that replaces the earlier one of the same name.
         verdict: at the end of the bounds.
         tightness: of the certificate, with the gradient norms.
+        notes: on the file as a whole, one sentence each.
     """
 
     done: int
@@ -395,6 +410,7 @@ class AnalysisEvent:
     layer: LayerReport | None = None
     verdict: Verdict | None = None
     tightness: Tightness | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -408,6 +424,7 @@ class InspectReport:
         layers: one report a layer, in forward order (one a tensor for unknown files).
         environment: versions, device, precision flags.
         tightness: of the certificate, end to end; None where no margin could be measured.
+        notes: on the file as a whole, one sentence each.
     """
 
     path: str
@@ -418,6 +435,7 @@ class InspectReport:
     layers: tuple[LayerReport, ...]
     environment: Mapping[str, Any] = field(default_factory=dict)
     tightness: Tightness | None = None
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The object printed by ``lipscope inspect --json``."""
@@ -428,6 +446,7 @@ class InspectReport:
             "verdict": self.verdict.to_json(),
             "tightness": self.tightness.to_json() if self.tightness else None,
             "loses_most": losing.name if losing else None,
+            "notes": list(self.notes),
             "layers": [layer.to_json() for layer in self.layers],
             "claims": dict(self.claims),
             "environment": dict(self.environment),

@@ -32,15 +32,33 @@ BOUND_LEGEND = "bound: proved, rounded up. sigma min, sigma max, gradient (mean 
 @click.option(
     "--max-lipschitz", type=click.FloatRange(min=0, min_open=True), help="The constant for --check. [default: 1]"
 )
+@click.option(
+    "--describe",
+    "description",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="A JSON file that says how the tensors of MODEL are connected (docs/describe.md).",
+)
+@click.option(
+    "--witness",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where the verdict is VIOLATED, keep the vectors that show it in this file; opens no app.",
+)
 @data_dir_option
 @json_option
 def inspect_command(
-    model: Path | None, check: bool, max_lipschitz: float | None, data_dir: Path | None, as_json: bool
+    model: Path | None,
+    check: bool,
+    max_lipschitz: float | None,
+    description: Path | None,
+    witness: Path | None,
+    data_dir: Path | None,
+    as_json: bool,
 ) -> int:
     """Look into MODEL: bounds, singular values, gradient norms, certified radii.
 
-    Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file is analysed
-    tensor by tensor. The verdict speaks of the network on normalised inputs.
+    Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file, or
+    model.safetensors.index.json with its shards, is analysed tensor by tensor, or as the network that --describe
+    makes of it. The verdict speaks of the network on normalised inputs.
     """
     from lipscope.checkpoint import read_header
 
@@ -49,17 +67,19 @@ def inspect_command(
     path = choose_model(model)
     read_header(path)
     # The app draws on stderr, so all three must be the terminal.
-    if not (as_json or check) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        _open_app(path, data_dir)
+    if not (as_json or check or witness) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+        _open_app(path, data_dir, description)
         return 0
 
     from lipscope.spectra.analysis import inspect_report
     from lipscope.spectra.verdict import verdict
 
-    report = inspect_report(path, data_dir=data_dir)
+    report = inspect_report(path, data_dir=data_dir, description=description)
     certified = _results(path, report.sha256)
+    exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
-        click.echo(json.dumps({**report.to_json(), "certified": certified}))
+        kept = {} if witness is None else {"witness": exhibited}
+        click.echo(json.dumps({**report.to_json(), "certified": certified, **kept}))
     else:
         click.echo(_text(report, certified))
     limit = 1.0 if max_lipschitz is None else max_lipschitz
@@ -67,13 +87,31 @@ def inspect_command(
     return 0 if not check or verdict(report.layers).within(limit) else CheckFailedError.exit_code
 
 
-def _open_app(path: Path, data_dir: Path | None) -> None:
+def _exhibit(
+    path: Path, target: Path, report: InspectReport, data_dir: Path | None, description: Path | None
+) -> dict[str, Any] | None:
+    """Keep the vectors of a violation, and say so; None where there is no violation."""
+    if report.verdict.status != "violated":
+        narrate(f"no violation was found, so no witness was written to {target}")
+        return None
+    from lipscope.spectra.exhibit import exhibit
+
+    found = exhibit(path, target, report.verdict, data_dir=data_dir, description=description)
+    narrate(
+        f"witness written to {target}: {cut(found.layer, 60)} moves two points apart by {found.ratio:.9g} times their "
+        "distance, recomputed in float64 from the file"
+    )
+    facts = {"path": str(target), "layer": found.layer, "ratio": found.ratio, "model_sha256": found.model_sha256}
+    return {**facts, "shapes": {"x": list(found.x.shape), "image_x": list(found.image_x.shape)}}
+
+
+def _open_app(path: Path, data_dir: Path | None, description: Path | None) -> None:
     from lipscope.tui.app import InspectApp
 
     def analyse(file: Path) -> Iterator[AnalysisEvent]:
         from lipscope.spectra.analysis import analyse as analysis
 
-        return analysis(file, data_dir=data_dir)
+        return analysis(file, data_dir=data_dir, description=description)
 
     app = InspectApp(path, analyse=analyse)
     app.run()
@@ -113,14 +151,14 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
         f" {'gradient':>9s}",
     ]
     lines += [_row(layer) for layer in report.layers]
-    lines += ["", BOUND_LEGEND]
+    lines += ["", *(f"note: {cut(note, 190)}" for note in report.notes), BOUND_LEGEND]
     methods = {layer.sigma_max.method for layer in report.layers if layer.sigma_max}
     if methods:
         lines.append(f"singular values by {' and '.join(sorted(methods))}, over the smaller side of each layer.")
     lines += gradient_lines(report)
     if certified is not None:
         lines += ["", *_certified(certified)]
-    elif report.architecture is not None:
+    elif "lipscope.schema" in report.claims:
         lines.append("no certified radii yet: `lipscope certify` makes them.")
     return "\n".join(lines)
 

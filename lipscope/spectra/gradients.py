@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head
-from lipscope.models.composition import LipschitzNet
+from lipscope.layers.residual import Named, Residual
+from lipscope.models.network import Network
 from lipscope.records import GradientNorms, Tightness
 
 SEED = 0
@@ -42,26 +43,29 @@ class GradientFlow:
 
 @dataclass(frozen=True)
 class _Place:
+    """A layer with what enters and leaves it; ``inside`` a residual sum the gradient is one of several."""
+
     name: str
     layer: LipschitzLayer
     before: Tensor
     after: Tensor
+    inside: bool
 
 
-def gradient_norms(net: LipschitzNet, images: Tensor, source: str) -> dict[str, GradientNorms]:
+def gradient_norms(net: Network, images: Tensor, source: str) -> dict[str, GradientNorms]:
     """The margin gradients alone, as of :func:`gradient_flow`."""
     return dict(gradient_flow(net, images, source, random=False).margin)
 
 
-def gradient_flow(net: LipschitzNet, images: Tensor, source: str, *, random: bool = True) -> GradientFlow:
+def gradient_flow(net: Network, images: Tensor, source: str, *, random: bool = True) -> GradientFlow:
     """||J^T g|| / ||g|| of every layer, for the gradients of the margin f_l - f_i that flow there, and random ones.
 
-    l is the predicted class and i the one with the second largest logit. For the head g = e_l - e_i, of length
-    sqrt(2).
+    l is the predicted class and i the one with the second largest logit. For the last layer g = e_l - e_i, of length
+    sqrt(2). A network without a head has its two largest outputs for logits; with one output, that one is the margin.
 
     Args:
         net: in eval mode.
-        images: (N, C, H, W) in [0, 1].
+        images: (N, *input_shape), pixels in [0, 1].
         source: what the images are, for the record.
         random: whether random directions are measured too.
 
@@ -72,9 +76,10 @@ def gradient_flow(net: LipschitzNet, images: Tensor, source: str, *, random: boo
     places: list[_Place] = []
     pixels = images.clone().requires_grad_()
     with torch.enable_grad():
-        logits = _forward(net, pixels, places)
-        top = logits.flatten(1).topk(2, dim=1)
-        margin = top.values[:, 0] - top.values[:, 1]
+        stack = [(name, layer) for name, layer, _ in net.layers()]
+        logits = _forward(stack, pixels, places, inside=False).flatten(1)
+        top = logits.topk(min(2, logits.shape[1]), dim=1)
+        margin = top.values[:, 0] - top.values[:, 1] if logits.shape[1] > 1 else logits[:, 0]
     taps = [tap for place in places for tap in (place.before, place.after)]
     gradients = torch.autograd.grad(margin.sum(), [pixels, *taps])
     slopes, *lengths = (_norms(gradient.detach()) for gradient in gradients)
@@ -89,7 +94,7 @@ def gradient_flow(net: LipschitzNet, images: Tensor, source: str, *, random: boo
     cumulative = {
         place.name: _ratio(before, features, sound)
         for place, before in zip(places, lengths[::2], strict=True)
-        if not isinstance(place.layer, Head)
+        if not (place.inside or isinstance(place.layer, Head))
     }
     generator = torch.Generator().manual_seed(SEED)
     drawn = {place.name: _random_ratio(place, sound, generator) for place in places} if random else {}
@@ -99,23 +104,23 @@ def gradient_flow(net: LipschitzNet, images: Tensor, source: str, *, random: boo
         cumulative=_all_statistics(cumulative, source, "margin, cumulative"),
         slopes=slopes,
         predicted=top.indices[:, 0],
-        runner_up=top.indices[:, 1],
+        runner_up=top.indices[:, -1],
         images=source,
     )
 
 
-def tightness(flow: GradientFlow, pairs: Tensor, lipschitz: float) -> Tightness | None:
+def tightness(flow: GradientFlow, constants: Tensor, lipschitz: float) -> Tightness | None:
     """||grad_x (f_l - f_i)|| / (||w_l - w_i|| L) of every image whose slope and bound are finite and not 0.
 
     Args:
         flow: the measured slopes.
-        pairs: (classes, classes) proved constants of f_l - f_i as functions of the features.
+        constants: (N,) the proved constants of f_l - f_i as functions of the features, for each image's l and i.
         lipschitz: the proved constant from pixels to features.
 
     Returns:
         None when there is no such image.
     """
-    bounds = pairs.to(torch.float64)[flow.predicted, flow.runner_up] * lipschitz
+    bounds = constants.to(torch.float64) * lipschitz
     values = flow.slopes / bounds
     values = values[bounds.isfinite() & (bounds > 0) & values.isfinite()]
     if not len(values):
@@ -124,11 +129,17 @@ def tightness(flow: GradientFlow, pairs: Tensor, lipschitz: float) -> Tightness 
     return Tightness(tuple(values.tolist()), mean, low, high, p05, p95, lipschitz, flow.images)
 
 
-def _forward(net: LipschitzNet, x: Tensor, places: list[_Place]) -> Tensor:
-    """Evaluate the network, keeping what enters and leaves every layer."""
-    for name, layer, _ in net.layers():
-        result = layer(x)
-        places.append(_Place(name, layer, x, result))
+def _forward(stack: Sequence[Named], x: Tensor, places: list[_Place], *, inside: bool) -> Tensor:
+    """Evaluate layers one after another, keeping what enters and leaves each, also inside residual sums."""
+    for name, layer in stack:
+        if isinstance(layer, Residual):
+            # Each branch has an input of its own, whose gradient is what comes back through that branch.
+            branches = (layer.branch("main"), layer.branch("shortcut"))
+            main, shortcut = (_forward(branch, x.clone(), places, inside=True) for branch in branches)
+            result = main + shortcut
+        else:
+            result = layer(x)
+        places.append(_Place(name, layer, x, result, inside))
         x = result
     return x
 

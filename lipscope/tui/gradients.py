@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from lipscope.records import GradientNorms, LayerReport, loses_most
+from lipscope.records import GradientNorms, LayerReport, gradient_kept, loses_most
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.plots import Range, axis, spectrum_axis
 from lipscope.tui.state import Phase, State
@@ -194,12 +194,13 @@ def summary(state: State) -> str:
     if not rows:
         return ""
     images = next((harmless(row.margin.images, 60) for row in rows if row.margin), "")
-    most = next((row for row in rows if row.most and row.margin), None)
-    if most is None or most.margin is None:
-        first = "No layer of the body loses gradient: every mean is above 0.9999."
+    most = loses_most(state.layers.values())
+    if most is None or most.gradient_norm is None:
+        first = "No layer of the body loses gradient: each passes back over 0.9999 of what its bound allows."
     else:
-        name = harmless(most.name, 40, keep="end")
-        first = f"Loses most: {name}, which passes back {most.margin.mean:.4f} of the norm."
+        name, kept = harmless(most.name, 40, keep="end"), gradient_kept(most)
+        allowed = f", {kept:.4f} of what its bound allows" if kept is not None and most.bound.value != 1.0 else ""
+        first = f"Loses most: {name}, which passes back {most.gradient_norm.mean:.4f} of the norm{allowed}."
     return f"{first} Estimates on {images}."
 
 

@@ -143,7 +143,7 @@ def test_closing_the_generator_cancels(tiny_file, monkeypatch):
 
 
 def test_nothing_is_computed_before_it_is_asked_for(tiny_file, monkeypatch):
-    monkeypatch.setattr(analysis, "load_model", lambda path: pytest.fail("too early"))
+    monkeypatch.setattr(analysis, "load_subject", lambda path, description: pytest.fail("too early"))
     analyse(tiny_file).close()
 
 

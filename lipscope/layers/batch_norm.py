@@ -1,0 +1,73 @@
+"""Batch normalisation in eval mode: an affine map of each channel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lipscope.bounds.rounding import up
+from lipscope.layers.contract import LinearLayer
+from lipscope.records import Bound, Shape
+
+
+class BatchNorm(LinearLayer):
+    """x -> gamma (x - mean) / sqrt(variance + eps) + beta per channel, on (N, C, ...).
+
+    Args:
+        mean, variance: (C,) the running statistics; variance + eps > 0.
+        gamma, beta: (C,), or None for 1 and 0.
+        eps: as of the module that was trained.
+
+    Raises:
+        ValueError: a channel whose variance + eps is not positive.
+    """
+
+    gradient_norm_preserving = False
+
+    mean: Tensor
+    variance: Tensor
+    gamma: Tensor
+    beta: Tensor
+
+    def __init__(
+        self, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float = 1e-5
+    ) -> None:
+        super().__init__()
+        if not bool((variance.to(torch.float64) + eps > 0).all()):
+            raise ValueError("the running variance plus eps must be positive in every channel")
+        self.eps = eps
+        self.kind = "batch norm, eval"
+        for name, value in (
+            ("mean", mean),
+            ("variance", variance),
+            ("gamma", torch.ones_like(variance) if gamma is None else gamma),
+            ("beta", torch.zeros_like(variance) if beta is None else beta),
+        ):
+            self.register_parameter(name, nn.Parameter(value))
+
+    def scales(self) -> Tensor:
+        """(C,) float64: gamma / sqrt(variance + eps)."""
+        return self.gamma.detach().double() / torch.sqrt(self.variance.detach().double() + self.eps)
+
+    def linear(self, x: Tensor) -> Tensor:
+        """Each channel times its scale."""
+        return x * self._shaped(self.scales(), x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to the same shape."""
+        centred = x - self._shaped(self.mean, x)
+        return centred * self._shaped(self.scales(), x) + self._shaped(self.beta, x)
+
+    @staticmethod
+    def _shaped(values: Tensor, x: Tensor) -> Tensor:
+        return values.to(x.dtype).reshape(-1, *([1] * (x.ndim - 2)))
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """The largest |gamma| / sqrt(variance + eps), rounded up over its four operations."""
+        return Bound(up(float(self.scales().abs().max()), 8), "max |gamma| / sqrt(variance + eps)")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        if input_shape[0] != len(self.mean):
+            raise ValueError(f"expects {len(self.mean)} channels, got shape {input_shape}")
+        return input_shape

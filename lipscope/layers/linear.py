@@ -1,0 +1,46 @@
+"""A plain linear layer: x -> W x + b, with no parametrisation."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.layers.contract import LinearLayer
+from lipscope.records import Bound, Shape
+
+
+class Linear(LinearLayer):
+    """``torch.nn.Linear`` on (N, features).
+
+    Args:
+        weight: (out, in).
+        bias: (out,), or None.
+    """
+
+    gradient_norm_preserving = False
+
+    def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.bias = None if bias is None else nn.Parameter(bias)
+        self.kind = "linear"
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, in) to (N, out)."""
+        return F.linear(x, self.weight.to(x.dtype))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in) to (N, out)."""
+        return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """The spectral norm of the weight."""
+        return Bound(spectral_norm_bound(self.weight.detach()), "matrix norm by Cholesky")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(out,)."""
+        outputs, inputs = self.weight.shape
+        if input_shape != (inputs,):
+            raise ValueError(f"expects {inputs} features in one row, got shape {input_shape}")
+        return (outputs,)

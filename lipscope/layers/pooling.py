@@ -1,0 +1,134 @@
+"""Pooling: the mean or the largest of each window.
+
+A pixel lies in at most r = ceil(h / s) ceil(w / t) windows of h x w with strides s, t. So
+
+- average: ||A||^2 <= ||A||_1 ||A||_inf <= (r / (h w)) 1 (a row sums to at most 1, a column to at most r / (h w));
+- maximum: |max(x) - max(y)| <= ||x - y|| over each window, and the squares add up to at most r ||x - y||^2.
+
+Both are exact where the windows do not overlap.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from lipscope.bounds.rounding import up
+from lipscope.layers.contract import LinearLayer, LipschitzLayer
+from lipscope.layers.conv2d import window_places
+from lipscope.records import Bound, Shape
+
+Pair = tuple[int, int]
+
+
+class AveragePool2d(LinearLayer):
+    """``torch.nn.AvgPool2d``; zeros that pad the image count in the mean.
+
+    Args:
+        window, stride, padding: (vertical, horizontal).
+    """
+
+    gradient_norm_preserving = False
+
+    def __init__(self, window: Pair, stride: Pair, padding: Pair = (0, 0)) -> None:
+        super().__init__()
+        _check(window, stride, padding)
+        self.window, self.stride, self.padding = window, stride, padding
+        self.kind = f"average pool {window[0]}x{window[1]}"
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H', W')."""
+        return F.avg_pool2d(x, self.window, self.stride, self.padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H', W')."""
+        return self.linear(x)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """sqrt(windows over a pixel / pixels of a window)."""
+        share = up(windows_over_a_pixel(self.window, self.stride) / math.prod(self.window))
+        return Bound(min(up(math.sqrt(share)), 1.0), "sqrt(windows over a pixel / pixels of a window)")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H', W')."""
+        return _pooled(input_shape, self.window, self.stride, self.padding)
+
+
+class GlobalAveragePool(LinearLayer):
+    """The mean of each channel over the whole image, as (N, C, 1, 1)."""
+
+    kind = "global average pool"
+    gradient_norm_preserving = False
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, 1, 1)."""
+        return x.mean(dim=(2, 3), keepdim=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, 1, 1)."""
+        return self.linear(x)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """1 / sqrt(H W)."""
+        return Bound(up(1 / math.sqrt(math.prod(input_shape[1:])), 3), "1 / sqrt(pixels)")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, 1, 1)."""
+        if len(input_shape) != 3:
+            raise ValueError(f"expects an image, got shape {input_shape}")
+        return (input_shape[0], 1, 1)
+
+
+class MaxPool2d(LipschitzLayer):
+    """``torch.nn.MaxPool2d``.
+
+    Args:
+        window, stride, padding: (vertical, horizontal).
+    """
+
+    gradient_norm_preserving = False
+
+    def __init__(self, window: Pair, stride: Pair, padding: Pair = (0, 0)) -> None:
+        super().__init__()
+        _check(window, stride, padding)
+        self.window, self.stride, self.padding = window, stride, padding
+        self.kind = f"max pool {window[0]}x{window[1]}"
+        # Where no two windows share a pixel each output passes its gradient to a pixel of its own.
+        self.gradient_norm_preserving = windows_over_a_pixel(window, stride) == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H', W')."""
+        return F.max_pool2d(x, self.window, self.stride, self.padding)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """sqrt(windows over a pixel); exactly 1 where none overlap."""
+        windows = windows_over_a_pixel(self.window, self.stride)
+        if windows == 1:
+            return Bound.exactly(1.0, "no two windows share a pixel")
+        return Bound(up(math.sqrt(windows)), f"sqrt({windows}): so many windows share a pixel")
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H', W')."""
+        return _pooled(input_shape, self.window, self.stride, self.padding)
+
+
+def windows_over_a_pixel(window: Pair, stride: Pair) -> int:
+    """The largest number of windows that a pixel lies in.
+
+    >>> windows_over_a_pixel((3, 3), (2, 2)), windows_over_a_pixel((2, 2), (2, 2))
+    (4, 1)
+    """
+    return math.prod(-(-k // s) for k, s in zip(window, stride, strict=True))
+
+
+def _check(window: Pair, stride: Pair, padding: Pair) -> None:
+    if min(*window, *stride) < 1 or any(p < 0 or 2 * p > k for p, k in zip(padding, window, strict=True)):
+        raise ValueError(f"no pooling has window {window}, stride {stride} and padding {padding}")
+
+
+def _pooled(input_shape: Shape, window: Pair, stride: Pair, padding: Pair) -> Shape:
+    if len(input_shape) != 3:
+        raise ValueError(f"expects an image, got shape {input_shape}")
+    return (input_shape[0], *window_places(input_shape[1:], window, stride, padding))

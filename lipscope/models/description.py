@@ -1,0 +1,185 @@
+"""A description of a network in JSON: how the tensors of a file are connected (docs/describe.md)."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lipscope.errors import UsageError
+from lipscope.records import Shape
+
+SCHEMA = "lipscope.describe/1"
+KEYS = ("schema", "input_shape", "layers", "dataset")
+LARGEST = 10_000_000
+"""Bytes of a description."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of a ``layers`` list, read key by key; whatever is not read in the end is a mistake.
+
+    Args:
+        values: the object.
+        where: the file and the place in it, for messages.
+        name: the layer's name.
+        read: the keys that have been asked for.
+    """
+
+    values: Mapping[str, Any]
+    where: str
+    name: str
+    read: set[str] = field(default_factory=lambda: {"kind", "name"})
+
+    @property
+    def kind(self) -> str:
+        """What the layer is."""
+        return str(self.values["kind"])
+
+    def has(self, key: str) -> bool:
+        """Whether the key is there."""
+        self.read.add(key)
+        return key in self.values
+
+    def whole(self, key: str, default: int, *, least: int = 1) -> int:
+        """A whole number."""
+        value = self._get(key, default)
+        if type(value) is not int or value < least:
+            raise self.wrong(key, value, f"a whole number from {least}")
+        return value
+
+    def pair(self, key: str, default: int | tuple[int, int] | None, *, least: int = 1) -> tuple[int, int]:
+        """A whole number, or two of them: vertical, horizontal."""
+        value = self._get(key, default)
+        numbers = (value, value) if type(value) is int else tuple(value) if isinstance(value, list | tuple) else ()
+        if len(numbers) != 2 or any(type(number) is not int or number < least for number in numbers):
+            raise self.wrong(key, value, f"a whole number from {least}, or two of them: [vertical, horizontal]")
+        return numbers[0], numbers[1]
+
+    def number(self, key: str, default: float) -> float:
+        """A finite number."""
+        value = self._get(key, default)
+        if type(value) not in (int, float) or not math.isfinite(value):
+            raise self.wrong(key, value, "a finite number")
+        return float(value)
+
+    def numbers(self, key: str) -> tuple[float, ...]:
+        """A list of finite numbers."""
+        value = self._get(key, None)
+        if not isinstance(value, list) or any(type(n) not in (int, float) or not math.isfinite(n) for n in value):
+            raise self.wrong(key, value, "a list of finite numbers")
+        return tuple(map(float, value))
+
+    def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
+        """One of a few words."""
+        value = self._get(key, default)
+        if value not in choices:
+            raise self.wrong(key, value, f"one of {', '.join(choices)}")
+        return str(value)
+
+    def text(self, key: str) -> str:
+        """A string."""
+        value = self._get(key, None)
+        if not isinstance(value, str):
+            raise self.wrong(key, value, "a string")
+        return value
+
+    def entries(self, key: str) -> list[Entry]:
+        """A nested list of layers."""
+        self.read.add(key)
+        return entries_of(self.values.get(key, []), f"{self.where}.{key}", self.name)
+
+    def finish(self) -> None:
+        """Refuse keys that mean nothing.
+
+        Raises:
+            UsageError: naming the first of them and those that are known.
+        """
+        unknown = sorted(set(self.values) - self.read)
+        if unknown:
+            raise UsageError(
+                f"unknown key {unknown[0][:80]!r}", where=self.where,
+                why=f"a {self.kind} knows {', '.join(sorted(self.read))}",
+            )  # fmt: skip
+
+    def wrong(self, key: str, value: object, expected: str) -> UsageError:
+        """The error of a value that cannot be."""
+        return UsageError(f"{key} must be {expected}", where=self.where, why=f"got {str(value)[:80]!r}")
+
+    def _get(self, key: str, default: object) -> Any:
+        self.read.add(key)
+        return self.values.get(key, default)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A parsed description.
+
+    Args:
+        input_shape: of one input, without the batch.
+        entries: the layers in forward order.
+        dataset: whose test images the gradients are measured on; None for synthetic ones.
+    """
+
+    input_shape: Shape
+    entries: tuple[Entry, ...]
+    dataset: str | None
+
+
+def read_description(path: Path) -> Description:
+    """Read a description; the layers are read by whoever builds them.
+
+    Raises:
+        UsageError: missing, no JSON, or not of this form.
+    """
+    where = str(path)
+    try:
+        if path.stat().st_size > LARGEST:
+            raise UsageError("is too large for a description", where=where)
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError("cannot be read", where=where, why=error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError("is not JSON", where=where, why=str(error)[:200], next_step="see docs/describe.md") from error
+    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+        found = content.get("schema") if isinstance(content, dict) else None
+        raise UsageError(
+            "is not a description of this version", where=where,
+            why=f"schema {str(found)[:80]!r}, expected {SCHEMA!r}", next_step="see docs/describe.md",
+        )  # fmt: skip
+    unknown = sorted(set(content) - set(KEYS))
+    if unknown:
+        raise UsageError(f"unknown key {unknown[0][:80]!r}", where=where, why=f"known are {', '.join(KEYS)}")
+    shape = content.get("input_shape")
+    if not isinstance(shape, list) or len(shape) not in (1, 3) or any(type(n) is not int or n < 1 for n in shape):
+        raise UsageError("input_shape must be [features] or [channels, height, width]", where=where)
+    dataset = content.get("dataset")
+    if dataset is not None and not isinstance(dataset, str):
+        raise UsageError("dataset must be a name", where=where)
+    entries = entries_of(content.get("layers"), f"{where}: layers", "")
+    if not entries:
+        raise UsageError("layers must list at least one layer", where=where)
+    return Description(tuple(shape), tuple(entries), dataset)
+
+
+def entries_of(values: object, where: str, parent: str) -> list[Entry]:
+    """The objects of a ``layers`` list; those without a name are called by their place and kind.
+
+    Raises:
+        UsageError: no list, no object, or no kind.
+    """
+    if not isinstance(values, list):
+        raise UsageError("must be a list of layers", where=where)
+    found = []
+    for position, value in enumerate(values):
+        place = f"{where}[{position}]"
+        if not isinstance(value, dict) or not isinstance(value.get("kind"), str):
+            raise UsageError('must be an object with a "kind"', where=place)
+        name = value.get("name", f"{parent}.{position}.{value['kind']}".lstrip("."))
+        if not isinstance(name, str) or not name:
+            raise UsageError("name must be a string", where=place)
+        found.append(Entry(value, f"{place} ({name[:80]})", name))
+    return found
