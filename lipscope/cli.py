@@ -17,6 +17,7 @@ COMMANDS = {
     "train": "train a LipConvnet on CIFAR-10 or CIFAR-100",
     "inspect": "look into a checkpoint: bounds, singular values, gradients, radii",
     "certify": "certified accuracy and the certified radius of every test image",
+    "attack": "try to break the certificates",
     "convert": "import a state dict of the paper's published code",
     "data": "fetch, import and list the data sets",
     "doctor": "versions, devices, precision flags, paths, data sets found",

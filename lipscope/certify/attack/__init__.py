@@ -1,0 +1,1 @@
+"""Attacks on certificates: each tries to change predictions at a distance below the certified radius."""

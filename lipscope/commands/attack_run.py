@@ -1,0 +1,205 @@
+"""One attack from request to kept results: answer from what is kept, else attack, save violations, merge."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lipscope.certify.attack.driver import Outcome, Settings, attack, progress_of
+from lipscope.certify.attack.report import earlier_run, merged, report, rows_of, run_record
+from lipscope.certify.attack.violations import (
+    Violation,
+    describe,
+    kind_words,
+    save_violation,
+    summary_of,
+    verify_saved,
+    violated,
+    violation_path,
+)
+from lipscope.certify.partial import partial_path
+from lipscope.commands.certify_images import Request, selection
+from lipscope.commands.certify_run import answer
+from lipscope.commands.messages import narrate
+from lipscope.commands.progress import images_bar
+from lipscope.data import ImageSet, load
+from lipscope.errors import CheckpointError, DataError, LipscopeError
+from lipscope.locks import exclusive
+from lipscope.models.stored import StoredModel, load_model
+from lipscope.results import Certificates, read_results, results_path, write_results
+
+MOST_SAVED = 10
+"""Image pairs that one run saves; a lie about L breaks every certificate."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked for.
+
+    Args:
+        settings: of the attacks.
+        limit, indices: which images; one of them is None.
+        claimed: a results file whose radii are attacked instead of the model's own.
+        save_to: the folder for violations; None for the model's.
+        force: forget earlier attacks.
+        device: a torch device; None for a GPU where there is one.
+        data_dir: searched first.
+    """
+
+    settings: Settings
+    limit: int | None
+    indices: str | None
+    claimed: Path | None
+    save_to: Path | None
+    force: bool
+    device: str | None
+    data_dir: Path | None
+
+
+def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError | None]:
+    """Attack the model at ``path``: the facts, and why they could not be kept if they could not.
+
+    Raises:
+        BusyError: another process is doing the same.
+        LipscopeError: whatever is wrong with the model, the data or the request.
+    """
+    model = load_model(path)
+    data = load(str((model.header.config or {}).get("dataset", "")), "test", order.data_dir)
+    index = selection(len(data), order.limit, order.indices)
+    whole = _certificates(path, model, data, order)
+    own = order.claimed is None
+    images, claimed = data.subset(index), rows_of(whole, index)
+    earlier = earlier_run(whole, order.settings, index) if own and not order.force else None
+    unkept: LipscopeError | None = None
+    saved = _Saved(path, model, claimed, order.save_to)
+    if earlier is not None:
+        narrate("these images were attacked so before: answered from the results file (--force attacks anew)")
+        run, distance = earlier, claimed.attack_distance
+    else:
+        outcome = _attack(path, model, images, claimed, order, saved)
+        run, distance = run_record(order.settings, index, outcome), outcome.distance
+        if own:
+            whole, unkept = _keep(path, whole, index, outcome, run, order)
+            distance = rows_of(whole, index).attack_distance
+    assert distance is not None
+    refuted = violated(claimed, distance)
+    facts = report(
+        claimed, distance, run, str(path), order.settings.eps,
+        summary_of(saved.files(), saved.verified()), int(np.count_nonzero(refuted)),
+    )  # fmt: skip
+    return facts, unkept
+
+
+class _Saved:
+    """The violations of one run: each saved when it is found, and looked at again in the file."""
+
+    def __init__(self, path: Path, model: StoredModel, claimed: Certificates, folder: Path | None) -> None:
+        self._path, self._model, self._claimed = path, model, claimed
+        self._folder = folder or path.parent
+        self._count = 0
+
+    def add(self, row: int, image: Tensor, point: Tensor) -> None:
+        """Save the pair of a row, unless there are enough of them."""
+        violation = describe(self._model, self._claimed, row, image, point)
+        if violation is None:
+            return
+        self._count += 1
+        if self._count > MOST_SAVED:
+            return
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = violation_path(self._folder, self._path, violation.index)
+        save_violation(file, violation, self._model.sha256, image, point)
+        kinds = " and the ".join(map(kind_words, violation.kinds))
+        narrate(
+            f"VIOLATION: image {violation.index} has class {violation.adversarial_class} at {violation.distance!r}, "
+            f"inside the {kinds} {violation.radius!r}; pair saved in {file}"
+        )
+
+    def files(self) -> dict[int, Path]:
+        """The saved pairs of these images, of this run and of those that it continues."""
+        places = {int(i): violation_path(self._folder, self._path, int(i)) for i in self._claimed.index}
+        return {index: place for index, place in places.items() if place.exists()}
+
+    def verified(self) -> tuple[Violation, ...]:
+        """What the saved files show, evaluated anew by a model read anew."""
+        files = self.files()
+        if not files:
+            return ()
+        fresh = load_model(self._path)
+        found = []
+        for index, file in files.items():
+            try:
+                violation = verify_saved(file, fresh, self._claimed)
+            except CheckpointError as error:
+                narrate(f"{error}; left alone")
+                continue
+            verdict = "verified again in float64" if violation else "does NOT show a violation"
+            narrate(f"image {index}, read again from {file}: {verdict}")
+            found += [violation] if violation else []
+        return tuple(found)
+
+
+def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) -> Certificates:
+    """The claims: the model's own results, computed where they are missing or stale, or those of a given file."""
+    if order.claimed is None:
+        return answer(path, Request(device=order.device, data_dir=order.data_dir)).certificates
+    certificates, _ = read_results(order.claimed)
+    where = str(order.claimed)
+    if (certificates.data_name, certificates.data_split) != (data.name, data.split) or len(certificates) != len(data):
+        raise DataError("is about other images", where=where, why=f"{certificates.data_name} {certificates.data_split}")
+    if certificates.data_fingerprint != data.fingerprint():
+        raise DataError("is about other images", where=where, why="another fingerprint")
+    if max(certificates.predicted.max(), certificates.runner_up.max()) >= model.net.head.classes:
+        raise CheckpointError("is about a model of more classes", where=where)
+    if certificates.model_sha256 != model.sha256:
+        narrate(f"{order.claimed} was made for another model; its radii are attacked as claims about this one")
+    return certificates
+
+
+def _attack(
+    path: Path, model: StoredModel, images: ImageSet, claimed: Certificates, order: Order, saved: _Saved
+) -> Outcome:
+    from lipscope.commands.certify_run import _device
+
+    device = _device(order.device)
+    side = partial_path(results_path(path), "attack")
+    with ExitStack() as held:
+        held.enter_context(exclusive(side))
+        if order.force:
+            side.unlink(missing_ok=True)
+        progress = progress_of(side, model, images, claimed, order.settings, device=device, note=narrate)
+        held.enter_context(progress)
+        with images_bar("attacking", len(images)) as advance:
+            outcome = attack(
+                model, images, claimed, order.settings, device=device, progress=progress,
+                on_progress=advance, on_violation=saved.add,
+            )  # fmt: skip
+        progress.remove()
+    return outcome
+
+
+def _keep(
+    path: Path, whole: Certificates, index: NDArray[np.int64], outcome: Outcome, run: dict[str, Any], order: Order
+) -> tuple[Certificates, LipscopeError | None]:
+    """Merge into the results file as it is now; a failure is told and returned."""
+    target = results_path(path)
+    updated = merged(whole, index, outcome.distance, run, force=order.force)
+    try:
+        with exclusive(target):
+            now, facts = read_results(target)
+            same = now.model_sha256 == whole.model_sha256 and now.data_fingerprint == whole.data_fingerprint
+            if not same or not np.array_equal(now.predicted, whole.predicted):
+                raise CheckpointError("the results file changed during the attack", where=str(target))
+            updated = merged(now, index, outcome.distance, run, force=order.force)
+            write_results(target, updated, facts)
+    except LipscopeError as error:
+        narrate(f"the attack distances could not be kept: {error}")
+        return updated, error
+    narrate(f"attack distances kept in {target}")
+    return updated, None
