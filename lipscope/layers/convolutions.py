@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from lipscope.layers.bcop import BCOPConv2d
 from lipscope.layers.cayley import CayleyConv2d
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.soc import SOCConv2d
@@ -42,6 +43,7 @@ class Family:
 
 CONVOLUTIONS: dict[str, Family] = {
     "soc": Family("SOC", lambda inputs, outputs, k, stride, side, terms: SOCConv2d(inputs, outputs, k, stride, terms)),
+    "bcop": Family("BCOP", lambda inputs, outputs, k, stride, side, _: BCOPConv2d(inputs, outputs, k, stride, side)),
     "cayley": Family(
         "Cayley", lambda inputs, outputs, k, stride, side, _: CayleyConv2d(inputs, outputs, k, stride, side)
     ),

@@ -193,7 +193,7 @@ def bad(**changes):
         (bad(layer1__0__conv__bias=torch.ones(2)), "channels must be"),
         (bad(last_layer__bias=torch.ones(())), "1 classes"),
         (bad(layer1__77__conv__bias=torch.ones(3)), "blocks must be"),
-        ({"layer1.0.conv.conv_matrices": torch.ones(1), "last_layer.bias": torch.ones(10)}, "BCOP convolutions"),
+        ({"layer1.0.conv.weight": torch.ones(1), "last_layer.bias": torch.ones(10)}, "unknown convolutions"),
     ],
 )
 def test_what_cannot_be_imported(tmp_path, capsys, content, said):

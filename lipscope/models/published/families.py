@@ -9,6 +9,7 @@ from typing import Protocol
 from torch import Tensor
 
 from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.models.published.bcop import published_bcop_kernel
 from lipscope.models.published.cayley import published_cayley_kernel
 from lipscope.models.published.soc import soc_kernel
 
@@ -45,9 +46,7 @@ class PublishedFamily:
 
 FAMILIES: dict[str, PublishedFamily] = {
     "soc": PublishedFamily("random_conv_filter", soc_kernel),
+    "bcop": PublishedFamily("conv_matrices", published_bcop_kernel),
     "cayley": PublishedFamily("alpha", published_cayley_kernel),
 }
 """By the name that configurations use."""
-
-REFUSED = {"conv_matrices": "BCOP"}
-"""By their marks: families that this version does not import."""

@@ -18,7 +18,7 @@ from lipscope.layers.heads import OrthogonalHead
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.lipconvnet import STAGES, LipConvnetConfig, lipconvnet
-from lipscope.models.published.families import FAMILIES, REFUSED
+from lipscope.models.published.families import FAMILIES
 from lipscope.models.published.reading import stored_tensor
 
 DATASET_OF = {10: "cifar10", 100: "cifar100"}
@@ -95,9 +95,8 @@ def published_config(tensors: Mapping[str, Tensor], where: str, dataset: str | N
         )
     conv = next((name for name, family in FAMILIES.items() if f"layer1.0.conv.{family.mark}" in tensors), None)
     if conv is None:
-        refused = next((title for mark, title in REFUSED.items() if f"layer1.0.conv.{mark}" in tensors), "unknown")
         known = ", ".join(CONVOLUTIONS[name].title for name in FAMILIES)
-        raise CheckpointError(f"{refused} convolutions cannot be imported", where=where, why=f"known are {known}")
+        raise CheckpointError("unknown convolutions cannot be imported", where=where, why=f"known are {known}")
     blocks = 1 + max(int(match[2]) for match in places)
     classes = tensors["last_layer.bias"].numel()
     angles = {name.rpartition(".")[2] for name in tensors if ".activation." in name}

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lipscope.certify.radii import certified_radii
+from lipscope.data import load
+from lipscope.errors import CheckpointError
+from lipscope.models.published import import_published, load_published, published_config
+from lipscope.models.published.bcop import bjorck
+from lipscope.models.stored import load_model, save_model
+from tests.models.published import bcop_reference as reference
+from tests.models.published.files import saved
+from tests.models.published.references import references_of
+
+Configuration = tuple[int, int, str, bool, int]
+
+CONFIGURATIONS: list[Configuration] = [
+    (1, 2, "maxmin", True, 10),
+    (1, 4, "maxmin", False, 10),
+    (1, 2, "hh1", False, 100),
+    (1, 6, "maxmin", True, 100),
+    (2, 2, "hh2", True, 100),
+    (2, 2, "maxmin", False, 100),
+    (3, 2, "hh1", True, 10),
+]
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    return reference.random_state(2, 2, "hh1", False, 10)
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda c: "-".join(map(str, c)))
+def test_imported_logits_are_those_of_the_description(configuration: Configuration, tmp_path: Path) -> None:
+    state = reference.random_state(*configuration)
+    blocks, channels, activation, lln, classes = configuration
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    tensors = load_published(saved(state, tmp_path))
+    config = published_config(tensors, "best.pth")
+    assert (config.conv, config.blocks, config.channels, config.activation) == ("bcop", blocks, channels, activation)
+    assert (config.head, config.classes) == ("lln" if lln else "orthogonal", classes)
+    net = import_published(tensors, config, "best.pth")
+    expected = reference.forward(state, images, blocks)
+    assert float(expected.std()) > 0.1
+    torch.testing.assert_close(net(images), expected, rtol=0, atol=3e-5)
+    exact = reference.forward({name: value.double() for name, value in state.items()}, images.double(), blocks)
+    torch.testing.assert_close(net(images.double()), exact, rtol=0, atol=1e-5)
+    assert net.lipschitz_bound().value < (1 + 1e-9) / reference.STD
+    if not lln:
+        assert float(net.head.pair_bounds().max()) < math.sqrt(2) * (1 + 1e-9)
+
+
+def test_the_import_survives_a_file(state: dict[str, Tensor], tmp_path: Path) -> None:
+    config = published_config(state, "x")
+    net = import_published(state, config, "x")
+    path = tmp_path / "model.safetensors"
+    save_model(net, path, config.to_json(), {})
+    images = torch.rand(2, 3, 32, 32)
+    assert torch.equal(load_model(path).net(images), net(images))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["layer2.0.conv.conv_matrices", "layer5.1.conv.mask", "layer3.0.conv.bias", "last_layer.conv_matrices",
+     "layer2.0.activation.theta"],
+)  # fmt: skip
+def test_missing_tensors_are_refused_by_name(name: str, state: dict[str, Tensor]) -> None:
+    config = published_config(state, "x")
+    del state[name]
+    stage = name.replace("layer2.0.activation", "stage2.block1.activation")
+    with pytest.raises(CheckpointError, match="missing") as caught:
+        import_published(state, config, "x")
+    assert name in str(caught.value) or stage in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "replacement"),
+    [
+        ("layer1.0.conv.conv_matrices", torch.ones(5, 3, 3, 1)),
+        ("layer1.0.conv.conv_matrices", torch.ones(1, 3, 3)),
+        ("layer1.1.conv.conv_matrices", torch.ones(5, 7, 7)),
+        ("layer5.1.conv.conv_matrices", torch.ones(5, 128, 128)),
+        ("layer2.0.conv.mask", torch.ones(4, 1, 3)),
+        ("layer2.0.conv.mask", torch.full((4, 1, 4), 0.5)),
+        ("layer3.0.conv.bias", torch.ones(3)),
+        ("last_layer.conv_matrices", torch.ones(1, 10, 10)),
+    ],
+)
+def test_tensors_that_do_not_fit(name: str, replacement: Tensor, state: dict[str, Tensor]) -> None:
+    config = published_config(state, "x")
+    state[name] = replacement
+    with pytest.raises(CheckpointError, match="fit"):
+        import_published(state, config, "x")
+
+
+def test_matrices_of_zeros_are_refused_instead_of_stored_as_nan(state: dict[str, Tensor]) -> None:
+    config = published_config(state, "x")
+    state["layer2.0.conv.conv_matrices"].zero_()
+    with pytest.raises(CheckpointError, match=r"stage2\.block1\.conv\.kernel cannot be computed"):
+        import_published(state, config, "x")
+
+
+def test_directions_that_the_iteration_leaves_short_stay_short(state: dict[str, Tensor]) -> None:
+    """A singular value of 1e-6 grows by 3/2 twenty times and no further; projectors then are none, and still proved."""
+    matrices = state["layer2.0.conv.conv_matrices"]
+    u, s, vh = torch.linalg.svd(matrices)
+    s[:, -1] = 1e-6 * s[:, 0]
+    state["layer2.0.conv.conv_matrices"] = u * s.unsqueeze(1) @ vh
+    short = torch.linalg.svdvals(bjorck(state["layer2.0.conv.conv_matrices"].double()))[:, -1]
+    assert short.tolist() == pytest.approx([1e-6 * 1.5**20] * len(short), rel=0.05)
+    images = torch.rand(2, 3, 32, 32)
+    net = import_published(state, published_config(state, "x"), "x")
+    torch.testing.assert_close(net(images), reference.forward(state, images, 2), rtol=0, atol=1e-4)
+    assert net.lipschitz_bound().value < (1 + 1e-9) / reference.STD
+
+
+@pytest.mark.parametrize("path", references_of("bcop"), ids=lambda path: path.stem)
+def test_reference_checkpoints_differ_from_the_json_beside_them_by_one_step_of_training(path: Path) -> None:
+    """The logits of the file are those of the kernels in the network's memory: the last training step's, see docs.
+
+    Any other orientation, order of factors or padding is off by 0.5 and more.
+    """
+    expected = json.loads(path.with_suffix(".json").read_text())
+    tensors = load_published(path)
+    config = published_config(tensors, str(path))
+    assert (config.conv, config.blocks, config.channels) == ("bcop", expected["block_size"], expected["init_channels"])
+    net = import_published(tensors, config, str(path))
+    data = load(config.dataset, "test").subset(expected["test_records"])
+    with torch.inference_mode():
+        logits = net(torch.from_numpy(data.images).float() / 255)
+    beside = torch.tensor(expected["logits"])
+    assert float((logits - beside).square().mean().sqrt()) < 0.3
+    assert float((logits.argmax(1) == beside.argmax(1)).float().mean()) > 0.8
+    # The last layer is not kept in memory: from their logits our pairs give their radii.
+    radii = certified_radii(beside, net.head.pair_bounds(), net.lipschitz_bound().value, 56.0)
+    assert radii.predicted.tolist() == expected["predicted"]
+    assert radii.radius.tolist() == pytest.approx(expected["radius"], abs=2e-5)
