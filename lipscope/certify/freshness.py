@@ -21,11 +21,6 @@ TOLERANCE = 1e-4
 """In radius; other threads, devices and batch sizes round float32 differently."""
 
 
-def still_holds(kept: Certificates, model: StoredModel, data: ImageSet) -> bool:
-    """Whether the kept results are those of this model on all of these images, by this version."""
-    return not objection(kept, model, data)
-
-
 def objection(kept: Certificates, model: StoredModel, data: ImageSet) -> str:
     """Why kept results cannot answer for this model on all of these images; empty when they can.
 

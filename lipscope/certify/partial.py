@@ -38,7 +38,7 @@ class Progress:
         about: everything that must be the same for the rows to be of use; JSON.
         shape: (n, columns) of all rows.
         dtype: of the rows.
-        note: told in words what went wrong with the side file; none of it ends the evaluation.
+        note: told in words what became of the side file; none of it ends the evaluation.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class Progress:
             self._save()
 
     def load(self) -> Tensor | None:
-        """The rows of an earlier run that are of use; None (and a note, if there is a file) without any."""
+        """The rows of an earlier run that are of use, if any; a note says why those of a file are not."""
         if not self._path.exists():
             return None
         try:
@@ -87,6 +87,7 @@ class Progress:
         if not fits or rows.shape[1] != self._shape[1] or metadata.get("sha256") != _digest(rows):
             self._note(f"progress in {self._path} is ignored: it is damaged (another checksum)")
             return None
+        self._note(f"continued after {len(rows)} of {self._shape[0]} images")
         return rows
 
     def update(self, rows: Tensor) -> None:

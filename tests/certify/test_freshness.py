@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lipscope.certify.evaluate import certify
-from lipscope.certify.freshness import still_holds
+from lipscope.certify.freshness import objection
 from lipscope.data.synthetic import synthetic
 from lipscope.models.stored import load_model
 
@@ -20,32 +20,36 @@ def kept(tiny_model):
 
 
 def test_untouched_results_hold(kept):
-    assert still_holds(*kept)
+    assert objection(*kept) == ""
 
 
 def test_results_of_other_images_do_not(kept):
     certificates, model, data = kept
-    assert not still_holds(certificates, model, data.subset(range(99, -1, -1)))
-    assert not still_holds(certificates, model, data.subset(range(50)))
-    assert not still_holds(certificates, model, replace(data, split="train"))
+    for others in (data.subset(range(99, -1, -1)), data.subset(range(50)), replace(data, split="train")):
+        assert objection(certificates, model, others) == "they are of other images"
 
 
 @pytest.mark.parametrize(
-    "forged",
+    ("forged", "reason"),
     [
-        lambda kept: {"radius": kept.radius * 50},
-        lambda kept: {"radius": kept.radius * 2, "margin": kept.margin * 2},
-        lambda kept: {"lipschitz": kept.lipschitz / 2},
-        lambda kept: {"lipschitz": True},
-        lambda kept: {"predicted": kept.label},
-        lambda kept: {"runner_up": kept.predicted},
-        lambda kept: {"index": kept.index[::-1].copy()},
-        lambda kept: {"kind": "sound"},
-        lambda kept: {"model_sha256": "0" * 64},
-        lambda kept: {"data_name": "cifar10"},
-        lambda kept: {"environment": {**kept.environment, "lipscope": "0.0.1"}},
+        (lambda kept: {"radius": kept.radius * 50}, "do not follow from their margins"),
+        (lambda kept: {"radius": kept.radius * 2, "margin": kept.margin * 2}, "evaluated again, are others"),
+        (lambda kept: {"lipschitz": kept.lipschitz / 2}, "contradict the model"),
+        (lambda kept: {"lipschitz": True}, "contradict the model"),
+        (lambda kept: {"predicted": kept.label}, ""),
+        (lambda kept: {"runner_up": kept.predicted}, "contradict the model"),
+        (lambda kept: {"runner_up": kept.runner_up + 99}, "contradict the model"),
+        (lambda kept: {"index": kept.index[::-1].copy()}, "of other images"),
+        (lambda kept: {"label": kept.label[::-1].copy()}, "of other images"),
+        (lambda kept: {"kind": "sound"}, "of another kind"),
+        (lambda kept: {"model_sha256": "0" * 64}, "of another model"),
+        (lambda kept: {"data_name": "cifar10"}, "of other images"),
+        (lambda kept: {"data_fingerprint": "0" * 64}, "of other images"),
+        (lambda kept: {"environment": {**kept.environment, "lipscope": "0.0.1"}}, "another version"),
     ],
 )
-def test_altered_results_do_not(kept, forged):
+def test_altered_results_do_not(kept, forged, reason):
     certificates, model, data = kept
-    assert not still_holds(replace(certificates, **forged(certificates)), model, data)
+    found = objection(replace(certificates, **forged(certificates)), model, data)
+    assert found
+    assert reason in found
