@@ -1,38 +1,31 @@
 """Draw the pictures of the README: the app on a checkpoint, screen by screen, as SVG.
 
-python docs/pictures.py checkpoints/MODEL.safetensors
+python docs/pictures.py checkpoints/MODEL.safetensors [SCREEN ...]
+
+The same as `lipscope inspect MODEL --screenshot docs/SCREEN.svg --screen SCREEN`, with some keys pressed first.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from pathlib import Path
 
 from lipscope.spectra.analysis import analyse
-from lipscope.tui.app import InspectApp
+from lipscope.tui.picture import picture
+from lipscope.tui.registry import SCREENS
+from lipscope.tui.worker import Means
 
-SIZE = (120, 36)
-SCREENS = {"2": "layers.svg", "3": "radii.svg"}
-LAYER = 3
-"""Rows down to the layer whose spectrum is shown."""
+KEYS = {"layers": ("down", "down", "down")}
+"""Pressed before a screen is drawn: down to a layer whose spectrum is worth a look."""
 
 
-async def draw(model: Path, folder: Path) -> None:
-    """Run the app to the end of its analysis and save each screen."""
-    app = InspectApp(model, analyse=analyse)
-    async with app.run_test(size=SIZE) as pilot:
-        while app.state.phase.active:
-            await pilot.pause(0.2)
-        for key, name in SCREENS.items():
-            await pilot.press(key)
-            await pilot.pause(0.5)
-            if name == "layers.svg":
-                await pilot.press(*["down"] * LAYER)
-                await pilot.pause(0.5)
-            (folder / name).write_text(app.export_screenshot(title=f"lipscope inspect {model}"), encoding="utf-8")
-            print(folder / name)
+def draw(model: Path, folder: Path, screens: list[str]) -> None:
+    """Draw the screens, each from an analysis of its own: nothing is taken from a cache."""
+    for screen in screens:
+        target = folder / f"{screen}.svg"
+        target.write_text(picture(model, Means(analyse), screen=screen, keys=KEYS.get(screen, ())), encoding="utf-8")
+        print(target)
 
 
 if __name__ == "__main__":
-    asyncio.run(draw(Path(sys.argv[1]), Path(__file__).parent))
+    draw(Path(sys.argv[1]), Path(__file__).parent, sys.argv[2:] or [screen.id for screen in SCREENS])

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from lipscope.commands.app import draw_screen, open_app
 from lipscope.commands.gradients import gradient_lines
 from lipscope.commands.messages import cut, narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, json_option
 from lipscope.errors import CheckFailedError, CheckpointError, UsageError
 from lipscope.records import round_up
+from lipscope.tui.registry import SCREENS
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from lipscope.records import AnalysisEvent, Estimate, InspectReport, LayerReport
+    from lipscope.records import Estimate, InspectReport, LayerReport
 
 BOUND_LEGEND = "bound: proved, rounded up. sigma min, sigma max, gradient (mean of ||J^T g|| / ||g||): estimates."
 
@@ -43,6 +42,17 @@ BOUND_LEGEND = "bound: proved, rounded up. sigma min, sigma max, gradient (mean 
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where the verdict is VIOLATED, keep the vectors that show it in this file; opens no app.",
 )
+@click.option(
+    "--screen",
+    type=click.Choice([entry.id for entry in SCREENS]),
+    help="The screen to open with, or to draw. [default: overview]",
+)
+@click.option(
+    "--screenshot",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Draw the screen into this SVG file, complete and without a terminal; opens no app.",
+)
+@click.option("--size", help="Columns and rows of --screenshot. [default: 120x36]")
 @data_dir_option
 @json_option
 def inspect_command(
@@ -51,6 +61,9 @@ def inspect_command(
     max_lipschitz: float | None,
     description: Path | None,
     witness: Path | None,
+    screen: str | None,
+    screenshot: Path | None,
+    size: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> int:
@@ -64,11 +77,18 @@ def inspect_command(
 
     if max_lipschitz is not None and not check:
         raise UsageError("--max-lipschitz needs --check")
+    if size is not None and screenshot is None:
+        raise UsageError("--size needs --screenshot")
+    if screenshot is not None and (as_json or check or witness):
+        raise UsageError("--screenshot does not go with --json, --check or --witness")
     path = choose_model(model)
     read_header(path)
+    if screenshot is not None:
+        draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size)
+        return 0
     # The app draws on stderr, so all three must be the terminal.
     if not (as_json or check or witness) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        _open_app(path, data_dir, description)
+        open_app(path, data_dir, description, screen)
         return 0
 
     from lipscope.spectra.analysis import inspect_report
@@ -103,23 +123,6 @@ def _exhibit(
     )
     facts = {"path": str(target), "layer": found.layer, "ratio": found.ratio, "model_sha256": found.model_sha256}
     return {**facts, "shapes": {"x": list(found.x.shape), "image_x": list(found.image_x.shape)}}
-
-
-def _open_app(path: Path, data_dir: Path | None, description: Path | None) -> None:
-    from lipscope.tui.app import InspectApp
-
-    def analyse(file: Path) -> Iterator[AnalysisEvent]:
-        from lipscope.spectra.analysis import analyse as analysis
-
-        return analysis(file, data_dir=data_dir, description=description)
-
-    app = InspectApp(path, analyse=analyse)
-    app.run()
-    if app.busy:
-        # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(app.return_code or 0)
 
 
 def _results(path: Path, sha256: str) -> dict[str, Any] | None:

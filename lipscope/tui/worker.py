@@ -141,7 +141,7 @@ class Work:
             return False
         try:
             sha256 = sha256_of(self._path)
-        except OSError:
+        except (OSError, CheckpointError):
             return False
         kept = self._cache.read(self._path, sha256)
         if kept is None:
@@ -159,7 +159,7 @@ class Work:
         from lipscope.tui.cache import Kept, condensed
 
         self._threads[1].join()
-        with suppress(OSError):
+        with suppress(OSError, CheckpointError):
             if sha256_of(self._path) == self._sha256 and stamp_of(self._path) == self._stamp:
                 self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
 
@@ -167,7 +167,7 @@ class Work:
         self.post(ResultsRead(self, _read_results(self._path)))
         try:
             self._sha256 = sha256_of(self._path)
-        except OSError:
+        except (OSError, CheckpointError):
             return  # the analysis reads the same file and says what is wrong with it
         self.post(Hashed(self, self._sha256))
 
@@ -176,7 +176,7 @@ class Work:
             if stamp is None:
                 self.post(FileChanged(self, "gone"))
                 return
-            with suppress(OSError):
+            with suppress(OSError, CheckpointError):
                 same = sha256_of(self._path) == self._sha256  # touched or copied over by itself
                 self.post(FileChanged(self, "same" if same else "replaced"))
 

@@ -1,0 +1,71 @@
+"""Opening the terminal app of ``lipscope inspect``, or drawing one of its screens into a file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipscope.commands.messages import narrate
+
+if TYPE_CHECKING:
+    from lipscope.records import AnalysisEvent
+    from lipscope.tui.worker import Means
+
+
+def open_app(path: Path, data_dir: Path | None, description: Path | None, screen: str | None) -> None:
+    """Run the app until the user quits."""
+    from lipscope.tui.app import InspectApp
+    from lipscope.tui.config import read_config
+
+    app = InspectApp(path, analyse=_means(data_dir, description), config=read_config(), screen=screen)
+    app.run()
+    if app.busy:
+        # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(app.return_code or 0)
+
+
+def draw_screen(
+    path: Path, target: Path, data_dir: Path | None, description: Path | None, *, screen: str, size: str | None
+) -> None:
+    """Draw one screen into an SVG file, and say so.
+
+    Raises:
+        UsageError: a size that is none.
+        LipscopeError: the analysis failed, or the file cannot be written.
+    """
+    from lipscope.checkpoint import atomic_path
+    from lipscope.tui.picture import SIZE, parse_size, picture
+
+    cells = SIZE if size is None else parse_size(size)
+    drawn = picture(path, _means(data_dir, description), screen=screen, size=cells)
+    with atomic_path(target) as temporary:
+        temporary.write_text(drawn, encoding="utf-8")
+    narrate(f"{screen} screen of {path} written to {target}")
+
+
+def _means(data_dir: Path | None, description: Path | None) -> Means:
+    from lipscope.tui.cache import Cache
+    from lipscope.tui.worker import Means
+
+    def analyse(file: Path) -> Iterator[AnalysisEvent]:
+        from lipscope.spectra.analysis import analyse as analysis
+
+        return analysis(file, data_dir=data_dir, description=description)
+
+    return Means(analyse, Cache(about=_about(data_dir, description)))
+
+
+def _about(data_dir: Path | None, description: Path | None) -> str:
+    """What an analysis depends on beside the file: where images are looked for, and how the tensors are connected."""
+    described = None
+    if description is not None and description.is_file():
+        described = hashlib.sha256(description.read_bytes()).hexdigest()
+    folders = [str(data_dir) if data_dir else None, os.environ.get("LIPSCOPE_DATA")]
+    return json.dumps({"data": folders, "description": described})

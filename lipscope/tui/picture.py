@@ -1,0 +1,69 @@
+"""One screen of the app as an SVG, drawn without a terminal."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+
+from lipscope.errors import UsageError
+from lipscope.tui.app import InspectApp
+from lipscope.tui.config import Config
+from lipscope.tui.registry import entry
+from lipscope.tui.state import Phase
+from lipscope.tui.text import harmless
+from lipscope.tui.worker import Means
+
+SIZE = (120, 36)
+LOOK_EVERY = 0.05
+"""Seconds between two looks whether the analysis is complete."""
+
+
+def picture(
+    path: Path, means: Means, *, screen: str, size: tuple[int, int] = SIZE, keys: Iterable[str] = (), theme: str = ""
+) -> str:
+    """Open the app on a file, wait until everything is computed, and draw one screen.
+
+    Args:
+        path: the model.
+        means: what the work is done with.
+        screen: its id.
+        size: columns and rows.
+        keys: pressed on that screen before it is drawn.
+        theme: the name of a built-in theme; Textual's own by default.
+
+    Raises:
+        LipscopeError: the file cannot be read, or the analysis failed.
+    """
+    return asyncio.run(_draw(InspectApp(path, analyse=means, config=Config(theme or None)), path, screen, size, keys))
+
+
+async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int], keys: Iterable[str]) -> str:
+    async with app.run_test(size=size) as pilot:
+        while app.state.phase.active or app.busy:
+            await asyncio.sleep(LOOK_EVERY)
+        if app.state.phase is Phase.FAILED and app.state.failure is not None:
+            raise app.session.crash or app.state.failure
+        await pilot.press(entry(screen).key)
+        await pilot.pause(4 * LOOK_EVERY)
+        for key in keys:
+            await pilot.press(key)
+        await pilot.pause(4 * LOOK_EVERY)
+        return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Columns and rows.
+
+    Raises:
+        UsageError: not two numbers with an x between them, or out of reason.
+
+    >>> parse_size("120x36")
+    (120, 36)
+    """
+    columns, x, rows = text.partition("x")
+    if x and columns.isdecimal() and rows.isdecimal() and len(text) < 10:
+        size = int(columns), int(rows)
+        if 20 <= size[0] <= 1000 and 10 <= size[1] <= 1000:
+            return size
+    raise UsageError("not a size of a window", where=harmless(text, 40), next_step="write columns x rows, as in 120x36")
