@@ -13,8 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipscope.bounds.convolution import circular_bound
-from lipscope.layers.fourier import angles, circular_convolution, half_spectrum, real_blocks, symbol_blocks
+from lipscope.bounds.convolution import absolute_bound, circular_bound
+from lipscope.bounds.rounding import Arithmetic
+from lipscope.layers.fourier import (
+    angles,
+    circular_convolution,
+    circular_rounding,
+    half_spectrum,
+    real_blocks,
+    symbol_blocks,
+)
 from lipscope.layers.orthogonal import OrthogonalConv2d, non_expansive
 from lipscope.layers.reshape import pixel_unshuffle
 from lipscope.records import Bound, Shape
@@ -79,6 +87,15 @@ class CayleyConv2d(OrthogonalConv2d):
             imaginary = symbols.imag if symbols.is_complex() else torch.zeros_like(symbols)
             return circular_convolution(x, real_blocks(symbols.real, imaginary).to(x.dtype))
 
+    def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
+        """That of the passes to frequencies, through the symbols and back; of one product where all are the same."""
+        kernel = self.stored_kernel()
+        lipschitz = self.bound(input_shape).value
+        if self.extent > 1:
+            return circular_rounding(kernel, lipschitz, norm, arithmetic)
+        outputs = math.prod(self.output_shape(input_shape))
+        return arithmetic.products(kernel.shape[1], absolute_bound(kernel), norm, outputs)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """(out, H / stride, W / stride)."""
         if self.extent > 1 and tuple(input_shape[1:]) != (self.side, self.side):
@@ -86,7 +103,12 @@ class CayleyConv2d(OrthogonalConv2d):
         return super().output_shape(input_shape)
 
     def bound(self, input_shape: Shape) -> Bound:
-        """The largest norm of the symbols of the stored kernel (not of what a Cayley map should give)."""
+        """The largest norm of the symbols of the stored kernel (not of what a Cayley map should give).
+
+        Raises:
+            ValueError: the layer cannot take this shape.
+        """
+        self.output_shape(input_shape)
         kernel = self.stored_kernel()
         method = "of the matrix" if self.extent == 1 else f"at {self.extent}x{self.extent} frequencies"
         return Bound(circular_bound(kernel, self.extent, self.extent), f"norm {method}, by Cholesky")

@@ -16,6 +16,17 @@ import math
 import torch
 from torch import Tensor
 
+from lipscope.bounds.convolution import absolute_bound
+from lipscope.bounds.matrix import length_bound
+from lipscope.bounds.rounding import FLOAT64, Arithmetic, outward
+
+TABLE_ROUNDOFFS = 32
+"""What an entry of the tables below may be off by, in units of 2^-53, before it is rounded to the dtype of an image.
+
+3 roundings of an angle of at most 2 pi and of its factor, and 8 units for cosine and sine (an assumption about
+libraries, with room).
+"""
+
 
 def half_spectrum(side: int) -> int:
     """How many columns of frequencies b tell all of them.
@@ -98,3 +109,59 @@ def doubled(side: int) -> Tensor:
     if side % 2 == 0:
         factors[-1] = 1.0
     return factors
+
+
+def circular_rounding(kernel: Tensor, lipschitz: float, norm: float, arithmetic: Arithmetic) -> float:
+    """A bound on ||fl(y) - y||_2, y the circular convolution of any x with ||x||_2 <= norm; ``inf`` if unproved.
+
+    With T the isometry and B the symbols, y = T* B T x. The passes T and T* do not lengthen an error; B, itself
+    computed with an error b, lengthens it by at most the Lipschitz constant:
+
+        error <= L e(T x) + gamma || |B| || ||z|| + b ||z|| + e(T* y).
+
+    Args:
+        kernel: (out, in, n, n).
+        lipschitz: a proved bound on the norm of the convolution.
+        norm: a bound on ||x||.
+    """
+    outputs, inputs, side, _ = kernel.shape
+    frequencies = side * half_spectrum(side)
+    off = symbols_error(kernel, arithmetic)
+    absolute = outward(_largest_schur(symbol_blocks(kernel.double())) + 2 * (off + symbols_error(kernel, FLOAT64)))
+    before = transform_error(side, inputs, norm, arithmetic)
+    spectrum = norm + before
+    products = arithmetic.products(2 * inputs, absolute, spectrum, frequencies * 2 * outputs) + off * spectrum
+    error = outward(lipschitz * before + products)
+    return outward(error + transform_error(side, outputs, outward(lipschitz * norm + error), arithmetic))
+
+
+def symbols_error(kernel: Tensor, arithmetic: Arithmetic) -> float:
+    """A bound on the l2 norm of all errors of :func:`symbol_blocks`, real and imaginary parts counted once."""
+    outputs, inputs, side, _ = kernel.shape
+    norm = length_bound(kernel)
+    error = transform_error(side, outputs * inputs, norm, arithmetic)
+    # The factor n, or n / sqrt(2), is off by 4 roundings; one more for the product, and its underflow.
+    flushed = 4 * side**2 * math.sqrt(outputs * inputs) * arithmetic.smallest
+    return outward(side * (error + arithmetic.gamma(6) * (norm + error)) + flushed)
+
+
+def transform_error(side: int, images: int, norm: float, arithmetic: Arithmetic) -> float:
+    """A bound on the error of :func:`transform` or :func:`inverse_transform` of images of this l2 norm together."""
+    rows, columns = along_rows(side), along_columns(side)
+    off = arithmetic.unit_roundoff + TABLE_ROUNDOFFS * FLOAT64.unit_roundoff
+    error = 0.0
+    # Both directions, each with the larger number of products: the order of the passes makes no difference.
+    for table in (rows, columns):
+        moved = off * math.sqrt(table.numel())
+        length = norm + error
+        count = images * 2 * side * half_spectrum(side)
+        local = arithmetic.products(2 * side + 2, absolute_bound(table) + moved, length, count)
+        error = outward(error + local + moved * length)
+    return error
+
+
+def _largest_schur(blocks: Tensor) -> float:
+    """An upper bound on || |B| ||_2 over a batch of matrices: the root of largest row sum times largest column sum."""
+    sums = blocks.abs()
+    rows, columns = sums.sum(2).amax(1), sums.sum(1).amax(1)
+    return outward(float((rows.sqrt() * columns.sqrt()).max()) * (1 + 1e-9))
