@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 
 # Open the committed checkpoint in the terminal app; without a terminal, print the same facts.
 demo: $(STAMP)
-	$(BIN)/lipscope inspect $(firstword $(filter-out %.certified.safetensors,$(wildcard checkpoints/*.safetensors)))
+	$(BIN)/lipscope inspect $(firstword $(filter-out %.certified.safetensors %.part.safetensors,$(wildcard checkpoints/*.safetensors)))
 
 # Everything that CI checks; ends with pytest's summary.
 test: $(STAMP) lint

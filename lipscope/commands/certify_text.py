@@ -15,7 +15,7 @@ from lipscope.units import radius_text
 
 KINDS = {
     REAL_ARITHMETIC: "real-arithmetic radii, float32 evaluation (proved Lipschitz bound)",
-    SOUND: "sound radii, float64 evaluation, every rounding error bounded and subtracted (proved)",
+    SOUND: "sound radii, float64 evaluation, rounding errors subtracted (proved)",
 }
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -27,6 +27,9 @@ MOST_CLASSES = 20
 """With more classes, only the ten of the lowest certified accuracy have a line."""
 
 LOWEST = 10
+NAME = 14
+"""Characters of a class's name."""
+
 MOST_PAIRS = 6
 
 
@@ -99,7 +102,7 @@ def _share(name: str, row: dict[str, Any]) -> str:
 
 
 def _quantiles(facts: dict[str, Any]) -> str:
-    rows, of = facts["radius_quantiles"]["values"], "of correct images" if facts["data"]["labelled"] else "of all"
+    rows, of = facts["radius_quantiles"]["values"], "of correct" if facts["data"]["labelled"] else "of all"
     shares = "/".join(f"{row['quantile'] * 100:.0f}" for row in rows)
     return f"radius at {shares}%".ljust(31) + " ".join(radius_text(row["radius"]) for row in rows) + f"  ({of})"
 
@@ -107,21 +110,21 @@ def _quantiles(facts: dict[str, Any]) -> str:
 def _classes(rows: list[dict[str, Any]]) -> list[str]:
     """A line a class, with certified accuracy at each eps and the mean radius of its correct images."""
     shown = [row for row in rows if row["n"]]
-    note = ""
+    note = []
     if len(shown) > MOST_CLASSES:
-        note = f"the {LOWEST} lowest of {len(shown)} classes; --json has all"
-        shown = sorted(shown, key=lambda row: [share["rate"] for share in (*row["certified"][:1], row["clean"])])[
-            :LOWEST
-        ]
-    eps = [share["eps"] for share in rows[0]["certified"]] if rows else []
-    lines = [f"{'class':20s} {'n':>6s} {'clean':>8s}" + "".join(f" {radius:>8s}" for radius in eps) + "  mean radius"]
+        note = [f"(the {LOWEST} lowest of {len(shown)} classes; --json has all)"]
+        shown = sorted(shown, key=_certified_rates)[:LOWEST]
+    eps = "".join(f" {share['eps']:>8s}" for share in shown[0]["certified"])
+    lines = [f"{'class':{NAME}s} {'n':>6s} {'clean':>8s}{eps}  mean radius"]
     for row in shown:
         rates = "".join(f" {share['rate']:8.2%}" for share in (row["clean"], *row["certified"]))
-        mean = row["mean_radius_of_correct"]
-        lines.append(
-            f"{cut(row['name'], 20):20s} {row['n']:6d}{rates} {radius_text(mean) if mean is not None else '-':>12s}"
-        )
-    return [*lines, f"({note})"] if note else lines
+        mean = "-" if row["mean_radius_of_correct"] is None else radius_text(row["mean_radius_of_correct"])
+        lines.append(f"{cut(row['name'], NAME):{NAME}s} {row['n']:6d}{rates} {mean:>12s}")
+    return lines + note
+
+
+def _certified_rates(row: dict[str, Any]) -> list[float]:
+    return [share["rate"] for share in (*row["certified"][:1], row["clean"])]
 
 
 def _nearest(facts: dict[str, Any], certificates: Certificates) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import warnings
 import zlib
@@ -67,11 +68,10 @@ def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) ->
         raise DataError("no images in it", where=str(folder), why="looked for .png, .jpg and .jpeg files")
     labels, unknown = _labels(folder, paths, classes)
     images = np.stack([read_image(folder / path, shape) for path in paths])
-    data = ImageSet(
-        str(folder), "images", images, labels, tuple(classes), str(folder), labelled=bool((labels >= 0).all())
-    )
-    ignored = tuple(str(path) for path in found if path.suffix.lower() not in SUFFIXES)
-    return Folder(data, tuple(path.as_posix() for path in paths), ignored, unknown)
+    name, labelled = _shown(folder), bool((labels >= 0).all())
+    data = ImageSet(name, "images", images, labels, tuple(classes), name, labelled=labelled)
+    ignored = tuple(_shown(path) for path in found if path.suffix.lower() not in SUFFIXES)
+    return Folder(data, tuple(map(_shown, paths)), ignored, unknown)
 
 
 def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
@@ -119,6 +119,11 @@ def _mode(path: Path, image: Image.Image) -> str:
     return image.mode
 
 
+def _shown(path: Path) -> str:
+    """The path as text that can be printed and written: names on a disk are bytes, not always UTF-8."""
+    return os.fsencode(path.as_posix()).decode("utf-8", "replace")
+
+
 def _labels(
     folder: Path, paths: Sequence[Path], classes: Sequence[str]
 ) -> tuple[NDArray[np.int64], tuple[str, ...]]:  # fmt: skip
@@ -127,7 +132,7 @@ def _labels(
     numbers = {name: _class(name, classes, folder) for name in dict.fromkeys(parents)}
     none = [name for name, number in numbers.items() if number is None]
     if len(none) == len(numbers):
-        return np.full(len(paths), -1, np.int64), tuple(name for name in none if name)
+        return np.full(len(paths), -1, np.int64), tuple(_shown(Path(name)) for name in none if name)
     if none:
         which = f"the subfolder {none[0]!r} is no class" if none[0] else "some lie in no subfolder"
         raise DataError(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -189,3 +190,11 @@ def test_nothing_to_read(tmp_path):
     (tmp_path / "notes.txt").write_text("words")
     with pytest.raises(DataError, match="no images in it"):
         read_images(tmp_path, SHAPE, CLASSES)
+
+
+def test_names_that_are_no_text_are_shown_all_the_same(tmp_path):
+    folder = tmp_path / os.fsdecode(b"m\xff")
+    put(folder / os.fsdecode(b"d\xff") / os.fsdecode(b"x\xff.png"), picture(0))
+    found = read_images(folder, SHAPE, CLASSES)
+    assert (found.files, found.unknown) == (("d\ufffd/x\ufffd.png",), ("d\ufffd",))
+    assert found.data.name == f"{tmp_path}/m\ufffd"
