@@ -88,8 +88,8 @@ class Work:
         )
 
     def start(self) -> None:
-        """Start all threads."""
-        for thread in (*self._threads, *self._watchers):
+        """Start all threads, the analysis last: it waits for the hash before it keeps its results."""
+        for thread in (*self._watchers, *reversed(self._threads)):
             thread.start()
 
     def cancel(self) -> None:
