@@ -101,7 +101,8 @@ def recomputed(state: State) -> list[Fact]:
     tensors_only = bool(reports) and all(report.role == "tensor" for report in reports)
     facts: list[Fact] = []
     if reports and not tensors_only and state.verdict is not None:
-        facts.append(("model", f"{len(reports)} layers; the stored tensors fit the claimed architecture"))
+        claim = "the description" if state.header.config is None else "the claimed architecture"
+        facts.append(("model", f"{len(reports)} layers; the stored tensors fit {claim}"))
     if reports:
         proved = sum(report.bound.proved and math.isfinite(report.bound.value) for report in reports)
         what = "tensors" if tensors_only else "layers"
@@ -143,12 +144,12 @@ def _extreme(
 
 def unknowable(state: State) -> str:
     """What a file without a model leaves open; empty for lipscope's own."""
-    if state.header.config is not None:
+    if state.modelled:
         return ""
     return (
         "lipscope has no model for this file. It shows each tensor on its own; the order and wiring of the "
         "layers, their strides, paddings and activations, and the size of the input are not in the file, so "
-        "the Lipschitz constant of the network cannot be known from it."
+        "the Lipschitz constant of the network cannot be known from it. `--describe arch.json` says it."
     )
 
 

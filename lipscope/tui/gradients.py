@@ -219,7 +219,7 @@ def absent(state: State) -> str:
     """Why there is nothing to see (yet); empty when there is."""
     if gradient_rows(state):
         return ""
-    if state.header.config is None and any(report.role == "tensor" for report in state.layers.values()):
+    if not state.modelled and state.layers:
         return (
             "No gradients: lipscope has no model for this file, so nothing can be passed through it. "
             "`--describe arch.json` says how its tensors are connected."

@@ -56,7 +56,9 @@ SCREENS: tuple[ScreenEntry, ...] = (
                 "the header of the file", f"{PANES}.overview:OverviewPane"),
     ScreenEntry("2", "layers", "Layers", "Bound, singular values and gradient norms of every layer",
                 "the analysis", f"{PANES}.layers:LayersPane"),
-    ScreenEntry("3", "radii", "Radii", "Certified radii of the test images",
+    ScreenEntry("3", "gradients", "Gradients", "How much of the gradient's norm each layer passes back",
+                "the analysis", f"{PANES}.gradients:GradientsPane"),
+    ScreenEntry("4", "radii", "Radii", "Certified radii of the test images",
                 "the results of `lipscope certify` beside the model", f"{PANES}.radii:RadiiPane"),
 )  # fmt: skip
 """In the order of the tabs; the first is painted at once, the others after it."""

@@ -80,6 +80,11 @@ class State:
     on_disk: Literal["same", "replaced", "gone"] = "same"
 
     @property
+    def modelled(self) -> bool:
+        """Whether the layers are known: the file is one of lipscope's, or somebody described how it is connected."""
+        return self.header.config is not None or any(layer.role != "tensor" for layer in self.layers.values())
+
+    @property
     def stale(self) -> bool | None:
         """Whether the results are about other bytes than the file's; None while that is unknown."""
         certificates = self.results.certificates

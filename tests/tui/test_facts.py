@@ -133,4 +133,7 @@ def test_without_a_verdict_none_is_shown(state, phase, word):
 
 def test_only_unknown_files_leave_something_open(state):
     assert unknowable(state) == ""
-    assert "cannot be known" in unknowable(replace(state, header=replace(state.header, config=None)))
+    other = replace(state, header=replace(state.header, config=None))
+    assert "cannot be known" in unknowable(replace(other, layers={}))
+    assert unknowable(other) == ""  # somebody described it: its layers are known
+    assert ("model", f"{len(state.layers)} layers; the stored tensors fit the description") in recomputed(other)

@@ -54,7 +54,7 @@ class LayersPane(Container):
     def show(self, state: State) -> None:
         """Show another state."""
         self._state = state
-        self._modelled = state.header.config is not None
+        self._modelled = state.modelled
         self._rows = rows(state)
         self.query_one(Failure).show(state.failure)
         self._arrange()
