@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lipscope.layers.contract import LinearLayer
+from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.heads import HEADS, Head, LastLayerNormalized, OrthogonalHead, head
 from lipscope.records import Shape
 from tests import dense
@@ -170,6 +171,23 @@ def test_orthogonal_pairs_are_the_square_root_of_two_when_the_kernel_is_skew() -
     assert bool((off_diagonal > math.sqrt(2)).all())
     assert bool((off_diagonal < math.sqrt(2) * (1 + 1e-14)).all())
     assert float(not_skew().pair_bounds().max()) > 1.5 * math.sqrt(2)
+
+
+@pytest.mark.parametrize("family", CONVOLUTIONS)
+@pytest.mark.parametrize(("features", "classes"), [(12, 4), (6, 6)])
+def test_the_orthogonal_head_of_every_family_has_orthonormal_rows(family: str, features: int, classes: int) -> None:
+    made = head("orthogonal", features, classes, 12, family)
+    made.make_trainable(torch.Generator().manual_seed(0))
+    for _ in range(20):  # power iterations, of the family that has them
+        made(noise(2, features, dtype=torch.float32))
+    made.eval().freeze()
+    assert made.kind == f"orthogonal ({CONVOLUTIONS[family].title} 1x1)"
+    rows = made.linear(torch.eye(features, dtype=torch.float64)).detach().mT
+    np.testing.assert_allclose(rows @ rows.mT, np.eye(classes), rtol=0, atol=1e-6)
+    check = made.pair_bounds()
+    distances = torch.cdist(rows, rows)
+    assert bool((check + 1e-9 * torch.eye(classes) >= distances * (1 - dense.ROUNDING)).all())
+    assert float(check.max()) <= math.sqrt(2) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("name", HEADS)

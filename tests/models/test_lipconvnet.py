@@ -10,6 +10,7 @@ import torch
 
 from lipscope.errors import UsageError
 from lipscope.layers.activations import ACTIVATIONS
+from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.heads import HEADS
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
@@ -38,8 +39,10 @@ def test_the_stages_of_the_paper(blocks: int, channels: int) -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("head", HEADS)
-def test_every_combination_builds_and_runs(activation: str, head: str) -> None:
-    net = lipconvnet(LipConvnetConfig(channels=4, activation=activation, head=head, classes=7)).eval()
+@pytest.mark.parametrize("conv", CONVOLUTIONS)
+def test_every_combination_builds_and_runs(activation: str, head: str, conv: str) -> None:
+    config = LipConvnetConfig(blocks=2, channels=4, activation=activation, head=head, classes=7, conv=conv)
+    net = lipconvnet(config).eval()
     assert net(torch.rand(2, 3, 32, 32)).shape == (2, 7)
     shape = net.input_shape
     for _, layer, takes in net.layers():
@@ -48,8 +51,9 @@ def test_every_combination_builds_and_runs(activation: str, head: str) -> None:
     assert shape == (7,)
 
 
-def test_larger_images() -> None:
-    net = lipconvnet(LipConvnetConfig(channels=2, image_size=64)).eval()
+@pytest.mark.parametrize("conv", CONVOLUTIONS)
+def test_larger_images(conv: str) -> None:
+    net = lipconvnet(LipConvnetConfig(blocks=2, channels=2, image_size=64, conv=conv)).eval()
     assert net(torch.rand(1, 3, 64, 64)).shape == (1, 10)
     assert net.head.weight.shape == (10, 4 * 64)
 
@@ -96,3 +100,7 @@ def test_the_title_names_what_distinguishes_it() -> None:
     assert config.title == "LipConvnet-10 (16 channels, SOC, HH1, orthogonal head)"
     titles = {dataclasses.replace(config, activation=a, head=h).title for a in ACTIVATIONS for h in HEADS}
     assert len(titles) == len(ACTIVATIONS) * len(HEADS)
+    named = {conv: dataclasses.replace(config, conv=conv).title for conv in CONVOLUTIONS}
+    assert named["cayley"] == "LipConvnet-10 (16 channels, Cayley, HH1, orthogonal head)"
+    assert named["bcop"] == "LipConvnet-10 (16 channels, BCOP, HH1, orthogonal head)"
+    assert len(set(named.values())) == len(CONVOLUTIONS)

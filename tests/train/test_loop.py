@@ -78,6 +78,7 @@ def test_stopped_and_resumed_is_bit_for_bit_the_same(new_run, few_images, unbrok
     ("config", "changes"),
     [
         (replace(TINY, activation="hh2", head="orthogonal"), {"offset": 0.5}),
+        (replace(TINY, conv="cayley", blocks=2, head="orthogonal"), {"bfloat16": True}),
         (replace(TINY, activation="hh1", blocks=2), {"bfloat16": True, "holdout": 0, "seed": 7, "gamma": 0.0}),
     ],
 )
