@@ -122,7 +122,7 @@ def test_directions_that_the_iteration_leaves_short_stay_short(state: dict[str, 
 
 @pytest.mark.parametrize("path", references_of("bcop"), ids=lambda path: path.stem)
 def test_reference_checkpoints_differ_from_the_json_beside_them_by_one_step_of_training(path: Path) -> None:
-    """The logits of the file are those of the kernels in the network's memory: the last training step's, see docs.
+    """The published network evaluated with the kernels of its last training step: lipscope.models.published.bcop.
 
     Any other orientation, order of factors or padding is off by 0.5 and more.
     """

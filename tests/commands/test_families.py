@@ -1,0 +1,59 @@
+"""Each family of convolutions from training to certificate, by the commands alone."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+import lipscope.data
+from lipscope.cli import run
+from lipscope.layers.convolutions import CONVOLUTIONS
+from lipscope.models.stored import load_model
+from lipscope.records import VERDICT_TOLERANCE
+
+pytestmark = pytest.mark.usefixtures("no_data")
+
+COMBINATIONS = [
+    (1, "maxmin", "lln", ("--float32",)),
+    (1, "hh1", "orthogonal", ()),
+    (2, "hh2", "lln", ("--float32",)),
+]
+
+
+@pytest.mark.parametrize(
+    ("conv", "blocks", "activation", "head", "precision"),
+    [(conv, *combination) for conv in ("bcop",) for combination in COMBINATIONS],
+)
+def test_a_net_is_trained_stored_proved_and_certified(
+    conv, blocks, activation, head, precision, tmp_path, capsys, monkeypatch, few_images
+):
+    out = tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(lipscope.data, "load", lambda name, split, data_dir: few_images)
+        arguments = ["train", "--dataset", "synthetic", "--conv", conv, "--blocks", str(blocks), "--channels", "2"]
+        arguments += ["--activation", activation, "--head", head, "--batch", "100", "--epochs", "2", "--lr", "0.05"]
+        assert run([*arguments, *precision, "--out", str(out)]) == 0
+    stdout, stderr = capsys.readouterr()
+    model = out / "model.safetensors"
+    assert stdout == f"{model}\n"
+    assert CONVOLUTIONS[conv].title in stderr
+
+    net = load_model(model).net
+    assert not any("parametrization" in name for name in net.state_dict())
+    assert any(torch.any(parameter != 0) for parameter in net.parameters())
+
+    assert run(["inspect", "--json", str(model)]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["verdict"]["status"] == "proved"
+    layers = [layer for layer in facts["layers"] if CONVOLUTIONS[conv].title in layer["kind"]]
+    assert len(layers) == 5 * blocks + (head == "orthogonal")
+    for layer in layers:
+        assert layer["bound"]["proved"]
+        assert 1 - 1e-6 < layer["bound"]["value"] <= 1 + VERDICT_TOLERANCE
+
+    assert run(["certify", "--json", "--eps", "36/255", str(model)]) == 0
+    certified = json.loads(capsys.readouterr().out)
+    assert certified["lipschitz"]["proved"] is True
+    assert certified["average_certified_radius"] > 0
