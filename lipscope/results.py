@@ -56,7 +56,7 @@ class Certificates:
         model_sha256, architecture: the model they are about.
         data_name, data_split, data_fingerprint: the images they are about.
         lipschitz: the proved constant, from [0, 1] pixels to the features before the head.
-        environment: versions, device, dtype, precision flags.
+        environment: versions, device, dtype, precision flags; those of the sound radii under ``"sound"``.
         sound_radius: (n,) float64 or None, radii about ``predicted`` that survive every rounding error; 0 where
             float64 does not confirm the prediction.
         attack_distance: (n,) float64 or None, the smallest l2 distance at which an attack changed the prediction,
@@ -162,7 +162,11 @@ def keeping_what_holds(new: Certificates, old: Certificates) -> Certificates:
     if new.attack_distance is None and old.attack_distance is not None:
         new = replace(new, attack_distance=old.attack_distance, attack=old.attack)
     if new.sound_radius is None and old.environment.get("lipscope") == new.environment.get("lipscope"):
-        new = replace(new, sound_radius=old.sound_radius)
+        environment = {
+            **new.environment,
+            **{name: old.environment[name] for name in (SOUND,) if name in old.environment},
+        }
+        new = replace(new, sound_radius=old.sound_radius, environment=environment)
     return new
 
 

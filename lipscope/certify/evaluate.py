@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +27,17 @@ LARGEST_LOGIT_ERROR = 1e-4
 """Float32 logits further than this from the float64 ones are not certified."""
 
 
+class TooCoarseError(CheckFailedError):
+    """Float32 rounds the logits of this model too coarsely for its radii to mean anything."""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """Certificates with the logits that they come from.
 
     Args:
         certificates: one radius an image.
-        logits: (n, classes) float32.
+        logits: (n, classes), in the dtype of the evaluation.
     """
 
     certificates: Certificates
@@ -61,19 +66,13 @@ def certify(
         progress: continued from, and kept up to date; see :func:`progress_of`.
 
     Raises:
-        CheckFailedError: the model's Lipschitz constant is not proved, or float32 is too coarse for its weights.
+        TooCoarseError: float32 is too coarse for the model's weights.
+        CheckFailedError: the model's Lipschitz constant is not proved.
         DataError: no images, of another size, or with classes that the model does not know.
     """
-    _check_fit(model, data)
-    bound = model.net.lipschitz_bound()
-    if not bound.proved or not math.isfinite(bound.value):
-        raise CheckFailedError(
-            "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason or "it is infinite",
-            next_step="`lipscope inspect` names the layer",
-        )  # fmt: skip
-    pair_bounds = model.net.head.pair_bounds()
+    check_fit(model, data)
+    lipschitz = proved_lipschitz(model)
     net = model.net.to(device)
-    diameter = math.sqrt(math.prod(model.net.input_shape))
     joined = torch.empty(len(data), model.net.head.classes)
     earlier = progress.load() if progress else None
     done = 0 if earlier is None else len(earlier)
@@ -91,15 +90,28 @@ def certify(
         compared = torch.from_numpy(data.images[:COMPARED_IMAGES]).to(device, torch.float64) / 255
         error = float((net(compared).cpu() - joined[:COMPARED_IMAGES]).abs().max())
     net.to("cpu")
-    radii = certified_radii(joined, pair_bounds, bound.value, diameter)
+    certificates = certificates_of(model, data, index, joined, lipschitz, context)
     if not error <= LARGEST_LOGIT_ERROR:
-        raise CheckFailedError(
+        raise TooCoarseError(
             "refused: float32 is too coarse for these weights", where=str(model.header.path),
             why=f"a logit is off by {error:.2g} from float64 on the first {len(compared)} images",
-            next_step="radii of such a model need an evaluation with proved rounding errors",
+            next_step="--sound evaluates it with proved rounding errors",
         )  # fmt: skip
     context["float32_logit_error"] = {"largest": error, "images": len(compared), "kind": "estimate"}
-    certificates = Certificates(
+    return Evaluation(replace(certificates, environment=context), joined)
+
+
+def certificates_of(
+    model: StoredModel, data: ImageSet, index: np.ndarray, logits: Tensor, lipschitz: float, context: dict[str, Any]
+) -> Certificates:
+    """The real-arithmetic radii that logits certify, as if they were exact.
+
+    Raises:
+        NotFiniteError: a logit is not finite.
+    """
+    diameter = math.sqrt(math.prod(model.net.input_shape))
+    radii = certified_radii(logits, model.net.head.pair_bounds(), lipschitz, diameter)
+    return Certificates(
         index=np.asarray(index, dtype=np.int64),
         label=data.labels,
         predicted=radii.predicted.numpy(),
@@ -112,11 +124,25 @@ def certify(
         data_name=data.name,
         data_split=data.split,
         data_fingerprint=data.fingerprint(),
-        lipschitz=bound.value,
+        lipschitz=lipschitz,
         environment=context,
         classes=data.classes,
     )
-    return Evaluation(certificates, joined)
+
+
+def proved_lipschitz(model: StoredModel) -> float:
+    """The proved Lipschitz constant from pixels to features.
+
+    Raises:
+        CheckFailedError: there is none.
+    """
+    bound = model.net.lipschitz_bound()
+    if not bound.proved or not math.isfinite(bound.value):
+        raise CheckFailedError(
+            "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason or "it is infinite",
+            next_step="`lipscope inspect` names the layer",
+        )  # fmt: skip
+    return bound.value
 
 
 def progress_of(
@@ -146,7 +172,12 @@ def progress_of(
     return Progress(path, about, (len(data), model.net.head.classes), torch.float32, note)
 
 
-def _check_fit(model: StoredModel, data: ImageSet) -> None:
+def check_fit(model: StoredModel, data: ImageSet) -> None:
+    """Refuse images that the model cannot take.
+
+    Raises:
+        DataError: none, of another size, or of other classes.
+    """
     if not len(data):
         raise DataError("no images were selected", where=data.name)
     if data.images.shape[1:] != model.net.input_shape:

@@ -11,6 +11,10 @@ from torch import Tensor
 from lipscope.errors import LipscopeError
 
 
+class NotFiniteError(LipscopeError):
+    """A logit is NaN or infinite."""
+
+
 @dataclass(frozen=True)
 class Radii:
     """What n logit vectors certify.
@@ -40,14 +44,14 @@ def certified_radii(logits: Tensor, pair_bounds: Tensor, lipschitz: float, large
         largest: the diameter of pixel space; a pair whose difference is constant certifies everything in it.
 
     Raises:
-        LipscopeError: a logit is not finite.
+        NotFiniteError: a logit is not finite.
 
     >>> logits, c = torch.tensor([[3.0, 2.0, 1.9], [1.0, 1.0, 0.0]]), torch.tensor([[0, 1, 8], [1, 0, 1], [8, 1, 0.0]])
     >>> certified_radii(logits, c, 1.0, 9.0).radius.tolist(), certified_radii(logits, c, 1.0, 9.0).runner_up.tolist()
     ([0.13750..., 0.0], [2, 1])
     """
     if not bool(torch.isfinite(logits).all()):
-        raise LipscopeError("a logit is NaN or infinite", why="the weights are finite, so the sums overflowed")
+        raise NotFiniteError("a logit is NaN or infinite", why="the weights are finite, so the sums overflowed")
     logits = logits.to(torch.float64)
     predicted = logits.argmax(dim=1)
     rows = torch.arange(len(logits), device=logits.device)

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from lipscope.bounds.rounding import FLOAT64
 from lipscope.certify.budget import TIMES_PAID, Budget, error_budget
+from lipscope.certify.evaluate import check_fit, proved_lipschitz
 from lipscope.certify.partial import Progress, order_digest
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
-from lipscope.errors import CheckFailedError, UsageError
+from lipscope.errors import UsageError
 from lipscope.models.stored import StoredModel
 
 BATCH = 64
@@ -49,7 +50,7 @@ class SoundEvaluation:
 def certify_soundly(
     model: StoredModel,
     data: ImageSet,
-    predicted: NDArray[np.int64],
+    predicted: NDArray[np.int64] | None = None,
     *,
     device: str = "cpu",
     batch_size: int = BATCH,
@@ -61,7 +62,7 @@ def certify_soundly(
     Args:
         model: a stored model.
         data: the images, already selected.
-        predicted: (n,) the class that each radius is about.
+        predicted: (n,) the class that each radius is about; None for that of the largest float64 logit.
         device: a torch device with float64.
         batch_size: images at a time.
         on_progress: told (images done, images in all).
@@ -69,22 +70,19 @@ def certify_soundly(
 
     Raises:
         CheckFailedError: the model's Lipschitz constant is not proved.
+        DataError: no images, of another size, or with classes that the model does not know.
         UsageError: the device has no float64.
     """
-    bound = model.net.lipschitz_bound()
-    if not bound.proved or not math.isfinite(bound.value):
-        raise CheckFailedError(
-            "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason or "it is infinite",
-            next_step="`lipscope inspect` names the layer",
-        )  # fmt: skip
+    check_fit(model, data)
+    lipschitz = proved_lipschitz(model)
     budget, pair_errors = error_budget(model.net, FLOAT64)
     logits, context = float64_logits(model, data, device, batch_size, on_progress, progress)
     radius = sound_radii(
         logits,
-        torch.from_numpy(predicted),
+        logits.argmax(dim=1) if predicted is None else torch.from_numpy(predicted),
         pair_errors,
-        model.net.head.pair_bounds().cpu(),
-        bound.value,
+        model.net.head.pair_bounds(),
+        lipschitz,
         math.sqrt(math.prod(model.net.input_shape)),
     )
     return SoundEvaluation(radius.numpy(), logits, budget, context)
