@@ -87,7 +87,7 @@ def set_text(models: Sequence[dict[str, Any]], eps: Sequence[str]) -> str:
     kinds = sorted({facts["kind"] for facts in found})
     lines += [
         "",
-        f"certified accuracy by radius, sorted by {eps[0]}; {' and '.join(kinds) or 'no'} radii, l2 in [0, 1]",
+        f"certified accuracy by radius, sorted by {eps[0]}; {' and '.join(kinds) or 'no'} radii, proved, l2 in [0, 1]",
     ]
     return "\n".join(lines)
 
