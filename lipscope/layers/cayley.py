@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipscope.bounds.convolution import absolute_bound, circular_bound
+from lipscope.bounds.orthogonality import circular_floor
 from lipscope.bounds.rounding import Arithmetic
 from lipscope.layers.fourier import (
     angles,
@@ -86,6 +87,14 @@ class CayleyConv2d(OrthogonalConv2d):
                 return circular_convolution(x, symbol_blocks(self.kernel.to(x.dtype)))
             imaginary = symbols.imag if symbols.is_complex() else torch.zeros_like(symbols)
             return circular_convolution(x, real_blocks(symbols.real, imaginary).to(x.dtype))
+
+    def singular_value_floor(self, input_shape: Shape) -> Bound:
+        """A proved lower bound on the singular values of the symbols of the stored kernel."""
+        self.output_shape(input_shape)
+        floor = circular_floor(self.stored_kernel(), self.extent, self.extent)
+        if floor == 0.0:
+            return Bound.unproved("the symbols are far from orthogonal")
+        return Bound(floor, "||S S* - I|| at every frequency, by Cholesky", direction="lower")
 
     def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
         """That of the passes to frequencies, through the symbols and back; of one product where all are the same."""

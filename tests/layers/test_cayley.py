@@ -70,6 +70,11 @@ class TestCayley(LinearLayerContract):
 
     def test_it_proves_itself(self, layer: CayleyConv2d, shape: Shape) -> None:
         assert 1 - 1e-6 < layer.bound(shape).value <= 1
+        floor = layer.singular_value_floor(shape)
+        singular = np.linalg.svd(layer_matrix(layer, shape), compute_uv=False)
+        assert floor.proved
+        assert floor.direction == "lower"
+        assert 1 - 1e-6 < floor.value <= float(singular.min()) * (1 + dense.ROUNDING)
 
     @pytest.mark.parametrize("arithmetic", [FLOAT64, FLOAT32], ids=lambda a: a.name)
     def test_the_rounding_error_is_covered(self, layer: CayleyConv2d, shape: Shape, arithmetic: Arithmetic) -> None:
