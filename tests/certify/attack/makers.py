@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,9 +42,7 @@ def images(count: int, seed: int, classes: int = 5, low: int = 90, high: int = 1
     return ImageSet("synthetic", "test", pixels, labels, tuple(map(str, range(classes))), "made")
 
 
-def stored(net: LipschitzNet, tmp_path=None) -> StoredModel:
-    from pathlib import Path
-
+def stored(net: LipschitzNet) -> StoredModel:
     return StoredModel(net, Header(Path("made.safetensors"), 0, ()), "0" * 64)
 
 
