@@ -24,7 +24,7 @@ COMBINATIONS = [
 
 @pytest.mark.parametrize(
     ("conv", "blocks", "activation", "head", "precision"),
-    [(conv, *combination) for conv in ("bcop",) for combination in COMBINATIONS],
+    [(conv, *combination) for conv in ("bcop", "cayley") for combination in COMBINATIONS],
 )
 def test_a_net_is_trained_stored_proved_and_certified(
     conv, blocks, activation, head, precision, tmp_path, capsys, monkeypatch, few_images
