@@ -1,0 +1,109 @@
+"""The app stays awake while a thread computes, and does not grow while it is used."""
+
+import asyncio
+import gc
+import os
+import statistics
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from lipscope.records import AnalysisEvent
+from lipscope.tui.app import InspectApp
+from lipscope.tui.registry import entry
+from lipscope.tui.state import Phase
+from lipscope.tui.widgets.layer_table import LayerTable
+from lipscope.tui.worker import Means
+
+from .conftest import bounds, screen_text, until, write_radii
+
+RELOADS = 200
+
+
+class Factorising:
+    """Waits, then is inside one singular value decomposition after another until it is told to stop."""
+
+    def __init__(self):
+        self.stop = False
+        self.begin = threading.Event()
+
+    def __call__(self, path):
+        for report in bounds():
+            yield AnalysisEvent(1, 100, "singular values", layer=report)
+        matrix = np.random.default_rng(0).normal(size=(500, 500))
+        self.begin.wait(60)
+        while not self.stop:
+            np.linalg.svd(matrix)
+
+
+async def waits_of_keys(app: InspectApp) -> float:
+    """The middle of twenty waits between a key and the cursor that it moves, in seconds."""
+    table = app.query_one(LayerTable)
+    waits = []
+    for number in range(20):
+        before, started = table.cursor_row, time.perf_counter()
+        app.simulate_key("j" if number % 10 < 5 else "k")
+        while table.cursor_row == before:
+            await asyncio.sleep(0.001)  # an app that waits for keys does not spin either
+            assert time.perf_counter() - started < 10
+        waits.append(time.perf_counter() - started)
+    return statistics.median(waits)
+
+
+async def test_no_key_waits_while_a_thread_factorises(model):
+    """At most 50 ms more than without the factorisation; on cores that others use too, so many times as long."""
+    analysis = Factorising()
+    app = InspectApp(model, analyse=analysis)
+    try:
+        async with app.run_test(size=(120, 36)) as pilot:
+            await pilot.press("2")
+            await until(pilot, lambda: app.query_one(LayerTable).row_count == 12)
+            alone = await waits_of_keys(app)
+            analysis.begin.set()
+            together = await waits_of_keys(app)
+            assert app.state.phase is Phase.RUNNING
+    finally:
+        analysis.stop = True
+        analysis.begin.set()
+    crowding = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+    assert together < 0.05 * crowding + 3 * alone, (alone, together, crowding)
+
+
+async def test_memory_is_flat_over_200_reloads(model, script):
+    write_radii(model, n=200)
+    app = InspectApp(model, analyse=Means(script, look_every=60))
+
+    def objects() -> int:
+        gc.collect()
+        return len(gc.get_objects())
+
+    async with app.run_test(size=(80, 24)) as pilot:
+        counts = []
+        for number in range(RELOADS):
+            app.session.reload()
+            while app.busy or app.state.phase.active or app._repaint_pending:
+                await asyncio.sleep(0.001)
+            if number + 1 in (RELOADS // 4, RELOADS):
+                await pilot.pause(0.1)
+                counts.append(objects())
+        assert script.runs == RELOADS + 1
+        script.threads.clear()
+        assert counts[1] < 1.02 * counts[0] + RELOADS, counts  # one thread object a reload is the test's own
+
+
+@pytest.mark.parametrize("n", [10_000])
+async def test_ten_thousand_images_answer_an_arrow_key(model, script, n):
+    write_radii(model, n=n)
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: not app.state.phase.active and not app.busy)
+        await pilot.press(entry("radii").key)
+        await until(pilot, lambda: "eps 36/255" in screen_text(app))
+        waits = []
+        for _ in range(9):
+            started = time.perf_counter()
+            app.query("RadiiPane").first().action_move(1)
+            waits.append(time.perf_counter() - started)
+        assert statistics.median(waits) < 0.05, waits

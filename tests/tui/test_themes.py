@@ -1,0 +1,68 @@
+import pytest
+from textual.theme import BUILTIN_THEMES
+
+from lipscope.records import Verdict
+from lipscope.tui.app import InspectApp
+from lipscope.tui.config import Config
+from lipscope.tui.registry import SCREENS
+
+from .conftest import Script, finished, screen_text, write_radii
+
+
+def test_there_are_the_21_themes_that_the_readme_promises():
+    assert len(BUILTIN_THEMES) >= 21
+
+
+async def test_every_theme_draws_the_same_words(model, script):
+    """Each theme one screen, in turn: what a screen says does not depend on colours."""
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (100, 30)) as pilot:
+        plain = {}
+        for screen in SCREENS:
+            await pilot.press(screen.key)
+            await pilot.pause()
+            plain[screen] = screen_text(app)
+        for number, theme in enumerate(BUILTIN_THEMES):
+            screen = SCREENS[number % len(SCREENS)]
+            app.theme = theme
+            await pilot.press(screen.key)
+            await pilot.pause()
+            assert screen_text(app) == plain[screen], f"{theme} changes the words of {screen.id}"
+            assert app.export_screenshot().startswith("<svg")
+
+
+async def test_a_theme_of_the_settings_is_worn(model, script):
+    app = InspectApp(model, analyse=script, config=Config("gruvbox"))
+    async with finished(app, (80, 24)):
+        assert app.theme == "gruvbox"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "word"),
+    [
+        (Verdict("proved", 1.0, "all layers"), "✔  PROVED 1-Lipschitz"),
+        (Verdict("violated", 1.5, "in stage1"), "✘  VIOLATED"),
+        (Verdict("not-proved", None, "no rule"), "?  NOT PROVED"),
+    ],
+)
+async def test_without_colour_every_meaning_is_in_words(model, monkeypatch, verdict, word):
+    monkeypatch.setenv("NO_COLOR", "1")
+    write_radii(model, sha256="ab" * 32)
+    app = InspectApp(model, analyse=Script(verdict=verdict))
+    async with finished(app) as pilot:
+        colours = {
+            (segment.style.color, segment.style.bgcolor)
+            for strip in app.screen._compositor.render_strips()
+            for segment in strip.apply_filter(app._filters[-1], app.current_theme and app.screen.background_colors[1])
+            if segment.style is not None and segment.style.color is not None and segment.style.color.triplet is not None
+        }
+        assert all(len(set(colour.triplet)) == 1 for pair in colours for colour in pair if colour and colour.triplet)
+        text = screen_text(app)
+        assert word in text
+        assert "STALE" in text
+        for screen in SCREENS:
+            await pilot.press(screen.key)
+            await pilot.pause()
+            # The tab in front is marked by its underline and by reverse video, not by a colour.
+            assert app.query_one("TabbedContent").get_tab(screen.id).styles.text_style.reverse
