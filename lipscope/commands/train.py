@@ -18,7 +18,7 @@ from lipscope.commands.options import data_dir_option
 from lipscope.commands.progress import TrainingBar
 
 if TYPE_CHECKING:
-    from lipscope.models.lipconvnet import LipConvnetConfig
+    from lipscope.models.registry import Config
     from lipscope.train.recipe import Recipe
 
 RUNS = Path("runs")
@@ -26,6 +26,13 @@ RUNS = Path("runs")
 
 @click.command("train")
 @click.option("--dataset", type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]), default="cifar10")
+@click.option(
+    "--model",
+    type=click.Choice(["lipconvnet", "resnet18", "resnet34"]),
+    default="lipconvnet",
+    show_default=True,
+    help="A ResNet has orthogonal convolutions, but is not 1-Lipschitz as a whole.",
+)
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
 @click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
 @click.option("--conv", default="soc", show_default=True, help="Family of convolutions: soc, bcop or cayley.")
@@ -61,6 +68,7 @@ RUNS = Path("runs")
 @data_dir_option
 def train_command(
     dataset: str,
+    model: str,
     blocks: int,
     channels: int | None,
     conv: str,
@@ -73,7 +81,7 @@ def train_command(
     data_dir: Path | None,
     **changes: Any,
 ) -> None:
-    """Train a 1-Lipschitz LipConvnet.
+    """Train a 1-Lipschitz LipConvnet, or a ResNet with orthogonal convolutions.
 
     Bare, it trains LipConvnet-5 on CIFAR-10: by the paper's recipe on a GPU, by the fast one on a CPU. The run folder
     holds model.safetensors, metrics.jsonl and what --resume needs; Ctrl-C saves and stops.
@@ -82,6 +90,7 @@ def train_command(
     from lipscope.data import load
     from lipscope.environment import check_device
     from lipscope.models.lipconvnet import LipConvnetConfig
+    from lipscope.models.resnet import ResNetConfig
     from lipscope.train.distribution import world
     from lipscope.train.hardware import describe_hardware
     from lipscope.train.loop import Listeners, train
@@ -97,17 +106,19 @@ def train_command(
             run = open_run(resume)
             data = load(run.config.dataset, "train", data_dir)
         else:
-            recipe = _recipe(gpu, leading, conv, seed, changes)
             data = load(dataset, "train", data_dir)
-            config = LipConvnetConfig(
-                blocks=blocks,
-                channels=(32 if gpu else 16) if channels is None else channels,
-                activation=activation,
-                head=head,
-                classes=len(data.classes),
-                dataset=dataset,
-                conv=conv,
-            )
+            width = (32 if gpu else 16) if channels is None else channels
+            classes = len(data.classes)
+            config: Config
+            if model == "lipconvnet":
+                config = LipConvnetConfig(blocks, width, activation, head, classes=classes, dataset=dataset, conv=conv)
+            else:
+                _refuse_other_architecture(click.get_current_context())
+                depth = int(model.removeprefix("resnet"))
+                config = ResNetConfig(depth, width, conv, classes=classes, dataset=dataset)
+                # Radii of an expanding net are next to nothing: there is no certificate to regularise.
+                changes["gamma"] = 0.0
+            recipe = _recipe(gpu, leading, conv, seed, changes)
             folder = out or RUNS / _run_name(config, recipe)
             run = create_run(folder, config, recipe) if leading else RunFolder(folder, config, recipe)
         if leading:
@@ -122,7 +133,8 @@ def train_command(
             narrate(f"stopped and saved; continue with `lipscope train --resume {run.path}`")
             raise click.Abort
         if leading:
-            narrate(f"certify it with `lipscope certify {run.model}`")
+            if isinstance(run.config, LipConvnetConfig):
+                narrate(f"certify it with `lipscope certify {run.model}`")
             click.echo(run.model)
 
 
@@ -165,9 +177,23 @@ def _refuse_changes(context: click.Context) -> None:
             )
 
 
-def _run_name(config: LipConvnetConfig, recipe: Recipe) -> str:
+def _refuse_other_architecture(context: click.Context) -> None:
+    """A ResNet has no choice of blocks, activation, head or certificate regularisation.
+
+    Raises:
+        UsageError: an option that would have no effect.
+    """
+    from lipscope.errors import UsageError
+
+    for name in ("blocks", "activation", "head", "gamma"):
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"--{name} is for --model lipconvnet", next_step="leave the option out")
+
+
+def _run_name(config: Config, recipe: Recipe) -> str:
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    return f"{config.dataset}-{config.conv}{config.channels}-{config.activation}-{recipe.name}-{stamp}"
+    kind = getattr(config, "activation", config.architecture)
+    return f"{config.dataset}-{config.conv}{config.channels}-{kind}-{recipe.name}-{stamp}"
 
 
 @contextmanager

@@ -1,9 +1,12 @@
-"""Batch normalisation in eval mode: an affine map of each channel."""
+"""Batch normalisation: an affine map of each channel in eval mode, by the statistics of the batch in training."""
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from lipscope.bounds.rounding import up
 from lipscope.layers.contract import LinearLayer
@@ -33,7 +36,8 @@ class BatchNorm(LinearLayer):
         self, mean: Tensor, variance: Tensor, gamma: Tensor | None, beta: Tensor | None, eps: float = 1e-5
     ) -> None:
         super().__init__()
-        if not bool((variance.to(torch.float64) + eps > 0).all()):
+        # A model that is only sized up, on the meta device, has no values yet.
+        if not variance.is_meta and not bool((variance.to(torch.float64) + eps > 0).all()):
             raise ValueError("the running variance plus eps must be positive in every channel")
         self.eps = eps
         self.kind = "batch norm, eval"
@@ -43,7 +47,7 @@ class BatchNorm(LinearLayer):
             ("gamma", torch.ones_like(variance) if gamma is None else gamma),
             ("beta", torch.zeros_like(variance) if beta is None else beta),
         ):
-            self.register_parameter(name, nn.Parameter(value))
+            self.register_parameter(name, nn.Parameter(value, requires_grad=name in ("gamma", "beta")))
 
     def scales(self) -> Tensor:
         """(C,) float64: gamma / sqrt(variance + eps)."""
@@ -54,7 +58,9 @@ class BatchNorm(LinearLayer):
         return x * self._shaped(self.scales(), x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, ...) to the same shape."""
+        """(N, C, ...) to the same shape; in training mode the running statistics follow the batch's by a tenth."""
+        if self.training:
+            return F.batch_norm(x, self.mean, self.variance, self.gamma, self.beta, training=True, eps=self.eps)
         centred = x - self._shaped(self.mean, x)
         return centred * self._shaped(self.scales(), x) + self._shaped(self.beta, x)
 
@@ -64,7 +70,10 @@ class BatchNorm(LinearLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """The largest |gamma| / sqrt(variance + eps), rounded up over its four operations."""
-        return Bound(up(float(self.scales().abs().max()), 8), "max |gamma| / sqrt(variance + eps)")
+        largest = float(self.scales().abs().max())
+        if not math.isfinite(largest):
+            return Bound.unproved("batch norm: the variance plus eps of a channel is not positive")
+        return Bound(up(largest, 8), "max |gamma| / sqrt(variance + eps)")
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""

@@ -35,43 +35,32 @@ class Head(LinearLayer, Trainable):
         return (self.classes,)
 
 
-class LastLayerNormalized(Head):
-    """A linear layer with rows of unit length and a bias: last layer normalisation, LLN (ICLR 2022, section 4).
-
-    The layer as a whole is not 1-Lipschitz; f_l - f_i has the constant ||w_l - w_i||, computed from the stored
-    rows as they are (so a file whose rows are not of unit length is still certified correctly).
+class LinearHead(Head):
+    """A linear layer w_i . x + b_i: f_l - f_i has the constant ||w_l - w_i||, from the stored rows as they are.
 
     Args:
         features, classes: sizes.
     """
 
-    kind = "LLN"
+    kind = "linear"
 
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
         self.classes = classes
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.bias = nn.Parameter(torch.zeros(classes))
-        self.normalizing = False
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
-        """Free rows, normal with variance 1 / features, divided by their lengths from now on."""
+        """Rows that are normal with variance 1 / features."""
         with torch.no_grad():
             self.weight.normal_(std=self.weight.shape[1] ** -0.5, generator=generator)
-        self.normalizing = True
 
-    @torch.no_grad()
     def freeze(self) -> None:
-        """Store the rows of unit length."""
-        self.weight.copy_(self.rows())
-        self.normalizing = False
+        """The rows are stored as they were trained."""
 
     def rows(self) -> Tensor:
-        """(classes, features): the stored rows as they are, or while training the free rows at unit length."""
-        if not self.normalizing:
-            return self.weight
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return torch.div(self.weight, torch.linalg.vector_norm(self.weight, dim=1, keepdim=True))
+        """(classes, features)."""
+        return self.weight
 
     def linear(self, x: Tensor) -> Tensor:
         """(N, features) to (N, classes)."""
@@ -106,6 +95,40 @@ class LastLayerNormalized(Head):
         error = outward(math.sqrt(self.classes) * float(errors.max()))
         result = outward(self.bound(input_shape).value * norm + length_bound(self.bias) + error)
         return Rounding(error, arithmetic.held(result))
+
+
+class LastLayerNormalized(LinearHead):
+    """A linear layer with rows of unit length and a bias: last layer normalisation, LLN (ICLR 2022, section 4).
+
+    The layer as a whole is not 1-Lipschitz; a file whose rows are not of unit length is still certified correctly.
+
+    Args:
+        features, classes: sizes.
+    """
+
+    kind = "LLN"
+
+    def __init__(self, features: int, classes: int) -> None:
+        super().__init__(features, classes)
+        self.normalizing = False
+
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Free rows, normal with variance 1 / features, divided by their lengths from now on."""
+        super().make_trainable(generator)
+        self.normalizing = True
+
+    @torch.no_grad()
+    def freeze(self) -> None:
+        """Store the rows of unit length."""
+        self.weight.copy_(self.rows())
+        self.normalizing = False
+
+    def rows(self) -> Tensor:
+        """(classes, features): the stored rows as they are, or while training the free rows at unit length."""
+        if not self.normalizing:
+            return self.weight
+        with torch.autocast(self.weight.device.type, enabled=False):
+            return torch.div(self.weight, torch.linalg.vector_norm(self.weight, dim=1, keepdim=True))
 
 
 class OrthogonalHead(Head):

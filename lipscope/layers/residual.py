@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import torch
 from torch import Tensor, nn
 
 from lipscope.bounds.rounding import product_up, up
-from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.contract import LipschitzLayer, Trainable
 from lipscope.records import Bound, Shape
 
 Branch = Literal["main", "shortcut"]
 Named = tuple[str, LipschitzLayer]
 
 
-class Residual(LipschitzLayer):
+class Residual(LipschitzLayer, Trainable):
     """The sum of two branches of named layers.
 
     Args:
@@ -55,6 +56,18 @@ class Residual(LipschitzLayer):
             for name, layer in self.branch(which):
                 yield which, name, layer, shape
                 shape = layer.output_shape(shape)
+
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Free weights in both branches."""
+        for layer in (*self.main, *self.shortcut):
+            if isinstance(layer, Trainable):
+                layer.make_trainable(generator)
+
+    def freeze(self) -> None:
+        """Plain weights in both branches."""
+        for layer in (*self.main, *self.shortcut):
+            if isinstance(layer, Trainable):
+                layer.freeze()
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x) + g(x)."""

@@ -22,13 +22,19 @@ class LipschitzNet(nn.Module):
         body: (dotted name, layer) in forward order; the names are those of the checkpoint.
         head: features to logits.
         input_shape: (C, H, W) of one image.
+        one_lipschitz: whether every layer of the body is built to be 1-Lipschitz.
     """
 
     def __init__(
-        self, normalize: Normalize, body: list[tuple[str, LipschitzLayer]], head: Head, input_shape: Shape
+        self,
+        normalize: Normalize,
+        body: list[tuple[str, LipschitzLayer]],
+        head: Head,
+        input_shape: Shape,
+        one_lipschitz: bool = True,
     ) -> None:
         super().__init__()
-        self.input_shape = input_shape
+        self.input_shape, self.one_lipschitz = input_shape, one_lipschitz
         self.normalize = normalize
         self._names: list[str] = []
         for name, layer in body:

@@ -5,13 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.resnet import ResNetConfig, resnet
+
+Config = LipConvnetConfig | ResNetConfig
 
 ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], LipschitzNet]] = {
     "lipconvnet": lambda config: lipconvnet(LipConvnetConfig.from_json(config)),
+    "resnet": lambda config: resnet(ResNetConfig.from_json(config)),
 }
+
+
+def configuration(values: Mapping[str, Any]) -> Config:
+    """The configuration of a known architecture.
+
+    Raises:
+        UsageError: a value, a key or an architecture that cannot be.
+    """
+    name = dict(values).get("architecture", "lipconvnet")
+    if name == "resnet":
+        return ResNetConfig.from_json(values)
+    if name == "lipconvnet":
+        return LipConvnetConfig.from_json(values)
+    raise UsageError(f"unknown architecture {str(name)[:80]!r}")
 
 
 def build(config: Mapping[str, Any], where: str) -> LipschitzNet:

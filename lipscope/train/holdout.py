@@ -11,7 +11,7 @@ from lipscope.data import ImageSet
 from lipscope.errors import UsageError
 from lipscope.models.composition import LipschitzNet
 from lipscope.train.distribution import World
-from lipscope.train.losses import EPS, nominal_pair_constants, true_radius
+from lipscope.train.losses import correct_and_certified, nominal_pair_constants
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,6 @@ def validate(net: LipschitzNet, split: TrainingSet, world: World) -> tuple[float
     counts = torch.zeros(2, dtype=torch.float64, device=world.device)
     for chosen in mine.split(500):
         logits = net(split.held_images[chosen].to(torch.float32) / 255)
-        radius = true_radius(logits, split.held_labels[chosen], constants)
-        counts += torch.stack([(radius > 0).sum(), (radius > EPS).sum()])
+        counts += correct_and_certified(logits, split.held_labels[chosen], constants)
     accuracy, certified = (world.total(counts) / len(split.held_labels)).tolist()
     return accuracy, certified

@@ -14,7 +14,7 @@ from torch import Tensor
 from lipscope.data import ImageSet
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.models.composition import LipschitzNet
-from lipscope.models.lipconvnet import lipconvnet
+from lipscope.models.registry import build
 from lipscope.models.stored import save_model
 from lipscope.records import RunEvent, StepEvent
 from lipscope.train.augment import crop_and_flip
@@ -93,7 +93,7 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
     steps = steps_per_epoch * recipe.epochs
 
     torch.manual_seed(recipe.seed)
-    net = lipconvnet(run.config)
+    net = build(run.config.to_json(), str(run.path))
     net.make_trainable()
     net.to(world.device).train()
     optimizer = make_optimizer(net, recipe)

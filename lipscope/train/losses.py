@@ -39,6 +39,12 @@ def true_radius(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tenso
     return ((own - logits) / constants).masked_fill(itself, torch.inf).amin(dim=1)
 
 
+def correct_and_certified(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:
+    """(2,): how many images are classified correctly, ties not counting, and how many of them with radius > EPS."""
+    correct = true_radius(logits, labels, torch.ones_like(pair_constants)) > 0
+    return torch.stack([correct.sum(), (true_radius(logits, labels, pair_constants) > EPS).sum()])
+
+
 def offset_cross_entropy(
     logits: Tensor, labels: Tensor, offset: float = PIXEL_OFFSET, temperature: float = 0.25
 ) -> Tensor:
@@ -114,11 +120,14 @@ def certificate_regularisation(logits: Tensor, labels: Tensor, pair_constants: T
 def nominal_pair_constants(net: LipschitzNet) -> Tensor:
     """The constants c_li of f_l - f_i from pixels, as far as training cares: differentiable, and not proved.
 
-    The body counts as exactly 1-Lipschitz here; certificates use its proved bound.
+    A body that is built to be 1-Lipschitz counts as exactly that; certificates use its proved bound. Of any other
+    nothing is known while it is trained, and nothing is counted as certified.
 
     Returns:
         (classes, classes); the diagonal is meaningless.
     """
+    if not net.one_lipschitz:
+        return torch.full((net.head.classes,) * 2, torch.inf, device=net.normalize.std.device)
     lipschitz = 1 / min(net.normalize.constants[1])
     if not isinstance(net.head, LastLayerNormalized):
         return torch.full((net.head.classes,) * 2, 2**0.5 * lipschitz, device=net.normalize.std.device)

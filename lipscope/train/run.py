@@ -18,7 +18,7 @@ import torch
 
 from lipscope.checkpoint import atomic_path
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
-from lipscope.models.lipconvnet import LipConvnetConfig
+from lipscope.models.registry import Config, configuration
 from lipscope.records import RunEvent
 from lipscope.train.recipe import Recipe
 
@@ -36,7 +36,7 @@ class RunFolder:
     """
 
     path: Path
-    config: LipConvnetConfig
+    config: Config
     recipe: Recipe
 
     @property
@@ -124,7 +124,7 @@ class RunFolder:
         )
 
 
-def create_run(path: Path, config: LipConvnetConfig, recipe: Recipe) -> RunFolder:
+def create_run(path: Path, config: Config, recipe: Recipe) -> RunFolder:
     """Make a new run folder.
 
     Raises:
@@ -161,7 +161,7 @@ def open_run(path: Path) -> RunFolder:
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise CheckpointError("a run of another version", where=str(file), why=f"expected schema {SCHEMA}")
     try:
-        config, recipe = LipConvnetConfig.from_json(content["config"]), Recipe.from_json(content["recipe"])
+        config, recipe = configuration(content["config"]), Recipe.from_json(content["recipe"])
     except (UsageError, KeyError, TypeError, ValueError) as error:
         raise CheckpointError("damaged", where=str(file), why=str(error)[:200]) from error
     return RunFolder(path, config, recipe)

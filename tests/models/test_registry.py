@@ -5,17 +5,20 @@ from typing import Any
 import pytest
 
 from lipscope.errors import CheckpointError
-from lipscope.models.registry import ARCHITECTURES, build
+from lipscope.models.registry import ARCHITECTURES, Config, build, configuration
+from lipscope.models.resnet import ResNetConfig
 from tests.models.makers import small_config
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_known_architectures_build(name: str) -> None:
-    net = build({**small_config().to_json(), "architecture": name}, "a file")
+@pytest.mark.parametrize("config", [small_config(), ResNetConfig(channels=2)], ids=lambda config: config.architecture)
+def test_known_architectures_build(config: Config) -> None:
+    assert config.architecture in ARCHITECTURES
+    net = build(config.to_json(), "a file")
     assert net.head.classes == 10
+    assert configuration(config.to_json()) == config
 
 
-@pytest.mark.parametrize("name", ["resnet", "", None, 3, ["lipconvnet"], {"lipconvnet": 1}, "x" * 1000])
+@pytest.mark.parametrize("name", ["densenet", "", None, 3, ["lipconvnet"], {"lipconvnet": 1}, "x" * 1000])
 def test_unknown_architectures_are_refused(name: Any) -> None:
     with pytest.raises(CheckpointError, match="unknown architecture") as caught:
         build({**small_config().to_json(), "architecture": name}, "a file")
