@@ -88,14 +88,15 @@ class Certificates:
         return len(self.radius)
 
     def as_sound(self) -> Certificates:
-        """The same images with ``radius`` replaced by the sound radii.
+        """The same images with ``radius`` replaced by the sound radii, and ``environment`` by theirs.
 
         Raises:
             ValueError: there are none.
         """
         if self.sound_radius is None:
             raise ValueError("sound radii were not computed")
-        return replace(self, radius=self.sound_radius, kind=SOUND)
+        environment = self.environment.get(SOUND, self.environment)
+        return replace(self, radius=self.sound_radius, kind=SOUND, environment=environment)
 
     @property
     def labelled(self) -> bool:

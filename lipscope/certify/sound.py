@@ -20,14 +20,20 @@ from torch import Tensor
 from lipscope.bounds.rounding import FLOAT64
 from lipscope.certify.budget import TIMES_PAID, Budget, error_budget
 from lipscope.certify.evaluate import check_fit, proved_lipschitz
+from lipscope.certify.freshness import SAMPLED
 from lipscope.certify.partial import Progress, order_digest
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
 from lipscope.errors import UsageError
 from lipscope.models.stored import StoredModel
+from lipscope.results import SOUND, Certificates
 
 BATCH = 64
 """Images at a time; float64 gains nothing from more."""
+
+
+TOLERANCE = 1e-6
+"""In radius, for kept sound radii that are computed again; other orders of summation round float64 differently."""
 
 
 @dataclass(frozen=True)
@@ -149,6 +155,20 @@ def sound_radii(
     # The class itself is masked by its index.
     radii[rows, predicted] = math.inf
     return radii.amin(dim=1)
+
+
+def sound_objection(kept: Certificates, model: StoredModel, data: ImageSet) -> str:
+    """Why the kept sound radii cannot answer for this model on all of these images; empty when they can.
+
+    Asked after :func:`lipscope.certify.freshness.objection` has none; a sample of them is computed anew.
+    """
+    if kept.sound_radius is None or SOUND not in kept.environment:
+        return "they hold no sound radii"
+    sample = np.linspace(0, len(data) - 1, min(SAMPLED, len(data))).astype(np.int64)
+    again = certify_soundly(model, data.subset(sample), kept.predicted[sample]).radius
+    if not np.abs(again - kept.sound_radius[sample]).max() <= TOLERANCE:
+        return f"the sound radii of {len(sample)} images, computed again, are others"
+    return ""
 
 
 def sound_progress_of(

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.certify.intervals import LEVEL, METHOD, clopper_pearson
-from lipscope.results import Certificates
+from lipscope.results import SOUND, Certificates
 from lipscope.units import format_eps, largest_not_above
+
+if TYPE_CHECKING:
+    from lipscope.certify.budget import Budget
 
 SCHEMA = "lipscope.certify/1"
 
@@ -26,6 +29,7 @@ def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]
     the intervals are estimates about further images drawn like them.
     """
     n, labelled = len(certificates), certificates.labelled
+    sound = certificates.kind != SOUND and certificates.sound_radius is not None
     return {
         "schema": SCHEMA,
         "model": {
@@ -42,6 +46,7 @@ def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]
         },
         "lipschitz": {"value": certificates.lipschitz, "proved": True},
         "kind": certificates.kind,
+        "evaluation": certificates.environment.get("dtype", "float32"),
         "clean": _share(int(certificates.correct.sum()), n) if labelled else None,
         "certified": _by_eps(certificates, certificates.correct, eps) if labelled else None,
         "unchanging": _by_eps(certificates, np.ones(n, np.bool_), eps),
@@ -53,7 +58,36 @@ def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]
         "classes": _classes(certificates, eps),
         "runner_up": {"columns": ["predicted", "runner_up", "count"], "pairs": runner_up_pairs(certificates)},
         "curve": _curve(certificates) if labelled else None,
+        **({"sound": _outline(certificates.as_sound(), eps)} if sound else {}),
         "environment": dict(certificates.environment),
+    }
+
+
+def sound_summary(
+    certificates: Certificates, model_path: str, eps: Sequence[Fraction], budget: Budget
+) -> dict[str, Any]:  # fmt: skip
+    """The summary of the sound radii, with the error budget, and the real-arithmetic counts beside.
+
+    Raises:
+        ValueError: there are no sound radii.
+    """
+    return {
+        **summary(certificates.as_sound(), model_path, eps),
+        "real_arithmetic": _outline(certificates, eps),
+        "budget": budget.to_json(),
+    }
+
+
+def _outline(certificates: Certificates, eps: Sequence[Fraction]) -> dict[str, Any]:
+    """The figures that differ between kinds of radii."""
+    labelled = certificates.labelled
+    return {
+        "kind": certificates.kind,
+        "evaluation": certificates.environment.get("dtype", "float32"),
+        "certified": _by_eps(certificates, certificates.correct, eps) if labelled else None,
+        "unchanging": _by_eps(certificates, np.ones(len(certificates), np.bool_), eps),
+        "average_certified_radius": certificates.average_certified_radius() if labelled else None,
+        "mean_radius": float(certificates.radius.mean()),
     }
 
 

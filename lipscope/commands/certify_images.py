@@ -27,6 +27,7 @@ class Request:
         images: certify the images of this folder.
         limit, indices: which records; at most one of them.
         logits: the logits are wanted, which no results file holds.
+        sound: sound radii are wanted.
         batch_size: images at a time.
         force: compute anew.
         device: a torch device; None for a GPU where there is one.
@@ -44,6 +45,7 @@ class Request:
     force: bool = False
     device: str | None = None
     data_dir: Path | None = None
+    sound: bool = False
 
 
 @dataclass(frozen=True)

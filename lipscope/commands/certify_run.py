@@ -8,12 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipscope.certify.evaluate import Evaluation, certify, progress_of
+from lipscope.bounds.rounding import FLOAT64
+from lipscope.certify.budget import error_budget
+from lipscope.certify.evaluate import TooCoarseError, certify, progress_of
 from lipscope.certify.freshness import objection
 from lipscope.certify.partial import Progress, partial_path
+from lipscope.certify.radii import NotFiniteError
+from lipscope.certify.sound import sound_progress_of
 from lipscope.certify.summary import summary
-from lipscope.checkpoint import read_header
+from lipscope.checkpoint import SUFFIX, read_header
 from lipscope.commands.certify_images import Chosen, Request, choose
+from lipscope.commands.certify_sound import Stopwatch, add_sound_radii, sound_radii_hold
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet
@@ -34,6 +39,7 @@ from lipscope.units import DEFAULT_EPS
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from lipscope.certify.budget import Budget
     from lipscope.models.stored import StoredModel
 
 
@@ -45,13 +51,20 @@ class Answer:
         certificates: one radius an image.
         logits: where they were evaluated just now.
         files: names of the images by record number, for a folder.
+        budget: what was subtracted for the sound radii, where they were asked for.
         unkept: why the results could not be kept, if they should have been.
     """
 
     certificates: Certificates
     logits: Tensor | None = None
     files: tuple[str, ...] = ()
+    budget: Budget | None = None
     unkept: LipscopeError | None = None
+
+    @property
+    def shown(self) -> Certificates:
+        """The radii of the kind that was asked for."""
+        return self.certificates if self.budget is None else self.certificates.as_sound()
 
 
 def answer(path: Path, request: Request) -> Answer:
@@ -64,16 +77,17 @@ def answer(path: Path, request: Request) -> Answer:
     stored = load_model(path)
     chosen = choose(stored, request)
     target = results_path(path)
-    if chosen.kept and not request.force:
+    found = None
+    if chosen.kept and not request.force and not request.logits:
         found = _answer(target, path, stored, chosen.data)
-        if found is not None and not request.logits:
+        if found is not None and (not request.sound or sound_radii_hold(found, stored, chosen.data)):
             narrate(f"unchanged model and data: answered from {target} (--force computes anew)")
-            return Answer(found)
+            return Answer(found, budget=error_budget(stored.net, FLOAT64)[0] if request.sound else None)
     if not chosen.whole:
-        return _from(_evaluate(stored, chosen, request, None), chosen, None)
+        return _evaluate(stored, chosen, request)
     side = partial_path(target, "" if chosen.kept else f"{_word(chosen.data)}-{chosen.data.split}")
     with ExitStack() as held:
-        unkept, progress = None, None
+        unkept, single, double = None, None, None
         try:
             held.enter_context(exclusive(target if chosen.kept else side))
             if chosen.kept:
@@ -84,21 +98,48 @@ def answer(path: Path, request: Request) -> Answer:
             narrate(f"the results cannot be kept: {error}" if chosen.kept else f"progress is not kept: {error}")
             unkept = error if chosen.kept else None
         else:
-            progress = held.enter_context(_progress(side, stored, chosen, request))
-        evaluation = _evaluate(stored, chosen, request, progress)
-        if chosen.kept and unkept is None:
-            evaluation, unkept = _keep(target, path, evaluation)
-        if progress is not None and unkept is None:
-            progress.remove()
-    return _from(evaluation, chosen, unkept)
+            single = held.enter_context(_progress(side, stored, chosen, request))
+            if request.sound:
+                double = held.enter_context(_sound_progress(side, stored, chosen, request))
+        result = _evaluate(stored, chosen, request, found, single, double)
+        if unkept is not None:
+            return replace(result, unkept=unkept)
+        if chosen.kept:
+            result = _keep(target, path, result)
+        for progress in (single, double):
+            if progress is not None and result.unkept is None:
+                progress.remove()
+    return result
 
 
-def _evaluate(stored: StoredModel, chosen: Chosen, request: Request, progress: Progress | None) -> Evaluation:
-    with images_bar("certifying", len(chosen.data)) as advance:
-        return certify(
-            stored, chosen.data, chosen.index, device=_device(request.device), batch_size=request.batch_size,
-            on_progress=advance, progress=progress,
-        )  # fmt: skip
+def _evaluate(
+    stored: StoredModel,
+    chosen: Chosen,
+    request: Request,
+    found: Certificates | None = None,
+    single: Progress | None = None,
+    double: Progress | None = None,
+) -> Answer:
+    """Float32, unless it was found, and then float64 where sound radii are wanted; each with its progress."""
+    device, watch = _device(request.device), Stopwatch(request.batch_size)
+    known, logits = found, None
+    if known is None:
+        try:
+            with images_bar("certifying", len(chosen.data)) as advance:
+                evaluation = certify(
+                    stored, chosen.data, chosen.index, device=device, batch_size=request.batch_size,
+                    on_progress=watch.following(advance), progress=single,
+                )  # fmt: skip
+            known, logits = evaluation.certificates, evaluation.logits
+        except (TooCoarseError, NotFiniteError) as error:
+            if not request.sound:
+                raise
+            narrate(f"{error.what.removeprefix('refused: ')} ({error.why}): every radius comes from float64")
+    if not request.sound:
+        assert known is not None
+        return Answer(known, logits, chosen.files)
+    sound = add_sound_radii(known, stored, chosen, device, watch.rate, double)
+    return Answer(sound.certificates, sound.logits, chosen.files, sound.budget)
 
 
 def _progress(side: Path, stored: StoredModel, chosen: Chosen, request: Request) -> Progress:
@@ -110,8 +151,12 @@ def _progress(side: Path, stored: StoredModel, chosen: Chosen, request: Request)
     )  # fmt: skip
 
 
-def _from(evaluation: Evaluation, chosen: Chosen, unkept: LipscopeError | None) -> Answer:
-    return Answer(evaluation.certificates, evaluation.logits, chosen.files, unkept)
+def _sound_progress(side: Path, stored: StoredModel, chosen: Chosen, request: Request) -> Progress:
+    place = side.with_name(f"{side.name.removesuffix(SUFFIX)}.sound{SUFFIX}")
+    if request.force:
+        place.unlink(missing_ok=True)
+    device = _device(request.device)
+    return sound_progress_of(place, stored, chosen.data, chosen.index, device=device, note=narrate)
 
 
 def _answer(target: Path, path: Path, stored: StoredModel, data: ImageSet) -> Certificates | None:
@@ -157,19 +202,19 @@ def _renew(target: Path, certificates: Certificates, kept: object, path: Path) -
         narrate(f"the summary beside the model was not renewed: {error}")
 
 
-def _keep(target: Path, path: Path, evaluation: Evaluation) -> tuple[Evaluation, LipscopeError | None]:
+def _keep(target: Path, path: Path, result: Answer) -> Answer:
     """Write the results with what still holds of the earlier ones; a failure is told and returned."""
-    certificates = evaluation.certificates
+    certificates = result.certificates
     with suppress(CheckpointError):  # there are none, or none that can be read
         certificates = keeping_what_holds(certificates, read_results(target)[0])
-    kept = replace(evaluation, certificates=certificates)
+    kept = replace(result, certificates=certificates)
     try:
         write_results(target, certificates, summary(certificates, str(path), DEFAULT_EPS))
     except LipscopeError as error:
         narrate(f"the results could not be kept: {error}")
-        return kept, error
+        return replace(kept, unkept=error)
     narrate(f"results kept in {target}")
-    return kept, None
+    return kept
 
 
 def _check_replaceable(target: Path) -> None:

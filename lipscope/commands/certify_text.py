@@ -33,20 +33,22 @@ NAME = 14
 MOST_PAIRS = 6
 
 
-def text(facts: dict[str, Any], certificates: Certificates) -> str:
-    """The summary ``facts`` of ``certificates`` in lines."""
+def text(facts: dict[str, Any], certificates: Certificates, budget: Sequence[str] = ()) -> str:
+    """The summary ``facts`` of ``certificates`` in lines, and at the end the table of the error budget."""
     n, model, data = facts["data"]["n"], facts["model"], facts["data"]
     lines = [
         f"model      {model['path']} ({model['architecture']}, sha256 {model['sha256'][:12]})",
         f"data       {data['name']} {data['split']}, {n} images",
         f"L          {round_up(certificates.lipschitz)}, proved: from [0, 1] pixels to features",
         f"kind       {KINDS.get(certificates.kind, certificates.kind)}",
+        *_beside(facts),
         "",
     ]
     if not data["labelled"]:
         lines += [f"radius > {row['eps']:11s} {row['rate']:8.2%}  {row['count']:6d}" for row in facts["unchanging"]]
         lines += ["", f"mean radius                    {radius_text(facts['mean_radius'])}"]
         lines += [_quantiles(facts), "", *_nearest(facts, certificates), "", *_histogram(certificates)]
+        lines += ["", *budget] if budget else []
         return "\n".join(lines)
     lines.append(_share("clean", facts["clean"]))
     lines += [_share(f"certified @ {row['eps']}", row) for row in facts["certified"]]
@@ -64,6 +66,7 @@ def text(facts: dict[str, Any], certificates: Certificates) -> str:
         *_curve(facts["curve"]),
         "",
         *_histogram(certificates),
+        *(["", *budget] if budget else []),
     ]
     return "\n".join(lines)
 
@@ -90,6 +93,16 @@ def set_text(models: Sequence[dict[str, Any]], eps: Sequence[str]) -> str:
         f"certified accuracy by radius, sorted by {eps[0]}; {' and '.join(kinds) or 'no'} radii, proved, l2 in [0, 1]",
     ]
     return "\n".join(lines)
+
+
+def _beside(facts: dict[str, Any]) -> list[str]:
+    """The real-arithmetic counts on a line under the kind, where the radii are sound."""
+    real = facts.get("real_arithmetic")
+    if real is None:
+        return []
+    rows = real["certified"] or real["unchanging"]
+    counts = ", ".join(f"{row['count']} @ {row['eps']}" for row in rows)
+    return [f"beside     {counts}: {REAL_ARITHMETIC} radii, {real['evaluation']} evaluation"]
 
 
 def _data(facts: dict[str, Any]) -> str:
