@@ -17,6 +17,9 @@ KEYS = ("schema", "input_shape", "layers", "dataset")
 LARGEST = 10_000_000
 """Bytes of a description."""
 
+LARGEST_INPUT = 2**26
+"""Numbers in one input."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -156,6 +159,8 @@ def read_description(path: Path) -> Description:
     shape = content.get("input_shape")
     if not isinstance(shape, list) or len(shape) not in (1, 3) or any(type(n) is not int or n < 1 for n in shape):
         raise UsageError("input_shape must be [features] or [channels, height, width]", where=where)
+    if math.prod(shape) > LARGEST_INPUT:
+        raise UsageError("input_shape is too large", where=where, why=f"{math.prod(shape)} numbers")
     dataset = content.get("dataset")
     if dataset is not None and not isinstance(dataset, str):
         raise UsageError("dataset must be a name", where=where)

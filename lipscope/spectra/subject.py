@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipscope.checkpoint import read_header
+from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.residual import Residual
@@ -61,7 +62,12 @@ def load_subject(path: Path, description: Path | None = None) -> Subject | None:
         return None
     stored = load_model(path)
     dataset = str((stored.header.config or {}).get("dataset", ""))
-    return Subject(stored.net, stored.net.head, dataset, stored.sha256, True)
+    return Subject(stored.net, stored.net.head, dataset, stored.sha256, _layerwise(stored.net))
+
+
+def _layerwise(net: Network) -> bool:
+    """Networks with batch normalisation or residual sums are not claimed 1-Lipschitz layer by layer."""
+    return not any(isinstance(layer, BatchNorm | Residual) for _, layer, _ in net.layers())
 
 
 def places_of(net: Network) -> list[Place]:

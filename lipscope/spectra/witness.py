@@ -25,14 +25,14 @@ from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
 from lipscope.models.network import Network
 from lipscope.records import Shape
-from lipscope.spectra.singular_values import measure
+from lipscope.spectra.singular_values import steepest
 from lipscope.version import __version__
 
 SCHEMA = "lipscope.witness/1"
 NETWORK = "(network)"
 """In the place of a layer's name: the pair belongs to the network behind its input normalisation, before its head."""
 
-STARTS, ROUNDS, STEP = 2, 6, 1e-3
+STARTS, ROUNDS, STEP = 2, 10, 1e-3
 """Images from which a pair is looked for, rounds each, and the distance of the pair relative to the image's norm."""
 
 TENSORS = ("x", "y", "image_x", "image_y")
@@ -82,7 +82,7 @@ def linear_witness(name: str, layer: LinearLayer, input_shape: Shape, model_sha2
     Raises:
         OverflowError: the products overflow float64.
     """
-    direction = measure(layer.operator(input_shape)).witness
+    direction = steepest(layer.operator(input_shape))
     return witness_of(name, layer, direction.reshape(input_shape), torch.zeros(input_shape), model_sha256)
 
 

@@ -8,11 +8,16 @@ from torch import Tensor
 from torch.func import jacrev
 
 from lipscope.layers.activations import activation
+from lipscope.layers.conv2d import Conv2d
+from lipscope.layers.elementwise import ReLU
 from lipscope.layers.groupsort import MaxMin
 from lipscope.layers.heads import LastLayerNormalized
+from lipscope.layers.linear import Linear
 from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.residual import Residual
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.composition import LipschitzNet
+from lipscope.models.network import LayerStack
 from lipscope.spectra.gradients import SEED, gradient_flow, gradient_norms, tightness
 
 SHAPE = (2, 8, 8)
@@ -245,3 +250,82 @@ def test_tightness_where_nothing_can_be_said(net, images):
 
 def test_the_same_file_gives_the_same_report(net, images):
     assert gradient_flow(net, images, "").random == gradient_flow(net, images, "").random
+
+
+@pytest.fixture
+def residual():
+    """A stack without a head: a convolution, a residual sum with a projection, an average, a linear layer."""
+
+    def normal(*shape, seed):
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) / 3
+
+    block = Residual(
+        [
+            ("block.a", Conv2d(normal(4, 3, 3, 3, seed=2), stride=(2, 2), padding=(1, 1))),
+            ("block.b", ReLU()),
+            ("block.c", Conv2d(normal(4, 4, 3, 3, seed=3), padding=(1, 1))),
+        ],
+        [("block.down", Conv2d(normal(4, 3, 1, 1, seed=4), stride=(2, 2)))],
+    )
+    layers = [
+        ("stem", Conv2d(normal(3, 2, 3, 3, seed=1), padding=(1, 1))),
+        ("block", block),
+        ("relu", ReLU()),
+        ("flatten", Flatten()),
+        ("fc", Linear(normal(5, 64, seed=5))),
+    ]
+    return LayerStack(layers, SHAPE).eval().requires_grad_(False)
+
+
+def test_inside_a_residual_sum_against_explicit_jacobians(residual, images):
+    """The gradient at the sum goes into both branches; each layer is measured by what arrives through its own."""
+    flow = gradient_flow(residual, images, "")
+    assert set(flow.margin) == {"stem", "block.a", "block.b", "block.c", "block.down", "block", "relu", "flatten", "fc"}
+    expected = {name: [] for name in flow.margin}
+    layers = {name: layer for name, layer, _ in residual.layers()}
+    parts = {name: layer for _, name, layer, _ in layers["block"].parts((3, 8, 8))}
+
+    def pull(name, layer, x, g):
+        jacobian = jacrev(lambda x: layer(x.unsqueeze(0)).flatten())(x).flatten(1)
+        pulled = jacobian.T @ g.flatten()
+        expected[name].append(float(pulled.norm() / g.norm()))
+        return pulled.reshape(x.shape)
+
+    def run(layer, x):
+        return layer(x.unsqueeze(0)).squeeze(0)
+
+    for image in images.double():
+        x1 = run(layers["stem"], image)
+        a = run(parts["block.a"], x1)
+        b = run(parts["block.b"], a)
+        x2 = run(layers["block"], x1)
+        x3 = run(layers["relu"], x2)
+        x4 = run(layers["flatten"], x3)
+        order = run(layers["fc"], x4).argsort(descending=True)
+        g = torch.zeros(5, dtype=torch.float64)
+        g[order[0]], g[order[1]] = 1.0, -1.0
+        for name, x in (("fc", x4), ("flatten", x3), ("relu", x2)):
+            g = pull(name, layers[name], x, g)
+        through = g
+        for name, x in (("block.c", b), ("block.b", a), ("block.a", x1)):
+            through = pull(name, parts[name], x, through)
+        around = pull("block.down", parts["block.down"], x1, g)
+        whole = pull("block", layers["block"], x1, g)
+        torch.testing.assert_close(whole, through + around)
+        pull("stem", layers["stem"], image, whole)
+    for name, ratios in expected.items():
+        assert found(flow.margin[name]) == pytest.approx(statistics(torch.tensor(ratios)), rel=1e-4), name
+    # Only the layers of the stack have a cumulative norm, and it starts at the outputs.
+    assert list(flow.cumulative) == ["stem", "block", "relu", "flatten", "fc"]
+    assert flow.cumulative["fc"].mean == pytest.approx(flow.margin["fc"].mean)
+    product = math.prod(expected[name][0] for name in flow.cumulative)
+    one = gradient_flow(residual, images[:1], "")
+    assert one.cumulative["stem"].mean == pytest.approx(product, rel=1e-4)
+
+
+def test_one_output_is_its_own_margin(images):
+    weight = torch.arange(1.0, 129.0).reshape(1, 128)
+    net = LayerStack([("flatten", Flatten()), ("fc", Linear(weight))], SHAPE)
+    flow = gradient_flow(net, images, "")
+    assert torch.equal(flow.predicted, flow.runner_up)
+    assert flow.slopes.tolist() == pytest.approx([float(weight.norm())] * 6)
