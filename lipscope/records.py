@@ -268,6 +268,7 @@ class LayerReport:
         gradient_norm_random: of Gaussian directions at the layer's output, at the same activations.
         gradient_norm_cumulative: the margin's gradient at the layer's input over that at the features.
         notes: what a reader should know, one sentence each.
+        angles: of a Householder activation, in radians, by the names of their tensors.
     """
 
     name: str
@@ -283,6 +284,7 @@ class LayerReport:
     notes: tuple[str, ...] = ()
     gradient_norm_random: GradientNorms | None = None
     gradient_norm_cumulative: GradientNorms | None = None
+    angles: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The layer as in ``lipscope.inspect/1``."""
@@ -301,6 +303,7 @@ class LayerReport:
             "gradient_norm_cumulative": (
                 self.gradient_norm_cumulative.to_json() if self.gradient_norm_cumulative else None
             ),
+            "angles": {name: list(values) for name, values in self.angles.items()},
             "notes": list(self.notes),
         }
 
