@@ -21,6 +21,7 @@ from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Residual, sum_of
 from lipscope.records import AnalysisEvent, Bound, InspectReport, LayerReport, Tightness
+from lipscope.spectra.angles import angles
 from lipscope.spectra.gradients import GradientFlow, gradient_flow, tightness
 from lipscope.spectra.images import measuring_images
 from lipscope.spectra.singular_values import measure
@@ -181,7 +182,9 @@ def _report(place: Place, rows: Mapping[str, _Row]) -> LayerReport:
     role: Literal["normalisation", "head", "body", "part"] = "part" if place.inside else "body"
     if isinstance(layer, (Normalize, Head)):
         role = "normalisation" if isinstance(layer, Normalize) else "head"
-    return LayerReport(place.name, layer.kind, shape, layer.output_shape(shape), _bound(place, rows), role, notes=notes)
+    outside = layer.output_shape(shape)
+    bound = _bound(place, rows)
+    return LayerReport(place.name, layer.kind, shape, outside, bound, role, notes=notes, angles=angles(layer))
 
 
 def _bound(place: Place, rows: Mapping[str, _Row]) -> Bound:
