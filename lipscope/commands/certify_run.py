@@ -26,6 +26,7 @@ from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.locks import BusyError, exclusive
 from lipscope.models.stored import load_model
 from lipscope.results import (
+    SCHEMA,
     Certificates,
     OtherSchemaError,
     keeping_what_holds,
@@ -91,8 +92,8 @@ def answer(path: Path, request: Request) -> Answer:
         try:
             held.enter_context(exclusive(target if chosen.kept else side))
             if chosen.kept:
-                _check_replaceable(target)
-        except BusyError:
+                _check_replaceable(target, force=request.force)
+        except (BusyError, OtherSchemaError):
             raise
         except LipscopeError as error:
             narrate(f"the results cannot be kept: {error}" if chosen.kept else f"progress is not kept: {error}")
@@ -217,10 +218,11 @@ def _keep(target: Path, path: Path, result: Answer) -> Answer:
     return kept
 
 
-def _check_replaceable(target: Path) -> None:
-    """Only an earlier results file is overwritten, never a model of that name.
+def _check_replaceable(target: Path, *, force: bool) -> None:
+    """Only an earlier results file of this schema is overwritten; with ``force`` of any, but never a model.
 
     Raises:
+        OtherSchemaError: another version of lipscope wrote it.
         CheckpointError: something else lies there.
     """
     if not target.exists():
@@ -233,6 +235,8 @@ def _check_replaceable(target: Path) -> None:
         raise CheckpointError(
             "is not a results file, and is not overwritten", where=str(target), next_step="rename one of the two models"
         )
+    if not force and metadata["lipscope.results"] != SCHEMA:
+        read_results(target)
 
 
 def _device(given: str | None) -> str:

@@ -321,6 +321,7 @@ def test_results_of_another_schema_are_not_overwritten(certified, capsys):
     assert code == 4
     assert "not a results file of this version (schema 'lipscope.results/2'" in line
     assert "--force" in line
+    assert "error" in as_json(capsys, certified, "--per-image", "--logits", code=4)
     assert kept(certified) == before
     assert certify(certified, "--force") == 0
     assert len(read_results(results_path(certified))[0]) == 1000
