@@ -117,11 +117,13 @@ def onto_boundary(points: Tensor, gradient: Tensor, margin: Tensor) -> Tensor:
         margin: (k,).
     """
     length = torch.zeros_like(margin)
-    moved = points
     for _ in range(NEWTON):
         raw = points - spread(length) * gradient
         moved = raw.clamp(0, 1)
         left = margin + (gradient * (moved - points)).flatten(1).sum(dim=1)
         slope = (gradient.square() * (raw == moved)).flatten(1).sum(dim=1)
-        length = torch.where(slope > 0, length + left / slope.clamp(min=1e-30), length).clamp(min=0)
+        further = torch.where(slope > 0, length + left / slope.clamp(min=1e-30), length).clamp(min=0)
+        if torch.equal(further, length):
+            break
+        length = further
     return (points - spread(length) * gradient).clamp(0, 1)

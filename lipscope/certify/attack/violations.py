@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
@@ -124,8 +125,6 @@ def save_violation(path: Path, violation: Violation, model_sha256: str, pixels: 
     Raises:
         LipscopeError: the place cannot be written to.
     """
-    from torchvision.io import encode_png
-
     metadata = {
         "lipscope.violation": SCHEMA,
         "model_sha256": model_sha256,
@@ -137,7 +136,7 @@ def save_violation(path: Path, violation: Violation, model_sha256: str, pixels: 
     rounded = (point * 255).round().to(torch.uint8)
     for name, picture in (("image", pixels), ("adversarial", rounded)):
         with atomic_path(path.with_name(f"{path.name.removesuffix(SUFFIX)}.{name}.png")) as temporary:
-            temporary.write_bytes(encode_png(picture.contiguous()).numpy().tobytes())
+            Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(temporary, format="PNG")
 
 
 def verify_saved(path: Path, model: StoredModel, certificates: Certificates) -> Violation | None:
