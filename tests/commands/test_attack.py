@@ -1,0 +1,246 @@
+from __future__ import annotations
+
+import json
+import re
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from lipscope.checkpoint import sha256_of
+from lipscope.cli import run
+from lipscope.data.synthetic import synthetic
+from lipscope.results import read_results, results_path, write_results
+from tests.models_on_disk import alter, scaled
+
+pytestmark = pytest.mark.usefixtures("no_data")
+
+QUICK = ("--steps", "4", "--restarts", "1", "--eps", "4/255", "--eps", "12/255")
+
+
+@pytest.fixture(scope="module")
+def _results(tiny_file, tmp_path_factory):
+    copy = tmp_path_factory.mktemp("certified") / "model.safetensors"
+    copy.write_bytes(tiny_file.read_bytes())
+    assert run(["certify", str(copy)]) == 0
+    return results_path(copy).read_bytes()
+
+
+@pytest.fixture
+def certified(_results, tiny_model):
+    """A model with its results file."""
+    results_path(tiny_model).write_bytes(_results)
+    return tiny_model
+
+
+def attack(*arguments: object, quick: bool = True) -> int:
+    return run(["attack", *map(str, arguments), *(QUICK if quick else ())])
+
+
+def as_json(capsys, *arguments: object, code: int | None = 0) -> dict:
+    """The one object on stdout, which must be strict JSON; without a code, that of its violations is expected."""
+    capsys.readouterr()
+    ended = attack(*arguments, "--json")
+
+    def refuse(constant):
+        raise AssertionError(constant)
+
+    facts = json.loads(capsys.readouterr().out, parse_constant=refuse)
+    assert ended == ((5 if facts["violations"] else 0) if code is None else code)
+    return facts
+
+
+def test_the_json_object_and_what_is_kept(certified, capsys):
+    before, _ = read_results(results_path(certified))
+    facts = as_json(capsys, certified, "--limit", 30)
+    assert facts["schema"] == "lipscope.attack/1"
+    assert facts["model"] == {"path": str(certified), "sha256": sha256_of(certified), "architecture": "lipconvnet"}
+    assert (facts["data"]["name"], facts["data"]["n"]) == ("synthetic", 30)
+    assert facts["data"]["fingerprint"] == synthetic("synthetic", "test").fingerprint()
+    assert [row["eps"] for row in facts["robust"]] == ["4/255", "12/255"]
+    assert all(set(row) == {"eps", "count", "rate"} for row in facts["robust"])
+    assert facts["violations"] == 0
+    assert set(facts["environment"]["fp32_precision"].values()) == {"ieee"}
+
+    after, summary = read_results(results_path(certified))
+    assert summary["schema"] == "lipscope.certify/1"
+    assert np.array_equal(after.radius, before.radius)
+    assert np.isinf(after.attack_distance[30:]).all()
+    found = after.attack_distance[:30]
+    assert (found >= after.radius[:30]).all()
+    assert facts["distance"]["found"] == np.isfinite(found).sum() >= 10
+    for row, eps in zip(facts["robust"], (4 / 255, 12 / 255), strict=True):
+        count = int((after.correct[:30] & (found > eps)).sum())
+        assert (row["count"], row["rate"]) == (count, count / 30)
+    assert after.attack["attacked"] == [[0, 30]]
+    assert not list(certified.parent.glob("*part*"))
+
+
+def test_the_table_says_the_same_and_the_second_time_at_once(certified, capsys):
+    facts = as_json(capsys, certified, "--limit", 20)
+    kept = results_path(certified).read_bytes()
+    assert attack(certified, "--limit", 20) == 0
+    out, err = capsys.readouterr()
+    assert "answered from the results file" in err
+    for name, row in (("certified", 0), ("robust", 1), ("gap", 2)):
+        for figures in facts[name]:
+            line = re.search(rf"^ *{figures['eps']} (.*)$", out, re.MULTILINE)[1]
+            shares = re.findall(r"([\d.]+)% +(\d+)", line)
+            assert shares[row] == (f"{figures['rate'] * 100:.2f}", str(figures["count"]))
+    assert "robust     not broken by any attack: an estimate from above" in out
+    assert "violations 0" in out
+    assert results_path(certified).read_bytes() == kept
+    # Other images, the same settings: the results of both runs stay.
+    assert attack(certified, "--indices", "40,3,17") == 0
+    after, _ = read_results(results_path(certified))
+    assert after.attack["attacked"] == [[0, 20], [40, 41]]
+    assert len(after.attack["runs"]) == 2
+    assert attack(certified, "--limit", 20, "--force") == 0
+    assert "answered from" not in capsys.readouterr().err.replace("answered from /", "")
+
+
+def test_a_model_without_results_is_certified_first(tiny_model, capsys):
+    assert attack(tiny_model, "--limit", 3, "--attacks", "minimum") == 0
+    assert f"results kept in {results_path(tiny_model)}" in capsys.readouterr().err
+    certificates, _ = read_results(results_path(tiny_model))
+    assert len(certificates) == 1000
+    assert certificates.attack["runs"][0]["settings"]["attacks"] == ["minimum"]
+
+
+def test_weights_scaled_after_certifying_break_the_stale_certificate(certified, capsys, tmp_path):
+    stale = tmp_path / "claims.safetensors"
+    stale.write_bytes(results_path(certified).read_bytes())
+    alter(certified, tensors=scaled(1.5))
+    folder = tmp_path / "pairs"
+    facts = as_json(capsys, certified, "--limit", 40, "--results", stale, "--save-to", folder, code=5)
+    assert facts["violations"] >= 5
+    claims, _ = read_results(stale)
+    shown = facts["violated"]
+    assert 1 <= len(shown) <= 10
+    for one in shown:
+        pair = load_file(one["saved"])
+        distance = np.linalg.norm(pair["adversarial"].astype(np.float64) - pair["image"] / 255)
+        assert distance <= one["distance"] < one["radius"] == claims.radius[one["index"]]
+        assert one["kinds"] == ["real-arithmetic"]
+        assert one["margin"] < 0
+        assert np.array_equal(pair["image"], synthetic("synthetic", "test").images[one["index"]])
+    assert any(one["distance"] > 1e-4 for one in shown)  # not only images that the new weights see otherwise
+    assert len(list(folder.glob("*.png"))) == 2 * len(shown)
+    # The claims were tested, nothing else: no results of the scaled model were made.
+    assert read_results(results_path(certified))[0].model_sha256 == claims.model_sha256 != sha256_of(certified)
+    capsys.readouterr()
+    assert attack(certified, "--limit", 40, "--results", stale, "--save-to", folder) == 5
+    out, err = capsys.readouterr()
+    assert "was made for another model" in err
+    assert "VIOLATION: image" in err
+    assert "verified again in float64" in err
+    assert re.search(r"image \d+: class \d instead of \d at .* inside the real-arithmetic radius", out)
+
+
+def test_stale_results_of_its_own_are_computed_anew_and_hold(certified, capsys):
+    alter(certified, tensors=scaled(1.5))
+    facts = as_json(capsys, certified, "--limit", 10, "--attacks", "minimum")
+    assert facts["violations"] == 0
+    assert facts["model"]["sha256"] == sha256_of(certified)
+
+
+def test_a_violation_of_kept_results_stays_one(certified, capsys):
+    """Radii that somebody doubled afterwards do not even answer; a distance below a radius does not pass either."""
+    assert attack(certified, "--limit", 10) == 0
+    path = results_path(certified)
+    certificates, summary = read_results(path)
+    distance = certificates.attack_distance.copy()
+    distance[4] = certificates.radius[4] / 2
+    write_results(path, replace(certificates, attack_distance=distance), summary)
+    assert attack(certified, "--limit", 10) == 5
+    assert "1 certificates are refuted" in capsys.readouterr().err
+
+
+def test_sound_radii_hold_where_float32_ones_may_give_way(certified, capsys):
+    """The certificates of this net are tight to a few parts in a thousand, to 1e-7 for some images."""
+    assert run(["certify", str(certified), "--sound"]) == 0
+    facts = as_json(capsys, certified, "--indices", ",".join(map(str, range(40, 70))), code=None)
+    assert facts["kind"] == "sound"
+    assert 1 <= facts["distance"]["least_over_radius"] < 1.001
+    assert all(one["kinds"] == ["real-arithmetic"] for one in facts["violated"])
+    assert all(one["radius"] - one["distance"] < 1e-6 for one in facts["violated"])
+
+
+def test_foolbox_goes_through_the_same_door(certified, capsys):
+    facts = as_json(
+        capsys, certified, "--limit", 4, "--attacks", "minimum", "--foolbox", "L2DeepFoolAttack", "--eps", "1/255"
+    )
+    assert set(facts["nearest"]) == {"minimum", "foolbox:L2DeepFoolAttack"}
+    assert facts["violations"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--attacks", "magic"], "no attack 'magic'"),
+        (["--attacks", ","], "no attack is left"),
+        (["--foolbox", "Magic"], "foolbox has no such attack"),
+        (["--limit", "3", "--indices", "4"], "exclude each other"),
+        (["--indices", "1000"], "no record 1000"),
+        (["--eps", "40"], "over 3"),
+    ],
+)
+def test_wrong_requests(certified, capsys, arguments, words):
+    kept = results_path(certified).read_bytes()
+    assert attack(certified, *arguments, quick=False) == 2
+    assert words in capsys.readouterr().err
+    assert results_path(certified).read_bytes() == kept
+
+
+def test_claims_about_other_images_are_refused(certified, tmp_path, capsys):
+    certificates, summary = read_results(results_path(certified))
+    for name, changes, code in [
+        ("images", {"data_fingerprint": "0" * 64}, 3),
+        ("data", {"data_name": "cifar10"}, 3),
+        ("classes", {"predicted": certificates.predicted + 90}, 4),
+    ]:
+        path = tmp_path / f"{name}.safetensors"
+        write_results(path, replace(certificates, **changes), summary)
+        assert attack(certified, "--results", path) == code
+    assert attack(certified, "--results", certified) == 4
+    assert capsys.readouterr().out == ""
+
+
+def test_ctrl_c_keeps_what_is_done_and_the_next_run_continues(certified, start):
+    side = certified.parent / "model.certified.attack.part.safetensors"
+    arguments = ("attack", certified, "--limit", "24", "--batch", "4", *QUICK)
+    before = load_file(results_path(certified))
+    code, out, err = start(*arguments).when(side.exists, signal.SIGINT).finish()
+    assert (code, out) == (130, "")
+    assert "interrupted" in err
+    assert side.exists()
+    kept, _ = read_results(results_path(certified))
+    assert kept.attack_distance is None
+    assert np.array_equal(before["radius"], kept.radius)
+    code, out, err = start(*arguments, "--json").finish()
+    facts = json.loads(out)
+    assert facts["data"]["n"] == 24
+    assert code == (5 if facts["violations"] else 0)
+    assert re.search(r"continued after \d+ of 24 images", err)
+    assert not side.exists()
+    # The same as in one go.
+    continued, _ = read_results(results_path(certified))
+    assert attack(certified, "--limit", 24, "--batch", 4, "--force") == code
+    whole, _ = read_results(results_path(certified))
+    assert np.array_equal(continued.attack_distance, whole.attack_distance)
+
+
+def test_results_that_cannot_be_written_are_told_and_the_figures_printed(certified, capsys, monkeypatch):
+    from lipscope.commands import attack_run
+    from lipscope.errors import LipscopeError
+
+    def full(*_):
+        raise LipscopeError("cannot be written", why="No space left on device")
+
+    monkeypatch.setattr(attack_run, "write_results", full)
+    assert attack(certified, "--limit", 3, "--attacks", "minimum") == 1
+    out, err = capsys.readouterr()
+    assert "violations 0" in out
+    assert "the attack distances could not be kept" in err
