@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 Shape = tuple[int, ...]
@@ -131,6 +132,11 @@ class Spectrum:
         """
         near = sum(w for s, w in zip(self.values, self.weights, strict=True) if abs(s - 1) <= tolerance)
         return near / sum(self.weights)
+
+    @cached_property
+    def at_one(self) -> float | None:
+        """:meth:`share_near_one`, counted once; None of an empty spectrum."""
+        return self.share_near_one() if sum(self.weights) > 0 else None
 
     @property
     def stable_rank(self) -> float:
