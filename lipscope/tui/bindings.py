@@ -96,6 +96,10 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             tooltip="Count singular values on a logarithmic axis, and back",
         ),
         Binding(
+            "a", "next_angle", "Angle", show=False, id="layers.angle",
+            tooltip="Show the next angle of a Householder activation",
+        ),
+        Binding(
             "enter", "enlarge", "Enlarge", show=False, id="layers.enlarge",
             tooltip="Give the selected layer the whole screen, and back",
         ),

@@ -174,7 +174,7 @@ def condensed(events: Iterable[AnalysisEvent]) -> Iterator[AnalysisEvent]:
         known = {
             field.name: getattr(event, field.name)
             for field in fields(event)
-            if field.name != "layer" and getattr(event, field.name) is not None
+            if field.name != "layer" and getattr(event, field.name) != field.default
         }
         last = replace(last, **known)
     yield from layers.values()

@@ -10,7 +10,7 @@ from typing import Any
 
 from lipscope.checkpoint import Header
 from lipscope.errors import CheckpointError
-from lipscope.records import VERDICT_TOLERANCE, Estimate, LayerReport, Verdict
+from lipscope.records import NEAR_ONE, VERDICT_TOLERANCE, Estimate, LayerReport, Verdict
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text
 from lipscope.tui.state import Phase, State
 from lipscope.tui.text import harmless
@@ -114,6 +114,7 @@ def recomputed(state: State) -> list[Fact]:
     ]
     facts += _extreme(reports, "σ max", lambda r: r.sigma_max, largest=True)
     facts += _extreme(reports, "σ min", lambda r: r.sigma_min, largest=False)
+    facts += _lost(reports)
     losses = [(r.gradient_norm.mean, r) for r in reports if r.gradient_norm and r.role != "head"]
     if losses:
         mean, worst = min(losses, key=lambda loss: loss[0])
@@ -123,6 +124,20 @@ def recomputed(state: State) -> list[Fact]:
     if state.phase.active:
         return [("", "the analysis has begun; its first results appear here")]
     return [("", "nothing: the analysis did not get that far")]
+
+
+def _lost(reports: list[LayerReport]) -> list[Fact]:
+    """The layer with the smallest share of singular values at 1, of those whose shape could keep them all."""
+    shares = [
+        (share, report)
+        for report in reports
+        if report.role == "body" and report.spectrum is not None and (share := report.spectrum.at_one) is not None
+    ]
+    if not shares:
+        return []
+    share, worst = min(shares, key=lambda pair: pair[0])
+    where = f"fewest in {harmless(worst.name, 40, keep='end')}: " if share < 1 else "in every layer "
+    return [("σ at 1", f"{where}{100 * share:.1f}% within {NEAR_ONE} (estimate)")]
 
 
 def _extreme(

@@ -119,7 +119,7 @@ def _gradient_rank(row: Row) -> float | None:
 
 def _share(row: Row) -> float | None:
     spectrum = row.report.spectrum if row.report else None
-    return spectrum.share_near_one() if spectrum is not None and sum(spectrum.weights) > 0 else None
+    return spectrum.at_one if spectrum is not None else None
 
 
 def _kept(row: Row) -> str:

@@ -36,7 +36,7 @@ def sheet_row(row: Row) -> tuple[Value, ...]:
         _value(report.sigma_min),
         _value(report.sigma_max),
         report.sigma_max.method if report.sigma_max else None,
-        spectrum.share_near_one() if spectrum is not None and sum(spectrum.weights) > 0 else None,
+        spectrum.at_one if spectrum is not None else None,
         *_norms(gradient),
     )
 

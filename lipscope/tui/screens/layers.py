@@ -20,7 +20,7 @@ from lipscope.tui.widgets.layer_detail import LayerDetail
 from lipscope.tui.widgets.layer_table import LayerTable
 from lipscope.tui.widgets.layer_tree import LayerTree
 
-LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "enlarge"})
+LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "next_angle", "enlarge"})
 """Actions whose keys are letters while a filter is typed."""
 
 
@@ -154,6 +154,12 @@ class LayersPane(Container):
         """Switch the count axis between linear and logarithmic."""
         detail = self.query_one(LayerDetail)
         detail.log_axis = not detail.log_axis
+        detail.redraw()
+
+    def action_next_angle(self) -> None:
+        """Draw the next of an activation's angles."""
+        detail = self.query_one(LayerDetail)
+        detail.angle += 1
         detail.redraw()
 
     def action_filter(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from rich.text import Text
@@ -10,10 +11,10 @@ from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
-from lipscope.records import Estimate, LayerReport, Spectrum
+from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.facts import Fact
 from lipscope.tui.numerals import bound_text, estimate_text, shape_text
-from lipscope.tui.plots import spectrum_axis
+from lipscope.tui.plots import Range, spectrum_axis
 from lipscope.tui.rows import Row
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.facts import grid
@@ -29,6 +30,7 @@ class LayerDetail(Vertical):
     def __init__(self) -> None:
         super().__init__(id="detail", classes="panel")
         self.log_axis = False
+        self.angle = 0
         self._row: Row | None = None
 
     def compose(self) -> ComposeResult:
@@ -51,8 +53,15 @@ class LayerDetail(Vertical):
 
     def redraw(self) -> None:
         """Draw the histogram, linear or logarithmic."""
-        spectrum = self._row.report.spectrum if self._row and self._row.report else None
-        data = spectrum_data(spectrum) if spectrum else None
+        report = self._row.report if self._row else None
+        data = None
+        if report is not None and report.angles:
+            names = list(report.angles)
+            name = names[self.angle % len(names)]
+            place = f" ({self.angle % len(names) + 1} of {len(names)}, a: next)" if len(names) > 1 else ""
+            data = angle_data(harmless(name, 20), report.angles[name], place)
+        elif report is not None and report.spectrum is not None:
+            data = spectrum_data(report.spectrum)
         histogram = self.query_one("#spectrum", Histogram)
         histogram.show(data, log=self.log_axis)
         self.set_class(data is not None, "-with-spectrum")
@@ -74,10 +83,12 @@ def detail_facts(row: Row) -> list[Fact]:
     facts.append(("σ min", _estimate(report.sigma_min) or missing))
     if report.spectrum is not None:
         facts.append(("spectrum", _spectrum(report.spectrum)))
+        facts.append(("σ lost", lost_values(report.spectrum)))
     facts.append(("gradient", _gradient(report) or missing))
     lost = _lost_directions(report)
     if lost:
         facts.append(("lost", lost))
+    facts += [(name[:8], angle_text(values)) for name, values in report.angles.items()]
     return facts + [("note", harmless(note, 400)) for note in report.notes]
 
 
@@ -138,6 +149,55 @@ def _lost_directions(report: LayerReport) -> str:
     return (
         f"{outputs:,} outputs for {inputs:,} inputs: at least {inputs - outputs:,} input directions map to 0 "
         f"by shape alone; the singular values are the {outputs:,} of the output side"
+    )
+
+
+def lost_values(spectrum: Spectrum) -> str:
+    """How many singular values lie below 1: the directions in which gradient is lost.
+
+    >>> lost_values(Spectrum((1.0, 0.5), (3.0, 1.0), 4, "by hand", True))
+    'about 1 of 4 (25.0%) below 0.999, down to 0.5000000; estimate'
+    """
+    total = sum(spectrum.weights)
+    lost = sum(w for s, w in zip(spectrum.values, spectrum.weights, strict=True) if s < 1 - NEAR_ONE)
+    if total <= 0:
+        return "not measured"
+    if lost == 0:
+        return f"none: no singular value below {1 - NEAR_ONE}; estimate"
+    share = lost / total
+    least = estimate_text(min(spectrum.values))
+    return (
+        f"about {round(share * spectrum.size):,} of {spectrum.size:,} ({100 * share:.1f}%) below {1 - NEAR_ONE}, "
+        f"down to {least}; estimate"
+    )
+
+
+def angle_text(values: Sequence[float]) -> str:
+    """Learned angles in degrees; 90 for all sorts each pair, as MaxMin does.
+
+    >>> angle_text([math.pi / 2, math.pi])
+    '2 learned angles, 90.0° to 180.0°, mean 135.0°'
+    """
+    degrees = [math.degrees(value) for value in values]
+    if not degrees or not all(map(math.isfinite, degrees)):
+        return f"{len(degrees)} learned angles, not all finite"
+    mean = math.fsum(degrees) / len(degrees)
+    return f"{len(degrees)} learned angles, {min(degrees):.1f}° to {max(degrees):.1f}°, mean {mean:.1f}°"
+
+
+def angle_data(name: str, values: Sequence[float], place: str) -> HistogramData | None:
+    """The histogram of learned angles over the whole circle, or over what they reach beyond it."""
+    degrees = np.degrees(np.asarray(values, dtype=np.float64))
+    degrees = degrees[np.isfinite(degrees)]
+    if not len(degrees):
+        return None
+    return HistogramData(
+        values=degrees,
+        weights=np.ones(len(degrees)),
+        over=Range(min(0.0, float(degrees.min())), max(360.0, float(degrees.max()))),
+        mark=float(degrees.mean()),
+        mark_label=f"mean {degrees.mean():.1f}°",
+        caption=f"learned angles {name} in degrees{place}",
     )
 
 
