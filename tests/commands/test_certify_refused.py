@@ -43,7 +43,7 @@ CHANGES = {
     "missing tensor": ({"tensors": lambda t: t.pop("head.bias")}, 4, "tensor head.bias is missing"),
     "more tensors": ({"tensors": lambda t: t.update(x=t["head.bias"].clone())}, 4, "unexpected tensor 'x'"),
     "half": ({"tensors": lambda t: t.update({"head.bias": t["head.bias"].half()})}, 4, "not float32"),
-    "architecture": ({"config": {"architecture": "resnet"}}, 4, "unknown architecture 'resnet'"),
+    "architecture": ({"config": {"architecture": "unheard"}}, 4, "unknown architecture 'unheard'"),
     "escapes": ({"config": {"architecture": "\x1b[31mred"}}, 4, r"unknown architecture '\x1b[31mred'"),
     "no architecture": ({"config": {"architecture": None}}, 4, "unknown architecture"),
     "schema": ({"metadata": {"lipscope.schema": "lipscope.checkpoint/99"}}, 4, "unknown checkpoint schema"),
