@@ -9,7 +9,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from lipscope.records import Tightness
-from lipscope.tui.gradients import absent, gradient_sheet, summary, tightness_words
+from lipscope.tui.gradients import absent, gradient_sheet, share_text, summary, tightness_words
 from lipscope.tui.panes import Sheet
 from lipscope.tui.plots import Range
 from lipscope.tui.state import State
@@ -72,7 +72,7 @@ class GradientsPane(Container):
                 weights=np.ones(len(values)),
                 over=Range(0.0, max(1.0, float(values.max()))),
                 mark=tight.mean,
-                mark_label=f"mean {tight.mean:.3f}",
+                mark_label=f"mean {share_text(tight.mean)}",
             )
         )
 
