@@ -71,6 +71,10 @@ class BCOPConv2d(OrthogonalConv2d):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         return circular_convolution(pixel_unshuffle(x, self.stride), self.effective_kernel().to(x.dtype))
 
+    def circular_kernel(self, input_shape: Shape) -> Tensor:
+        """The kernel itself."""
+        return self.effective_kernel().detach()
+
     def bound(self, input_shape: Shape) -> Bound:
         """The largest norm of the kernel's symbols at the frequencies of the input's grid."""
         _, height, width = self.output_shape(input_shape)

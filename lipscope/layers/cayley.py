@@ -111,6 +111,10 @@ class CayleyConv2d(OrthogonalConv2d):
             raise ValueError(f"takes images of {self.side}x{self.side} only: {input_shape}")
         return super().output_shape(input_shape)
 
+    def circular_kernel(self, input_shape: Shape) -> Tensor:
+        """The stored kernel, one tap or as many as there are pixels."""
+        return self.stored_kernel()
+
     def bound(self, input_shape: Shape) -> Bound:
         """The largest norm of the symbols of the stored kernel (not of what a Cayley map should give).
 

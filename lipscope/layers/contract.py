@@ -94,6 +94,25 @@ class LinearLayer(LipschitzLayer):
     def linear(self, x: Tensor) -> Tensor:
         """The linear part: (N, *input_shape) to (N, *output_shape)."""
 
+    composite = False
+    """Whether ``linear`` takes many products with one matrix (a series), so that its own matrix is costly to form."""
+
+    def circular_kernel(self, input_shape: Shape) -> Tensor | None:
+        """(out, in, h, w) if the linear part is a circular convolution up to an order of its inputs; None otherwise.
+
+        Its stride is 1 and its image that of the output: a pixel-unshuffle before it is an order of the inputs.
+        """
+        return None
+
+    def singular_value_range(self, input_shape: Shape, width: float) -> tuple[float, float] | None:
+        """(lower, upper) proved to enclose every singular value over the smaller side; None where nothing is proved.
+
+        Args:
+            input_shape: without the batch.
+            width: no more effort is spent once upper - lower is at most this.
+        """
+        return None
+
     def operator(self, input_shape: Shape, dtype: torch.dtype = torch.float64) -> LinearOperator:
         """The linear part on inputs of this shape, as a pair of matrix-vector products."""
         return operator_of(self.linear, input_shape, self.output_shape(input_shape), dtype)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipscope.bounds.axes import polyphase
 from lipscope.bounds.strided import convolution_bound
 from lipscope.layers.contract import LinearLayer
 from lipscope.records import Bound, Shape
@@ -71,6 +72,15 @@ class Conv2d(LinearLayer):
         weight = self.weight.to(x.dtype)
         shift = None if bias is None else bias.to(x.dtype)
         return torch.conv2d(x, weight, shift, self.stride, padding, (1, 1), self.groups)
+
+    def circular_kernel(self, input_shape: Shape) -> Tensor | None:
+        """Of a circular layer in one group that covers the image exactly: its phases by the stride."""
+        _, *sizes = input_shape
+        _, *places = self.output_shape(input_shape)
+        fits = all(n == s * m for n, s, m in zip(sizes, self.stride, places, strict=True))
+        if self.padding_mode != "circular" or self.groups > 1 or not fits:
+            return None
+        return polyphase(self.weight.detach(), self.stride)
 
     def bound(self, input_shape: Shape) -> Bound:
         """The norm at this image size, by frequencies, by the matrix, or by unfoldings; the method says which."""

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipscope.bounds.convolution import absolute_bound, unfolding_bound, zero_padded_bound
+from lipscope.bounds.frequencies import grid_bound
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.rounding import Arithmetic, outward, printed_up, up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
@@ -39,6 +40,8 @@ class SOCConv2d(OrthogonalConv2d):
         stride: 1 or 2.
         terms: n, the highest power of the series in eval mode.
     """
+
+    composite = True
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, terms: int = 12) -> None:
         size = max(in_channels * stride**2, out_channels)
@@ -99,6 +102,21 @@ class SOCConv2d(OrthogonalConv2d):
         size = self.channels * math.prod(self.output_shape(input_shape)[1:])
         products = self.channels * kernel.shape[2] * kernel.shape[3]
         return series_rounding(self.terms, rho, absolute_bound(kernel), products, size, norm, arithmetic)
+
+    def singular_value_range(self, input_shape: Shape, width: float) -> tuple[float, float] | None:
+        """The range of |p_n(i lambda)| over |lambda| <= rho; rho by unfoldings, and by frequencies if that is too wide.
+
+        Zero padding by k // 2 on n x m is a part of the circular convolution on n + k // 2 and m + k // 2 pixels.
+        """
+        kernel = self.effective_kernel().detach()
+        if not is_skew(kernel):
+            return None
+        found = taylor_modulus(self.terms, unfolding_bound(kernel))
+        reach = kernel.shape[-1] // 2
+        if reach == 0 or found[1] - found[0] <= width:
+            return found
+        _, height, columns = self.output_shape(input_shape)
+        return taylor_modulus(self.terms, grid_bound(kernel, height + reach, columns + reach))
 
     def singular_value_floor(self, input_shape: Shape) -> Bound:
         """A proved lower bound on every singular value of p_n(A), so on those of the layer over its smaller side.

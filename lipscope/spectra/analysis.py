@@ -24,7 +24,7 @@ from lipscope.records import AnalysisEvent, Bound, InspectReport, LayerReport, T
 from lipscope.spectra.angles import angles
 from lipscope.spectra.gradients import GradientFlow, gradient_flow, tightness
 from lipscope.spectra.images import measuring_images
-from lipscope.spectra.singular_values import measure
+from lipscope.spectra.singular_values import measure_layer
 from lipscope.spectra.subject import Place, Subject, load_subject, places_of
 from lipscope.spectra.tensors import analyse_tensor, listed
 from lipscope.spectra.verdict import verdict
@@ -120,12 +120,17 @@ def _model(subject: Subject, data_dir: Path | None) -> Iterator[AnalysisEvent]:
         place, report = rows[name].place, rows[name].report
         assert isinstance(place.layer, LinearLayer)
         try:
-            measured = measure(place.layer.operator(place.input_shape))
+            measured = measure_layer(place.layer, place.input_shape)
         except OverflowError as error:
             report = replace(report, notes=(*report.notes, str(error)))
         else:
+            proved = measured.spectrum.proved_range
             report = replace(
-                report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum
+                report,
+                sigma_max=measured.largest,
+                sigma_min=measured.smallest,
+                spectrum=measured.spectrum,
+                notes=report.notes if proved is None else (_floor_note(proved[0]), *report.notes[1:]),
             )
             if report.role == "body":
                 gains.append((name, measured.gain))
@@ -172,9 +177,7 @@ def _report(place: Place, rows: Mapping[str, _Row]) -> LayerReport:
     if isinstance(layer, OrthogonalConv2d):
         floor = layer.singular_value_floor(shape)
         if floor.proved:
-            notes += (
-                f"every singular value, over the smaller side, is proved to be at least {_round_down(floor.value)}",
-            )
+            notes += (_floor_note(floor.value),)
         if not layer.gradient_norm_preserving:
             notes += ("more outputs than inputs: gradient outside the range of the layer is legitimately lost",)
         elif layer.out_channels < layer.in_channels * layer.stride**2:
@@ -194,6 +197,10 @@ def _bound(place: Place, rows: Mapping[str, _Row]) -> Bound:
     branches = (place.layer.branch("main"), place.layer.branch("shortcut"))
     main, shortcut = ([rows[name].report.bound for name, _ in branch] for branch in branches)
     return sum_of(main, shortcut)
+
+
+def _floor_note(floor: float) -> str:
+    return f"every singular value, over the smaller side, is proved to be at least {_round_down(floor)}"
 
 
 def _round_down(value: float) -> str:

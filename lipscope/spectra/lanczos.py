@@ -1,4 +1,4 @@
-"""Lanczos on the Gram operator: extreme singular values from inside, and the density of all of them.
+"""Lanczos on the Gram operator: extreme singular values from inside, with residuals.
 
 With W (outputs x inputs) and G = W W^T or W^T W, whichever is smaller, k steps from a random unit vector give a
 k x k tridiagonal T. Its extreme eigenvalues approach those of G from inside; its eigenvalues weighted by the
@@ -24,6 +24,10 @@ CONVERGED, FEWEST_STEPS = 1e-6, 8
 singular value in its fifth digit. The residual is reported."""
 
 
+FIRST_LOOK, LOOKS = 24, 1.25
+"""Where a run may end because its extremes have settled: after so many steps, and by this factor from then on."""
+
+
 @dataclass(frozen=True)
 class Quadrature:
     """Nodes and weights of one Lanczos run with the extreme pairs.
@@ -43,7 +47,9 @@ class Quadrature:
     top: Tensor
 
 
-def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 0) -> list[Quadrature]:
+def gram_lanczos(
+    operator: LinearOperator, steps: int, probes: int, seed: int = 0, settled: float = 0.0
+) -> list[Quadrature]:
     """Run Lanczos with full reorthogonalisation from several random vectors at once.
 
     Args:
@@ -51,6 +57,8 @@ def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 
         steps: the largest size of T.
         probes: the number of starting vectors.
         seed: of the starting vectors.
+        settled: end once the extreme singular values have moved by less than this, relative to the largest, since T
+            was a fifth smaller.
 
     Raises:
         OverflowError: the products overflow float64.
@@ -65,6 +73,7 @@ def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 
     diagonal = torch.zeros(probes, steps, dtype=operator.dtype)
     coupling = torch.zeros(probes, steps, dtype=operator.dtype)
     lengths = [steps] * probes
+    look, before = FIRST_LOOK, torch.full((probes, 2), math.inf, dtype=torch.float64)
     for k in range(steps):
         basis[:, k] = vector
         image = narrow.rmatvec(narrow.matvec(vector))
@@ -82,10 +91,25 @@ def gram_lanczos(operator: LinearOperator, steps: int, probes: int, seed: int = 
                 lengths[probe] = k + 1
         if max(lengths) <= k + 1:
             break
+        if settled and k + 1 == look:
+            after = _extremes(diagonal[:, : k + 1], coupling[:, : k + 1])
+            if float((after - before).abs().max()) <= settled * float(after.max()):
+                lengths = [min(length, k + 1) for length in lengths]
+                break
+            look, before = math.ceil(look * LOOKS), after
         vector = image / norm.clamp_min(torch.finfo(norm.dtype).tiny).unsqueeze(1)
     return [
         _quadrature(diagonal[p, :n], coupling[p, :n], basis[p, :n]) for p, n in zip(range(probes), lengths, strict=True)
     ]
+
+
+def _extremes(diagonal: Tensor, coupling: Tensor) -> Tensor:
+    """(probes, 2): the smallest and the largest singular value that each T stands for."""
+    off = coupling[:, :-1]
+    nodes: Tensor = torch.linalg.eigvalsh(
+        torch.diag_embed(diagonal) + torch.diag_embed(off, 1) + torch.diag_embed(off, -1)
+    )
+    return nodes[:, [0, -1]].clamp_min(0).sqrt()
 
 
 def _quadrature(diagonal: Tensor, coupling: Tensor, basis: Tensor) -> Quadrature:

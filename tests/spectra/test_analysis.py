@@ -131,8 +131,8 @@ def test_a_layer_against_its_matrix(events, tiny_file):
 
 def test_closing_the_generator_cancels(tiny_file, monkeypatch):
     measured = []
-    real = analysis.measure
-    monkeypatch.setattr(analysis, "measure", lambda operator: measured.append(operator.shape) or real(operator))
+    real = analysis.measure_layer
+    monkeypatch.setattr(analysis, "measure_layer", lambda layer, shape: measured.append(layer) or real(layer, shape))
     running = analyse(tiny_file)
     for event in running:
         if event.layer is not None and event.layer.spectrum is not None:

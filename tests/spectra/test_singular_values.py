@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
+from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.reshape import Normalize
 from lipscope.layers.soc import SOCConv2d
 from lipscope.spectra import singular_values
-from lipscope.spectra.singular_values import measure
+from lipscope.spectra.singular_values import gram_matrix, measure, measure_layer
 from tests.dense import series, unshuffle_matrix, zero_padded_matrix
 from tests.spectra.matrices import SHAPES, families, operator, with_singular_values
 
@@ -156,15 +157,108 @@ def test_a_kernel_that_is_not_skew_stays_below_its_bound():
     assert measured.gain == pytest.approx(exact(soc_matrix(layer, shape))[0], rel=1e-12)
 
 
-def test_a_layer_over_the_limit_takes_lanczos():
-    layer, shape = random_soc(8, 8, 3), (8, 12, 12)
-    assert singular_values.DENSE_LIMIT < 8 * 12 * 12
-    measured = measure(layer.operator(shape))
-    assert not measured.spectrum.complete
+def test_a_narrow_proof_replaces_the_decomposition_of_a_series():
+    layer, shape = random_soc(8, 8, 3), (8, 8, 8)
+    assert singular_values.ALWAYS_DENSE < 8 * 8 * 8
+    measured = measure_layer(layer, shape)
     values = exact(soc_matrix(layer, shape))
+    lower, upper = measured.spectrum.proved_range
+    assert lower <= values[-1] + TINY
+    assert values[0] - TINY <= upper
+    assert upper - lower <= singular_values.NARROW
+    # All are listed, each within the width of the truth, and the extremes much closer.
+    assert measured.spectrum.complete
+    np.testing.assert_allclose(measured.spectrum.values, values, rtol=0, atol=upper - lower)
+    assert "proof that encloses all of them" in measured.spectrum.method
     assert measured.largest.value == pytest.approx(values[0], abs=1e-8)
     assert measured.smallest.value == pytest.approx(values[-1], abs=1e-8)
     assert measured.gain <= layer.bound(shape).value + TINY
+
+
+def test_the_proved_range_is_a_range_where_the_proof_is_wide():
+    """Series that expand, and norms that a cheap bound does not settle."""
+    for terms, norm in ((5, 1.0), (12, 1.0), (12, 1.5), (8, 1.2)):
+        layer, shape = random_soc(3, 3, 3, terms=terms), (3, 5, 6)
+        layer.kernel *= norm
+        lower, upper = layer.singular_value_range(shape, 0.0)
+        values = exact(soc_matrix(layer, shape))
+        assert lower - TINY <= values[-1] <= values[0] <= upper + TINY
+
+
+def test_a_series_without_a_narrow_proof_is_measured(monkeypatch):
+    monkeypatch.setattr(singular_values, "ALWAYS_DENSE", 0)
+    layer, shape = random_soc(3, 3, 3, terms=5), (3, 5, 6)
+    assert measure_layer(layer, shape).spectrum.method == "dense SVD, float64"
+    monkeypatch.setattr(singular_values, "COMPOSITE_LIMIT", 0)
+    assert "quadrature" in measure_layer(layer, shape).spectrum.method
+    layer.kernel.view(-1)[layer.kernel.abs().argmax()] *= 1.01
+    assert layer.singular_value_range(shape, 1.0) is None
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("family", families(COUNT))
+def test_by_the_gram_matrix(monkeypatch, family, shape):
+    monkeypatch.setattr(singular_values, "DECOMPOSED", 0)
+    matrix = with_singular_values(families(COUNT)[family], *SHAPES[shape])
+    values, measured = exact(matrix), measure(operator(matrix))
+    np.testing.assert_allclose(measured.spectrum.values, values, rtol=0, atol=1e-6)
+    assert np.abs(np.array(measured.spectrum.values) - values).max() <= measured.spectrum.accuracy + TINY
+    assert measured.spectrum.complete
+    assert "Gram" in measured.largest.method
+    assert measured.gain == pytest.approx(values[0], rel=1e-3)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gram_matrix_is_of_the_smaller_side(shape):
+    matrix = with_singular_values(families(COUNT)["spread"], *SHAPES[shape])
+    expected = matrix.T @ matrix if matrix.shape[0] >= matrix.shape[1] else matrix @ matrix.T
+    np.testing.assert_allclose(gram_matrix(operator(matrix)).numpy(), expected, rtol=0, atol=1e-13)
+
+
+def circular_layer(outputs, inputs, taps, stride=(1, 1)):
+    kernel = torch.randn(outputs, inputs, *taps, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    padding = ((taps[0] - 1) // 2, (taps[1] - 1) // 2)
+    return Conv2d(kernel, stride=stride, padding=padding, padding_mode="circular")
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (circular_layer(3, 2, (3, 3)), (2, 5, 6)),
+        (circular_layer(2, 3, (3, 5), (2, 1)), (3, 6, 5)),
+        (circular_layer(8, 2, (3, 3), (2, 3)), (2, 4, 6)),
+        (circular_layer(3, 3, (5, 3)), (3, 2, 4)),
+    ],
+)
+def test_circular_layers_are_exact_frequency_by_frequency(layer, shape):
+    values = exact(layer.operator(shape).dense().numpy())
+    measured = measure_layer(layer, shape)
+    assert measured.spectrum.method == "SVD at every frequency, float64"
+    np.testing.assert_allclose(measured.spectrum.values, values, rtol=0, atol=1e-12 * values[0])
+    assert measured.spectrum.complete
+    assert measured.gain == pytest.approx(values[0], rel=1e-3)
+
+
+def test_large_circular_layers_count_equal_values(monkeypatch):
+    layer, shape = circular_layer(3, 2, (3, 3)), (2, 5, 6)
+    monkeypatch.setattr(singular_values, "DENSE_LIMIT", 0)
+    spectrum = measure_layer(layer, shape).spectrum
+    assert len(spectrum.values) < spectrum.size == sum(spectrum.weights) == 60
+    repeated = np.repeat(spectrum.values, np.array(spectrum.weights).astype(int))
+    np.testing.assert_allclose(repeated, exact(layer.operator(shape).dense().numpy()), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (circular_layer(3, 2, (3, 3), (2, 2)), (2, 5, 6)),  # the stride does not divide the image
+        (Conv2d(torch.ones(2, 2, 3, 3), padding=(1, 1)), (2, 4, 4)),  # zero padding
+        (Conv2d(torch.ones(2, 1, 3, 3), padding=(1, 1), padding_mode="circular", groups=2), (2, 4, 4)),
+        (Conv2d(torch.ones(2, 2, 3, 3), padding_mode="circular"), (2, 4, 4)),  # the border is cut
+    ],
+)
+def test_what_is_not_circular_is_not_taken_for_it(layer, shape):
+    assert layer.circular_kernel(shape) is None
 
 
 def test_heads_and_normalisation():
