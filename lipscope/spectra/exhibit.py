@@ -54,6 +54,7 @@ def exhibit(
     kept = read_witness(target)
     again = recomputed(kept, _layer(subject, kept.layer))
     if not (kept.ratio > 1 + VERDICT_TOLERANCE and abs(again - kept.ratio) <= 1e-9 * kept.ratio):
+        target.unlink()
         raise CheckpointError("the witness does not hold", where=str(target), why=f"{kept.ratio!r}, again {again!r}")
     if sha256_of(path) != kept.model_sha256:
         raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")

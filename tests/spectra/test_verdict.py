@@ -68,3 +68,30 @@ def test_the_product_is_rounded_up():
 )
 def test_headlines(judged, headline):
     assert judged.headline == headline
+
+
+@pytest.mark.parametrize(
+    ("layers", "gain", "status", "said"),
+    [
+        ([layer("a", 3.0), layer("b", 2.0)], 1.5, "violated", "a pair of inputs gives 1.5; L <= 6.0000000001"),
+        ([layer("a", 3.0), layer("b", 0.25)], 0.7, "proved", "product of 2 layers"),
+        ([layer("a", 3.0)], 1 + 9e-7, "proved", "the largest is a with 3"),
+        ([layer("a", 3.0)], None, "proved", "the largest is a with 3"),
+        ([layer("a", 0, reason="no rule")], 0.9, "not-proved", "layer a: no rule"),
+        ([layer("a", 0, reason="no rule")], 2.0, "violated", "the whole network: a pair of inputs gives 2"),
+        ([layer("a", 1.0), layer("inside", 9.0, "part")], 0.9, "proved", "product of 1 layers"),
+    ],
+)
+def test_a_pair_of_inputs_of_the_whole_network(layers, gain, status, said):
+    found = verdict(layers, network_gain=gain)
+    assert found.status == status
+    assert said in found.reason
+    assert found.layer is None or found.status == "not-proved"
+    if status == "violated":
+        assert found.lipschitz == gain
+
+
+def test_the_layer_that_decides_is_named_for_programs():
+    assert verdict(ONES, [("b", 1.5)]).layer == "b"
+    assert verdict([layer("a", 0, reason="x")]).layer == "a"
+    assert verdict(ONES).layer is None
