@@ -108,6 +108,18 @@ class Certificates:
         """(n,) whether the prediction is the label."""
         return np.equal(self.predicted, self.label)
 
+    @property
+    def attacked(self) -> NDArray[np.bool_]:
+        """(n,) which images were attacked; those with a finite distance where the file does not say."""
+        if self.attack_distance is None:
+            return np.zeros(len(self), np.bool_)
+        chosen = np.isfinite(self.attack_distance)
+        pairs = self.attack.get("attacked")
+        for pair in pairs if isinstance(pairs, list) else []:
+            if isinstance(pair, list) and len(pair) == 2 and all(type(number) is int for number in pair):
+                chosen |= (self.index >= pair[0]) & (self.index < pair[1])
+        return chosen
+
     def certified_count(self, eps: Fraction) -> int:
         """How many images are classified correctly with radius > eps, strictly and exactly."""
         return int(np.count_nonzero(self.correct & (self.radius > largest_not_above(eps))))

@@ -129,6 +129,10 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "y", "log_axis", "Log", id="radii.log",
             tooltip="Count images on a logarithmic axis, and back",
         ),
+        Binding(
+            "b", "show_attack", "Attack", id="radii.attack",
+            tooltip="Attack distances against radii: a scatter and the gaps, and back",
+        ),
     ),
     "Export": (
         Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),

@@ -37,6 +37,7 @@ def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
         },
         "results_are_about_model": certificates.model_sha256,
         "lipschitz_bound": certificates.lipschitz,
+        "images_attacked": int(certificates.attacked.sum()),
         "average_certified_radius": certificates.average_certified_radius(),
     }
     return Sheet(RADII_COLUMNS, tuple(rows), facts)

@@ -20,6 +20,7 @@ from lipscope.tui.radii_sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.accuracy import Accuracy
+from lipscope.tui.widgets.attack_plot import AttackPlot
 from lipscope.tui.widgets.class_table import ClassTable
 from lipscope.tui.widgets.eps_line import EpsLine, moved
 from lipscope.tui.widgets.fold import FoldBar
@@ -41,6 +42,7 @@ class RadiiPane(Container, can_focus=True):
         self._certificates: Certificates | None = None
         self._notice = ""
         self._log = False
+        self._attack = False
         self.eps: Fraction = DEFAULT_EPS[0]
 
     def compose(self) -> ComposeResult:
@@ -55,6 +57,7 @@ class RadiiPane(Container, can_focus=True):
                     with Vertical(id="radii-curve-panel", classes="panel") as panel:
                         panel.border_title = "certified accuracy by radius"
                         yield CurvePlot(id="radii-curve")
+                    yield AttackPlot()
                 with Container(id="radii-tables"):
                     yield Accuracy(id="radii-accuracy")
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
@@ -98,7 +101,7 @@ class RadiiPane(Container, can_focus=True):
         panel.border_title = f"radii of {len(radii):,} correct images"
         panel.border_subtitle = f"apart: {wrong:,} wrong ({rate_text(wrong, len(certificates))})"
         largest = max(float(radii.max(initial=0.0)), float(self.eps), 1e-9)
-        self.query_one(Histogram).show(
+        self.query_one("#radii-histogram", Histogram).show(
             HistogramData(
                 values=radii,
                 weights=np.ones(len(radii)),
@@ -110,6 +113,10 @@ class RadiiPane(Container, can_focus=True):
             log=self._log,
         )
         self.query_one(ClassTable).show(certificates, self.eps)
+        attacked = certificates.attack_distance is not None
+        self.set_class(self._attack and attacked, "-attack")
+        if attacked:
+            self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
         in_short = ", ".join(
             f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS
@@ -122,7 +129,9 @@ class RadiiPane(Container, can_focus=True):
             curve.show_rates(grid, rates, float(self.eps), columns=curve.size.width, rows=curve.size.height)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without radii there is no eps to move."""
+        """Without radii there is no eps to move, without an attack nothing to compare them with."""
+        if action == "show_attack":
+            return self._certificates is not None and self._certificates.attack_distance is not None
         return self._certificates is not None or action not in {"move", "type_eps", "log_axis"}
 
     def action_move(self, steps: int) -> None:
@@ -137,6 +146,11 @@ class RadiiPane(Container, can_focus=True):
     def action_log_axis(self) -> None:
         """Count the images on a logarithmic axis, or on a linear one again."""
         self._log = not self._log
+        self._redraw()
+
+    def action_show_attack(self) -> None:
+        """What an attack found against what is proved, or the radii again."""
+        self._attack = not self._attack
         self._redraw()
 
     def moving(self) -> Widget:

@@ -44,11 +44,13 @@ class Side:
         heading: of its column.
         words: what it is.
         count: how many images, at a radius.
+        total: out of how many.
     """
 
     heading: str
     words: str
     count: Callable[[Fraction], int]
+    total: int
 
 
 def other_sides(certificates: Certificates) -> list[Side]:
@@ -56,16 +58,19 @@ def other_sides(certificates: Certificates) -> list[Side]:
     sides = []
     if certificates.sound_radius is not None and certificates.kind != "sound":
         sound = certificates.as_sound()
-        sides.append(Side("sound", f"sound: {KINDS['sound'].partition(': ')[2]}", sound.certified_count))
+        sides.append(
+            Side("sound", f"sound: {KINDS['sound'].partition(': ')[2]}", sound.certified_count, len(certificates))
+        )
     distance = certificates.attack_distance
     if distance is not None:
-        correct = certificates.correct
+        attacked = certificates.attacked
+        correct, total = certificates.correct & attacked, int(attacked.sum())
 
         def unbroken(eps: Fraction) -> int:
             return int((correct & (distance > largest_not_above(eps))).sum())
 
-        words = "attack ≤: not broken by the attack within the radius; the true robust share is at most that"
-        sides.append(Side("attack ≤", words, unbroken))
+        words = f"attack ≤: not broken, of {total:,} attacked; their true robust share is at most that"
+        sides.append(Side("attack ≤", words, unbroken, total))
     return sides
 
 
@@ -103,7 +108,7 @@ class Accuracy(Static):
         for eps in radii:
             count = certificates.certified_count(eps)
             at = eps == chosen
-            others = (rate_text(side.count(eps), total) for side in sides)
+            others = (rate_text(side.count(eps), side.total) for side in sides)
             cells = (format_eps(eps), f"{count:,}", rate_text(count, total), *others, "◀" if at else "")
             table.add_row(*(Text(cell, style="bold" if at else "") for cell in cells))
         wrong = total - correct
