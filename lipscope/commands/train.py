@@ -106,19 +106,19 @@ def train_command(
             run = open_run(resume)
             data = load(run.config.dataset, "train", data_dir)
         else:
-            data = load(dataset, "train", data_dir)
             width = (32 if gpu else 16) if channels is None else channels
-            classes = len(data.classes)
             config: Config
+            # Whatever cannot be trained is refused before a data set is loaded; only that knows its classes.
             if model == "lipconvnet":
-                config = LipConvnetConfig(blocks, width, activation, head, classes=classes, dataset=dataset, conv=conv)
+                config = LipConvnetConfig(blocks, width, activation, head, dataset=dataset, conv=conv)
             else:
                 _refuse_other_architecture(click.get_current_context())
-                depth = int(model.removeprefix("resnet"))
-                config = ResNetConfig(depth, width, conv, classes=classes, dataset=dataset)
+                config = ResNetConfig(int(model.removeprefix("resnet")), width, conv, dataset=dataset)
                 # Radii of an expanding net are next to nothing: there is no certificate to regularise.
                 changes["gamma"] = 0.0
             recipe = _recipe(gpu, leading, conv, seed, changes)
+            data = load(dataset, "train", data_dir)
+            config = replace(config, classes=len(data.classes))
             folder = out or RUNS / _run_name(config, recipe)
             run = create_run(folder, config, recipe) if leading else RunFolder(folder, config, recipe)
         if leading:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,7 @@ def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path)
         (("--channels", 3), 2, "channels must be even"),
         (("--channels", 0), 2, "channels must be a whole number from 2"),
         (("--blocks", 9), 2, "--blocks"),
-        (("--activation", "relu"), 2, "--activation"),
+        (("--activation", "relu"), 2, "unknown activation 'relu'; choose from maxmin"),
         (("--dataset", "imagenet"), 2, "--dataset"),
         (("--device", "nonsense"), 2, "--device nonsense: not a device"),
         (("--lr", 1e30), 1, "the training diverged: the loss is not finite"),
@@ -165,6 +166,31 @@ def test_what_cannot_be_trained(tmp_path, capsys, arguments, code, said):
     assert said in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--conv", "gloro"), ("--activation", "relu"), ("--channels", "3"), ("--epochs", "0"), ("--lr", "nan")],
+)
+def test_what_cannot_be_trained_is_refused_before_the_data_set_is_looked_for(
+    tmp_path, capsys, monkeypatch, option, value
+):
+    monkeypatch.setattr(lipscope.data, "load", lambda *_: pytest.fail("the data set was loaded"))
+    assert train("--dataset", "cifar10", option, value, "--out", tmp_path / "run") == 2
+    stdout, stderr = capsys.readouterr()
+    assert stdout == ""
+    assert value in stderr
+    assert "data set" not in stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_classes_are_those_of_the_data_set(tmp_path, capsys, monkeypatch, few_images):
+    hundred = replace(few_images, classes=tuple(map(str, range(100))))
+    monkeypatch.setattr(lipscope.data, "load", lambda *_: hundred)
+    out = tmp_path / "run"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 0
+    assert json.loads((out / "run.json").read_text())["config"]["classes"] == 100
+    capsys.readouterr()
 
 
 def test_no_data_set(tmp_path, capsys, no_data):
