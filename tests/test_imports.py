@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy(arguments: tuple[str, ...]) -> None:
     assert not modules & {*HEAVY, "numpy"}
 
 
-@pytest.mark.parametrize("command", ["train", "certify", "inspect", "convert", "data", "doctor"])
+@pytest.mark.parametrize("command", ["train", "certify", "attack", "inspect", "convert", "data", "doctor"])
 def test_help_of_every_command_imports_no_torch(command: str) -> None:
     assert not imported(RUN, command, "--help") & set(HEAVY)
 

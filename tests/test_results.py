@@ -351,3 +351,13 @@ def test_sound_radii_of_another_version_are_dropped(certificates: Certificates) 
 def test_images_without_labels(certificates: Certificates) -> None:
     assert certificates.labelled
     assert not replace(certificates, label=np.full(3, -1)).labelled
+
+
+def test_attacked_images_are_those_the_file_names_and_those_it_has_a_distance_for() -> None:
+    plain = some_certificates([0.1] * 5, [True] * 5)  # records 10 to 14
+    assert not plain.attacked.any()
+    distance = np.array([0.5, np.inf, np.inf, np.inf, 0.7])
+    found = replace(plain, attack_distance=distance, attack={"attacked": [[10, 12]]})
+    assert found.attacked.tolist() == [True, True, False, False, True]
+    for odd in ({}, {"attacked": "all"}, {"attacked": [[1], "x", [0.5, 9], None]}):
+        assert replace(found, attack=odd).attacked.tolist() == [True, False, False, False, True]

@@ -25,7 +25,7 @@ from lipscope.certify.attack.violations import (
 )
 from lipscope.certify.partial import partial_path
 from lipscope.commands.certify_images import Request, selection
-from lipscope.commands.certify_run import answer
+from lipscope.commands.certify_run import answer, chosen_device
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet, load
@@ -165,9 +165,7 @@ def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) 
 def _attack(
     path: Path, model: StoredModel, images: ImageSet, claimed: Certificates, order: Order, saved: _Saved
 ) -> Outcome:
-    from lipscope.commands.certify_run import _device
-
-    device = _device(order.device)
+    device = chosen_device(order.device)
     side = partial_path(results_path(path), "attack")
     with ExitStack() as held:
         held.enter_context(exclusive(side))

@@ -122,7 +122,7 @@ def _evaluate(
     double: Progress | None = None,
 ) -> Answer:
     """Float32, unless it was found, and then float64 where sound radii are wanted; each with its progress."""
-    device, watch = _device(request.device), Stopwatch(request.batch_size)
+    device, watch = chosen_device(request.device), Stopwatch(request.batch_size)
     known, logits = found, None
     if known is None:
         try:
@@ -147,7 +147,7 @@ def _progress(side: Path, stored: StoredModel, chosen: Chosen, request: Request)
     if request.force:
         side.unlink(missing_ok=True)
     return progress_of(
-        side, stored, chosen.data, chosen.index, device=_device(request.device), batch_size=request.batch_size,
+        side, stored, chosen.data, chosen.index, device=chosen_device(request.device), batch_size=request.batch_size,
         note=narrate,
     )  # fmt: skip
 
@@ -156,7 +156,7 @@ def _sound_progress(side: Path, stored: StoredModel, chosen: Chosen, request: Re
     place = side.with_name(f"{side.name.removesuffix(SUFFIX)}.sound{SUFFIX}")
     if request.force:
         place.unlink(missing_ok=True)
-    device = _device(request.device)
+    device = chosen_device(request.device)
     return sound_progress_of(place, stored, chosen.data, chosen.index, device=device, note=narrate)
 
 
@@ -239,7 +239,12 @@ def _check_replaceable(target: Path, *, force: bool) -> None:
         read_results(target)
 
 
-def _device(given: str | None) -> str:
+def chosen_device(given: str | None) -> str:
+    """The device asked for, else a GPU where there is one.
+
+    Raises:
+        UsageError: torch cannot compute on it.
+    """
     import torch
 
     from lipscope.environment import check_device
