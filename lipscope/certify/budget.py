@@ -133,7 +133,7 @@ def error_budget(net: LipschitzNet, arithmetic: Arithmetic) -> tuple[Budget, Ten
         shares.append(LayerBudget(name, layer.kind, lipschitz, norm, rounding.error, total))
         norm = rounding.norm
     own = net.head.logit_rounding(math.prod(shape), norm, arithmetic)
-    pairs = net.head.pair_bounds() * total + own.unsqueeze(0) + own.unsqueeze(1)
+    pairs = net.head.pair_bounds() * total + (own.unsqueeze(0) + own.unsqueeze(1))
     # inf * 0 on the diagonal, or where two rows are equal: nothing is proved.
     pairs = torch.nan_to_num(pairs * (1 + 2.0**-39), nan=math.inf, posinf=math.inf)
     logit = outward(lipschitz * total + float(own.max()))

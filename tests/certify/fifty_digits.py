@@ -1,0 +1,151 @@
+"""A network evaluated with fifty digits: what its stored numbers mean, independently of torch and of its layers' code.
+
+Arrays of mpmath numbers (C, H, W) go in and out; stored float32 and float64 numbers are taken exactly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from mpmath import mp, mpf
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lipscope.layers.bcop import BCOPConv2d
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.groupsort import GroupSort, MaxMin
+from lipscope.layers.heads import LastLayerNormalized, OrthogonalHead
+from lipscope.layers.householder import HouseHolder1, HouseHolder2
+from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.soc import SOCConv2d
+from lipscope.models.composition import LipschitzNet
+from tests import dense
+
+DIGITS = 50
+
+Numbers = NDArray[np.object_]
+
+
+def exactly(values: Tensor | NDArray[np.float64]) -> Numbers:
+    """The same numbers without rounding."""
+    array = values.detach().double().numpy() if isinstance(values, Tensor) else np.asarray(values, dtype=np.float64)
+    result = np.empty(array.shape, dtype=object)
+    result.flat = [mpf(number) for number in array.ravel().tolist()]
+    return result
+
+
+def pixels(image: NDArray[np.uint8]) -> Numbers:
+    """Whole pixels over 255, which no float64 can say."""
+    with mp.workdps(DIGITS):
+        result = np.empty(image.shape, dtype=object)
+        result.flat = [mpf(int(number)) / 255 for number in image.ravel()]
+        return result
+
+
+def logits(net: LipschitzNet, x: Numbers) -> Numbers:
+    """head(body(normalize(x)))."""
+    for _, layer, _ in net.layers():
+        x = apply(layer, x)
+    return x
+
+
+def apply(layer: LipschitzLayer, x: Numbers) -> Numbers:
+    """One layer on one input without the batch."""
+    with mp.workdps(DIGITS):
+        if isinstance(layer, Normalize):
+            mean, std = (exactly(np.array(values)).reshape(-1, 1, 1) for values in layer.constants)
+            return (x - mean) / std
+        if isinstance(layer, OrthogonalConv2d):
+            return _convolution(layer, x)
+        if isinstance(layer, MaxMin | HouseHolder1 | HouseHolder2):
+            return _pairs(layer, x)
+        if isinstance(layer, GroupSort):
+            return _sorted_groups(x, layer.group_size)
+        if isinstance(layer, Flatten):
+            return x.ravel()
+        if isinstance(layer, LastLayerNormalized):
+            return _product(layer.weight.double().numpy(), x) + exactly(layer.bias)
+        if isinstance(layer, OrthogonalHead):
+            return _convolution(layer.conv, x.reshape(-1, 1, 1)).ravel()
+    raise NotImplementedError(type(layer))
+
+
+def length(values: Numbers) -> mpf:
+    """The l2 norm."""
+    with mp.workdps(DIGITS):
+        return mp.norm(values.ravel().tolist())
+
+
+def _convolution(layer: OrthogonalConv2d, x: Numbers) -> Numbers:
+    channels, height, width, f = *x.shape, layer.stride
+    x = x.reshape(channels, height // f, f, width // f, f).transpose(0, 2, 4, 1, 3)
+    height, width = height // f, width // f
+    x = x.reshape(channels * f * f, height, width)
+    kernel = layer.kernel.detach().double().numpy()
+    if isinstance(layer, SOCConv2d):
+        x = np.concatenate([x, exactly(np.zeros((layer.channels - len(x), height, width)))])
+        matrix = dense.zero_padded_matrix(kernel, height, width)
+        total = term = x.ravel()
+        factorial = 1
+        for k in range(1, layer.terms + 1):
+            factorial *= k
+            term = _product(matrix, term)
+            total = total + term / factorial
+    else:
+        # Cayley's kernels start at their pixel; BCOP's have it in the middle.
+        shift = kernel.shape[2] // 2 if isinstance(layer, BCOPConv2d) else 0
+        rows = dense.circular_matrix(kernel, height, width).reshape(len(kernel), height, width, -1)
+        matrix = np.roll(rows, (shift, shift), (1, 2)).reshape(len(kernel) * height * width, -1)
+        total = _product(matrix, x.ravel())
+    result = total.reshape(-1, height, width)[: layer.out_channels]
+    return result + exactly(layer.bias).reshape(-1, 1, 1)
+
+
+def _product(matrix: NDArray[np.float64], x: Numbers) -> Numbers:
+    """Matrix times vector; zeros are skipped."""
+    result = np.empty(len(matrix), dtype=object)
+    for i, row in enumerate(matrix):
+        (places,) = np.nonzero(row)
+        result[i] = mp.fdot(zip([mpf(number) for number in row[places].tolist()], x[places], strict=True))
+    return result
+
+
+def _sorted_groups(x: Numbers, size: int) -> Numbers:
+    groups = x.reshape(size, len(x) // size, *x.shape[1:])
+    return np.sort(groups, axis=0)[::-1].reshape(x.shape)
+
+
+def _pairs(layer: MaxMin | HouseHolder1 | HouseHolder2, x: Numbers) -> Numbers:
+    half = len(x) // 2
+    result = np.empty(x.shape, dtype=object)
+    angles = [exactly(theta) for theta in layer.parameters()]
+    for place in np.ndindex(half, *x.shape[1:]):
+        other = (place[0] + half, *place[1:])
+        result[place], result[other] = _pair(layer, x[place], x[other], [theta[place[0]] for theta in angles])
+    return result
+
+
+def _pair(layer: LipschitzLayer, x: mpf, y: mpf, theta: list[mpf]) -> tuple[mpf, mpf]:
+    if isinstance(layer, MaxMin):
+        return max(x, y), min(x, y)
+    if isinstance(layer, HouseHolder1):
+        (angle,) = theta
+        below = x * mp.sin(angle / 2) - y * mp.cos(angle / 2) > 0
+        return _mirrored(x, y, angle) if below else (x, y)
+    turn = 2 * mp.pi
+    first, second, third = (min(max(angle, mpf(0)), turn) for angle in theta)
+    phi = mp.atan2(y, x) - first / 2
+    phi -= turn * mp.floor(phi / turn)
+    if phi < second / 2:
+        return x, y
+    if phi < (second + third) / 2:
+        return _mirrored(x, y, first + second)
+    if phi < mp.pi + third / 2:
+        cosine, sine = mp.cos(third), mp.sin(third)
+        return x * cosine + y * sine, y * cosine - x * sine
+    return _mirrored(x, y, first)
+
+
+def _mirrored(x: mpf, y: mpf, angle: mpf) -> tuple[mpf, mpf]:
+    cosine, sine = mp.cos(angle), mp.sin(angle)
+    return x * cosine + y * sine, x * sine - y * cosine

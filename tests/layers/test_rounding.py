@@ -1,0 +1,195 @@
+"""The proved rounding error of single layers against fifty digits (docs/soundness.md, theorem 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import strategies as st
+from mpmath import mp, mpf
+from torch import Tensor
+
+from lipscope.bounds.rounding import FLOAT32, FLOAT64, Arithmetic
+from lipscope.layers.contract import UNBOUNDED, LipschitzLayer, Rounding
+from lipscope.layers.groupsort import GroupSort, MaxMin
+from lipscope.layers.heads import LastLayerNormalized, OrthogonalHead
+from lipscope.layers.householder import TRIGONOMETRIC_ROUNDOFFS, HouseHolder1, HouseHolder2
+from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.soc import SOCConv2d
+from lipscope.records import Shape
+from tests.always import always
+from tests.certify import fifty_digits
+from tests.layers.contract import noise
+from tests.layers.test_soc import soc
+
+TYPES = {FLOAT64: torch.float64, FLOAT32: torch.float32}
+
+
+def share(layer: LipschitzLayer, x: Tensor, arithmetic: Arithmetic) -> float:
+    """The error of the layer on x, a batch of one, over its proved bound."""
+    x = x.to(TYPES[arithmetic])
+    exact = fifty_digits.exactly(x[0])
+    norm = float(fifty_digits.length(exact)) * (1 + 1e-12)
+    with torch.inference_mode():
+        computed = layer(x)[0]
+    rounding = layer.rounding(tuple(x.shape[1:]), norm, arithmetic)
+    if not computed.isfinite().all():
+        assert rounding.error == math.inf
+        return 0.0
+    assert fifty_digits.length(fifty_digits.exactly(computed)) <= rounding.norm
+    error = fifty_digits.length(fifty_digits.exactly(computed) - fifty_digits.apply(layer, exact))
+    if rounding.error == 0.0:
+        assert error == 0
+        return 0.0
+    return float(error / rounding.error)
+
+
+def biased(layer: LastLayerNormalized | OrthogonalHead, seed: int) -> LipschitzLayer:
+    with torch.no_grad():
+        for number, parameter in enumerate(layer.parameters()):
+            parameter.copy_(noise(*parameter.shape, seed=seed + number))
+    return layer.eval().requires_grad_(False)
+
+
+LAYERS: dict[str, tuple[Callable[[int], LipschitzLayer], Shape]] = {
+    "normalisation": (lambda seed: Normalize((0.4914, -3.0), (0.2507, 7.3)), (2, 2, 2)),
+    "flatten": (lambda seed: Flatten(), (2, 2, 2)),
+    "MaxMin": (lambda seed: MaxMin(), (4, 2, 2)),
+    "GroupSort": (lambda seed: GroupSort(4), (8, 2, 1)),
+    "SOC 1x1": (lambda seed: soc(2, 4, 1, norm=1.0, seed=seed), (2, 1, 1)),
+    "SOC 3x3, dense": (lambda seed: soc(2, 2, 3, seed=seed), (2, 2, 2)),
+    "SOC 3x3, on a map": (lambda seed: soc(2, 2, 3, seed=seed), (2, 3, 4)),
+    "SOC 3x3, stride 2": (lambda seed: soc(1, 2, 3, stride=2, seed=seed), (1, 6, 4)),
+    "LLN": (lambda seed: biased(LastLayerNormalized(5, 3), seed), (5,)),
+    "orthogonal head": (lambda seed: biased(OrthogonalHead(4, 3), seed), (4,)),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("arithmetic", [FLOAT64, FLOAT32], ids=lambda a: a.name)
+@pytest.mark.parametrize("scale", [1.0, 1e-30, 1e30, 1e-41])
+def test_the_error_of_a_layer_is_within_its_bound(name: str, arithmetic: Arithmetic, scale: float) -> None:
+    make, shape = LAYERS[name]
+    shares = [share(make(seed), scale * noise(1, *shape, seed=50 + seed), arithmetic) for seed in range(4)]
+    assert max(shares) <= 1
+    if name not in ("flatten", "MaxMin", "GroupSort") and scale == 1.0:
+        # The bound is no fantasy: the error is there, and not lost in it.
+        assert max(shares) > 1e-4
+
+
+@pytest.mark.parametrize("arithmetic", [FLOAT64, FLOAT32], ids=lambda a: a.name)
+def test_the_worst_product_and_the_worst_sum_nearly_reach_their_bounds(arithmetic: Arithmetic) -> None:
+    """1 + u is what rounding to nearest hates most."""
+    number = torch.tensor(1 + 1.4 * math.sqrt(arithmetic.unit_roundoff), dtype=TYPES[arithmetic])
+    with mp.workdps(50):
+        error = abs(mpf(float(number)) ** 2 - mpf(float(number.square())))
+    bound = arithmetic.products(1, float(number), float(number), 1)
+    assert 0.01 * bound < error <= bound
+    shifted = Rounding(0.0, 1.0).shifted(arithmetic.unit_roundoff, 1, arithmetic)
+    sum_error = arithmetic.unit_roundoff  # 1 + u rounds to 1
+    assert sum_error <= shifted.error <= 1.01 * sum_error
+
+
+def seam_angles(layer: HouseHolder1 | HouseHolder2, seam: int) -> float:
+    """The exact angle of a seam of the first pair."""
+    theta = [mpf(float(angle[0])) for angle in layer.parameters()]
+    if isinstance(layer, HouseHolder1):
+        return float(theta[0] / 2 + seam * mp.pi)
+    first, second, third = theta
+    ends = (mpf(0), second / 2, (second + third) / 2, mp.pi + third / 2)
+    return float(first / 2 + ends[seam % 4])
+
+
+@always(
+    order=st.sampled_from([HouseHolder1, HouseHolder2]),
+    angles=st.lists(
+        st.one_of(
+            st.floats(0, 2 * math.pi),
+            st.sampled_from([0.0, math.pi / 2, math.pi, 1.5 * math.pi, 2 * math.pi, 7.0, -1.0, 1e-30, 1e9]),
+        ),
+        min_size=3, max_size=3,
+    ),
+    seam=st.integers(0, 3),
+    steps=st.integers(-40, 40),
+    exponent=st.one_of(st.integers(-30, 30), st.sampled_from([-126, -140, 100, 120])),
+    arithmetic=st.sampled_from([FLOAT64, FLOAT32]),
+)  # fmt: skip
+def test_the_householder_bounds_hold_on_their_seams(
+    order: type[HouseHolder1 | HouseHolder2], angles: list[float], seam: int, steps: int, exponent: int,
+    arithmetic: Arithmetic,
+) -> None:  # fmt: skip
+    layer = order(2).requires_grad_(False)
+    for parameter, angle in zip(layer.parameters(), angles, strict=False):
+        parameter.fill_(angle)
+    direction = seam_angles(layer, seam) + steps * arithmetic.unit_roundoff
+    pair = torch.tensor([math.cos(direction), math.sin(direction)], dtype=torch.float64) * 2.0**exponent
+    assert share(layer, pair.reshape(1, 2, 1, 1), arithmetic) <= 1
+
+
+def test_wrong_pieces_are_chosen_near_seams_so_the_test_above_means_something() -> None:
+    layer = HouseHolder1(2).requires_grad_(False)
+    layer.theta.fill_(1.0)
+    wrong = 0
+    for steps in range(-200, 200):
+        direction = 0.5 + steps * 2.0**-54
+        x, y = math.cos(direction), math.sin(direction)
+        chosen = torch.tensor(x).double() * torch.sin(torch.tensor(0.5).double()) > torch.tensor(
+            y
+        ).double() * torch.cos(torch.tensor(0.5).double())
+        with mp.workdps(50):
+            wrong += bool(chosen) != (mpf(x) * mp.sin(mpf(0.5)) - mpf(y) * mp.cos(mpf(0.5)) > 0)
+    assert wrong > 0
+
+
+@pytest.mark.parametrize("arithmetic", [FLOAT64, FLOAT32], ids=lambda a: a.name)
+@pytest.mark.parametrize("name", ["sin", "cos", "atan2"])
+def test_the_trigonometry_of_torch_is_as_good_as_assumed(name: str, arithmetic: Arithmetic) -> None:
+    """Whole tensors take vector instructions, single numbers the C library: both, over the range that can occur."""
+    generator, dtype = np.random.default_rng(5), TYPES[arithmetic]
+    count, allowed = 1500, TRIGONOMETRIC_ROUNDOFFS * arithmetic.unit_roundoff
+    exponents = generator.uniform(-37, 37, (2, count))
+    wide = torch.from_numpy(generator.choice([-1.0, 1.0], (2, count)) * 10**exponents).to(dtype)
+    narrow = torch.from_numpy(generator.uniform(-13, 13, (2, count))).to(dtype)
+    a, b = torch.cat([wide, narrow], dim=1)
+    inputs = (a, b) if name == "atan2" else (a,)
+    function = getattr(torch, name)
+    computed = {i: [number] for i, number in enumerate(function(*inputs).tolist())}
+    for i in range(0, len(a), 50):
+        computed[i].append(float(function(*(column[i] for column in inputs))))
+    with mp.workdps(80):
+        for i, numbers in computed.items():
+            exact = getattr(mp, name)(*(mpf(float(column[i])) for column in inputs))
+            for number in numbers:
+                assert abs(mpf(number) - exact) <= allowed * (mp.pi if name == "atan2" else 1)
+
+
+def test_a_float32_sum_longer_than_its_precision_proves_nothing() -> None:
+    assert FLOAT32.products(2**23, 1.0, 1.0, 1) == math.inf
+    assert math.isfinite(FLOAT64.products(2**23, 1.0, 1.0, 1))
+
+
+def test_what_may_overflow_proves_nothing() -> None:
+    layer = soc(2, 2, 3)
+    assert layer.rounding((2, 3, 3), 1e38, FLOAT32).error == math.inf
+    assert math.isfinite(layer.rounding((2, 3, 3), 1e38, FLOAT64).error)
+    assert Normalize((0.0,), (1e-310,)).rounding((1, 2, 2), 1.0, FLOAT64) == UNBOUNDED
+
+
+def test_a_layer_that_says_nothing_proves_nothing() -> None:
+    class Silent(Flatten):
+        rounding = LipschitzLayer.rounding
+
+    assert Silent().rounding((2, 2, 2), 1.0, FLOAT64) == UNBOUNDED
+
+
+def test_the_error_grows_with_the_norm_and_the_terms() -> None:
+    layer = soc(2, 2, 3)
+    errors = [layer.rounding((2, 3, 3), norm, FLOAT64).error for norm in (0.0, 1.0, 2.0, 1e6)]
+    assert errors == sorted(errors)
+    assert errors[2] < 2.1 * errors[1] + 1e-300
+    more = SOCConv2d(2, 2, 3, terms=20).eval()
+    more.load_state_dict(layer.state_dict())
+    assert more.linear_rounding((2, 3, 3), 1.0, FLOAT64) > layer.linear_rounding((2, 3, 3), 1.0, FLOAT64)
