@@ -24,6 +24,7 @@ from lipscope.certify.attack.violations import (
     violation_path,
 )
 from lipscope.certify.partial import partial_path
+from lipscope.certify.summary import summary
 from lipscope.commands.certify_images import Request, selection
 from lipscope.commands.certify_run import answer, chosen_device
 from lipscope.commands.messages import narrate
@@ -33,6 +34,7 @@ from lipscope.errors import CheckpointError, DataError, LipscopeError
 from lipscope.locks import exclusive
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.results import Certificates, read_results, results_path, write_results
+from lipscope.units import DEFAULT_EPS
 
 MOST_SAVED = 10
 """Image pairs that one run saves; a lie about L breaks every certificate."""
@@ -190,12 +192,12 @@ def _keep(
     updated = merged(whole, index, outcome.distance, run, force=order.force)
     try:
         with exclusive(target):
-            now, facts = read_results(target)
+            now, _ = read_results(target)
             same = now.model_sha256 == whole.model_sha256 and now.data_fingerprint == whole.data_fingerprint
             if not same or not np.array_equal(now.predicted, whole.predicted):
                 raise CheckpointError("the results file changed during the attack", where=str(target))
             updated = merged(now, index, outcome.distance, run, force=order.force)
-            write_results(target, updated, facts)
+            write_results(target, updated, summary(updated, str(path), DEFAULT_EPS))
     except LipscopeError as error:
         narrate(f"the attack distances could not be kept: {error}")
         return updated, error
