@@ -11,7 +11,7 @@ By what the layer allows, each exact one before the next:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -100,7 +100,7 @@ def measure(operator: LinearOperator, dense_limit: int | None = None) -> Singula
     """
     size = min(operator.shape)
     if size > (DENSE_LIMIT if dense_limit is None else dense_limit):
-        return _estimated(operator, size)
+        return _estimated(operator)
     return _decomposed(operator, size) if size <= DECOMPOSED else _by_gram(operator, size)
 
 
@@ -126,13 +126,57 @@ def _decomposed(operator: LinearOperator, size: int) -> SingularValues:
 
 
 def _by_gram(operator: LinearOperator, size: int) -> SingularValues:
-    gram = gram_matrix(operator)
+    found = measure_gram(gram_matrix(operator))
+    witness = steepest(operator)
+    return SingularValues(found.spectrum, found.largest, found.smallest, witness, _gain(operator, witness))
+
+
+@dataclass(frozen=True)
+class GramValues:
+    """What a Gram matrix tells of the matrix that it was made of.
+
+    Args:
+        spectrum: all singular values, or their density.
+        largest, smallest: the extremes.
+    """
+
+    spectrum: Spectrum
+    largest: Estimate
+    smallest: Estimate
+
+
+def measure_gram(gram: Tensor, scale: float = 1.0) -> GramValues:
+    """The singular values of a matrix from its Gram matrix: all of them, or beyond ``DENSE_LIMIT`` as of operators.
+
+    Args:
+        gram: (m, m) float64, G.
+        scale: the matrix is that of G times this.
+    """
+    size = len(gram)
+    if size > DENSE_LIMIT:
+        # G is its own operator here: a product with the identity, then one with G.
+        own = LinearOperator((size, size), lambda vectors: vectors, lambda vectors: vectors @ gram, gram.dtype)
+        run = _extremes(own)
+        return _scaled(_density(own, run), _estimate(run, -1), _estimate(run, 0), scale)
     values = torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
     error = size * UNIT_ROUNDOFF * float(values[0])
     method = "dense Gram matrix and its eigenvalues, float64"
-    largest, smallest = (sigma_residual(float(values[end]), error) for end in (0, -1))
-    spectrum = _all(values.sqrt(), size, method, accuracy=max(largest, smallest))
-    return _measured(operator, spectrum, method, steepest(operator), largest, smallest)
+    residuals = [sigma_residual(float(values[end]), error) for end in (0, -1)]
+    spectrum = _all(values.sqrt(), size, method, accuracy=max(residuals))
+    ends = [Estimate(spectrum.values[end], method, residual=residuals[end]) for end in (0, -1)]
+    return _scaled(spectrum, ends[0], ends[1], scale)
+
+
+def _scaled(spectrum: Spectrum, largest: Estimate, smallest: Estimate, scale: float) -> GramValues:
+    if scale == 1.0:
+        return GramValues(spectrum, largest, smallest)
+    values = tuple(value * scale for value in spectrum.values)
+    accuracy = None if spectrum.accuracy is None else spectrum.accuracy * scale
+    ends = [
+        replace(end, value=end.value * scale, residual=None if end.residual is None else end.residual * scale)
+        for end in (largest, smallest)
+    ]
+    return GramValues(replace(spectrum, values=values, accuracy=accuracy), ends[0], ends[1])
 
 
 def gram_matrix(operator: LinearOperator) -> Tensor:
@@ -186,18 +230,23 @@ def _enclosed(operator: LinearOperator, enclosure: tuple[float, float]) -> Singu
     return SingularValues(spectrum, _estimate(run, -1), _estimate(run, 0), witness, _gain(operator, witness))
 
 
-def _estimated(operator: LinearOperator, size: int) -> SingularValues:
+def _estimated(operator: LinearOperator) -> SingularValues:
     run = _extremes(operator)
+    spectrum = _density(operator, run)
+    witness = _witness(operator, run)
+    return SingularValues(spectrum, _estimate(run, -1), _estimate(run, 0), witness, _gain(operator, witness))
+
+
+def _density(operator: LinearOperator, run: Quadrature) -> Spectrum:
+    size = min(operator.shape)
     found = singular_value_density(operator, min(QUANTILES, size))
-    largest, smallest = _estimate(run, -1), _estimate(run, 0)
-    values = found.values.flip(0).clamp(smallest.value, largest.value)
+    largest, smallest = sigma_of(float(run.nodes[-1])), sigma_of(float(run.nodes[0]))
+    values = found.values.flip(0).clamp(smallest, largest)
     # The ends of the list are the extremes, which Lanczos knows better.
-    values[0], values[-1] = largest.value, smallest.value
+    values[0], values[-1] = largest, smallest
     method = f"stochastic Lanczos quadrature, {found.probes} probes, up to {found.steps} steps"
     weights = (size / len(values),) * len(values)
-    spectrum = Spectrum(tuple(values.tolist()), weights, size, method, complete=False, accuracy=found.accuracy)
-    witness = _witness(operator, run)
-    return SingularValues(spectrum, largest, smallest, witness, _gain(operator, witness))
+    return Spectrum(tuple(values.tolist()), weights, size, method, complete=False, accuracy=found.accuracy)
 
 
 def _extremes(operator: LinearOperator) -> Quadrature:

@@ -156,3 +156,51 @@ def test_kernel_bounds_hold_for_every_grouping(monkeypatch, groups, effort):
     for part in np.split(kernel, groups):
         assert covers(bound.value, zero_padded_matrix(part, 6, 6))
         assert covers(bound.value, circular_matrix(part, 6, 6))
+
+
+@pytest.mark.parametrize("whole", [room.WHOLE, 0], ids=["whole", "in slabs"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float8_e4m3fn, torch.float8_e5m2])
+def test_low_precision_weights_are_the_numbers_that_they_are(tmp_path, monkeypatch, dtype, whole):
+    monkeypatch.setattr(room, "WHOLE", whole)
+    generator = torch.Generator().manual_seed(0)
+    content = {
+        "w": torch.randn(9, 5, generator=generator).to(dtype),
+        "k": torch.randn(3, 2, 3, 3, generator=generator).to(dtype),
+    }
+    path = tmp_path / "low.safetensors"
+    save_file(content, path)
+    header = read_header(path)
+    found = {info.name: analyse_tensor(header, info) for info in header.tensors}
+    truth = np.linalg.norm(content["w"].double().numpy(), 2)
+    assert truth * (1 - 1e-13) <= found["w"].bound.value <= truth * (1 + 1e-9)
+    assert found["w"].sigma_max.value == pytest.approx(truth, rel=1e-9)
+    kernel = content["k"].double().numpy()
+    for matrix in (
+        zero_padded_matrix(kernel, 7, 6),
+        circular_matrix(kernel, 5, 4),
+        zero_padded_matrix(kernel, 6, 6, stride=2),
+    ):
+        assert covers(found["k"].bound.value, matrix)
+    assert "every image size, zero or circular padding" in found["k"].bound.method
+    scaled_elsewhere = any("scales that the file keeps elsewhere" in note for note in found["w"].notes)
+    assert scaled_elsewhere == (dtype.itemsize == 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.bool])
+def test_packed_and_integer_weights_are_named_not_guessed(tmp_path, dtype):
+    path = tmp_path / "packed.safetensors"
+    save_file({"q": torch.ones(8, 4).to(dtype)}, path)
+    header = read_header(path)
+    found = analyse_tensor(header, header.tensors[0])
+    assert not found.bound.proved
+    assert header.tensors[0].dtype in found.bound.reason
+    assert "quantised or packed" in found.bound.reason
+    assert (found.sigma_max, found.spectrum) == (None, None)
+
+
+def test_a_large_kernel_that_is_not_finite(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "WHOLE", 0)
+    path = tmp_path / "kernel.safetensors"
+    save_file({"k": torch.full((2, 2, 3, 3), math.nan)}, path)
+    header = read_header(path)
+    assert "NaN" in analyse_tensor(header, header.tensors[0]).bound.reason
