@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from lipscope.environment import PRECISION_SETTINGS, check_device, environment, full_precision
+from lipscope.environment import PRECISION_SETTINGS, check_device, environment, full_precision, plain_products
 from lipscope.errors import UsageError
 from lipscope.version import __version__
 
@@ -73,3 +73,13 @@ def test_devices() -> None:
     for name in ("nonsense", "cuda:99", "meta", ""):
         with pytest.raises(UsageError, match="not a device"):
             check_device(name)
+
+
+def test_plain_products_turns_the_convolution_libraries_off_and_back() -> None:
+    before = environment()["convolution_libraries"]
+    with plain_products():
+        assert environment()["convolution_libraries"] == {"cudnn": False, "mkldnn": False}
+    assert environment()["convolution_libraries"] == before
+    with pytest.raises(ZeroDivisionError), plain_products():
+        _ = 1 / 0
+    assert environment()["convolution_libraries"] == before
