@@ -14,6 +14,7 @@ from lipscope.commands.messages import narrate
 
 if TYPE_CHECKING:
     from lipscope.records import AnalysisEvent
+    from lipscope.spectra.logits import LogitsOf
     from lipscope.tui.worker import Means
 
 
@@ -59,7 +60,12 @@ def _means(data_dir: Path | None, description: Path | None) -> Means:
 
         return analysis(file, data_dir=data_dir, description=description)
 
-    return Means(analyse, Cache(about=_about(data_dir, description)))
+    def evaluator(file: Path) -> LogitsOf:
+        from lipscope.spectra.logits import logits_of
+
+        return logits_of(file)
+
+    return Means(analyse, Cache(about=_about(data_dir, description)), data_dir=data_dir, evaluator=evaluator)
 
 
 def _about(data_dir: Path | None, description: Path | None) -> str:

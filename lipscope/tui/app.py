@@ -18,9 +18,22 @@ from textual.widgets import TabbedContent, TabPane
 from lipscope.tui.bindings import DIALOGS, MOVES, bindings_of, described
 from lipscope.tui.config import Config
 from lipscope.tui.facts import headline
-from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, FileChanged, Hashed, ResultsRead, WorkMessage
+from lipscope.tui.messages import (
+    Analysed,
+    AnalysisEnded,
+    Answered,
+    AnswerWanted,
+    Crashed,
+    EpsMoved,
+    FileChanged,
+    Hashed,
+    ImagesRead,
+    ImagesWanted,
+    ResultsRead,
+    WorkMessage,
+)
 from lipscope.tui.motion import TWICE, go
-from lipscope.tui.panes import Copying, Focusing, Pane, Stepping
+from lipscope.tui.panes import AtEps, Copying, Focusing, Pane, Stepping
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.session import Session
 from lipscope.tui.state import State
@@ -95,15 +108,16 @@ class InspectApp(App[None]):
         """Whether there is a screen to work on: a timer or a callback may come after the user has quit."""
         return bool(self.screen_stack) and self.screen_stack[0].is_attached
 
-    def run(self, *args: Any, **kwargs: Any) -> None:
+    def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run until the user quits; never waits for a computation.
 
         Raises:
             BaseException: what a thread raised unforeseen; it was shown in the app meanwhile.
         """
-        super().run(*args, **kwargs)
+        result: Any = super().run(*args, **kwargs)
         if self.session.crash is not None:
             raise self.session.crash
+        return result
 
     def compose(self) -> ComposeResult:
         """The overview; the other screens come after the first paint."""
@@ -151,9 +165,25 @@ class InspectApp(App[None]):
     @on(ResultsRead)
     @on(Hashed)
     @on(FileChanged)
+    @on(ImagesRead)
+    @on(Answered)
     @on(Crashed)
     def _told(self, message: WorkMessage) -> None:
         self.session.take(message)
+
+    @on(ImagesWanted)
+    def _images_wanted(self) -> None:
+        self.session.want_images()
+
+    @on(AnswerWanted)
+    def _answer_wanted(self, message: AnswerWanted) -> None:
+        self.session.want_answer(message.row)
+
+    @on(EpsMoved)
+    def _eps_moved(self, message: EpsMoved) -> None:
+        for pane in self._panes():
+            if isinstance(pane, AtEps):
+                pane.take_eps(message.eps)
 
     def _changed(self) -> None:
         """Paint the new state soon: together with those that follow at once."""

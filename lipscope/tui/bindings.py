@@ -24,6 +24,26 @@ def _number_keys() -> Iterator[Binding]:
 MOVE = Binding.Group("Move eps", compact=True)
 """Two keys that share one description in the footer."""
 
+
+def _eps_keys(scope: str) -> Iterator[Binding]:
+    """The keys that choose the radius, which all screens share."""
+    for key, steps, name, word in (
+        ("left,h", -1, "less", "←"),
+        ("right,l", 1, "more", "→"),
+        ("shift+left", -10, "much_less", "shift+←"),
+        ("shift+right", 10, "much_more", "shift+→"),
+    ):
+        change = f"{'−' if steps < 0 else '+'}{abs(steps)}/255"
+        yield Binding(
+            key, f"move({steps})", change, show=abs(steps) == 1, key_display=word, id=f"{scope}.{name}",
+            group=MOVE if abs(steps) == 1 else None, tooltip=f"{'Lower' if steps < 0 else 'Raise'} eps by {change[1:]}",
+        )  # fmt: skip
+    yield Binding(
+        "equals_sign", "type_eps", "Type eps", key_display="=", id=f"{scope}.type",
+        tooltip="Type a radius such as 36/255 or 0.5",
+    )  # fmt: skip
+
+
 BINDINGS: dict[str, tuple[Binding, ...]] = {
     "Everywhere": (
         *_number_keys(),
@@ -133,6 +153,22 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "b", "show_attack", "Attack", id="radii.attack",
             tooltip="Attack distances against radii: a scatter and the gaps, and back",
         ),
+    ),
+    "Images": (
+        Binding(
+            "f", "keep(1)", "Filter", id="images.filter",
+            tooltip="The next filter: all, wrong, correct, certified at eps, not certified, attacked, broken",
+        ),
+        Binding("F", "keep(-1)", "Filter back", show=False, id="images.filter_back", tooltip="The filter before"),
+        Binding("n", "label(1)", "Class", id="images.class", tooltip="Only the next class; after the last one all"),
+        Binding("N", "label(-1)", "Class back", show=False, id="images.class_back", tooltip="Only the class before"),
+        Binding("s", "sort", "Sort", id="images.sort", tooltip="Sort by radius, attack distance, their ratio, number"),
+        Binding("S", "reverse", "Reverse", id="images.reverse", tooltip="Turn the order round"),
+        Binding(
+            "v", "turn", "Next picture", show=False, id="images.turn",
+            tooltip="Image, adversarial, difference in turn, where not all fit",
+        ),
+        *_eps_keys("images"),
     ),
     "Export": (
         Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
@@ -11,6 +12,7 @@ from lipscope.records import AnalysisEvent
 from lipscope.tui.state import Results
 
 if TYPE_CHECKING:
+    from lipscope.tui.gallery import Answer, Images
     from lipscope.tui.worker import Work
 
 
@@ -66,9 +68,45 @@ class FileChanged(WorkMessage):
         self.on_disk = on_disk
 
 
+class ImagesRead(WorkMessage):
+    """The data set behind the results was read, or cannot be."""
+
+    def __init__(self, work: Work, images: Images) -> None:
+        super().__init__(work)
+        self.images = images
+
+
+class Answered(WorkMessage):
+    """The model, or what an attack kept, says something of one image."""
+
+    def __init__(self, work: Work, answer: Answer) -> None:
+        super().__init__(work)
+        self.answer = answer
+
+
 class Crashed(WorkMessage):
     """A thread met an error that nobody foresaw."""
 
     def __init__(self, work: Work, error: BaseException) -> None:
         super().__init__(work)
         self.error = error
+
+
+class ImagesWanted(Message):
+    """A screen needs the data set behind the results."""
+
+
+class AnswerWanted(Message):
+    """A screen needs what the model says of the image in this row of the results."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__()
+        self.row = row
+
+
+class EpsMoved(Message):
+    """The user has chosen another radius; every screen follows."""
+
+    def __init__(self, eps: Fraction) -> None:
+        super().__init__()
+        self.eps = eps

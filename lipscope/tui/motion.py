@@ -20,6 +20,22 @@ class Moving(Protocol):
         """The other one."""
 
 
+@runtime_checkable
+class Listing(Protocol):
+    """A widget with a cursor of its own on one of many lines."""
+
+    @property
+    def place(self) -> int:
+        """The line under the cursor."""
+
+    @property
+    def count(self) -> int:
+        """How many lines there are."""
+
+    def choose(self, place: int) -> None:
+        """Put the cursor on another line."""
+
+
 def go(start: DOMNode | None, where: str) -> None:
     """Move in the widget, or in the nearest one around it that can be moved in.
 
@@ -29,6 +45,11 @@ def go(start: DOMNode | None, where: str) -> None:
     """
     target = start.moving() if isinstance(start, Moving) else start
     while isinstance(target, Widget):
+        if isinstance(target, Listing):
+            if target.count and where not in ("left", "right"):
+                place = _place(where, target.place, target.count, target.size.height)
+                target.choose(min(max(place, 0), target.count - 1))
+            return
         if isinstance(target, (DataTable, Tree, OptionList)):
             _move_cursor(target, where)
             return

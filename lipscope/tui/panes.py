@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
 from lipscope.tui.state import State
@@ -49,6 +50,14 @@ class Stepping(Protocol):
 
     def step_back(self) -> bool:
         """Undo the innermost of them; False when there is none."""
+
+
+@runtime_checkable
+class AtEps(Protocol):
+    """A pane that counts what is certified beyond a radius; all such panes share one."""
+
+    def take_eps(self, eps: Fraction) -> None:
+        """Another radius was chosen, here or on another screen; the same one costs nothing."""
 
 
 @runtime_checkable

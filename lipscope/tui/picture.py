@@ -49,6 +49,9 @@ async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int],
         for key in keys:
             await pilot.press(key)
         await pilot.pause(4 * LOOK_EVERY)
+        while app.busy:  # a screen may ask for more once it is in front
+            await asyncio.sleep(LOOK_EVERY)
+        await pilot.pause(4 * LOOK_EVERY)
         return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
 
 

@@ -60,6 +60,9 @@ SCREENS: tuple[ScreenEntry, ...] = (
                 "the analysis", f"{PANES}.gradients:GradientsPane"),
     ScreenEntry("4", "radii", "Radii", "Certified radii of the test images",
                 "the results of `lipscope certify` beside the model", f"{PANES}.radii:RadiiPane"),
+    ScreenEntry("5", "images", "Images", "The test images as pictures, with radius, logits and what an attack found",
+                "the results of `lipscope certify`, and the data set for the pictures",
+                f"{PANES}.images:ImagesPane"),
 )  # fmt: skip
 """In the order of the tabs; the first is painted at once, the others after it."""
 

@@ -12,11 +12,22 @@ from textual.message import Message
 from lipscope.checkpoint import read_header
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent, LayerReport
-from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, FileChanged, Hashed, ResultsRead, WorkMessage
+from lipscope.tui.gallery import Images, Question
+from lipscope.tui.messages import (
+    Analysed,
+    AnalysisEnded,
+    Answered,
+    Crashed,
+    FileChanged,
+    Hashed,
+    ImagesRead,
+    ResultsRead,
+    WorkMessage,
+)
 from lipscope.tui.state import Phase, State
 from lipscope.tui.worker import Means, Work
 
-MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, Crashed)
+MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, Crashed)
 
 
 class Session:
@@ -88,6 +99,24 @@ class Session:
         self._state = State(header)
         self.start(fresh=True)
 
+    def want_images(self) -> None:
+        """Read the data set that the results are about, unless it is here, on its way, or known to be missing."""
+        certificates, images = self._state.results.certificates, self._state.images
+        if self._work is None or certificates is None:
+            return
+        name, split = certificates.data_name, certificates.data_split
+        if images is None or (images.name, images.split) != (name, split):
+            self._work.gallery.want_images(certificates)
+            self._set(replace(self._state, images=Images(name, split), answer=None))
+
+    def want_answer(self, row: int) -> None:
+        """Ask the model, and what an attack kept, about one image of the results."""
+        certificates = self._state.results.certificates
+        if self._work is None or certificates is None or not 0 <= row < len(certificates):
+            return
+        question = Question(row, int(certificates.index[row]), self._state.pixels(row), certificates.model_sha256)
+        self._work.gallery.want_answer(question)
+
     def cancel(self) -> None:
         """Stop the analysis; what is known so far stays."""
         if self._work is not None:
@@ -131,7 +160,7 @@ class Session:
 
     @_learn.register
     def _(self, message: ResultsRead) -> None:
-        self._set(replace(self._state, results=message.results))
+        self._set(replace(self._state, results=message.results, answer=None))
 
     @_learn.register
     def _(self, message: Hashed) -> None:
@@ -140,6 +169,14 @@ class Session:
     @_learn.register
     def _(self, message: FileChanged) -> None:
         self._set(replace(self._state, on_disk=message.on_disk))
+
+    @_learn.register
+    def _(self, message: ImagesRead) -> None:
+        self._set(replace(self._state, images=message.images, answer=None))
+
+    @_learn.register
+    def _(self, message: Answered) -> None:
+        self._set(replace(self._state, answer=message.answer))
 
     @_learn.register
     def _(self, message: Crashed) -> None:

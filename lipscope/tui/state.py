@@ -12,7 +12,11 @@ from lipscope.errors import LipscopeError
 from lipscope.records import LayerReport, Tightness, Verdict
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lipscope.results import Certificates  # numpy, which the first paint does without
+    from lipscope.tui.gallery import Answer, Images
 
 
 class Phase(Enum):
@@ -62,6 +66,8 @@ class State:
         sha256: of the model's bytes; None until computed.
         cached: whether the analysis was not run now, but kept from an earlier run on the same bytes.
         on_disk: what has become of the file since it was opened.
+        images: the data set that the results are about; None until a screen wants it.
+        answer: the latest about a single image.
     """
 
     header: Header
@@ -78,6 +84,8 @@ class State:
     sha256: str | None = None
     cached: bool = False
     on_disk: Literal["same", "replaced", "gone"] = "same"
+    images: Images | None = None
+    answer: Answer | None = None
 
     @property
     def modelled(self) -> bool:
@@ -91,3 +99,20 @@ class State:
         if certificates is None or self.sha256 is None:
             return None
         return certificates.model_sha256 != self.sha256
+
+    @property
+    def other_images(self) -> bool:
+        """Whether the images that were found are not those that the results are about."""
+        certificates, images = self.results.certificates, self.images
+        if certificates is None or images is None or images.data is None:
+            return False
+        beyond = bool((certificates.index < 0).any() or (certificates.index >= len(images.data)).any())
+        return beyond or images.fingerprint != certificates.data_fingerprint
+
+    def pixels(self, row: int) -> NDArray[np.uint8] | None:
+        """(3, height, width) of the image in a row of the results; None while, or where, it cannot be had."""
+        certificates, images = self.results.certificates, self.images
+        if certificates is None or images is None or images.data is None or self.other_images:
+            return None
+        pixels: NDArray[np.uint8] = images.data.images[certificates.index[row]]
+        return pixels

@@ -13,18 +13,29 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
 from lipscope.checkpoint import SUFFIX, sha256_of
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent
-from lipscope.tui.messages import Analysed, AnalysisEnded, Crashed, FileChanged, Hashed, ResultsRead
+from lipscope.tui.gallery import Answer, Evaluator, Gallery, Images
+from lipscope.tui.messages import (
+    Analysed,
+    AnalysisEnded,
+    Answered,
+    Crashed,
+    FileChanged,
+    Hashed,
+    ImagesRead,
+    ResultsRead,
+)
 from lipscope.tui.state import Results
 from lipscope.tui.watch import SECONDS, Stamp, stamp_of, watch
 
 if TYPE_CHECKING:
+    from lipscope.data import ImageSet
     from lipscope.tui.cache import Cache
 
 Analyse = Callable[[Path], Iterator[AnalysisEvent]]
@@ -39,12 +50,26 @@ class Means:
         cache: keeps analyses; None keeps nothing.
         clock: tells seconds.
         look_every: seconds between two looks at the files on the disk.
+        data_dir: searched first for the images.
+        evaluator: reads a model that answers for single images; None where there is none.
     """
 
     analyse: Analyse
     cache: Cache | None = None
     clock: Callable[[], float] = time.monotonic
     look_every: float = SECONDS
+    data_dir: Path | None = None
+    evaluator: Callable[[Path], Evaluator] | None = None
+
+    def read_images(self, name: str, split: Literal["train", "test"]) -> ImageSet:
+        """One split of a data set.
+
+        Raises:
+            LipscopeError: it is not here, unknown or damaged.
+        """
+        from lipscope.data import load
+
+        return load(name, split, self.data_dir)
 
 
 class Work:
@@ -79,6 +104,7 @@ class Work:
         self._cancelled = threading.Event()
         self._closed = threading.Event()
         self._threads = self._made(("analysis", self._run_analysis), ("files", self._read_files))
+        self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over)
         self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
 
     def _made(self, *targets: tuple[str, Callable[[], None]]) -> tuple[threading.Thread, ...]:
@@ -99,16 +125,20 @@ class Work:
     def close(self) -> None:
         """Cancel, and stop watching the files."""
         self.cancel()
+        self.gallery.close()
         self._closed.set()
 
     @property
     def alive(self) -> bool:
         """Whether a thread of this work, or of the work it waits for, still computes."""
-        return any(thread.is_alive() for thread in self._threads)
+        return any(thread.is_alive() for thread in self._threads) or self.gallery.busy
 
     def join_analysis(self) -> None:
         """Wait for the analysis to end."""
         self._threads[0].join()
+
+    def _tell(self, news: Images | Answer) -> None:
+        self.post(Answered(self, news) if isinstance(news, Answer) else ImagesRead(self, news))
 
     def _handing_over(self, target: Callable[[], None]) -> None:
         with _HandOver(self):

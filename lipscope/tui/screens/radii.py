@@ -13,6 +13,7 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 
 from lipscope.tui.bindings import bindings_of
+from lipscope.tui.messages import EpsMoved
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Sheet
 from lipscope.tui.plots import CurvePlot, Range
@@ -136,8 +137,14 @@ class RadiiPane(Container, can_focus=True):
 
     def action_move(self, steps: int) -> None:
         """Move eps by ``steps`` 255ths."""
-        self.eps = moved(self.eps, steps)
-        self._redraw()
+        self.take_eps(moved(self.eps, steps))
+        self.post_message(EpsMoved(self.eps))
+
+    def take_eps(self, eps: Fraction) -> None:
+        """Another radius, chosen here or on another screen."""
+        if eps != self.eps:
+            self.eps = eps
+            self._redraw()
 
     def action_type_eps(self) -> None:
         """Type a radius."""
@@ -159,9 +166,9 @@ class RadiiPane(Container, can_focus=True):
 
     @on(EpsLine.Changed)
     def _typed(self, message: EpsLine.Changed) -> None:
-        self.eps = message.eps
         self.focus_main()
-        self._redraw()
+        self.take_eps(message.eps)
+        self.post_message(EpsMoved(self.eps))
 
     def step_back(self) -> bool:
         """Close the entry if it is open; False when there is nothing to undo."""

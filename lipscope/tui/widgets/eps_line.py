@@ -57,6 +57,12 @@ class EpsLine(Vertical):
             layout=False,  # always one line: moving eps moves nothing else
         )
 
+    def say(self, eps: Fraction, bold: str, rest: str) -> None:
+        """Show a radius with other words, the first of them bold."""
+        self.query_one("#eps-words", Static).update(
+            Content.assemble((f" eps {format_eps(eps)} ", "bold reverse"), "  ", (bold, "bold"), rest), layout=False
+        )
+
     @property
     def typing(self) -> bool:
         """Whether the entry is open."""

@@ -1,0 +1,109 @@
+"""Images as characters: two pixels a cell by half blocks, or a ramp of characters where there are no colours."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+
+UPPER = "▀"
+"""The upper half block: its foreground is the upper pixel, its background the lower one."""
+
+RAMP = " .:-=+*#%@"
+"""From no ink to much of it."""
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""The weights of red, green and blue in ITU-R BT.709."""
+
+LARGEST_SCALE = 4
+
+Pixels = NDArray[np.uint8]
+"""(3, height, width), channels red, green, blue."""
+
+
+def fitting(height: int, width: int, columns: int, rows: int) -> tuple[int, int]:
+    """The size in pixels, of the same proportions, that an image takes in ``columns`` x ``rows`` cells of two pixels.
+
+    Whole multiples where it grows, so that every pixel stays a square; anything where it must shrink.
+
+    >>> fitting(32, 32, 70, 40), fitting(32, 32, 40, 10), fitting(32, 32, 200, 60)
+    ((64, 64), (20, 20), (96, 96))
+    """
+    scale = min(columns / width, 2 * rows / height)
+    if scale >= 1:
+        whole = min(int(scale), LARGEST_SCALE)
+        return height * whole, width * whole
+    return max(int(height * scale) // 2 * 2, 2), max(int(width * scale), 1)
+
+
+def resized(pixels: Pixels, height: int, width: int) -> Pixels:
+    """The image at another size, every new pixel the mean of the area that it covers.
+
+    Args:
+        pixels: (3, H, W).
+        height, width: of the result, (3, height, width).
+
+    >>> resized(np.array([[[0, 100], [100, 200]]] * 3, np.uint8), 1, 1)[0]
+    array([[100]], dtype=uint8)
+    """
+    if pixels.shape[1:] == (height, width):
+        return pixels
+    down, across = _areas(pixels.shape[1], height), _areas(pixels.shape[2], width)
+    mixed = np.einsum("ih,chw,jw->cij", down, pixels.astype(np.float64), across, optimize=True)
+    scaled: Pixels = np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+    return scaled
+
+
+def _areas(old: int, new: int) -> NDArray[np.float64]:
+    """(new, old): the share that each old pixel has in each new one; every row sums to 1."""
+    edges = np.arange(new + 1) * (old / new)
+    low, high = edges[:-1, None], edges[1:, None]
+    at = np.arange(old)
+    overlap = np.clip(np.minimum(high, at + 1) - np.maximum(low, at), 0, None)
+    areas: NDArray[np.float64] = overlap / overlap.sum(axis=1, keepdims=True)
+    return areas
+
+
+def coloured_line(pixels: Pixels, line: int) -> list[Segment]:
+    """One line of cells: the pixels of rows 2 line and 2 line + 1; below an odd last row there is nothing."""
+    upper = pixels[:, 2 * line].T.tolist()
+    if 2 * line + 1 >= pixels.shape[1]:
+        return [Segment(UPPER, Style(color=Color.from_rgb(*colour))) for colour in upper]
+    lower = pixels[:, 2 * line + 1].T.tolist()
+    return [
+        Segment(UPPER, Style(color=Color.from_rgb(*above), bgcolor=Color.from_rgb(*below)))
+        for above, below in zip(upper, lower, strict=True)
+    ]
+
+
+def plain_line(pixels: Pixels, line: int, *, dark: bool) -> str:
+    """One line of cells without colours: more ink where the image is brighter, less on a light background.
+
+    >>> plain_line(np.array([[[0, 128, 255]] * 2] * 3, np.uint8), 0, dark=True)
+    ' +@'
+    """
+    red, green, blue = LUMINANCE
+    rows = pixels[:, 2 * line : 2 * line + 2].mean(axis=1) / 255
+    light = red * rows[0] + green * rows[1] + blue * rows[2]
+    ink = light if dark else 1 - light
+    steps = np.clip(np.rint(ink * (len(RAMP) - 1)), 0, len(RAMP) - 1).astype(int)
+    return "".join(RAMP[step] for step in steps.tolist())
+
+
+def difference(image: Pixels, changed: NDArray[np.float32]) -> tuple[Pixels, float]:
+    """What was added to an image, around a middle grey and magnified so that the largest change is full.
+
+    Args:
+        image: (3, H, W) bytes.
+        changed: (3, H, W) in [0, 1].
+
+    Returns:
+        the picture, and the factor of its magnification (0 where nothing differs).
+    """
+    change = changed.astype(np.float64) - image / 255
+    largest = float(np.abs(change).max(initial=0.0))
+    factor = 0.5 / largest if largest > 0 else 0.0
+    picture: Pixels = np.clip(np.rint(255 * (0.5 + factor * change)), 0, 255).astype(np.uint8)
+    return picture, factor
