@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,10 +17,12 @@ from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
 from lipscope.models.stored import save_model
 from lipscope.records import RunEvent, StepEvent
+from lipscope.run_log import Status
 from lipscope.train.augment import crop_and_flip
 from lipscope.train.distribution import World
 from lipscope.train.hardware import describe_hardware
 from lipscope.train.holdout import split_holdout, validate
+from lipscope.train.layerwise import Allowance, few_images
 from lipscope.train.recipe import learning_rate_at
 from lipscope.train.run import RunFolder
 from lipscope.train.step import make_optimizer, take_step
@@ -84,7 +86,29 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
         CheckpointError: the saved state or the metrics are damaged.
         UsageError: a batch that cannot be shared among the processes, or too few images.
     """
-    recipe, listeners = run.recipe, listeners or Listeners()
+    asked = listeners or Listeners()
+    last: StepEvent | None = None
+
+    def on_step(event: StepEvent) -> None:
+        nonlocal last
+        last = event
+        if world.rank == 0:
+            run.tell("running", event)
+        asked.on_step(event)
+
+    status: Status = "failed"
+    try:
+        finished = _train(run, data, world, replace(asked, on_step=on_step))
+        status = "finished" if finished else "stopped"
+    finally:
+        # Nothing is said where nothing was done: the run was finished before.
+        if world.rank == 0 and (last is not None or status != "finished"):
+            run.tell(status, last)
+    return finished
+
+
+def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -> bool:
+    recipe = run.recipe
     split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
     batch = min(recipe.batch_size, len(split.labels))
     if batch % world.size:
@@ -108,7 +132,7 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
             raise run.damaged_state(error) from error
     if world.rank == 0:
         run.forget_after(counters.step // steps_per_epoch)
-    watch = Stopwatch(counters)
+    watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
 
     def save() -> None:
         if world.rank == 0:
@@ -169,7 +193,10 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
             seconds=round(watch.seconds(), 2),
         )
         if world.rank == 0:
-            run.append(event)
+            layers = None
+            if epoch in (0, recipe.epochs - 1) or allowance.allows(watch.seconds()):
+                layers = allowance.measure(frozen, layer_images, epoch + 1, counters.step)
+            run.append(event, layers)
         listeners.on_epoch(event)
         counters.sums.zero_()
         save()

@@ -1,15 +1,18 @@
 """The run folder: what a training leaves behind, and what it needs to go on.
 
-``run.json`` says what is trained and how; ``metrics.jsonl`` has one line an epoch; ``state.pt`` continues a
-killed run; ``model.safetensors`` is the model.
+``run.json`` says what is trained and how; ``metrics.jsonl`` has one line an epoch, ``layers.jsonl`` one with every
+layer; ``progress.json`` tells where an epoch stands; ``state.pt`` continues a killed run; ``model.safetensors`` is the
+model. :mod:`lipscope.run_log` reads what is told, without torch.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import pickle
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,10 +22,9 @@ import torch
 from lipscope.checkpoint import atomic_path
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.models.registry import Config, configuration
-from lipscope.records import RunEvent
+from lipscope.records import RunEvent, StepEvent
+from lipscope.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, SCHEMA, Progress, RunLayers, Status
 from lipscope.train.recipe import Recipe
-
-SCHEMA = "lipscope.run/1"
 
 
 @dataclass(frozen=True)
@@ -47,24 +49,27 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         """One JSON line an epoch."""
-        return self.path / "metrics.jsonl"
+        return self.path / METRICS
+
+    @property
+    def layers(self) -> Path:
+        """One JSON line for each epoch after which the layers were measured."""
+        return self.path / LAYERS
 
     @property
     def state(self) -> Path:
         """Weights, optimiser and counters of the last save."""
         return self.path / "state.pt"
 
-    def append(self, event: RunEvent) -> None:
-        """Add the line of an epoch.
+    def append(self, event: RunEvent, layers: RunLayers | None = None) -> None:
+        """Add the line of an epoch, and that of its layers where they were measured.
 
         Raises:
             LipscopeError: the disk is full, or the folder cannot be written to.
         """
-        try:
-            with self.metrics.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(event.to_json()) + "\n")
-        except OSError as error:
-            raise LipscopeError("cannot be written", where=str(self.metrics), why=error.strerror or "") from error
+        if layers is not None:
+            _append(self.layers, layers.to_json())
+        _append(self.metrics, event.to_json())
 
     def forget_after(self, epoch: int) -> None:
         """Drop the lines of epochs that the saved state has not finished, before they are trained again.
@@ -72,18 +77,19 @@ class RunFolder:
         Raises:
             CheckpointError: a whole line that is not one of an epoch.
         """
-        if not self.metrics.exists():
-            return
-        try:
-            lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
-            kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
-        except (ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(
-                "damaged", where=str(self.metrics), why=str(error)[:200], next_step="remove the damaged lines"
-            ) from error
-        if kept != lines:
-            with atomic_path(self.metrics) as temporary:
-                temporary.write_text("".join(kept), encoding="utf-8")
+        for file in (self.metrics, self.layers):
+            if file.exists():
+                _keep_until(file, epoch)
+
+    def tell(self, status: Status, event: StepEvent | None) -> None:
+        """Leave word of where the training stands, for whoever watches the folder.
+
+        Nothing depends on it, so a full disk does not end the training here.
+        """
+        temporary = self.path / f".{PROGRESS}.{os.getpid()}.partial"
+        with suppress(OSError):
+            temporary.write_text(json.dumps(Progress(status, event).to_json()) + "\n", encoding="utf-8")
+            temporary.replace(self.path / PROGRESS)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Write the state, atomically.
@@ -124,6 +130,27 @@ class RunFolder:
         )
 
 
+def _append(file: Path, line: Mapping[str, Any]) -> None:
+    try:
+        with file.open("a", encoding="utf-8") as opened:
+            opened.write(json.dumps(line) + "\n")
+    except OSError as error:
+        raise LipscopeError("cannot be written", where=str(file), why=error.strerror or "") from error
+
+
+def _keep_until(file: Path, epoch: int) -> None:
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            "damaged", where=str(file), why=str(error)[:200], next_step="remove the damaged lines"
+        ) from error
+    if kept != lines:
+        with atomic_path(file) as temporary:
+            temporary.write_text("".join(kept), encoding="utf-8")
+
+
 def create_run(path: Path, config: Config, recipe: Recipe) -> RunFolder:
     """Make a new run folder.
 
@@ -131,7 +158,7 @@ def create_run(path: Path, config: Config, recipe: Recipe) -> RunFolder:
         UsageError: a run is there already.
         LipscopeError: the folder cannot be made.
     """
-    if (path / "run.json").exists():
+    if (path / DESCRIPTION).exists():
         raise UsageError(
             "a run is there already", where=str(path), next_step=f"`lipscope train --resume {path}`, or another --out"
         )
@@ -140,7 +167,7 @@ def create_run(path: Path, config: Config, recipe: Recipe) -> RunFolder:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LipscopeError("cannot make the run folder", where=str(path), why=error.strerror or "") from error
-    with atomic_path(path / "run.json") as temporary:
+    with atomic_path(path / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return RunFolder(path, config, recipe)
 
@@ -151,7 +178,7 @@ def open_run(path: Path) -> RunFolder:
     Raises:
         CheckpointError: there is no run, or its description is damaged or of another version.
     """
-    file = path / "run.json"
+    file = path / DESCRIPTION
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:

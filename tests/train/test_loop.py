@@ -31,6 +31,7 @@ def lines(run):
 
 
 def assert_same_outcome(run, other):
+    assert run.layers.read_bytes() == other.layers.read_bytes()
     ours, theirs = load_file(run.model), load_file(other.model)
     assert ours.keys() == theirs.keys()
     for name, tensor in ours.items():
