@@ -129,6 +129,7 @@ def error_budget(net: LipschitzNet, arithmetic: Arithmetic) -> tuple[Budget, Ten
         if layer is net.normalize:
             largest = outward(net.normalize.pixel_norm(shape) + rounding.error)
             rounding = Rounding(rounding.error, min(rounding.norm, largest))
+        # What ``outward`` adds also covers numbers so small that a comparison takes them for zero.
         total = outward(lipschitz * total + rounding.error)
         shares.append(LayerBudget(name, layer.kind, lipschitz, norm, rounding.error, total))
         norm = rounding.norm

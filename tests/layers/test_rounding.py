@@ -193,3 +193,21 @@ def test_the_error_grows_with_the_norm_and_the_terms() -> None:
     more = SOCConv2d(2, 2, 3, terms=20).eval()
     more.load_state_dict(layer.state_dict())
     assert more.linear_rounding((2, 3, 3), 1.0, FLOAT64) > layer.linear_rounding((2, 3, 3), 1.0, FLOAT64)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("scale", [1e-37, 1e-39, 1e-44])
+def test_flushing_to_zero_is_paid_for(name: str, scale: float) -> None:
+    make, shape = LAYERS[name]
+    layer = make(1)
+    x = (scale * noise(1, *shape)).float()
+    exact = fifty_digits.exactly(x[0])
+    rounding = layer.rounding(shape, float(fifty_digits.length(exact)) * (1 + 1e-12), FLOAT32)
+    assert torch.set_flush_denormal(True)
+    try:
+        with torch.inference_mode():
+            computed = layer(x)[0]
+    finally:
+        torch.set_flush_denormal(False)
+    error = fifty_digits.length(fifty_digits.exactly(computed) - fifty_digits.apply(layer, exact))
+    assert error <= rounding.error + (0 if rounding.error else 1e-37 * math.sqrt(x.numel()))
