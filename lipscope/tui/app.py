@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from textual import on
+from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Vertical
 from textual.screen import Screen
@@ -228,7 +228,7 @@ class InspectApp(App[None]):
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         if self._open:
-            self._label_tabs()
+            self._label_tabs(self.size.width)
             self._focus_main()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -277,16 +277,16 @@ class InspectApp(App[None]):
         if front is not None:
             toggle(list(front.query(FoldBar)), side)
 
-    def on_resize(self) -> None:
-        """Fold, unfold and label as the new width wants it."""
+    def on_resize(self, event: events.Resize) -> None:
+        """Fold, unfold and label as the new width wants it: the app's own size follows after the event."""
         for bar in self.screen_stack[0].query(FoldBar):
-            bar.fit()
-        self._label_tabs()
+            bar.fit(event.size.width)
+        self._label_tabs(event.size.width)
 
-    def _label_tabs(self) -> None:
+    def _label_tabs(self, columns: int) -> None:
         """Number and title on every tab; where they do not fit, the title on the one in front only."""
         tabs = self.screen_stack[0].query_one(TabbedContent)
-        whole = sum(len(screen.label) + 2 for screen in SCREENS) <= self.size.width
+        whole = sum(len(screen.label) + 2 for screen in SCREENS) <= columns
         for screen in SCREENS:
             tabs.get_tab(screen.id).label = screen.label if whole or screen.id == tabs.active else screen.key
 

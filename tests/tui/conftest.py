@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 from textual.app import App
 from textual.pilot import Pilot
 
-from lipscope.checkpoint import metadata_for, sha256_of
+from lipscope.checkpoint import metadata_for, sha256_of, with_sorted_metadata
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, LayerReport, Spectrum, Verdict
 from lipscope.results import Certificates, results_path, write_results
@@ -49,6 +49,7 @@ def write_checkpoint(path: Path, **config: object) -> Path:
     tensors["head.weight"] = rng.normal(size=(10, 32)).astype(np.float32)
     tensors["head.bias"] = np.zeros(10, np.float32)
     save_file(tensors, path, metadata_for({**CONFIG, **config}, TRAINING))
+    path.write_bytes(with_sorted_metadata(path.read_bytes()))  # the same bytes, and so the same SHA-256, every time
     return path
 
 

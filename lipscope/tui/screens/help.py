@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from rich.table import Table
@@ -58,13 +58,13 @@ class HelpScreen(ModalScreen[None]):
 
 
 def help_table(
-    keys: Mapping[str, str] = MappingProxyType({}), scopes: Collection[str] | None = None, *, ids: bool = False
+    keys: Mapping[str, str] = MappingProxyType({}), scopes: Sequence[str] | None = None, *, ids: bool = False
 ) -> Table:
     """Keys and tooltips of the table of bindings.
 
     Args:
         keys: the user's own keys, by binding id.
-        scopes: which scopes; None is all.
+        scopes: which scopes, in that order; None is all.
         ids: whether to print the ids, which ``config.toml`` uses.
     """
     table = Table.grid(padding=(0, 2, 0, 0))
@@ -73,9 +73,10 @@ def help_table(
     table.add_column(overflow="fold")
     table.add_column(no_wrap=True, style="dim")
     scope_before = ""
-    for scope, binding in described():
-        if scopes is not None and scope not in scopes:
-            continue
+    entries = list(described())
+    if scopes is not None:
+        entries = [entry for scope in scopes for entry in entries if entry[0] == scope]
+    for scope, binding in entries:
         if scope != scope_before:
             if scope_before:
                 table.add_row("", "", "", "")

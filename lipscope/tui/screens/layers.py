@@ -19,6 +19,7 @@ from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.layer_detail import LayerDetail
 from lipscope.tui.widgets.layer_table import LayerTable
 from lipscope.tui.widgets.layer_tree import LayerTree
+from lipscope.tui.widgets.notice import Notice
 
 LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "next_angle", "enlarge"})
 """Actions whose keys are letters while a filter is typed."""
@@ -45,6 +46,7 @@ class LayersPane(Container):
             filter_input = Input(placeholder="part of a name or kind", id="filter", compact=True)
             filter_input.display = False
             yield filter_input
+            yield Notice("nothing to list", id="layers-empty")
             yield LayerTable()
             yield LayerTree()
         yield LayerDetail()
@@ -57,7 +59,13 @@ class LayersPane(Container):
         self._modelled = state.modelled
         self._rows = rows(state)
         self.query_one(Failure).show(state.failure)
+        self.query_one(Notice).show(self._empty(state))
         self._arrange()
+
+    def _empty(self, state: State) -> str:
+        if self._rows or state.failure is not None or state.phase.active:
+            return ""
+        return "The file holds no tensors: there is nothing to analyse. Is it the file that was meant?"
 
     def _arrange(self) -> None:
         """Filter and sort the rows that are known."""

@@ -8,8 +8,8 @@ from lipscope.tui.state import State
 
 WORDS = {
     "same": "",
-    "replaced": "! FILE REPLACED: what is shown is about the earlier bytes; r reads the new ones",
-    "gone": "! FILE GONE from the disk: what is shown is about the bytes that were there",
+    "replaced": "! FILE REPLACED: this is about the earlier bytes; r reads the new ones",
+    "gone": "! FILE GONE: this is about the bytes that were there",
 }
 
 

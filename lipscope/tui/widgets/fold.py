@@ -35,24 +35,28 @@ class FoldBar(Widget):
         self._title = title
         self._summary = ""
         self._by_hand: bool | None = None
+        self._columns = FOLDS_UNDER
 
     @property
     def folded(self) -> bool:
         """Whether the pane is folded now."""
         if self._by_hand is not None:
             return self._by_hand
-        return self.side == "right" and self.app.size.width < FOLDS_UNDER
+        return self.side == "right" and self._columns < FOLDS_UNDER
 
     def on_mount(self) -> None:
         """Fold or unfold as the window wants it."""
-        self.fit()
+        self.fit(self.app.size.width)
 
-    def fit(self) -> None:
-        """Fold or unfold after the window has changed."""
+    def fit(self, columns: int | None = None) -> None:
+        """Fold or unfold as a window of so many columns wants it; the same as before by default."""
+        self._columns = self._columns if columns is None else columns
         if self.parent is not None:
             for pane in self.parent.query(self._pane):
                 pane.set_class(self.folded, "-folded")
             self.set_class(self.folded, "-shown")
+            if isinstance(self.parent, Widget):
+                self.parent.set_class(self.folded, f"-{self.side}-folded")
 
     def fold(self, folded: bool) -> None:
         """Fold or unfold by hand; the window has no say from now on."""

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.facts import Fact
-from lipscope.tui.numerals import bound_text, estimate_text, shape_text
+from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
 from lipscope.tui.plots import Range, spectrum_axis
 from lipscope.tui.rows import Row
 from lipscope.tui.text import harmless
@@ -83,6 +83,7 @@ def detail_facts(row: Row) -> list[Fact]:
     facts.append(("σ min", _estimate(report.sigma_min) or missing))
     if report.spectrum is not None:
         facts.append(("spectrum", _spectrum(report.spectrum)))
+        facts += _whole_spectrum(report.spectrum)
         facts.append(("σ lost", lost_values(report.spectrum)))
     facts.append(("gradient", _gradient(report) or missing))
     lost = _lost_directions(report)
@@ -124,9 +125,27 @@ def _estimate(estimate: Estimate | None) -> str:
 
 
 def _spectrum(spectrum: Spectrum) -> str:
-    whole = "all" if spectrum.complete else "estimated from a sample of"
+    whole = "all" if spectrum.complete else "the distribution of"
     share = f"{100 * spectrum.share_near_one():.1f}%" if sum(spectrum.weights) > 0 else "–"
-    return f"{whole} {spectrum.size:,} singular values by {harmless(spectrum.method, 80)}; {share} within 0.001 of 1"
+    accuracy = f", to {spectrum.accuracy:.1e}" if spectrum.accuracy is not None else ""
+    return (
+        f"{whole} {spectrum.size:,} singular values, estimate by {harmless(spectrum.method, 100)}{accuracy}; "
+        f"{share} within {NEAR_ONE} of 1"
+    )
+
+
+def _whole_spectrum(spectrum: Spectrum) -> list[Fact]:
+    """What the values say together, and what is proved of them all."""
+    facts: list[Fact] = []
+    if spectrum.proved_range is not None:
+        low, high = (rounded(value, up=up) for value, up in zip(spectrum.proved_range, (False, True), strict=True))
+        facts.append(("σ proved", f"every singular value is proved to be ≥ {low} and ≤ {high}"))
+    if sum(spectrum.weights) > 0 and all(map(math.isfinite, spectrum.values)):
+        text = f"stable rank {estimate_text(spectrum.stable_rank)} of {spectrum.size:,}"
+        if not spectrum.orthogonal:
+            text += f", condition number {estimate_text(spectrum.condition_number)}"
+        facts.append(("rank", f"{text}; estimate"))
+    return facts
 
 
 def _gradient(report: LayerReport) -> str:
@@ -162,6 +181,9 @@ def lost_values(spectrum: Spectrum) -> str:
     lost = sum(w for s, w in zip(spectrum.values, spectrum.weights, strict=True) if s < 1 - NEAR_ONE)
     if total <= 0:
         return "not measured"
+    unknown = sum(not math.isfinite(s) for s in spectrum.values)
+    if unknown:
+        return f"not known: {unknown:,} of the measured values are not finite"
     if lost == 0:
         return f"none: no singular value below {1 - NEAR_ONE}; estimate"
     share = lost / total
@@ -216,5 +238,5 @@ def spectrum_data(spectrum: Spectrum) -> HistogramData | None:
         over=over,
         mark=0.0 if deviation else 1.0,
         mark_label="σ = 1",
-        caption="singular values, σ − 1" if deviation else "singular values σ",
+        caption="singular values, σ − 1 (estimates)" if deviation else "singular values σ (estimates)",
     )
