@@ -14,6 +14,7 @@ from lipscope.commands.gradients import gradient_lines
 from lipscope.commands.messages import cut, narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, json_option
+from lipscope.commands.spectra import bound_lines, spectrum_lines
 from lipscope.errors import CheckFailedError, CheckpointError, UsageError
 from lipscope.records import round_up
 from lipscope.tui.registry import SCREENS
@@ -22,7 +23,10 @@ from lipscope.units import DEFAULT_EPS
 if TYPE_CHECKING:
     from lipscope.records import Estimate, InspectReport, LayerReport
 
-BOUND_LEGEND = "bound: proved, rounded up. sigma min, sigma max, gradient (mean of ||J^T g|| / ||g||): estimates."
+BOUND_LEGEND = (
+    "proved bound: on the Lipschitz constant, from above, rounded up. est.: estimates of the extreme singular values s "
+    "and of the mean of ||J^T g|| / ||g||."
+)
 
 
 @click.command("inspect")
@@ -150,14 +154,13 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
         f"model    {report.architecture or 'unknown: the tensors are analysed one by one'}",
         f"verdict  {report.verdict.headline}",
         "",
-        f"{'layer':28s} {'kind':26s} {'input -> output':26s} {'bound':>14s} {'sigma min':>12s} {'sigma max':>12s}"
-        f" {'gradient':>9s}",
+        f"{'layer':28s} {'kind':26s} {'input -> output':26s} {'proved bound':>14s} {'est. s min':>12s}"
+        f" {'est. s max':>12s} {'est. grad':>9s}",
     ]
     lines += [_row(layer) for layer in report.layers]
     lines += ["", *(f"note: {cut(note, 190)}" for note in report.notes), BOUND_LEGEND]
-    methods = {layer.sigma_max.method for layer in report.layers if layer.sigma_max}
-    if methods:
-        lines.append(f"singular values by {' and '.join(sorted(methods))}, over the smaller side of each layer.")
+    lines += bound_lines(report)
+    lines += spectrum_lines(report)
     lines += gradient_lines(report)
     if certified is not None:
         lines += ["", *_certified(certified)]

@@ -154,9 +154,9 @@ COLUMNS: tuple[Column, ...] = (
            "σ min, smallest first"),
     Column("sigma_max", "est. σmax", 9, 1, _estimate_cell("sigma_max"), _estimate_rank("sigma_max", -1),
            "σ max, largest first"),
-    Column("kept", "σ at 1", 6, 8, _kept, _share, "share of σ at 1, smallest first"),
+    Column("kept", "est. σ=1", 8, 8, _kept, _share, "share of σ at 1, smallest first"),
     Column("method", "σ method", 9, 9, _method, lambda row: _method(row) if row.report else None, "by σ method"),
-    Column("gradient", "gradient", 8, 3, _gradient, _gradient_rank, "gradient norm, smallest first"),
+    Column("gradient", "est. grad", 9, 3, _gradient, _gradient_rank, "gradient norm, smallest first"),
 )  # fmt: skip
 """In the order of the table. Bounds are proved unless they say otherwise; σ and gradient are estimates."""
 

@@ -100,10 +100,48 @@ def test_without_a_terminal_the_same_facts_as_text(tiny_model, capsys):
         if layer["sigma_max"]:
             assert cells[-3:-1] == [f"{layer[name]['value']:.8f}" for name in ("sigma_min", "sigma_max")]
     assert "64 images of synthetic test" in text
-    assert "bound: proved, rounded up" in text
     assert "no certified radii yet" in text
     assert "no layer of the body loses gradient" in text
     assert "tightness of the certificate" in text
+    assert "proved bound: on the Lipschitz constant, from above, rounded up" in text
+    assert "est.: estimates of the extreme singular values" in text
+    proofs = text[text.index("how the bounds are proved") : text.index("singular values over the smaller side")]
+    assert "5 x proved upper bound by piecewise isometry (exact)" in proofs
+    assert "float64, rounded outward" in proofs
+    table = text[text.index("singular values over the smaller side") : text.index("gradient norm preservation")]
+    assert "estimates, but for the proved range" in table
+    for layer in facts["layers"]:
+        found = [line for line in table.splitlines() if line.startswith(f"  {layer['name']} ")]
+        spectrum = layer["spectrum"]
+        assert len(found) == (spectrum is not None)
+        if spectrum is not None:
+            assert f"{spectrum['share_near_one']:.1%} {spectrum['stable_rank']:12.2f}" in found[0]
+            assert (spectrum["proved_range"] is not None) == ("[0.99" in found[0])
+    assert f"{facts['layers'][-1]['spectrum']['condition_number']:.4g}" in table.splitlines()[-2]
+
+
+def test_every_number_in_the_json_is_called_a_bound_or_an_estimate(tiny_model, capsys):
+    facts = as_json(capsys, tiny_model)
+    labels = []
+
+    def look(value):
+        if isinstance(value, dict):
+            if {"value", "method"} <= value.keys() or "mean" in value or "values" in value:
+                labels.append(value["label"])
+            for inner in value.values():
+                look(inner)
+        elif isinstance(value, list):
+            for inner in value:
+                look(inner)
+
+    look(facts)
+    assert set(labels) == {"estimate", "proved upper bound"}
+    assert labels.count("proved upper bound") == len(facts["layers"])
+    for layer in facts["layers"]:
+        assert layer["bound"]["direction"] == "upper"
+        assert (layer["bound"]["precision"], layer["bound"]["rounded_outward"]) in {("float64", True), ("exact", False)}
+        for name in ("sigma_max", "sigma_min"):
+            assert layer[name] is None or {"method", "iterations", "residual", "label"} <= layer[name].keys()
 
 
 def test_no_terminal_no_app(tiny_model, start):
@@ -255,7 +293,7 @@ def test_hostile_names_are_harmless(resnet, capsys):
     path, content = resnet
     text = as_text(capsys, path)
     assert all(line.isprintable() for line in text.splitlines())
-    assert len(text.splitlines()) < len(content) + 14
+    assert len(text.splitlines()) < 2 * len(content) + 16
     assert max(map(len, text.splitlines())) < 200
     assert "?[31mred" in text
     assert "[bold]markup[/bold]?" in text

@@ -35,7 +35,7 @@ async def test_the_table_in_a_wide_window_has_every_column(model, script):
 
 async def test_the_detail_tells_proofs_from_estimates(model, script):
     app = InspectApp(model, analyse=script)
-    async with finished(app, (120, 60)) as pilot:
+    async with finished(app, (120, 74)) as pilot:
         await layers(pilot)
         await pilot.press("down")
         await until(pilot, lambda: "SOC 3x3" in screen_text(app))

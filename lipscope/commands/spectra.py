@@ -1,0 +1,66 @@
+"""Bounds and singular values as text: how each was obtained, and what a layer's spectrum tells as a whole."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING
+
+from lipscope.commands.messages import cut
+from lipscope.records import NEAR_ONE
+
+if TYPE_CHECKING:
+    from lipscope.records import InspectReport, LayerReport, Spectrum
+
+MOST_METHODS = 12
+
+
+def bound_lines(report: InspectReport) -> list[str]:
+    """The methods of the bounds with their arithmetic, each with the number of layers or tensors that it proves."""
+    methods: dict[str, int] = {}
+    for layer in report.layers:
+        if layer.bound.proved:
+            said = f"{layer.bound.label} by {layer.bound.method} ({layer.bound.arithmetic})"
+            methods[said] = methods.get(said, 0) + 1
+    if not methods:
+        return []
+    lines = [f"  {count:4d} x {cut(said, 150)}" for said, count in list(methods.items())[:MOST_METHODS]]
+    if len(methods) > MOST_METHODS:
+        lines.append(f"  and {len(methods) - MOST_METHODS} further methods; --json lists them")
+    return ["", "how the bounds are proved:", *lines]
+
+
+def spectrum_lines(report: InspectReport) -> list[str]:
+    """A line a layer: how many singular values, their share at 1, stable rank, condition, accuracy, proved range."""
+    measured = [(layer, layer.spectrum) for layer in report.layers if layer.spectrum is not None]
+    if not measured:
+        return []
+    lines = [
+        "",
+        "singular values over the smaller side of each layer: estimates, but for the proved range. "
+        f"at 1: the share within {NEAR_ONE} of 1.",
+        f"  {'layer':28s} {'number':>8s} {'at 1':>7s} {'stable rank':>12s} {'condition':>10s} {'accuracy':>9s}"
+        "  proved range; method",
+    ]
+    return lines + [_row(layer, spectrum) for layer, spectrum in measured]
+
+
+def _row(layer: LayerReport, spectrum: Spectrum) -> str:
+    condition = "" if spectrum.orthogonal else f"{spectrum.condition_number:.4g}"
+    accuracy = "" if spectrum.accuracy is None else f"{spectrum.accuracy:.1e}"
+    proved = "" if spectrum.proved_range is None else f"{_interval(*spectrum.proved_range)}; "
+    counted = f"{'' if spectrum.complete else '~'}{spectrum.size}"
+    return (
+        f"  {cut(layer.name, 28):28s} {counted:>8s} {spectrum.share_near_one():>7.1%} {spectrum.stable_rank:>12.2f} "
+        f"{condition:>10s} {accuracy:>9s}  {proved}{cut(spectrum.method, 100)}"
+    )
+
+
+def _interval(lower: float, upper: float) -> str:
+    """Rounded outward to ten decimals.
+
+    >>> _interval(0.99999999999, 1.0)
+    '[0.9999999999, 1.0000000000]'
+    """
+    ends = ((lower, ROUND_FLOOR), (upper, ROUND_CEILING))
+    low, high = (Decimal(value).quantize(Decimal("1e-10"), rounding=direction) for value, direction in ends)
+    return f"[{low:f}, {high:f}]"
