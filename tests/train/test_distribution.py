@@ -66,7 +66,8 @@ def test_two_processes(trained, tmp_path):
     writes = [(trained["two"] / f"rank{rank}.writes").read_text().splitlines() for rank in (0, 1)]
     assert writes[1] == []
     assert any("model.safetensors" in line for line in writes[0])
-    names = {"run.json", "metrics.jsonl", "state.pt", "model.safetensors"}
+    told = {"run.json", "metrics.jsonl", "layers.jsonl", "progress.json"}
+    names = {*told, "state.pt", "model.safetensors"}
     assert {path.name for path in two.path.iterdir()} == names
 
     # Both hold the same weights, bit for bit, and those that are stored are the better epoch's.
