@@ -218,3 +218,52 @@ async def test_a_later_report_replaces_the_earlier_in_place(model, script):
         app.post_message(Analysed(app.session._work, AnalysisEvent(25, 25, "", layer=better)))
         await until(pilot, lambda: table.get_cell(better.name, "sigma_max").plain == "0.2500000")
         assert table.row_count == 12
+
+
+async def test_learned_angles_are_drawn_and_a_shows_the_next(model):
+    angles = {"theta0": (np.pi / 2,) * 8, "theta1": (np.pi,) * 8}
+    reports = [replace(bounds()[2], kind="Householder, order 2", angles=angles)]
+    app = InspectApp(model, analyse=Script(reports, bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await until(pilot, lambda: "learned angles theta0 in degrees (1 of 2" in screen_text(app))
+        assert "8 learned angles, 90.0° to 90.0°, mean 90.0°" in words(app, "#detail")
+        assert "mean 90.0°" in screen_text(app)
+        await pilot.press("a")
+        await until(pilot, lambda: "learned angles theta1 in degrees (2 of 2" in screen_text(app))
+        assert "mean 180.0°" in screen_text(app)
+        await pilot.press("a")
+        await until(pilot, lambda: "theta0 in degrees" in screen_text(app))
+
+
+async def test_where_singular_values_are_lost(model):
+    lossy = replace(bounds()[1], spectrum=Spectrum((1.0, 0.5, 0.25), (6.0, 1.0, 1.0), 8, "by hand", True))
+    app = InspectApp(model, analyse=Script([lossy], bounds_only=True))
+    async with finished(app, (120, 60)) as pilot:
+        assert "fewest in stage1.block1.conv: 75.0% within 0.001 (estimate)" in words(app, "#recomputed")
+        await layers(pilot)
+        await until(pilot, lambda: "about 2 of 8 (25.0%) below 0.999, down to 0.2500000" in words(app, "#detail"))
+
+
+async def test_the_tree_shows_the_names_level_by_level_and_escape_leaves_it(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 50)) as pilot:
+        table = await layers(pilot)
+        await pilot.press("down", "t")
+        await until(pilot, lambda: "▼ stage1" in screen_text(app))
+        assert not table.region.area
+        assert "conv  SOC 3x3, stride 2  ≤ 1.0000000002" in screen_text(app)
+        await pilot.press("slash", *"stage2", "enter")
+        await until(pilot, lambda: "stage1" not in words(app, "#table-side"))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: table.region.area)
+        assert table.row_count == 12
+
+
+async def test_a_tensor_of_thousands_of_dots_is_a_tree_of_a_few_levels(model):
+    deep = LayerReport(".".join("a" * 5000), "kernel", None, None, Bound(1.0, "norm"), role="tensor")
+    app = InspectApp(model, analyse=Script([deep, replace(deep, name=".")], bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("t")
+        await until(pilot, lambda: "▼ a" in screen_text(app))
