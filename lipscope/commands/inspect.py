@@ -78,6 +78,7 @@ def inspect_command(
     makes of it. The verdict speaks of the network on normalised inputs.
     """
     from lipscope.checkpoint import read_header
+    from lipscope.shards import index_of
 
     if max_lipschitz is not None and not check:
         raise UsageError("--max-lipschitz needs --check")
@@ -86,6 +87,7 @@ def inspect_command(
     if screenshot is not None and (as_json or check or witness):
         raise UsageError("--screenshot does not go with --json, --check or --witness")
     path = choose_model(model)
+    path = index_of(path) or path
     read_header(path)
     if screenshot is not None:
         draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size)

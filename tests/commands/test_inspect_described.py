@@ -141,6 +141,8 @@ def test_shards_with_a_description(example, capsys):
     _, many, _ = inspect(capsys, "m.safetensors.index.json", "--describe", "small.json")
     assert many["layers"] == one["layers"]
     assert many["model"]["sha256"] != one["model"]["sha256"]
+    _, here, _ = inspect(capsys, ".", "--describe", "small.json")
+    assert here == many
     Path("m-00002-of-00002.safetensors").unlink()
     code, facts, _ = inspect(capsys, "m.safetensors.index.json", "--describe", "small.json")
     assert (code, facts["error"]["what"]) == (4, "shard 'm-00002-of-00002.safetensors' is missing")
