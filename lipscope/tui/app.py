@@ -35,6 +35,7 @@ from lipscope.tui.messages import (
 from lipscope.tui.motion import TWICE, go
 from lipscope.tui.panes import AtEps, Copying, Focusing, Pane, Stepping
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.run_watch import Child, RunRead
 from lipscope.tui.session import Session
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
@@ -57,9 +58,11 @@ class InspectApp(App[None]):
         analyse: yields the analysis of the file at a path, step by step, in a thread; or all means of the work.
         config: what the user has set.
         screen: the screen to open with.
+        run: the folder of the training that writes the model, which need not be there yet.
+        child: that training, where this process has started it.
 
     Raises:
-        CheckpointError: the header cannot be read.
+        CheckpointError: the header, or the description of the run, cannot be read.
     """
 
     TITLE = "lipscope"
@@ -80,7 +83,14 @@ class InspectApp(App[None]):
     ]
 
     def __init__(
-        self, path: Path, *, analyse: Analyse | Means, config: Config | None = None, screen: str | None = None
+        self,
+        path: Path,
+        *,
+        analyse: Analyse | Means,
+        config: Config | None = None,
+        screen: str | None = None,
+        run: Path | None = None,
+        child: Child | None = None,
     ) -> None:
         super().__init__()
         self.animation_level = "none"  # over SSH every frame of an animation is a delay
@@ -90,7 +100,7 @@ class InspectApp(App[None]):
         self._repaint_pending = False
         self._g_at = float("-inf")
         means = analyse if isinstance(analyse, Means) else Means(analyse)
-        self.session = Session(path, means, post=self.post_message, changed=self._changed)
+        self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
         self._phase = self.state.phase
 
     @property
@@ -149,6 +159,9 @@ class InspectApp(App[None]):
             if self._open:
                 await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy and plotext
         if self._open:
+            tabs = self.query_one(TabbedContent)
+            if tabs.active == SCREENS[0].id:  # what is focused first lies in there, and has brought it to the front
+                tabs.active = self._first.id
             self._focus_main()
             self.session.start()
         for complaint in self._config.complaints:
@@ -170,6 +183,10 @@ class InspectApp(App[None]):
     @on(Crashed)
     def _told(self, message: WorkMessage) -> None:
         self.session.take(message)
+
+    @on(RunRead)
+    def _run_told(self, message: RunRead) -> None:
+        self.session.learn_run(message.view)
 
     @on(ImagesWanted)
     def _images_wanted(self) -> None:

@@ -170,6 +170,12 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         ),
         *_eps_keys("images"),
     ),
+    "Training": (
+        Binding(
+            "y", "log_axis", "Log", id="training.log",
+            tooltip="Draw the loss on a logarithmic axis, and back",
+        ),
+    ),
     "Export": (
         Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),
     ),

@@ -63,6 +63,8 @@ SCREENS: tuple[ScreenEntry, ...] = (
     ScreenEntry("5", "images", "Images", "The test images as pictures, with radius, logits and what an attack found",
                 "the results of `lipscope certify`, and the data set for the pictures",
                 f"{PANES}.images:ImagesPane"),
+    ScreenEntry("6", "training", "Training", "A training, live or finished: curves, progress, layers as they evolve",
+                "the run folder of `lipscope train`", f"{PANES}.training:TrainingPane"),
 )  # fmt: skip
 """In the order of the tabs; the first is painted at once, the others after it."""
 

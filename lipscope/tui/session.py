@@ -9,9 +9,10 @@ from pathlib import Path
 
 from textual.message import Message
 
-from lipscope.checkpoint import read_header
+from lipscope.checkpoint import Header, read_header
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent, LayerReport
+from lipscope.run_log import read_run
 from lipscope.tui.gallery import Images, Question
 from lipscope.tui.messages import (
     Analysed,
@@ -24,10 +25,15 @@ from lipscope.tui.messages import (
     ResultsRead,
     WorkMessage,
 )
+from lipscope.tui.run_watch import Child, RunView, RunWatch
 from lipscope.tui.state import Phase, State
 from lipscope.tui.worker import Means, Work
 
 MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, Crashed)
+
+
+NO_MODEL = "no model yet: the first epoch of the training writes it"
+TRAINING = "the training runs; r analyses the model that it has written so far"
 
 
 class Session:
@@ -38,13 +44,22 @@ class Session:
         means: what the work is done with.
         post: hands a message to the app's thread.
         changed: called after every change of :attr:`state`, on the app's thread.
+        run: the folder of the training that writes the model, which need not be there yet.
+        child: that training, where this process has started it; the model is analysed when it has ended.
 
     Raises:
-        CheckpointError: the header cannot be read.
+        CheckpointError: the header, or the description of the run, cannot be read.
     """
 
     def __init__(
-        self, path: Path, means: Means, *, post: Callable[[Message], bool], changed: Callable[[], None]
+        self,
+        path: Path,
+        means: Means,
+        *,
+        post: Callable[[Message], bool],
+        changed: Callable[[], None],
+        run: Path | None = None,
+        child: Child | None = None,
     ) -> None:
         self._path = path
         self._means = means
@@ -53,7 +68,11 @@ class Session:
         self._work: Work | None = None
         self._layers: dict[str, LayerReport] = {}
         self._layers_changed = False
-        self._state = State(read_header(path))
+        self._child = child
+        self._waiting = run is not None and (child is not None or not path.exists())
+        ahead = run is not None and self._waiting
+        self._state = State(Header(path, 0, (), config=read_run(run).config) if ahead and run else read_header(path))
+        self._watch = None if run is None else RunWatch(run, post, look_every=means.look_every, child=child)
         self.crash: BaseException | None = None
 
     @property
@@ -81,23 +100,45 @@ class Session:
         Args:
             fresh: whether to analyse although there may be kept results.
         """
+        if self._watch is not None and not self._watch.started:
+            self._watch.start()
+        if self._waiting:
+            self._set(replace(self._state, doing=NO_MODEL))
+            return
         if self._work is not None:
             self._work.close()
         self._layers = {}
         self._work = Work(self._path, self._means, self._post, after=self._work, fresh=fresh)
         self._work.start()
-        self._set(State(self._state.header))
+        self._set(State(self._state.header, run=self._state.run))
 
     def reload(self) -> None:
         """Read the file again and analyse it from the start; what was kept of it is made anew."""
         try:
             header = read_header(self._path)
         except CheckpointError as failure:
-            self.cancel()
-            self._fail(failure)
+            if not self._waiting:
+                self.cancel()
+                self._fail(failure)
             return
-        self._state = State(header)
+        self._waiting = False
+        self._state = State(header, run=self._state.run)
         self.start(fresh=True)
+
+    def learn_run(self, view: RunView) -> None:
+        """Learn what the run folder tells; a model that was waited for is analysed once it is there."""
+        doing = self._state.doing
+        if self._waiting:
+            doing = TRAINING if view.model else NO_MODEL
+        self._set(replace(self._state, run=view, doing=doing))
+        if self._waiting and view.model and (self._child is None or view.ended):
+            self._waiting = False
+            try:
+                self._state = replace(self._state, header=read_header(self._path))
+            except CheckpointError as failure:
+                self._fail(failure)
+            else:
+                self.start()
 
     def want_images(self) -> None:
         """Read the data set that the results are about, unless it is here, on its way, or known to be missing."""
@@ -125,6 +166,8 @@ class Session:
 
     def close(self) -> None:
         """Let the threads end at their next event; nothing waits for them."""
+        if self._watch is not None:
+            self._watch.close()
         if self._work is not None:
             self._work.close()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lipscope.results import Certificates  # numpy, which the first paint does without
     from lipscope.tui.gallery import Answer, Images
+    from lipscope.tui.run_watch import RunView
 
 
 class Phase(Enum):
@@ -68,6 +69,7 @@ class State:
         on_disk: what has become of the file since it was opened.
         images: the data set that the results are about; None until a screen wants it.
         answer: the latest about a single image.
+        run: the run folder around the model; None where there is none.
     """
 
     header: Header
@@ -86,6 +88,7 @@ class State:
     on_disk: Literal["same", "replaced", "gone"] = "same"
     images: Images | None = None
     answer: Answer | None = None
+    run: RunView | None = None
 
     @property
     def modelled(self) -> bool:
