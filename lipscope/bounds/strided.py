@@ -29,8 +29,9 @@ from lipscope.records import Bound
 
 Pair = int | tuple[int, int]
 
-MATRIX_EFFORT = 2.0**36
-"""Multiplications up to which the matrix of the layer is formed and its norm proved: two or three seconds."""
+QUICK, MATRIX_EFFORT, FINE = 2.0**30, 2.0**36, 2.5
+"""Multiplications up to which the matrix of the layer is formed and its norm proved: always (a tenth of a second), and
+where frequencies are loose (two or three seconds), which they are with fewer than so many of them a tap."""
 
 MATRIX_ENTRIES = 2**24
 """Entries that such a matrix may have: 128 MB."""
@@ -125,8 +126,10 @@ def _one_group(kernel: Tensor, axes: tuple[Axis, Axis]) -> tuple[float, str]:
     if not embeddings or not bool(kernel.any()):
         return 0.0, "no output depends on the input"
     exact = any(first.exact and second.exact for first, second in embeddings)
-    small = rows * columns * min(rows, columns) <= MATRIX_EFFORT and rows * columns <= MATRIX_ENTRIES
-    if small and not exact:
+    products = rows * columns * min(rows, columns)
+    limit = MATRIX_EFFORT if _coarse(kernel, embeddings) else QUICK
+    affordable = rows * columns <= MATRIX_ENTRIES and products <= limit
+    if affordable and not exact:
         return _matrix_bound(kernel, axes), f"norm of the {rows} x {columns} matrix by Cholesky, exact"
     effort = sum(_grid_effort(kernel, first, second) for first, second in embeddings)
     if effort > LEISURE:
@@ -138,6 +141,13 @@ def _one_group(kernel: Tensor, axes: tuple[Axis, Axis]) -> tuple[float, str]:
         grid = f"{first.points} x {second.points} frequencies by Cholesky"
         return value, grid + (", exact" if exact else ", loose by O(1/n^2)")
     return _unfolding_bound(kernel, axes)
+
+
+def _coarse(kernel: Tensor, embeddings: list[tuple[Circle, Circle]]) -> bool:
+    """Whether frequencies may be more than about 5% loose: on few pixels, or where pixels are repeated."""
+    repeated = all(first.copies * second.copies > 1 for first, second in embeddings)
+    taps = zip(embeddings[0], kernel.shape[2:], strict=True)
+    return repeated or any(k > 1 and circle.points < FINE * -(-k // circle.stride) for circle, k in taps)
 
 
 def _matrix_bound(kernel: Tensor, axes: tuple[Axis, Axis]) -> float:

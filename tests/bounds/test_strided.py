@@ -19,7 +19,7 @@ SIDES = st.integers(1, 12)
 STEPS = st.tuples(st.integers(1, 4), st.integers(1, 4))
 WEIGHTS = st.one_of(st.floats(-4, 4, allow_subnormal=False), st.integers(-2, 2).map(float))
 
-PROOFS = {"matrix": {}, "frequencies": {"MATRIX_EFFORT": 0}, "unfoldings": {"MATRIX_EFFORT": 0, "GRID_EFFORT": 0}}
+PROOFS = {"matrix": {}, "frequencies": {"MATRIX_ENTRIES": 0}, "unfoldings": {"MATRIX_ENTRIES": 0, "GRID_EFFORT": 0}}
 """By the constants that leave only this proof."""
 
 
@@ -125,7 +125,7 @@ def test_small_layers_are_exact(name: str) -> None:
 
 @pytest.mark.parametrize("options", [{"stride": 1}, {"stride": 2}, {"stride": (2, 3)}])
 def test_circular_padding_is_exact_where_the_stride_divides(monkeypatch, options) -> None:
-    monkeypatch.setattr(strided, "MATRIX_EFFORT", 0)
+    monkeypatch.setattr(strided, "MATRIX_ENTRIES", 0)
     kernel, size = random_kernel(4, 3, 3, 5), (6, 12)
     options |= {"padding": (1, 2), "padding_mode": "circular"}
     bound = convolution_bound(torch.from_numpy(kernel), size, **options)
@@ -137,7 +137,7 @@ def test_circular_padding_is_exact_where_the_stride_divides(monkeypatch, options
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("taps", [3, 4])
 def test_frequencies_are_tight_for_zero_padding(monkeypatch, side: int, slack: float, stride: int, taps: int) -> None:
-    monkeypatch.setattr(strided, "MATRIX_EFFORT", 0)
+    monkeypatch.setattr(strided, "MATRIX_ENTRIES", 0)
     for seed in range(3):
         kernel = random_kernel(3, 3, taps, taps, seed=seed)
         truth = dense.norm(matrix_of(kernel, (side, side), stride=stride, padding=1))
@@ -148,7 +148,7 @@ def test_frequencies_are_tight_for_zero_padding(monkeypatch, side: int, slack: f
 
 def test_a_twist_is_what_makes_them_tight(monkeypatch) -> None:
     """The mean filter is largest at frequency 0, which the plain grid always holds: its bound is 9 on every image."""
-    monkeypatch.setattr(strided, "MATRIX_EFFORT", 0)
+    monkeypatch.setattr(strided, "MATRIX_ENTRIES", 0)
     kernel = torch.ones(1, 1, 3, 3)
     truth = dense.norm(matrix_of(kernel.double().numpy(), (8, 8), padding=1))
     assert truth <= convolution_bound(kernel, (8, 8), padding=1).value <= 1.01 * truth < 8.5
@@ -156,7 +156,7 @@ def test_a_twist_is_what_makes_them_tight(monkeypatch) -> None:
 
 def test_the_image_size_itself_is_no_circle_for_zero_padding(monkeypatch) -> None:
     """(1, 0, -1) on two pixels: circular norm 0, zero-padded norm 1."""
-    monkeypatch.setattr(strided, "MATRIX_EFFORT", 0)
+    monkeypatch.setattr(strided, "MATRIX_ENTRIES", 0)
     trap = torch.tensor([1.0, 0.0, -1.0]).reshape(1, 1, 1, 3)
     assert convolution_bound(trap, (1, 2), padding=(0, 1)).value >= 1.0
     assert convolution_bound(trap, (1, 2), padding=(0, 1), padding_mode="circular").value < 1e-12
@@ -213,3 +213,23 @@ def test_low_precision_is_taken_as_the_numbers_it_is() -> None:
     expected = convolution_bound(kernel.double(), (5, 5), 2, 1).value
     for dtype in (torch.float32, torch.bfloat16, torch.int64):
         assert convolution_bound(kernel.to(dtype), (5, 5), 2, 1).value == expected
+
+
+@pytest.mark.parametrize(
+    ("channels", "side", "taps", "padding", "by_matrix"),
+    [(2, 8, 3, 1, True), (64, 4, 3, 1, True), (80, 4, 3, 1, True), (32, 8, 3, 1, False), (32, 8, 4, 1, True)],
+)
+def test_the_matrix_is_taken_where_it_is_cheap_or_frequencies_are_loose(
+    channels, side, taps, padding, by_matrix
+) -> None:
+    kernel = torch.from_numpy(random_kernel(channels, channels, taps, taps))
+    assert ("matrix" in convolution_bound(kernel, (side, side), padding=padding).method) == by_matrix
+
+
+def test_large_kernels_prove_one_unfolding(monkeypatch) -> None:
+    from lipscope.bounds import convolution
+
+    kernel = torch.from_numpy(random_kernel(4, 3, 3, 3))
+    least = convolution.unfolding_bound(kernel)
+    monkeypatch.setattr(convolution, "LARGE_KERNEL", 0)
+    assert least * (1 - 1e-12) <= convolution.unfolding_bound(kernel) <= 1.05 * least
