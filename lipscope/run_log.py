@@ -26,7 +26,11 @@ DESCRIPTION, METRICS, LAYERS, PROGRESS = "run.json", "metrics.jsonl", "layers.js
 LARGEST = 2**26
 """Bytes of a file of a run that are read; a training of ten thousand epochs writes less into its metrics."""
 
+STALLED_AFTER = 120.0
+"""Seconds without news, or as long as an epoch takes where that is longer."""
+
 Status = Literal["running", "stopped", "finished", "failed"]
+Standing = Literal["not started", "running", "stalled", "stopped", "finished", "failed"]
 
 
 @dataclass(frozen=True)
@@ -223,6 +227,36 @@ def read_run(path: Path) -> RunLog:
         damage=tuple(damage for damage in (bad_metrics, bad_layers) if damage is not None),
         written=max(stamps),
     )
+
+
+def standing_of(log: RunLog, now: float) -> Standing:
+    """Where a training stands, from what it left behind."""
+    if log.finished:
+        return "finished"
+    progress = log.progress
+    if progress is not None and progress.status in ("stopped", "failed"):
+        return "failed" if progress.status == "failed" else "stopped"
+    if progress is None and not log.epochs:
+        return "not started"
+    return "stalled" if now - log.written > patience(log) else "running"
+
+
+def patience(log: RunLog) -> float:
+    """Seconds without news after which a training counts as stalled: an epoch's, and three without a progress file."""
+    epoch = log.epochs[-1].seconds / max(log.epochs[-1].epoch, 1) if log.epochs else 0.0
+    return max(STALLED_AFTER, epoch * (1 if log.progress is not None else 3))
+
+
+def seconds_left(log: RunLog) -> float | None:
+    """By the speed of the running epoch, else by the time that the finished ones took; None before any news."""
+    event = log.progress.event if log.progress is not None else None
+    done = log.epochs[-1] if log.epochs else None
+    if event is not None and (done is None or event.step > done.step):
+        return event.seconds_left if math.isfinite(event.seconds_left) else None
+    if done is None or done.epoch < 1:
+        return None
+    left = done.seconds / done.epoch * max(done.epochs - done.epoch, 0)
+    return left if math.isfinite(left) else None
 
 
 def _description(path: Path) -> Mapping[str, Any]:

@@ -8,21 +8,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from textual.message import Message
 
 from lipscope.checkpoint import SUFFIX
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, RunLog, read_run
+from lipscope.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, RunLog, Standing, read_run, standing_of
 from lipscope.tui.watch import SECONDS, stamp_of
 
-STALLED_AFTER = 120.0
-"""Seconds without news, or as long as an epoch takes where that is longer."""
-
 MODEL = "model" + SUFFIX
-
-Standing = Literal["not started", "running", "stalled", "stopped", "finished", "failed"]
 
 
 @dataclass(frozen=True)
@@ -72,24 +66,6 @@ class Child:
 
     said: Callable[[], tuple[str, ...]]
     code: Callable[[], int | None]
-
-
-def standing_of(log: RunLog, now: float) -> Standing:
-    """Where a training stands, from what it left behind."""
-    if log.finished:
-        return "finished"
-    progress = log.progress
-    if progress is not None and progress.status in ("stopped", "failed"):
-        return "failed" if progress.status == "failed" else "stopped"
-    if progress is None and not log.epochs:
-        return "not started"
-    return "stalled" if now - log.written > patience(log) else "running"
-
-
-def patience(log: RunLog) -> float:
-    """Seconds without news after which a training counts as stalled: an epoch's, and three without a progress file."""
-    epoch = log.epochs[-1].seconds / max(log.epochs[-1].epoch, 1) if log.epochs else 0.0
-    return max(STALLED_AFTER, epoch * (1 if log.progress is not None else 3))
 
 
 class RunWatch:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.records import RunEvent
-from lipscope.run_log import RunLayers, RunLog
+from lipscope.run_log import RunLayers, RunLog, seconds_left
 from lipscope.tui.numerals import rounded, seconds_text
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.run_watch import RunView
@@ -100,18 +100,6 @@ def column(epochs: Sequence[RunEvent], name: str) -> NDArray[np.float64]:
     """One field of all epochs; NaN where it is None."""
     values = (getattr(event, name) for event in epochs)
     return np.array([math.nan if value is None else float(value) for value in values])
-
-
-def seconds_left(log: RunLog) -> float | None:
-    """By the speed of the running epoch, else by the time that the finished ones took; None before any news."""
-    event = log.progress.event if log.progress is not None else None
-    done = log.epochs[-1] if log.epochs else None
-    if event is not None and (done is None or event.step > done.step):
-        return event.seconds_left if math.isfinite(event.seconds_left) else None
-    if done is None or done.epoch < 1:
-        return None
-    left = done.seconds / done.epoch * max(done.epochs - done.epoch, 0)
-    return left if math.isfinite(left) else None
 
 
 def progress_words(view: RunView, width: int) -> str:
