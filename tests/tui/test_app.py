@@ -10,13 +10,14 @@ from textual.containers import ScrollableContainer
 from lipscope.errors import CheckpointError
 from lipscope.records import Verdict
 from lipscope.tui.app import InspectApp
+from lipscope.tui.bindings import BINDINGS
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.screens.help import HelpScreen
 from lipscope.tui.screens.radii import RadiiPane
 from lipscope.tui.state import Phase
 from lipscope.tui.widgets.layer_table import LayerTable
 
-from .conftest import FAILURE, Script, finished, screen_text, until, write_checkpoint, write_radii
+from .conftest import FAILURE, Script, finished, screen_text, until, words, write_checkpoint, write_radii
 
 SIZES = [(60, 20), (80, 24), (100, 30), (120, 36), (60, 50)]
 
@@ -46,6 +47,7 @@ def test_first_paint_comes_soon_and_without_torch(model):
 import asyncio, sys, time
 from pathlib import Path
 from lipscope.tui.app import InspectApp
+from lipscope.tui.bindings import BINDINGS
 from tests.tui.conftest import Script, screen_text
 script = Script(hold_at=0)
 async def main():
@@ -126,13 +128,38 @@ async def test_help_opens_and_closes(model, script):
             assert not isinstance(app.screen, HelpScreen)
 
 
+@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.id)
+async def test_f1_explains_the_screen_in_front(model, script, screen):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (200, 60)) as pilot:
+        await pilot.press(screen.key, "f1")
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
+        shown = " ".join(words(app, "#help").split())
+        assert f"{screen.tooltip}. Needs {screen.needs}." in shown
+        for binding in BINDINGS.get(screen.title, ()):
+            assert " ".join(binding.tooltip.split()[:3]) in shown  # what is longer than its column goes on below
+            assert str(binding.id) in shown
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.query_one("TabbedContent").active == screen.id
+
+
+async def test_the_app_opens_with_the_screen_that_was_asked_for(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script, screen="radii")
+    async with finished(app) as pilot:
+        await until(pilot, lambda: "eps 36/255" in screen_text(app))
+        await pilot.press("right")
+        assert app.query_one(RadiiPane).eps == Fraction(37, 255)
+
+
 async def test_the_palette_finds_and_runs_a_command_of_another_screen(model, script):
     write_radii(model)
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         await pilot.press("ctrl+p")
         await pilot.pause()
-        await pilot.press(*"+10")
+        await pilot.press(*"Radii: +10")
         await until(pilot, lambda: "Raise eps by 10/255" in screen_text(app))
         await pilot.press("down", "enter")
         await until(pilot, lambda: app.query("RadiiPane").first().eps == Fraction(46, 255))
@@ -176,6 +203,19 @@ async def test_cancel_before_the_verdict_leaves_none(model, script):
         await pilot.press("2")
         await until(pilot, lambda: "–" in screen_text(app))
         assert "…  " not in app.query_one(LayerTable).get_cell("stage3.block1.conv", "bound").plain
+
+
+async def test_escape_on_the_first_screen_cancels_after_everything_else_was_left(model, script):
+    script.hold_at = 16
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, lambda: app.state.done == 16)
+        await pilot.press("2", "escape")
+        await pilot.pause()
+        assert app.query_one("TabbedContent").active == "overview"
+        assert app.state.phase is Phase.RUNNING
+        await pilot.press("escape")
+        await until(pilot, lambda: "analysis cancelled after 16 of 25 steps" in screen_text(app))
 
 
 async def test_reload_starts_again_behind_the_old_computation(model):
