@@ -23,7 +23,8 @@ def open_app(path: Path, data_dir: Path | None, description: Path | None, screen
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
 
-    app = InspectApp(path, analyse=_means(data_dir, description), config=read_config(), screen=screen)
+    means, run = means_for(data_dir, description), run_around(path)
+    app = InspectApp(path, analyse=means, config=read_config(), screen=screen, run=run)
     app.run()
     if app.busy:
         # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
@@ -45,13 +46,23 @@ def draw_screen(
     from lipscope.tui.picture import SIZE, parse_size, picture
 
     cells = SIZE if size is None else parse_size(size)
-    drawn = picture(path, _means(data_dir, description), screen=screen, size=cells)
+    drawn = picture(
+        path, means_for(data_dir, description), screen=screen, size=cells, run=run_around(path)
+    )  # fmt: skip
     with atomic_path(target) as temporary:
         temporary.write_text(drawn, encoding="utf-8")
     narrate(f"{screen} screen of {path} written to {target}")
 
 
-def _means(data_dir: Path | None, description: Path | None) -> Means:
+def run_around(model: Path) -> Path | None:
+    """The run folder that a model lies in, or will lie in; None where there is none."""
+    from lipscope.run_log import is_run
+
+    return model.parent if model.name == "model.safetensors" and is_run(model.parent) else None
+
+
+def means_for(data_dir: Path | None, description: Path | None) -> Means:
+    """What the app works with: the analysis, its cache, and what the model says of an image."""
     from lipscope.tui.cache import Cache
     from lipscope.tui.worker import Means
 

@@ -14,6 +14,7 @@ from lipscope.commands.gradients import gradient_lines
 from lipscope.commands.messages import cut, narrate
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, json_option
+from lipscope.commands.run_report import NO_MODEL, report_json, run_lines
 from lipscope.commands.spectra import bound_lines, spectrum_lines
 from lipscope.errors import CheckFailedError, CheckpointError, UsageError
 from lipscope.records import round_up
@@ -75,9 +76,11 @@ def inspect_command(
 
     Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file, or
     model.safetensors.index.json with its shards, is analysed tensor by tensor, or as the network that --describe
-    makes of it. The verdict speaks of the network on normalised inputs.
+    makes of it. The verdict speaks of the network on normalised inputs. MODEL may also be the folder of a run, live or
+    finished: then its training is shown too.
     """
     from lipscope.checkpoint import read_header
+    from lipscope.run_log import is_run, read_run
     from lipscope.shards import index_of
 
     if max_lipschitz is not None and not check:
@@ -87,8 +90,11 @@ def inspect_command(
     if screenshot is not None and (as_json or check or witness):
         raise UsageError("--screenshot does not go with --json, --check or --witness")
     path = choose_model(model)
-    path = index_of(path) or path
-    read_header(path)
+    log = read_run(path) if is_run(path) else None
+    path = path / "model.safetensors" if log is not None else index_of(path) or path
+    untrained = log is not None and not path.exists() and not (check or witness)
+    if not untrained:
+        read_header(path)
     if screenshot is not None:
         draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size)
         return 0
@@ -100,14 +106,19 @@ def inspect_command(
     from lipscope.spectra.analysis import inspect_report
     from lipscope.spectra.verdict import verdict
 
+    if log is not None and untrained:
+        click.echo(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
+        return 0
     report = inspect_report(path, data_dir=data_dir, description=description)
     certified = _results(path, report.sha256)
     exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
         kept = {} if witness is None else {"witness": exhibited}
-        click.echo(json.dumps({**report.to_json(), "certified": certified, **kept}))
+        inspected = {**report.to_json(), "certified": certified, **kept}
+        click.echo(json.dumps(inspected if log is None else report_json(log, inspected)))
     else:
-        click.echo(_text(report, certified))
+        told = [] if log is None else [*run_lines(log), ""]
+        click.echo("\n".join([*told, _text(report, certified)]))
     limit = 1.0 if max_lipschitz is None else max_lipschitz
     # By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
     return 0 if not check or verdict(report.layers).within(limit) else CheckFailedError.exit_code

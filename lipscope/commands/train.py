@@ -65,6 +65,7 @@ RUNS = Path("runs")
 @click.option("--device", help="A torch device, e.g. cpu or cuda:1. [default: a GPU where there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME-DATE]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
+@click.option("--ui", is_flag=True, help="Show the run in the terminal app; leaving it saves and stops the training.")
 @data_dir_option
 def train_command(
     dataset: str,
@@ -78,6 +79,7 @@ def train_command(
     device: str | None,
     out: Path | None,
     resume: Path | None,
+    ui: bool,
     data_dir: Path | None,
     **changes: Any,
 ) -> None:
@@ -98,6 +100,10 @@ def train_command(
 
     if resume is not None:
         _refuse_changes(click.get_current_context())
+    if ui:
+        from lipscope.commands.train_ui import require_terminal, train_and_show
+
+        require_terminal()
     if device is not None:
         check_device(device)
     with world(device) as here:
@@ -121,6 +127,11 @@ def train_command(
             config = replace(config, classes=len(data.classes))
             folder = out or RUNS / _run_name(config, recipe)
             run = create_run(folder, config, recipe) if leading else RunFolder(folder, config, recipe)
+        if ui:
+            # The child loads the data itself, and finds the run made.
+            given = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir)]
+            train_and_show(run.path, given, data_dir)
+            return
         if leading:
             narrate(
                 f"{run.config.title} on {data.name} ({len(data)} images from {data.source}), recipe {run.recipe.name}, "
@@ -168,13 +179,23 @@ def _refuse_changes(context: click.Context) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "device", "data_dir"):
+        if given and name not in ("resume", "device", "data_dir", "ui"):
             raise UsageError(
                 f"{parameter.opts[0]} cannot change a run that is resumed",
                 where="--resume",
                 why="it continues with what it was started with",
                 next_step="leave the option out, or start a new run",
             )
+
+
+def _again(**options: object) -> list[str]:
+    """These options as they are written on a command line, without those that were not given.
+
+    >>> _again(device="cpu", data_dir=None)
+    ['--device', 'cpu']
+    """
+    given = ((f"--{name.replace('_', '-')}", str(value)) for name, value in options.items() if value is not None)
+    return [word for pair in given for word in pair]
 
 
 def _refuse_other_architecture(context: click.Context) -> None:

@@ -20,7 +20,14 @@ LOOK_EVERY = 0.05
 
 
 def picture(
-    path: Path, means: Means, *, screen: str, size: tuple[int, int] = SIZE, keys: Iterable[str] = (), theme: str = ""
+    path: Path,
+    means: Means,
+    *,
+    screen: str,
+    size: tuple[int, int] = SIZE,
+    keys: Iterable[str] = (),
+    theme: str = "",
+    run: Path | None = None,
 ) -> str:
     """Open the app on a file, wait until everything is computed, and draw one screen.
 
@@ -31,16 +38,18 @@ def picture(
         size: columns and rows.
         keys: pressed on that screen before it is drawn.
         theme: the name of a built-in theme; Textual's own by default.
+        run: the folder of the training that writes the model, which need not be there yet.
 
     Raises:
         LipscopeError: the file cannot be read, or the analysis failed.
     """
-    return asyncio.run(_draw(InspectApp(path, analyse=means, config=Config(theme or None)), path, screen, size, keys))
+    app = InspectApp(path, analyse=means, config=Config(theme or None), run=run)
+    return asyncio.run(_draw(app, path, screen, size, keys))
 
 
 async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int], keys: Iterable[str]) -> str:
     async with app.run_test(size=size) as pilot:
-        while app.state.phase.active or app.busy:
+        while (app.state.phase.active and not app.session.waiting) or app.busy:
             await asyncio.sleep(LOOK_EVERY)
         if app.state.phase is Phase.FAILED and app.state.failure is not None:
             raise app.session.crash or app.state.failure

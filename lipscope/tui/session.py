@@ -90,6 +90,11 @@ class Session:
         return self._state.phase
 
     @property
+    def waiting(self) -> bool:
+        """Whether there is nothing to analyse yet, or not before the training has ended."""
+        return self._waiting
+
+    @property
     def busy(self) -> bool:
         """Whether a thread still computes."""
         return self._work is not None and self._work.alive
