@@ -18,13 +18,15 @@ if TYPE_CHECKING:
     from lipscope.tui.worker import Means
 
 
-def open_app(path: Path, data_dir: Path | None, description: Path | None, screen: str | None) -> None:
+def open_app(
+    path: Path, data_dir: Path | None, description: Path | None, screen: str | None, other: Path | None = None
+) -> None:
     """Run the app until the user quits."""
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
 
     means, run = means_for(data_dir, description), run_around(path)
-    app = InspectApp(path, analyse=means, config=read_config(), screen=screen, run=run)
+    app = InspectApp(path, analyse=means, config=read_config(), screen=screen, other=other, run=run)
     app.run()
     if app.busy:
         # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
@@ -34,7 +36,14 @@ def open_app(path: Path, data_dir: Path | None, description: Path | None, screen
 
 
 def draw_screen(
-    path: Path, target: Path, data_dir: Path | None, description: Path | None, *, screen: str, size: str | None
+    path: Path,
+    target: Path,
+    data_dir: Path | None,
+    description: Path | None,
+    *,
+    screen: str,
+    size: str | None,
+    other: Path | None = None,
 ) -> None:
     """Draw one screen into an SVG file, and say so.
 
@@ -47,7 +56,7 @@ def draw_screen(
 
     cells = SIZE if size is None else parse_size(size)
     drawn = picture(
-        path, means_for(data_dir, description), screen=screen, size=cells, run=run_around(path)
+        path, means_for(data_dir, description), screen=screen, size=cells, other=other, run=run_around(path)
     )  # fmt: skip
     with atomic_path(target) as temporary:
         temporary.write_text(drawn, encoding="utf-8")

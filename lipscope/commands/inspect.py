@@ -32,6 +32,7 @@ BOUND_LEGEND = (
 
 @click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
+@click.argument("other", type=click.Path(path_type=Path), required=False)
 @click.option("--check", is_flag=True, help="Exit with 5 unless the model is proved 1-Lipschitz; opens no app.")
 @click.option(
     "--max-lipschitz", type=click.FloatRange(min=0, min_open=True), help="The constant for --check. [default: 1]"
@@ -62,6 +63,7 @@ BOUND_LEGEND = (
 @json_option
 def inspect_command(
     model: Path | None,
+    other: Path | None,
     check: bool,
     max_lipschitz: float | None,
     description: Path | None,
@@ -78,6 +80,8 @@ def inspect_command(
     model.safetensors.index.json with its shards, is analysed tensor by tensor, or as the network that --describe
     makes of it. The verdict speaks of the network on normalised inputs. MODEL may also be the folder of a run, live or
     finished: then its training is shown too.
+
+    With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
     from lipscope.checkpoint import read_header
     from lipscope.run_log import is_run, read_run
@@ -89,18 +93,30 @@ def inspect_command(
         raise UsageError("--size needs --screenshot")
     if screenshot is not None and (as_json or check or witness):
         raise UsageError("--screenshot does not go with --json, --check or --witness")
+    if other is not None and (check or witness):
+        raise UsageError("--check and --witness speak of one model", next_step="name one model only")
     path = choose_model(model)
     log = read_run(path) if is_run(path) else None
     path = path / "model.safetensors" if log is not None else index_of(path) or path
     untrained = log is not None and not path.exists() and not (check or witness)
     if not untrained:
         read_header(path)
+    if other is not None:
+        other = index_of(other) or other
+        read_header(other)
+        screen = screen or "compare"
     if screenshot is not None:
-        draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size)
+        draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size, other=other)
         return 0
     # The app draws on stderr, so all three must be the terminal.
     if not (as_json or check or witness) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        open_app(path, data_dir, description, screen)
+        open_app(path, data_dir, description, screen, other)
+        return 0
+    if other is not None:
+        from lipscope.commands.compare import comparison, comparison_text
+
+        facts = comparison(path, other, data_dir, description)
+        click.echo(json.dumps(facts) if as_json else comparison_text(facts))
         return 0
 
     from lipscope.spectra.analysis import inspect_report

@@ -33,7 +33,7 @@ from lipscope.tui.messages import (
     WorkMessage,
 )
 from lipscope.tui.motion import TWICE, go
-from lipscope.tui.panes import AtEps, Copying, Focusing, Pane, Stepping
+from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Stepping
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.run_watch import Child, RunRead
 from lipscope.tui.session import Session
@@ -58,6 +58,7 @@ class InspectApp(App[None]):
         analyse: yields the analysis of the file at a path, step by step, in a thread; or all means of the work.
         config: what the user has set.
         screen: the screen to open with.
+        other: a second model that it is compared with.
         run: the folder of the training that writes the model, which need not be there yet.
         child: that training, where this process has started it.
 
@@ -89,6 +90,7 @@ class InspectApp(App[None]):
         analyse: Analyse | Means,
         config: Config | None = None,
         screen: str | None = None,
+        other: Path | None = None,
         run: Path | None = None,
         child: Child | None = None,
     ) -> None:
@@ -101,7 +103,10 @@ class InspectApp(App[None]):
         self._g_at = float("-inf")
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
-        self._phase = self.state.phase
+        self.other: Session | None = None
+        if other is not None:
+            self.other = Session(other, means, post=self.post_message, changed=self._changed, behind=self.session)
+        self._actives = self._active
 
     @property
     def state(self) -> State:
@@ -111,7 +116,15 @@ class InspectApp(App[None]):
     @property
     def busy(self) -> bool:
         """Whether a thread still computes."""
-        return self.session.busy
+        return any(session.busy for session in self._sessions)
+
+    @property
+    def _sessions(self) -> tuple[Session, ...]:
+        return (self.session,) if self.other is None else (self.session, self.other)
+
+    @property
+    def _active(self) -> tuple[bool, ...]:
+        return tuple(session.phase.active for session in self._sessions)
 
     @property
     def _open(self) -> bool:
@@ -125,8 +138,9 @@ class InspectApp(App[None]):
             BaseException: what a thread raised unforeseen; it was shown in the app meanwhile.
         """
         result: Any = super().run(*args, **kwargs)
-        if self.session.crash is not None:
-            raise self.session.crash
+        for session in self._sessions:
+            if session.crash is not None:
+                raise session.crash
         return result
 
     def compose(self) -> ComposeResult:
@@ -163,13 +177,15 @@ class InspectApp(App[None]):
             if tabs.active == SCREENS[0].id:  # what is focused first lies in there, and has brought it to the front
                 tabs.active = self._first.id
             self._focus_main()
-            self.session.start()
+            for session in self._sessions:
+                session.start()
         for complaint in self._config.complaints:
             self.notify(complaint, title="settings", severity="warning", timeout=10, markup=False)
 
     def on_unmount(self) -> None:
         """Let the threads end at their next event; nothing waits for them."""
-        self.session.close()
+        for session in self._sessions:
+            session.close()
 
     # Painting
 
@@ -182,7 +198,8 @@ class InspectApp(App[None]):
     @on(Answered)
     @on(Crashed)
     def _told(self, message: WorkMessage) -> None:
-        self.session.take(message)
+        for session in self._sessions:
+            session.take(message)
 
     @on(RunRead)
     def _run_told(self, message: RunRead) -> None:
@@ -213,14 +230,17 @@ class InspectApp(App[None]):
         if not self._open:
             return
         state = self.state
-        if state.phase is not self._phase:
-            self._phase = state.phase
+        if self._active != self._actives:
+            self._actives = self._active
             self.refresh_bindings()
+        other = self.other.state if self.other is not None else None
         base = self.screen_stack[0]
         base.query_one(TitleLine).show(headline(state), active=state.phase.active)
         base.query_one(ChangedLine).show(state)
-        base.query_one(ProgressLine).show(state)
+        base.query_one(ProgressLine).show(other if other is not None and not state.phase.active else state)
         for pane in self._panes():
+            if isinstance(pane, Comparing):
+                pane.compare(other)
             pane.show(state)
 
     def _panes(self) -> Iterable[Pane]:
@@ -250,7 +270,7 @@ class InspectApp(App[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel."""
-        return self.session.phase.active if action == "cancel" else True
+        return any(self._active) if action == "cancel" else True
 
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
@@ -258,11 +278,14 @@ class InspectApp(App[None]):
 
     def action_cancel(self) -> None:
         """Stop the analysis."""
-        self.session.cancel()
+        for session in self._sessions:
+            if session.phase.active:
+                session.cancel()
 
     def action_reload(self) -> None:
         """Read the file again, from the start."""
-        self.session.reload()
+        for session in self._sessions:
+            session.reload()
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -285,8 +308,8 @@ class InspectApp(App[None]):
         tabs = self.screen_stack[0].query_one(TabbedContent)
         if tabs.active != SCREENS[0].id:
             tabs.active = SCREENS[0].id
-        elif self.session.phase.active:
-            self.session.cancel()
+        else:
+            self.action_cancel()
 
     def action_fold(self, side: str) -> None:
         """Fold a pane of the screen in front, or unfold it."""

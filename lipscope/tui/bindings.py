@@ -176,6 +176,14 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             tooltip="Draw the loss on a logarithmic axis, and back",
         ),
     ),
+    "Compare": (
+        Binding("v", "quantity", "Quantity", id="compare.quantity",
+                tooltip="The next quantity first: bound, largest and smallest singular value, gradient"),
+        Binding("s", "sort", "Sort", id="compare.sort", tooltip="Largest difference first, and back"),
+        Binding("d", "which", "Which images", id="compare.which",
+                tooltip="List the images that one alone certifies: either, A, B"),
+        *_eps_keys("compare"),
+    ),
     "Export": (
         Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),
     ),

@@ -61,6 +61,14 @@ class AtEps(Protocol):
 
 
 @runtime_checkable
+class Comparing(Protocol):
+    """A pane that shows a second model beside the first."""
+
+    def compare(self, other: State | None) -> None:
+        """Called before :meth:`Pane.show`; None where only one file was opened."""
+
+
+@runtime_checkable
 class Exporting(Protocol):
     """A pane that can be exported as JSON and CSV; a picture needs nothing from it."""
 

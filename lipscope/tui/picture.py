@@ -18,6 +18,9 @@ SIZE = (120, 36)
 LOOK_EVERY = 0.05
 """Seconds between two looks whether the analysis is complete."""
 
+QUIET = 8
+"""Looks in a row at which nothing is computed: then nothing more comes."""
+
 
 def picture(
     path: Path,
@@ -27,6 +30,7 @@ def picture(
     size: tuple[int, int] = SIZE,
     keys: Iterable[str] = (),
     theme: str = "",
+    other: Path | None = None,
     run: Path | None = None,
 ) -> str:
     """Open the app on a file, wait until everything is computed, and draw one screen.
@@ -39,11 +43,12 @@ def picture(
         keys: pressed on that screen before it is drawn.
         theme: the name of a built-in theme; Textual's own by default.
         run: the folder of the training that writes the model, which need not be there yet.
+        other: a second model that it is compared with.
 
     Raises:
         LipscopeError: the file cannot be read, or the analysis failed.
     """
-    app = InspectApp(path, analyse=means, config=Config(theme or None), run=run)
+    app = InspectApp(path, analyse=means, config=Config(theme or None), other=other, run=run)
     return asyncio.run(_draw(app, path, screen, size, keys))
 
 
@@ -57,10 +62,10 @@ async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int],
         await pilot.pause(4 * LOOK_EVERY)
         for key in keys:
             await pilot.press(key)
-        await pilot.pause(4 * LOOK_EVERY)
-        while app.busy:  # a screen may ask for more once it is in front
-            await asyncio.sleep(LOOK_EVERY)
-        await pilot.pause(4 * LOOK_EVERY)
+        quiet = 0
+        while quiet < QUIET:  # a screen may ask for more once it is in front, and for more again when that is there
+            await pilot.pause(LOOK_EVERY)
+            quiet = 0 if app.busy else quiet + 1
         return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
 
 

@@ -427,10 +427,10 @@ class PairPlot(PlotextPlot):
         ended = [np.where(grid <= radii[-1], line, 0.0) for (radii, _), line in zip(self._curves, lines, strict=True)]
         if over.low <= self._mark <= over.high:
             plt.vline(self._mark, "orange")
-        plt.plot(grid.tolist(), (100 * ended[0]).tolist(), marker="braille")
+        plt.plot(grid.tolist(), (100 * ended[0]).tolist(), marker="braille", color="cyan")
         apart = slice(3, None, 8)  # letters with gaps, so that the line under them is seen
-        plt.scatter(grid[apart].tolist(), (100 * ended[1][apart]).tolist(), marker="B")
-        plt.scatter(grid[7::48].tolist(), (100 * ended[0][7::48]).tolist(), marker="A")
+        plt.scatter(grid[apart].tolist(), (100 * ended[1][apart]).tolist(), marker="B", color="magenta")
+        plt.scatter(grid[7::48].tolist(), (100 * ended[0][7::48]).tolist(), marker="A", color="cyan")
         top = max(20 * math.ceil(5 * max(float(line.max(initial=0.0)) for line in ended)), 20)
         plt.xlim(over.low, over.high)
         plt.ylim(0, top)

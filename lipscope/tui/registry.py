@@ -65,6 +65,8 @@ SCREENS: tuple[ScreenEntry, ...] = (
                 f"{PANES}.images:ImagesPane"),
     ScreenEntry("6", "training", "Training", "A training, live or finished: curves, progress, layers as they evolve",
                 "the run folder of `lipscope train`", f"{PANES}.training:TrainingPane"),
+    ScreenEntry("7", "compare", "Compare", "Two models: layers, certified accuracy, images that one alone certifies",
+                "a second model: `lipscope inspect a.safetensors b.safetensors`", f"{PANES}.compare:ComparePane"),
 )  # fmt: skip
 """In the order of the tabs; the first is painted at once, the others after it."""
 

@@ -44,6 +44,7 @@ class Session:
         means: what the work is done with.
         post: hands a message to the app's thread.
         changed: called after every change of :attr:`state`, on the app's thread.
+        behind: another session whose analysis goes first, so that two never compute at once.
         run: the folder of the training that writes the model, which need not be there yet.
         child: that training, where this process has started it; the model is analysed when it has ended.
 
@@ -58,6 +59,7 @@ class Session:
         *,
         post: Callable[[Message], bool],
         changed: Callable[[], None],
+        behind: Session | None = None,
         run: Path | None = None,
         child: Child | None = None,
     ) -> None:
@@ -65,6 +67,7 @@ class Session:
         self._means = means
         self._post = post
         self._changed = changed
+        self._behind = behind
         self._work: Work | None = None
         self._layers: dict[str, LayerReport] = {}
         self._layers_changed = False
@@ -113,7 +116,9 @@ class Session:
         if self._work is not None:
             self._work.close()
         self._layers = {}
-        self._work = Work(self._path, self._means, self._post, after=self._work, fresh=fresh)
+        ahead = self._behind._work if self._behind is not None else None
+        after = [work for work in (self._work, ahead) if work is not None]
+        self._work = Work(self._path, self._means, self._post, after=after, fresh=fresh)
         self._work.start()
         self._set(State(self._state.header, run=self._state.run))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ class Work:
         path: the model.
         means: what it is done with.
         post: hands a message to the app; safe to call from any thread.
-        after: work on the same file that must end first (it was cancelled), so that two never compute at once.
+        after: work whose analysis must end first (that on the same file was cancelled): two never compute at once.
         fresh: whether to analyse although there may be kept results.
     """
 
@@ -89,13 +89,13 @@ class Work:
         means: Means,
         post: Callable[[Message], bool],
         *,
-        after: Work | None = None,
+        after: Sequence[Work] = (),
         fresh: bool = False,
     ) -> None:
         self._path = path
         self._means = means
         self._app_post = post
-        self._after = after
+        self._after = list(after)
         self._cache = means.cache
         self._fresh = fresh
         self._stamp = stamp_of(path)
@@ -145,9 +145,8 @@ class Work:
             target()
 
     def _run_analysis(self) -> None:
-        if self._after is not None:
-            self._after.join_analysis()
-            self._after = None
+        while self._after:
+            self._after.pop().join_analysis()
         if self._cancelled.is_set() or self._answered_by_cache():
             return
         clock = self._means.clock

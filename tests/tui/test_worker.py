@@ -92,7 +92,7 @@ def test_the_next_analysis_waits_for_the_cancelled_one(model):
     old.start()
     assert first.waiting.wait(10)
     old.cancel()
-    new = Work(model, Means(second), mailbox, after=old)
+    new = Work(model, Means(second), mailbox, after=[old])
     new.start()
     time.sleep(0.1)
     assert second.runs == 0

@@ -170,7 +170,7 @@ class ImagesPane(Container, can_focus=True):
         names = self._names
         label = class_name(names, int(certificates.label[row]))
         if not certificates.correct[row]:
-            label += f" taken for {class_name(names, int(certificates.predicted[row]))}"
+            label += f" as {class_name(names, int(certificates.predicted[row]))}"
         return harmless("  ".join([*cells, label]), width)
 
     def _show_image(self) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Container
 from textual.widgets import Static
 
 from lipscope.tui.images import image_facts
@@ -18,6 +19,9 @@ from lipscope.tui.widgets.pictures import Pictures, pictures_of
 
 if TYPE_CHECKING:
     from lipscope.tui.gallery import Adversarial, Answer
+
+NEEDED = 50
+"""Columns for a picture and words beside it."""
 
 
 class ImageDetail(Container):
@@ -31,9 +35,8 @@ class ImageDetail(Container):
     def compose(self) -> ComposeResult:
         """Pictures beside or above words."""
         yield Pictures(id="image-pictures")
-        with Vertical(id="image-words"):
-            yield Static(id="image-facts", markup=False)
-            yield LogitBars()
+        yield Static(id="image-facts", markup=False)
+        yield LogitBars()
 
     def show(self, state: State, row: int, eps: Fraction, classes: tuple[str, ...]) -> None:
         """Show the image in a row of the results; -1 shows that nothing is listed."""
@@ -62,6 +65,10 @@ class ImageDetail(Container):
             bars.show(answer.logits, certificates, row, classes)
         else:
             bars.say(_no_logits(state, answer))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Where there is no room for words beside the picture, the picture alone."""
+        self.set_class(event.size.width < NEEDED, "-slim")
 
     def turn(self) -> None:
         """Begin with the next picture."""

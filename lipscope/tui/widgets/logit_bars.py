@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lipscope.results import Certificates
 
 LEGEND = "P predicted  R runner-up  L label"
+SHORT_LEGEND = "P predicted R next L label"
 NUMBER = 8
 LETTERS = 3
 BARS_FROM = 34
@@ -51,8 +52,10 @@ class LogitBars(Widget):
         low, high = float(logits.min()), float(logits.max())
         most = max(height - 2, 1)
         rows = logit_rows(logits, certificates, row, most)
-        more = f", {len(rows)} of {len(logits)}" if len(rows) < len(logits) else ""
-        heading = f"logits (float32, estimates{more})"
+        more = f" {len(rows)} of {len(logits)}" if len(rows) < len(logits) else ""
+        heading = f"logits{more} (float32, estimates)"
+        if len(heading) > width:
+            heading = f"logits{more} (estimates)"
         lines = [Content.styled(harmless(heading, width), "bold")]
         with_bars = width >= BARS_FROM
         taken = LETTERS + NUMBER + (1 if not with_bars else 2)
@@ -69,7 +72,9 @@ class LogitBars(Widget):
                 else Content.styled(words[:width], "bold" if letters else "")
             )
         if height >= len(lines) + 1:
-            legend = f"{LEGEND}; bars begin at {low:.4f}" if bar and width >= len(LEGEND) + 24 else LEGEND
+            legend = LEGEND if width >= len(LEGEND) else SHORT_LEGEND
+            if bar and width >= len(LEGEND) + 24:
+                legend += f"; bars begin at {low:.4f}"
             lines.append(Content.styled(legend[:width], "$text-muted"))
         return Content("\n").join(lines[:height])
 

@@ -53,6 +53,10 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         self._heading: Callable[[int], str] = lambda width: ""
 
     @property
+    def _width(self) -> int:
+        return self.scrollable_content_region.width
+
+    @property
     def place(self) -> int:
         """The line under the cursor; -1 when there is none."""
         return self._place
@@ -72,7 +76,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
             place: of the cursor.
         """
         self._count, self._line, self._heading = count, line, heading
-        self.virtual_size = Size(self.size.width, count + 1)
+        self.virtual_size = Size(self._width, count + 1)
         self._place = min(max(place, 0), count - 1)
         self.refresh()
         self._into_sight()
@@ -98,7 +102,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_resize(self, _event: events.Resize) -> None:
         """Keep the cursor in sight."""
-        self.virtual_size = Size(self.size.width, self._count + 1)
+        self.virtual_size = Size(self._width, self._count + 1)
         self._into_sight()
 
     def action_page(self, pages: int) -> None:
@@ -117,7 +121,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """One line in sight."""
-        width = self.size.width
+        width = self._width
         style = self.rich_style
         if y == 0:
             return _strip(self._heading(width), width, style + Style(bold=True, underline=True))

@@ -104,7 +104,8 @@ class Pictures(Widget):
             if place:
                 segments.append(Segment(" " * GAP, style))
             if y == 0:
-                segments.append(Segment(harmless(picture.caption, wide).ljust(wide), style + Style(bold=True)))
+                caption = picture.caption if number == len(self._pictures) else f"{picture.caption} (v: next)"
+                segments.append(Segment(harmless(caption, wide).ljust(wide), style + Style(bold=True)))
             elif plain:
                 segments.append(Segment(plain_line(pixels, y - 1, dark=self.app.current_theme.dark), style))
             else:
@@ -130,5 +131,5 @@ def _wrapped(words: str, columns: int) -> list[str]:
 
 def without_colours(app: App[object]) -> bool:
     """Whether a picture must do without colours: NO_COLOR, a theme of the terminal's own, or 16 colours."""
-    few = app.console.color_system in (None, "standard", "windows")
+    few = not app.is_headless and app.console.color_system in (None, "standard", "windows")
     return few or app.no_color or "NO_COLOR" in os.environ or app.native_ansi_color

@@ -1,0 +1,144 @@
+"""Two models compared on stdout: what ``lipscope inspect a b`` shows, without a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lipscope.commands.messages import cut, narrate
+from lipscope.errors import CheckpointError
+from lipscope.records import round_up
+from lipscope.units import DEFAULT_EPS
+
+if TYPE_CHECKING:
+    from lipscope.results import Certificates
+
+LEGEND = "A, B: bound proved, rounded up; sigma max, sigma min, gradient (mean of ||J^T g|| / ||g||): estimates."
+
+MOST_IMAGES = 12
+"""Numbers of images that are printed of each list; --json has all of them."""
+
+
+def comparison(first: Path, second: Path, data_dir: Path | None, description: Path | None) -> dict[str, Any]:
+    """Everything that is compared of two models, as ``lipscope.compare/1``.
+
+    Raises:
+        LipscopeError: one of them cannot be analysed.
+    """
+    from lipscope.certify.summary import summary
+    from lipscope.comparison import SCHEMA, aligned, images_json, layers_json, objection, shared
+    from lipscope.spectra.analysis import inspect_report
+
+    reports = [inspect_report(path, data_dir=data_dir, description=description) for path in (first, second)]
+    kept = [_results(path) for path in (first, second)]
+    a, b = kept
+    missing = [letter for letter, one in zip("AB", kept, strict=True) if one is None]
+    reason = f"no results of `lipscope certify` beside {' and '.join(missing)}" if missing else ""
+    if a is not None and b is not None:
+        reason = objection(a, b)
+    at = images_json(shared(a, b), DEFAULT_EPS) if a is not None and b is not None and not reason else []
+    models = {
+        letter: {
+            "path": report.path, "sha256": report.sha256, "architecture": report.architecture,
+            "verdict": report.verdict.to_json(),
+        }
+        for letter, report in zip("ab", reports, strict=True)
+    }  # fmt: skip
+    certified = {
+        letter: None
+        if one is None
+        else {**summary(one, str(path), DEFAULT_EPS), "stale": one.model_sha256 != report.sha256}
+        for letter, one, path, report in zip("ab", kept, (first, second), reports, strict=True)
+    }
+    return {
+        "schema": SCHEMA,
+        "models": models,
+        "layers": layers_json(aligned(reports[0].layers, reports[1].layers)),
+        "certified": {**certified, "comparable": not reason, "reason": reason or None, "at": at},
+    }
+
+
+def _results(path: Path) -> Certificates | None:
+    from lipscope.results import read_results, results_path
+
+    target = results_path(path)
+    if not target.exists():
+        return None
+    try:
+        certificates, _ = read_results(target)
+    except CheckpointError as error:
+        narrate(str(error))
+        return None
+    return certificates if len(certificates) else None
+
+
+def comparison_text(facts: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = []
+    for letter, model in facts["models"].items():
+        lines += [
+            f"{letter.upper()}  {model['path']}",
+            f"   {model['architecture'] or 'unknown model'}, sha256 {model['sha256'][:16]}, "
+            f"verdict {model['verdict']['status']}",
+        ]  # fmt: skip
+    heads = ("bound A", "bound B", "smax A", "smax B", "smin A", "smin B", "grad A", "grad B")
+    lines += ["", f"{'layer':28s}" + "".join(f" {head:>14s}" if "bound" in head else f" {head:>9s}" for head in heads)]
+    lines += [_layer(layer) for layer in facts["layers"]]
+    lines += ["", LEGEND, "", *_certified(facts["certified"])]
+    return "\n".join(lines)
+
+
+def _layer(layer: dict[str, Any]) -> str:
+    sides = (layer["a"], layer["b"])
+    cells = [f"{_bound(side):>14s}" for side in sides]
+    for key in ("sigma_max", "sigma_min"):
+        cells += [f"{_number(side and side[key], 'value'):>9s}" for side in sides]
+    cells += [f"{_number(side and side['gradient_norm'], 'mean'):>9s}" for side in sides]
+    alone = "" if all(sides) else f"   in {'A' if sides[0] else 'B'} only"
+    return f"{cut(layer['name'], 28):28s} {' '.join(cells)}{alone}".rstrip()
+
+
+def _bound(side: dict[str, Any] | None) -> str:
+    if side is None:
+        return "-"
+    value = side["bound"]["value"]
+    return round_up(value) if value is not None else "not proved"
+
+
+def _number(found: dict[str, Any] | None, key: str) -> str:
+    return f"{found[key]:.6f}" if found is not None and found[key] is not None else "-"
+
+
+def _certified(certified: dict[str, Any]) -> list[str]:
+    a, b = certified["a"], certified["b"]
+    lines = []
+    if a or b:
+        lines.append(f"{'certified beyond':16s} {'A':>8s} {'B':>8s}")
+        lines.append(f"{'clean':16s} {_rate(a and a['clean'])} {_rate(b and b['clean'])}")
+        for place, eps in enumerate((a or b)["certified"]):
+            rows = (side and side["certified"][place] for side in (a, b))
+            lines.append(f"{eps['eps']:16s} " + " ".join(map(_rate, rows)))
+        for letter, side in (("A", a), ("B", b)):
+            if side is not None:
+                data = side["data"]
+                stale = " (STALE: computed for other bytes than this file's)" if side["stale"] else ""
+                what = f"{data['n']} images of {cut(data['name'], 40)} {cut(data['split'], 40)}"
+                lines.append(f"{letter}: {what}, {cut(side['kind'], 40)} radii{stale}")
+    if not certified["comparable"]:
+        lines.append(f"not compared image by image: {certified['reason']}.")
+        if not (a and b):
+            lines.append("`lipscope certify` on each model makes its results.")
+    return lines + [
+        f"{row['eps']}: both {row['both']}, only A {row['only_a']}{_some(row['images_only_a'])}, "
+        f"only B {row['only_b']}{_some(row['images_only_b'])}, neither {row['neither']}"
+        for row in certified["at"]
+    ]
+
+
+def _rate(found: dict[str, Any] | None) -> str:
+    return f"{found['rate']:8.2%}" if found else f"{'-':>8s}"
+
+
+def _some(numbers: list[int]) -> str:
+    more = ", ..." if len(numbers) > MOST_IMAGES else ""
+    return f" ({', '.join(map(str, numbers[:MOST_IMAGES]))}{more})" if numbers else ""
