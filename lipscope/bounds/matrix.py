@@ -21,8 +21,11 @@ LARGEST_BATCH_BYTES = 256 * 2**20
 DIRECT_ROWS, LANCZOS_STEPS = 256, 80
 """Up to this many rows all eigenvalues are computed, beyond it so many steps of Lanczos estimate the largest."""
 
-SMALL_ROWS, ROUGH_STEPS, LEADERS = 16, 8, 8
-"""In a batch of matrices with more rows, so many steps pick so many matrices that may have the largest eigenvalue."""
+SMALL_ROWS, LEADERS = 16, 8
+"""In a batch of matrices with more rows, so many are tried at a time for the largest eigenvalue."""
+
+ROUGH_STEPS = 8
+"""Steps of Lanczos that tell norms apart to a few percent."""
 
 
 def spectral_norm_bound(matrices: Tensor) -> float:
@@ -147,12 +150,12 @@ def largest_eigenvalue_bound(gram: Tensor, error: float, trace: float) -> float:
 def _largest_eigenvalue(gram: Tensor) -> float:
     """An estimate of the largest eigenvalue over (batch, m, m) Hermitian matrices, good to about ten digits.
 
-    Of a large batch a few steps of Lanczos find the matrices that matter, and only those are looked at closely. The
-    estimate needs no proof of its own: the factorisation refuses one that is too low.
+    Of a large batch only the longest are looked at (in the Frobenius norm). The estimate needs no proof of its own: the
+    factorisation refuses the matrices for which it is too low, and those are looked at next.
     """
     if len(gram) > LEADERS and gram.shape[-1] > SMALL_ROWS:
-        rough = _ritz_values(gram, ROUGH_STEPS)
-        gram = gram[rough.topk(LEADERS).indices]
+        lengths = torch.linalg.vector_norm(gram, dim=(1, 2))
+        gram = gram[lengths.topk(LEADERS).indices]
     if gram.shape[-1] <= DIRECT_ROWS:
         return float(torch.linalg.eigvalsh(gram)[..., -1].max())
     return float(_ritz_values(gram, LANCZOS_STEPS).max())

@@ -15,13 +15,14 @@ distance between k steps and k / 2, plus what is lost by listing quantiles. It i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lipscope.layers.contract import LinearOperator
-from lipscope.spectra.lanczos import CONVERGED, FEWEST_STEPS, require_finite
+from lipscope.spectra.lanczos import CONVERGED, FEWEST_STEPS, Quadrature, require_finite
 
 STEPS = 100
 
@@ -89,6 +90,11 @@ def singular_value_density(operator: LinearOperator, quantiles: int, seed: int =
     return Density(values, sampling + quadrature + listing, len(basis), max(part.steps for part in fine))
 
 
+def quantiles_of(runs: Sequence[Quadrature], count: int) -> Tensor:
+    """(count,) ascending: the singular values by the mean of quadratures that are at hand already."""
+    return _quantiles([_spread_nodes(run.nodes, run.weights, run.residuals) for run in runs], count)
+
+
 @dataclass(frozen=True)
 class _Weighted:
     """Values with weights summing to 1, from one starting vector."""
@@ -136,19 +142,23 @@ def _tridiagonals(narrow: LinearOperator, vectors: Tensor) -> list[tuple[Tensor,
 
 
 def _spread(diagonal: Tensor, coupling: Tensor) -> _Weighted:
-    """The singular values of one quadrature, each spread towards its neighbours as far as its residual reaches."""
+    """The quadrature of one tridiagonal, spread."""
     off = coupling[:-1]
     nodes, vectors = torch.linalg.eigh(torch.diag(diagonal) + torch.diag(off, 1) + torch.diag(off, -1))
-    residual = coupling[-1] * vectors[-1].abs()
+    return _spread_nodes(nodes, vectors[0].square(), coupling[-1] * vectors[-1].abs())
+
+
+def _spread_nodes(nodes: Tensor, weights: Tensor, residuals: Tensor) -> _Weighted:
+    """The singular values of one quadrature, each spread towards its neighbours as far as its residual reaches."""
     sigma = nodes.clamp_min(0).sqrt()
-    reach = (nodes + residual).clamp_min(0).sqrt() - (nodes - residual).clamp_min(0).sqrt()
+    reach = (nodes + residuals).clamp_min(0).sqrt() - (nodes - residuals).clamp_min(0).sqrt()
     gaps = torch.cat([reach.new_zeros(1), (sigma[1:] - sigma[:-1]) / 2, reach.new_zeros(1)])
     parts = (torch.arange(PIECES, dtype=sigma.dtype) + 0.5) / PIECES
     below = sigma.unsqueeze(1) - torch.minimum(gaps[:-1], reach).unsqueeze(1) * parts
     above = sigma.unsqueeze(1) + torch.minimum(gaps[1:], reach).unsqueeze(1) * parts
     values = torch.cat([below, above], dim=1)
-    weights = (vectors[0].square() / (2 * PIECES)).unsqueeze(1).expand_as(values)
-    return _Weighted(values.flatten(), weights.flatten(), len(diagonal))
+    spread = (weights / (2 * PIECES)).unsqueeze(1).expand_as(values)
+    return _Weighted(values.flatten(), spread.flatten(), len(nodes))
 
 
 def _quantiles(parts: list[_Weighted], count: int) -> Tensor:

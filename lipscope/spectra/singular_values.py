@@ -20,7 +20,7 @@ from lipscope.bounds.rounding import UNIT_ROUNDOFF
 from lipscope.layers.contract import LinearLayer, LinearOperator
 from lipscope.records import Estimate, Shape, Spectrum
 from lipscope.spectra.circular import circular_singular_values
-from lipscope.spectra.density import singular_value_density
+from lipscope.spectra.density import FIRST_PROBES, quantiles_of, singular_value_density
 from lipscope.spectra.lanczos import Quadrature, gram_lanczos, require_finite, sigma_of, sigma_residual
 
 DENSE_LIMIT = 4096
@@ -39,6 +39,9 @@ NARROW = 2e-6
 
 STEPS, SETTLED = 400, 1e-4
 """Most steps of Lanczos for the extremes, and the relative change that ends them."""
+
+STEPS_INSIDE = 40
+"""Most steps inside a proved interval, where little is left to find."""
 
 BASIS_BYTES = 256 * 2**20
 """Memory for the basis of Lanczos; on very large inputs it allows fewer steps."""
@@ -214,20 +217,21 @@ def _enclosed(operator: LinearOperator, enclosure: tuple[float, float]) -> Singu
     """The interval is proved; where in it the values lie is an estimate that cannot be further off than its width."""
     size = min(operator.shape)
     lower, upper = enclosure
-    found = singular_value_density(operator, size if size <= DENSE_LIMIT else QUANTILES)
-    run = _extremes(operator)
-    values = found.values.flip(0).clamp(lower, upper)
+    runs = gram_lanczos(operator, STEPS_INSIDE, FIRST_PROBES, settled=SETTLED)
+    values = quantiles_of(runs, size if size <= DENSE_LIMIT else QUANTILES).flip(0).clamp(lower, upper)
     spectrum = Spectrum(
         tuple(values.tolist()),
         (size / len(values),) * len(values),
         size,
-        f"proof that encloses all of them to {upper - lower:.1e}, and quadrature inside ({found.probes} probes)",
+        f"proof that encloses all of them to {upper - lower:.1e}, and quadrature inside ({len(runs)} probes)",
         complete=len(values) == size,
         accuracy=upper - lower,
         proved_range=enclosure,
     )
-    witness = _witness(operator, run)
-    return SingularValues(spectrum, _estimate(run, -1), _estimate(run, 0), witness, _gain(operator, witness))
+    highest = max(runs, key=lambda run: float(run.nodes[-1]))
+    lowest = min(runs, key=lambda run: float(run.nodes[0]))
+    witness = _witness(operator, highest)
+    return SingularValues(spectrum, _estimate(highest, -1), _estimate(lowest, 0), witness, _gain(operator, witness))
 
 
 def _estimated(operator: LinearOperator) -> SingularValues:
