@@ -65,14 +65,14 @@ class Entry:
     def number(self, key: str, default: float) -> float:
         """A finite number."""
         value = self._get(key, default)
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if not _is_finite(value):
             raise self.wrong(key, value, "a finite number")
         return float(value)
 
     def numbers(self, key: str) -> tuple[float, ...]:
         """A list of finite numbers."""
         value = self._get(key, None)
-        if not isinstance(value, list) or any(type(n) not in (int, float) or not math.isfinite(n) for n in value):
+        if not isinstance(value, list) or not all(map(_is_finite, value)):
             raise self.wrong(key, value, "a list of finite numbers")
         return tuple(map(float, value))
 
@@ -117,6 +117,14 @@ class Entry:
         return self.values.get(key, default)
 
 
+def _is_finite(value: Any) -> bool:
+    """Whether this is a number that float64 can hold; JSON can spell whole numbers of any size."""
+    try:
+        return type(value) in (int, float) and math.isfinite(value)
+    except OverflowError:
+        return False
+
+
 @dataclass(frozen=True)
 class Description:
     """A parsed description.
@@ -142,7 +150,7 @@ def read_description(path: Path) -> Description:
     try:
         if path.stat().st_size > LARGEST:
             raise UsageError("is too large for a description", where=where)
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
     except OSError as error:
         raise UsageError("cannot be read", where=where, why=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
@@ -168,6 +176,16 @@ def read_description(path: Path) -> Description:
     if not entries:
         raise UsageError("layers must list at least one layer", where=where)
     return Description(tuple(shape), tuple(entries), dataset)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose every key stands there once: of two values nobody knows which is meant."""
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
+        found[key] = value
+    return found
 
 
 def entries_of(values: object, where: str, parent: str) -> list[Entry]:

@@ -163,6 +163,8 @@ MISTAKES = [
     ([{"kind": "normalize", "mean": "x", "std": [1]}], UsageError, "mean must be a list of finite numbers"),
     ([{"kind": "leaky_relu", "negative_slope": 2}], UsageError, "the slope must lie between -1 and 1"),
     ([{"kind": "leaky_relu", "negative_slope": "a"}], UsageError, "negative_slope must be a finite number"),
+    ([{"kind": "leaky_relu", "negative_slope": 10**400}], UsageError, "negative_slope must be a finite number"),
+    ([{"kind": "normalize", "mean": [10**400], "std": [1]}], UsageError, "mean must be a list of finite numbers"),
     ([{"kind": "max_pool"}], UsageError, "kernel_size must be"),
     ([{"kind": "max_pool", "kernel_size": 2, "ceil_mode": True}], UsageError, "unknown key 'ceil_mode'"),
     ([{"kind": "group_sort", "group_size": 1}], UsageError, "group_size must be a whole number from 2"),

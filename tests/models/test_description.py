@@ -54,6 +54,8 @@ def test_what_is_read(read):
         ({**GOOD, "layers": [{"kind": "relu", "name": 3}]}, "name must be a string"),
         ({**GOOD, "layers": [{"kind": "relu", "name": ""}]}, "name must be a string"),
         ({**GOOD, "dataset": 3}, "dataset must be a name"),
+        (json.dumps(GOOD)[:-1] + ', "layers": [{"kind": "flatten"}]}', "the key 'layers' stands twice in one object"),
+        (json.dumps(GOOD).replace('"kind"', '"kind": "flatten", "kind"'), "the key 'kind' stands twice in one object"),
     ],
 )
 def test_what_is_refused(read, content, said):
