@@ -15,6 +15,7 @@ import click
 
 from lipscope.commands.messages import narrate
 from lipscope.errors import LipscopeError, UsageError
+from lipscope.run_log import read_run
 
 SAID = 20
 """Lines of the child's narration that are kept."""
@@ -64,7 +65,9 @@ def train_and_show(folder: Path, arguments: list[str], data_dir: Path | None) ->
         app.run()
     finally:
         code = training.stop()
-    if code == 0:
+    progress = read_run(folder).progress
+    # The signal may have met a training that had just ended.
+    if progress is not None and progress.status == "finished":
         click.echo(folder / MODEL)
         if app.busy:
             # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.

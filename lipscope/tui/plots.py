@@ -306,6 +306,10 @@ def thinned(
     return x[kept], y[kept]
 
 
+CELLS_A_POINT = 6
+"""At least so many columns for each point of a curve of points."""
+
+
 @dataclass(frozen=True)
 class Curve:
     """One curve among several.
@@ -313,11 +317,13 @@ class Curve:
     Args:
         mark: the letter that it is drawn in, so that curves can be told apart without colour.
         x, y: (n,) ascending places and values; what is not finite leaves a gap.
+        points: whether only some places are marked, so that a curve close by is still seen between them.
     """
 
     mark: str
     x: NDArray[np.float64]
     y: NDArray[np.float64]
+    points: bool = False
 
 
 class CurvesPlot(PlotextPlot):
@@ -347,10 +353,11 @@ class CurvesPlot(PlotextPlot):
     def _draw(self) -> None:
         plt, (columns, rows) = self.plt, self.size
         plt.clear_figure()
-        drawn = [(curve.mark, x, y) for curve in self._curves for x, y in [self._points(curve, columns)] if len(x)]
+        drawn = [(curve, x, y) for curve in self._curves for x, y in [self._points(curve, columns)] if len(x)]
         if drawn and columns >= 12 and rows >= 4:
-            for mark, x, y in drawn:
-                plt.plot(x.tolist(), y.tolist(), marker=mark)
+            for curve, x, y in drawn:
+                draw = plt.scatter if curve.points else plt.plot
+                draw(x.tolist(), y.tolist(), marker=curve.mark)
             last = float(max(self._planned, *(x.max() for _, x, _ in drawn)))
             across = Range(1.0, max(last, 2.0))
             plt.xlim(across.low, across.high)
@@ -367,7 +374,11 @@ class CurvesPlot(PlotextPlot):
     def _points(self, curve: Curve, columns: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         kept = np.isfinite(curve.y) & ((curve.y > 0) | (not self._log))
         x, y = curve.x[kept], curve.y[kept]
-        if len(x) > 2 * columns > 0:
+        most = columns // CELLS_A_POINT
+        if curve.points and len(x) > most > 0:
+            chosen = np.linspace(0, len(x) - 1, most).round().astype(int)
+            x, y = x[chosen], y[chosen]
+        elif len(x) > 2 * columns > 0:
             grid = np.linspace(x[0], x[-1], 2 * columns)
             x, y = grid, np.interp(grid, x, y)
         return x, np.log10(y) if self._log else 100 * y if self._percent else y

@@ -22,6 +22,9 @@ from lipscope.tui.widgets.progress import progress_bar
 TREND = 8
 """Cells of the small curve of a layer."""
 
+ROOMY, WIDE = 76, 104
+"""Columns from which on words are not cut short, and a line holds what else takes two."""
+
 LEVELS = "▁▂▃▄▅▆▇█"
 
 
@@ -66,8 +69,9 @@ def trend(values: NDArray[np.float64], cells: int = TREND) -> str:
         finite = finite[np.linspace(0, len(finite) - 1, cells).round().astype(int)]
     if not len(finite):
         return ""
+    finite = finite / max(float(np.abs(finite).max()), 1e-300)  # else the span of huge values could overflow
     low, span = float(finite.min()), float(finite.max() - finite.min())
-    if span <= 1e-6 * max(abs(low), 1e-300):
+    if span <= 1e-6:
         return LEVELS[3] * len(finite)
     return "".join(LEVELS[int((value - low) / span * 7)] for value in finite.tolist())
 
@@ -112,7 +116,8 @@ def progress_words(view: RunView, width: int) -> str:
     done = log.epochs[-1] if log.epochs else None
     if event is not None and (done is None or event.step > done.step):
         epoch, planned, share = event.epoch, event.epochs, event.step / max(event.steps, 1)
-        where = f"epoch {epoch} of {planned}, step {event.step:,} of {event.steps:,}"
+        of = " of " if width >= ROOMY else "/"
+        where = f"epoch {epoch}{of}{planned}, step {event.step:,}{of}{event.steps:,}"
     elif done is not None:
         share = done.epoch / max(done.epochs, 1)
         where = f"epoch {done.epoch} of {done.epochs} done, step {done.step:,}"
@@ -128,25 +133,27 @@ def progress_words(view: RunView, width: int) -> str:
 
 
 def figures(log: RunLog, width: int) -> list[str]:
-    """Up to three lines: the running epoch, the last one, then time, speed and learning rate."""
+    """Up to four lines: the running epoch, the last one, then time, speed and learning rate."""
     done = log.epochs[-1] if log.epochs else None
     event = log.progress.event if log.progress is not None else None
     lines = []
     if event is not None and (done is None or event.step > done.step):
-        lines.append(
-            f"this epoch so far: loss {event.loss:.3f}, clean {event.accuracy:.1%}, certified {event.certified:.1%}; "
-            f"{event.images_per_second:,.0f} images/s"
-        )
+        now = f"loss {event.loss:.3f}, clean {event.accuracy:.1%}, certified {event.certified:.1%}"
+        short = f"so far: {now} (est.)"
+        lines.append(f"so far: {now} (estimates); {event.images_per_second:,.0f} images/s" if width >= ROOMY else short)
     if done is not None:
-        held = ""
-        if done.validation_accuracy is not None and done.validation_certified is not None:
-            held = f"; held out: clean {done.validation_accuracy:.1%}, certified {done.validation_certified:.1%}"
-        lines.append(
-            f"epoch {done.epoch}: loss {done.loss:.3f}, clean {done.train_accuracy:.1%}, "
-            f"certified {done.train_certified:.1%}{held}"
+        line = f"epoch {done.epoch}: loss {done.loss:.3f}, clean {done.train_accuracy:.1%}, " + (
+            f"certified {done.train_certified:.1%}"
         )
+        if done.validation_accuracy is not None and done.validation_certified is not None:
+            held = (
+                f"held out: clean {done.validation_accuracy:.1%}, certified {done.validation_certified:.1%} (estimates)"
+            )
+            lines += [f"{line}; {held}"] if width >= WIDE else [line, held]
+        else:
+            lines.append(f"{line} (estimates)")
         rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
-        cells = 16 if width >= 76 else 5
+        cells = 16 if width >= ROOMY else 5
         lines.append(
             f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s {trend(speed, cells)}  "
             f"learning rate {done.learning_rate:.3g} {trend(rate, cells)}"

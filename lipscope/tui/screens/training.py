@@ -78,6 +78,7 @@ class TrainingPane(Container, can_focus=True):
         self.query_one("#training-accuracy-panel").border_title = "accuracy: estimates"
         self.query_one("#training-accuracy-panel").border_subtitle = "A clean C certified, training; a c held out"
         self.query_one("#training-layers").border_title = "layers: bound proved, grad estimated"
+        self.query_one(RunTable).display = False
 
     def show(self, state: State) -> None:
         """Show another state."""
@@ -101,7 +102,8 @@ class TrainingPane(Container, can_focus=True):
     def focus_main(self) -> None:
         """The layers take the arrow keys; where they are folded, the screen itself."""
         table = self.query_one(RunTable)
-        (table if table.region.area else self).focus()
+        seen = table.display and not self.query_one("#training-layers").has_class("-folded")
+        (table if seen and self.query_one("#training-content").display else self).focus()
 
     def on_resize(self, _event: events.Resize) -> None:
         """Resample the curves to the new width."""
@@ -119,7 +121,11 @@ class TrainingPane(Container, can_focus=True):
         self._draw_curves(log)
         rows = layer_rows(log.layers)
         table, panel = self.query_one(RunTable), self.query_one("#training-layers")
+        if not rows and table.has_focus:
+            self.focus()
         table.display = bool(rows)
+        if self.has_focus:
+            self.focus_main()
         self.query_one("#training-no-layers").display = not rows
         table.show(rows)
         source = f"{harmless(log.layers[-1].images, 30)}, epoch {log.layers[-1].epoch}" if log.layers else ""
@@ -134,10 +140,14 @@ class TrainingPane(Container, can_focus=True):
         values = column(log.epochs, "loss")
         panel = self.query_one("#training-loss-panel")
         panel.border_title = "loss, training" + (", logarithmic" if self._log_axis else "")
-        if len(values):
-            panel.border_subtitle = f"first {values[0]:.3f}  least {np.nanmin(values):.3f}  last {values[-1]:.3f}"
+        finite = values[np.isfinite(values)]
+        if len(finite):
+            panel.border_subtitle = f"first {finite[0]:.3f}  least {finite.min():.3f}  last {finite[-1]:.3f}"
         loss.show_curves([Curve("L", epochs, values)], planned=log.planned or 1, log=self._log_axis)
-        curves = [Curve(mark, epochs, column(log.epochs, name)) for name, mark in ACCURACIES]
+        curves = [
+            Curve(mark, epochs, column(log.epochs, name), points=name.startswith("validation"))
+            for name, mark in ACCURACIES
+        ]
         self.query_one("#training-accuracy", CurvesPlot).show_curves(curves, planned=log.planned or 1, percent=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

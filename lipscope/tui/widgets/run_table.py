@@ -11,10 +11,10 @@ from textual.widgets import DataTable
 from lipscope.tui.text import harmless
 from lipscope.tui.training import TREND, LayerRow, bound_cell, ends, ratio_cell, trend
 
-NARROW = (("layer", 20), ("bound ≤", 12), ("grad first", 10), ("last", 6))
+NARROW = (("layer", 17), ("bound ≤", 12), ("grad 1st", 8), ("last", 6))
 WIDE = (
-    ("layer", 24), ("bound ≤ first", 13), ("last", 13), ("", TREND),
-    ("grad first", 10), ("last", 6), ("", TREND),
+    ("layer", 24), ("bound ≤ 1st", 12), ("last", 12), ("", TREND),
+    ("grad 1st", 8), ("last", 6), ("", TREND),
 )  # fmt: skip
 """Bounds are proved, gradient ratios are estimates; the panel's title says so."""
 
