@@ -1,12 +1,4 @@
-"""Pooling: the mean or the largest of each window.
-
-A pixel lies in at most r = ceil(h / s) ceil(w / t) windows of h x w with strides s, t. So
-
-- average: ||A||^2 <= ||A||_1 ||A||_inf <= (r / (h w)) 1 (a row sums to at most 1, a column to at most r / (h w));
-- maximum: |max(x) - max(y)| <= ||x - y|| over each window, and the squares add up to at most r ||x - y||^2.
-
-Both are exact where the windows do not overlap.
-"""
+"""Pooling: the mean or the largest of each window, with the bounds of :mod:`lipscope.bounds.pooling`."""
 
 from __future__ import annotations
 
@@ -15,6 +7,7 @@ import math
 from torch import Tensor
 from torch.nn import functional as F
 
+from lipscope.bounds.pooling import average_pool_bound, max_pool_bound
 from lipscope.bounds.rounding import up
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.conv2d import window_places
@@ -47,9 +40,8 @@ class AveragePool2d(LinearLayer):
         return self.linear(x)
 
     def bound(self, input_shape: Shape) -> Bound:
-        """sqrt(windows over a pixel / pixels of a window)."""
-        share = up(windows_over_a_pixel(self.window, self.stride) / math.prod(self.window))
-        return Bound(min(up(math.sqrt(share)), 1.0), "sqrt(windows over a pixel / pixels of a window)")
+        """The norm of the means, up to rounding."""
+        return average_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride, self.padding)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
@@ -104,10 +96,7 @@ class MaxPool2d(LipschitzLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """sqrt(windows over a pixel); exactly 1 where none overlap."""
-        windows = windows_over_a_pixel(self.window, self.stride)
-        if windows == 1:
-            return Bound.exactly(1.0, "no two windows share a pixel")
-        return Bound(up(math.sqrt(windows)), f"sqrt({windows}): so many windows share a pixel")
+        return max_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride, self.padding)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""

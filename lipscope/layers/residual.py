@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from lipscope.bounds.rounding import product_up, up
+from lipscope.bounds.composition import chain_bound, sum_bound
 from lipscope.layers.contract import LipschitzLayer, Trainable
 from lipscope.records import Bound, Shape
 
@@ -108,5 +109,5 @@ def sum_of(main: Sequence[Bound], shortcut: Sequence[Bound]) -> Bound:
     for bound in (*main, *shortcut):
         if not bound.proved:
             return Bound.unproved(f"inside the residual sum: {bound.reason}")
-    branches = [product_up([bound.value for bound in branch]) for branch in (main, shortcut)]
-    return Bound(up(branches[0] + branches[1]), "sum of the branches' products")
+    whole = sum_bound([chain_bound(main), chain_bound(shortcut)])
+    return replace(whole, method="sum of the branches' products") if whole.proved else whole
