@@ -75,8 +75,8 @@ class TrainingPane(Container, can_focus=True):
 
     def on_mount(self) -> None:
         """What the letters and columns mean."""
-        self.query_one("#training-accuracy-panel").border_title = "accuracy: estimates"
-        self.query_one("#training-accuracy-panel").border_subtitle = "A clean C certified, training; a c held out"
+        self.query_one("#training-accuracy-panel").border_title = "A clean, C certified: estimates"
+        self.query_one("#training-accuracy-panel").border_subtitle = "A C training, a c held out"
         self.query_one("#training-layers").border_title = "layers: bound proved, grad estimated"
         self.query_one(RunTable).display = False
 
@@ -142,7 +142,7 @@ class TrainingPane(Container, can_focus=True):
         panel.border_title = "loss, training" + (", logarithmic" if self._log_axis else "")
         finite = values[np.isfinite(values)]
         if len(finite):
-            panel.border_subtitle = f"first {finite[0]:.3f}  least {finite.min():.3f}  last {finite[-1]:.3f}"
+            panel.border_subtitle = f"least {finite.min():.3f}  last {finite[-1]:.3f}"
         loss.show_curves([Curve("L", epochs, values)], planned=log.planned or 1, log=self._log_axis)
         curves = [
             Curve(mark, epochs, column(log.epochs, name), points=name.startswith("validation"))

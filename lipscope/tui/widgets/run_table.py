@@ -11,7 +11,7 @@ from textual.widgets import DataTable
 from lipscope.tui.text import harmless
 from lipscope.tui.training import TREND, LayerRow, bound_cell, ends, ratio_cell, trend
 
-NARROW = (("layer", 17), ("bound ≤", 12), ("grad 1st", 8), ("last", 6))
+NARROW = (("layer", 24), ("bound ≤", 12), ("grad 1", 6), ("last", 6))
 WIDE = (
     ("layer", 24), ("bound ≤ 1st", 12), ("last", 12), ("", TREND),
     ("grad 1st", 8), ("last", 6), ("", TREND),

@@ -57,7 +57,7 @@ async def test_a_running_training_fits_every_size(run, size):
         assert "epoch 3: loss 1.443, clean 53.3%, certified 38.3%" in shown(app)
         assert "held out: clean 55.3%, certified 37.3% (estimates)" in shown(app)
         assert "…" not in words(app, "#training-words")
-        assert "accuracy: estimates" in shown(app)
+        assert "A clean, C certified: estimates" in shown(app)
         for mark in "ACac":
             assert mark in words(app, "#training-accuracy")
         lines = screen_text(app).split("\n")
