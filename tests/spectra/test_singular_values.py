@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 import torch
 
+from lipscope.layers.bcop import BCOPConv2d
+from lipscope.layers.cayley import CayleyConv2d
 from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.reshape import Normalize
@@ -283,3 +285,26 @@ def test_overflow_is_named(monkeypatch, limit):
     monkeypatch.setattr(singular_values, "DENSE_LIMIT", limit)
     with pytest.raises(OverflowError, match="no singular values are measured"):
         measure(operator(np.full((3, 4), 1.7e308)))
+
+
+@pytest.mark.parametrize("build", [BCOPConv2d, CayleyConv2d])
+@pytest.mark.parametrize(
+    ("arguments", "shape"),
+    [
+        ((3, 8, 3, 1, 6), (3, 6, 6)),
+        ((2, 4, 3, 2, 8), (2, 8, 8)),
+        ((6, 4, 3, 1, 3), (6, 3, 3)),
+        ((4, 4, 1, 1, 4), (4, 4, 4)),
+    ],
+)
+def test_orthogonal_circular_layers_against_their_matrices(build, arguments, shape):
+    layer = build(*arguments).eval()
+    torch.manual_seed(0)
+    layer.make_trainable(torch.Generator().manual_seed(0))
+    layer.freeze()
+    layer.requires_grad_(False)
+    values, measured = exact(layer.operator(shape).dense().numpy()), measure_layer(layer, shape)
+    assert measured.spectrum.method == "SVD at every frequency, float64"
+    assert measured.spectrum.size == len(values)
+    np.testing.assert_allclose(measured.spectrum.values, values, rtol=0, atol=1e-12)
+    assert measured.spectrum.share_near_one() == 1.0
