@@ -77,10 +77,11 @@ class ComparePane(Container, can_focus=True):
                 with Vertical(id="compare-certified"):
                     yield Notice("not compared", id="compare-obstacle")
                     yield EpsLine(id="compare-line")
-                    yield Static(id="compare-accuracy", markup=False)
-                    with Vertical(id="compare-curve-panel", classes="panel") as panel:
-                        panel.border_title = "certified accuracy: A dotted line, B letters"
-                        yield PairPlot(id="compare-curve")
+                    with Container(id="compare-rates"):
+                        yield Static(id="compare-accuracy", markup=False)
+                        with Vertical(id="compare-curve-panel", classes="panel") as panel:
+                            panel.border_title = "A dotted line, B letters"
+                            yield PairPlot(id="compare-curve")
                     with Vertical(id="compare-images-panel", classes="panel"):
                         yield LongList(id="compare-images")
             yield FoldBar("#compare-layers-side", "left", "layers")
@@ -146,8 +147,7 @@ class ComparePane(Container, can_focus=True):
         accuracy = self.query_one("#compare-accuracy", Static)
         accuracy.update("\n".join([*accuracy_lines(first, second, self.eps), *self._counted()]))
         accuracy.display = first is not None or second is not None
-        for name in ("#compare-line", "#compare-curve-panel", "#compare-images-panel"):
-            self.query_one(name).display = common is not None
+        self.set_class(common is None, "-apart")
         self._say_folded()
         if common is None or first is None or second is None:
             return
@@ -170,7 +170,7 @@ class ComparePane(Container, can_focus=True):
         if self._common is None:
             return []
         counts = self._common.counts(self.eps)
-        return [f"{'both certify':14}{counts.both:>9,}", f"{'neither':14}{counts.neither:>9,}"]
+        return [f"certified by both {counts.both:,}, by neither {counts.neither:,}"]
 
     def _say_folded(self) -> None:
         counts = self._common.counts(self.eps) if self._common is not None else None
