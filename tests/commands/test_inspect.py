@@ -344,7 +344,7 @@ def test_files_that_cannot_be_inspected(tiny_model, tmp_path, capsys):
     [
         ({"tensors": spoiled(float("nan"))}, "NaN or infinite"),
         ({"tensors": lambda t: t.update({"head.bias": t["head.bias"][:9].clone()})}, "wrong shape"),
-        ({"config": {"architecture": "resnet"}}, "unknown architecture 'resnet'"),
+        ({"config": {"architecture": "vgg"}}, "unknown architecture 'vgg'"),
         ({"metadata": {"lipscope.schema": "lipscope.checkpoint/99"}}, "unknown checkpoint schema"),
         ({"metadata": {"lipscope.schema": "\x1b[31m"}}, r"unknown checkpoint schema '\x1b[31m'"),
     ],
