@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lipscope.bounds.rounding import UNIT_ROUNDOFF
 from lipscope.certify.partial import Progress, order_digest
-from lipscope.certify.radii import certified_radii
+from lipscope.certify.radii import certified_radii, radius_of
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckFailedError, DataError
+from lipscope.models.composition import LipschitzNet, chain_of
 from lipscope.models.stored import StoredModel
+from lipscope.records import Bound
 from lipscope.results import REAL_ARITHMETIC, Certificates
 
 COMPARED_IMAGES = 64
@@ -25,6 +28,15 @@ COMPARED_IMAGES = 64
 
 LARGEST_LOGIT_ERROR = 1e-4
 """Float32 logits further than this from the float64 ones are not certified."""
+
+LARGEST_RADIUS_ERROR = 1e-4
+"""Nor radii further than this from those of float64: a small head makes errors of logits small, and radii no better."""
+
+LARGEST_GRAIN = 1e-7
+"""Nor models of which float64 itself resolves no smaller distances: it would agree with float32 on the same nonsense.
+
+Far above what a network with a purpose has (1e-13), and a thousandth of the above: a layer rounds more than once.
+"""
 
 
 class TooCoarseError(CheckFailedError):
@@ -71,7 +83,8 @@ def certify(
         DataError: no images, of another size, or with classes that the model does not know.
     """
     check_fit(model, data)
-    lipschitz = proved_lipschitz(model)
+    bounds = list(model.net.bounds())
+    lipschitz = _proved(chain_of(bounds), model)
     net = model.net.to(device)
     joined = torch.empty(len(data), model.net.head.classes)
     earlier = progress.load() if progress else None
@@ -88,17 +101,67 @@ def certify(
             on_progress(done, len(data))
         context = environment(device)
         compared = torch.from_numpy(data.images[:COMPARED_IMAGES]).to(device, torch.float64) / 255
-        error = float((net(compared).cpu() - joined[:COMPARED_IMAGES]).abs().max())
+        exact, norms = _double_logits(net, compared)
     net.to("cpu")
+    single, pairs = joined[:COMPARED_IMAGES], net.head.pair_bounds()
+    error = float((exact - single).abs().max())
+    moved = _radius_error(single, exact, pairs, lipschitz, math.sqrt(math.prod(net.input_shape)))
+    grain = _float64_grain(exact, norms, pairs, [bound.value for _, bound in bounds])
     certificates = certificates_of(model, data, index, joined, lipschitz, context)
-    if not error <= LARGEST_LOGIT_ERROR:
-        raise TooCoarseError(
-            "refused: float32 is too coarse for these weights", where=str(model.header.path),
-            why=f"a logit is off by {error:.2g} from float64 on the first {len(compared)} images",
-            next_step="--sound evaluates it with proved rounding errors",
-        )  # fmt: skip
-    context["float32_logit_error"] = {"largest": error, "images": len(compared), "kind": "estimate"}
+    for off, limit, why in (
+        (error, LARGEST_LOGIT_ERROR, f"a logit is off by {error:.2g} from float64"),
+        (moved, LARGEST_RADIUS_ERROR, f"a radius is off by {moved:.2g} from float64"),
+        (grain, LARGEST_GRAIN, f"one rounding even of float64 moves a radius by {grain:.2g}"),
+    ):
+        if not off <= limit:
+            raise TooCoarseError(
+                "refused: float32 is too coarse for these weights", where=str(model.header.path),
+                why=f"{why} on the first {len(compared)} images",
+                next_step="--sound evaluates it with proved rounding errors",
+            )  # fmt: skip
+    for name, off in (("float32_logit_error", error), ("float32_radius_error", moved)):
+        context[name] = {"largest": off, "images": len(compared), "kind": "estimate"}
     return Evaluation(replace(certificates, environment=context), joined)
+
+
+def _double_logits(net: LipschitzNet, images: Tensor) -> tuple[Tensor, list[float]]:
+    """Logits on the CPU, and by layer before the head the largest l2 norm of what it gives for one image."""
+    x, norms = images, []
+    for layer in (net.normalize, *(layer for _, layer in net.body())):
+        x = layer(x)
+        norms.append(float(torch.linalg.vector_norm(x.flatten(1), dim=1).max()))
+    return net.head(x).cpu(), norms
+
+
+def _radius_error(single: Tensor, double: Tensor, pairs: Tensor, lipschitz: float, largest: float) -> float:
+    """The largest difference between the radii of the same predictions, those of float32."""
+    rows, predicted = torch.arange(len(single)), single.argmax(dim=1)
+    radii = []
+    for logits in (single.to(torch.float64), double):
+        found = radius_of(logits[rows, predicted].unsqueeze(1) - logits, pairs[predicted], lipschitz, largest)
+        found[rows, predicted] = math.inf
+        radii.append(found.amin(dim=1))
+    return float((radii[0] - radii[1]).abs().max())
+
+
+def _float64_grain(logits: Tensor, norms: Sequence[float], pairs: Tensor, values: Sequence[float]) -> float:
+    """How far one rounding of a layer's result, or of a logit, may move a radius; ``inf`` where nothing may differ.
+
+    An error e of a layer moves f_l - f_i by c (L of what follows) e, so a radius by e over the L up to that layer.
+
+    Args:
+        logits: (n, classes).
+        norms: by layer before the head, of its results.
+        pairs: c; pairs of equal rows, whose difference is constant, are left out.
+        values: by layer before the head, its constant.
+    """
+    grain, lipschitz = 0.0, 1.0
+    for norm, value in zip(norms, values, strict=True):
+        lipschitz *= value
+        grain = max(grain, norm / lipschitz if lipschitz > 0 else math.inf)
+    positive = pairs[pairs > 0]
+    constant = float(positive.min()) * lipschitz if len(positive) else math.inf
+    return max(grain, float(logits.abs().max()) / constant if constant > 0 else math.inf) * UNIT_ROUNDOFF
 
 
 def certificates_of(
@@ -136,7 +199,10 @@ def proved_lipschitz(model: StoredModel) -> float:
     Raises:
         CheckFailedError: there is none.
     """
-    bound = model.net.lipschitz_bound()
+    return _proved(model.net.lipschitz_bound(), model)
+
+
+def _proved(bound: Bound, model: StoredModel) -> float:
     if not bound.proved or not math.isfinite(bound.value):
         raise CheckFailedError(
             "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason or "it is infinite",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
@@ -88,17 +88,25 @@ class LipschitzNet(nn.Module):
                 layer.freeze()
         return net.requires_grad_(False)
 
+    def bounds(self) -> Iterator[tuple[str, Bound]]:
+        """By name, the bounds of normalisation and body in forward order."""
+        for name, layer, shape in self.layers():
+            if layer is not self.head:
+                yield name, layer.bound(shape)
+
     def lipschitz_bound(self) -> Bound:
         """The product of the bounds of normalisation and body: from pixels to features.
 
         Not proved when any layer is not, naming the first such layer.
         """
-        values = []
-        for name, layer, shape in self.layers():
-            if layer is self.head:
-                break
-            bound = layer.bound(shape)
-            if not bound.proved:
-                return Bound.unproved(f"{name}: {bound.reason}")
-            values.append(bound.value)
-        return Bound(product_up(values), f"product of {len(values)} layers")
+        return chain_of(self.bounds())
+
+
+def chain_of(bounds: Iterable[tuple[str, Bound]]) -> Bound:
+    """The product of the bounds of named layers; not proved when one is not, which is named."""
+    values = []
+    for name, bound in bounds:
+        if not bound.proved:
+            return Bound.unproved(f"{name}: {bound.reason}")
+        values.append(bound.value)
+    return Bound(product_up(values), f"product of {len(values)} layers")

@@ -164,3 +164,35 @@ def test_weights_that_float32_cannot_evaluate_are_refused(tiny_model):
     head.bias -= 1e7 * head.weight.sum(dim=1)
     with pytest.raises(CheckFailedError, match="float32 is too coarse"):
         certify(model, data, np.arange(20))
+
+
+def shifted(model: StoredModel, shift: float, head: float) -> StoredModel:
+    """A bias before a head whose rows sum to exactly 0: the logits are ``head`` times those without, exactly."""
+    body, last = dict(model.net.body())["stage5.block1.conv"], model.net.head
+    rows = (last.weight.double() * 2**12).round()
+    rows[:, 0] -= rows.sum(dim=1)
+    body.bias.fill_(shift)
+    last.weight.copy_(rows * 2.0**-12 * head)
+    last.bias.zero_()[3] = head / 4
+    return model
+
+
+@pytest.mark.parametrize(
+    ("shift", "head", "said"),
+    [
+        (2.0**24, 2.0**-20, "a radius is off by"),
+        (2.0**60, 1.0, "one rounding even of float64 moves a radius by"),
+    ],
+    ids=["logits too small to differ", "float64 loses the features too"],
+)
+def test_radii_that_are_rounding_alone_are_refused(tiny_model, shift, head, said):
+    """Float32 and float64 agree on the logits, to 1e-4 or entirely; the radii would be of another network."""
+    data = synthetic("synthetic", "test").subset(range(20))
+    plain = certify(shifted(load_model(tiny_model), 0.0, head), data, np.arange(20)).certificates
+    assert plain.environment["float32_radius_error"]["largest"] < 1e-6
+    model = shifted(load_model(tiny_model), shift, head)
+    with torch.inference_mode():
+        images = torch.from_numpy(data.images).double() / 255
+        assert (model.net(images) - model.net(images.float())).abs().max() < 1e-4
+    with pytest.raises(CheckFailedError, match=said):
+        certify(model, data, np.arange(20))
