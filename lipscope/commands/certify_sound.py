@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
-from lipscope.certify.evaluate import certificates_of
+from lipscope.certify.evaluate import LARGEST_RADIUS_ERROR, certificates_of
 from lipscope.certify.sound import BATCH, certify_soundly, sound_objection
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
@@ -94,7 +95,8 @@ def add_sound_radii(
     """Evaluate in float64 and add the sound radii.
 
     Args:
-        known: the float32 results; None where float32 is too coarse, and predictions and radii come from float64.
+        known: the float32 results; None where float32 is too coarse, and predictions and radii come from float64. A
+            radius that the proof does not confirm, because float64 is too coarse as well, is then the sound one.
         float32_rate: images a second just now; 0 if they were kept, and some are timed.
     """
     data = chosen.data
@@ -108,6 +110,8 @@ def add_sound_radii(
     if known is None:
         lipschitz = model.net.lipschitz_bound().value
         known = certificates_of(model, data, chosen.index, sound.logits, lipschitz, sound.environment)
+        unconfirmed = known.radius - sound.radius > LARGEST_RADIUS_ERROR
+        known = replace(known, radius=np.where(unconfirmed, sound.radius, known.radius))
     nothing = int((sound.radius == 0).sum())
     if nothing:
         narrate(f"{nothing} of {len(data)} margins do not exceed the rounding errors of float64: sound radius 0")

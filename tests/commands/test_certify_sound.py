@@ -140,3 +140,22 @@ def test_the_libraries_of_convolutions_come_back(tiny_model: Path):
     assert certify(tiny_model, "--sound", "--limit", 2) == 0
     assert torch.backends.cudnn.enabled
     assert torch.backends.mkldnn.enabled
+
+
+def lost(tensors) -> None:
+    """A bias that even float64 loses the features in, before a head whose rows sum to exactly 0."""
+    tensors["stage5.block1.conv.bias"].fill_(2.0**60)
+    rows = (tensors["head.weight"].double() * 2**12).round()
+    rows[:, 0] -= rows.sum(dim=1)
+    tensors["head.weight"].copy_(rows * 2.0**-12)
+    tensors["head.bias"].zero_()[3] = 0.25
+
+
+def test_no_radius_is_kept_that_float64_is_too_coarse_for(tiny_model: Path, capsys: pytest.CaptureFixture[str]):
+    alter(tiny_model, tensors=lost)
+    facts = as_json(capsys, tiny_model, "--sound", "--eps", "0")
+    assert not any(row["count"] for row in [*facts["certified"], *facts["real_arithmetic"]["unchanging"]])
+    kept, _ = read_results(results_path(tiny_model))
+    assert kept.margin.max() > 0.1
+    assert not kept.radius.any()
+    assert certify(tiny_model) == 5
