@@ -67,7 +67,7 @@ def test_every_command_exists_and_has_help(name, capsys):
 
 
 def test_unknown_commands_and_options(capsys):
-    for arguments in (["frobnicate"], ["--frobnicate"], ["train", "--frobnicate"], ["certify", "a", "b"]):
+    for arguments in (["frobnicate"], ["--frobnicate"], ["train", "--frobnicate"], ["attack", "a", "b"]):
         assert run(arguments) == 2
         stdout, stderr = capsys.readouterr()
         assert stdout == ""

@@ -62,7 +62,7 @@ def trend(values: NDArray[np.float64], cells: int = TREND) -> str:
     """The finite values as at most ``cells`` bars; level where they differ by less than a millionth.
 
     >>> trend(np.array([0.0, 1.0, 2.0])), trend(np.array([1.0, 1.0 + 1e-9])), trend(np.arange(100.0), 4)
-    ('▁▄█', '▄▄', '▁▃▆█')
+    ('▁▄█', '▄▄', '▁▃▅█')
     """
     finite = values[np.isfinite(values)]
     if len(finite) > cells:
@@ -85,8 +85,8 @@ def ends(values: NDArray[np.float64]) -> tuple[float, float]:
 def bound_cell(value: float) -> str:
     """A proved bound, never printed smaller than it is; words where there is none.
 
-    >>> bound_cell(1.0000000031), bound_cell(float("nan"))
-    ('1.0000000031', 'not proved')
+    >>> bound_cell(1.0 + 2.0**-30), bound_cell(float("nan"))
+    ('1.000000001', 'not proved')
     """
     return rounded(value, up=True) if math.isfinite(value) else "not proved"
 
