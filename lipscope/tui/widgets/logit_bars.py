@@ -50,13 +50,17 @@ class LogitBars(Widget):
             return Content.styled(self._words, "$text-muted")
         logits, certificates, row, classes = self._lines
         low, high = float(logits.min()), float(logits.max())
-        most = max(height - 2, 1)
+        most = max(height - 2 - (int(logits.argmax()) != int(certificates.predicted[row])), 1)
         rows = logit_rows(logits, certificates, row, most)
         more = f" {len(rows)} of {len(logits)}" if len(rows) < len(logits) else ""
         heading = f"logits{more} (float32, estimates)"
         if len(heading) > width:
             heading = f"logits{more} (estimates)"
         lines = [Content.styled(harmless(heading, width), "bold")]
+        top = int(logits.argmax())
+        if top != int(certificates.predicted[row]):  # rounding at a tie, or results that another model made
+            words = f"! the largest is {class_name(classes, top)}, the results say otherwise"
+            lines.append(Content.styled(harmless(words, width), "bold"))
         with_bars = width >= BARS_FROM
         taken = LETTERS + NUMBER + (1 if not with_bars else 2)
         longest = max(cell_len(class_name(classes, number)) for number, _, _ in rows)

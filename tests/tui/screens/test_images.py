@@ -187,6 +187,21 @@ async def test_logits_are_computed_on_demand_and_lettered(model, script):
         assert any("L" in line[: line.find(label)] for line in text.split("\n") if label in line)
 
 
+async def test_logits_that_contradict_the_results_are_said_to(model, script):
+    class Other(Brightness):
+        def logits(self, pixels):
+            return -super().logits(pixels)
+
+    write_synthetic(model)
+    app = app_on(model, script, evaluator=Other)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        top = int(np.argmax(app.state.answer.logits))
+        assert top != app.state.results.certificates.predicted[pane._row]
+        said = words(app, "#logit-bars")
+        assert f"! the largest is {synthetic_images().classes[top]}, the results say otherwise" in said
+
+
 async def test_what_an_attack_kept_is_shown_with_the_difference(model, script):
     certificates = write_synthetic(model, attacked=N)
     row = int(np.argmin(certificates.radius))
