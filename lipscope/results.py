@@ -37,6 +37,9 @@ MOST_CLASSES = 100_000
 
 DATA = ("data_name", "data_split", "data_fingerprint")
 
+SOUND_EXCESS = 1e-4
+"""How far a sound radius may exceed the real-arithmetic one, whose float32 logits are rounded."""
+
 
 class OtherSchemaError(CheckpointError):
     """A file is no results file of this version's schema."""
@@ -164,7 +167,8 @@ def summary_path(results: Path) -> Path:
 def keeping_what_holds(new: Certificates, old: Certificates) -> Certificates:
     """``new`` with the attack distances and sound radii of ``old`` that it does not bring itself.
 
-    Only where both are about the same model, images and predictions; sound radii also must be of this version.
+    Only where both are about the same model, images and predictions; sound radii also must be of this version, and not
+    exceed the real-arithmetic ones by more than float32 explains.
     """
     same = (
         all(getattr(new, name) == getattr(old, name) for name in ("model_sha256", *DATA))
@@ -174,7 +178,9 @@ def keeping_what_holds(new: Certificates, old: Certificates) -> Certificates:
         return new
     if new.attack_distance is None and old.attack_distance is not None:
         new = replace(new, attack_distance=old.attack_distance, attack=old.attack)
-    if new.sound_radius is None and old.environment.get("lipscope") == new.environment.get("lipscope"):
+    plausible = old.sound_radius is None or bool((old.sound_radius <= new.radius + SOUND_EXCESS).all())
+    same_version = old.environment.get("lipscope") == new.environment.get("lipscope")
+    if new.sound_radius is None and same_version and plausible:
         environment = {
             **new.environment,
             **{name: old.environment[name] for name in (SOUND,) if name in old.environment},

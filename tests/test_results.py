@@ -310,11 +310,11 @@ ATTACKED = {"attack_distance": np.array([0.5, 0.6, math.inf]), "attack": {"steps
 
 def test_attack_distances_of_the_same_predictions_are_kept(certificates: Certificates) -> None:
     old = replace(certificates, **ATTACKED, sound_radius=np.array([0.1, 0.4, 1.0]))
-    kept = keeping_what_holds(replace(certificates, radius=certificates.radius * 0.9), old)
+    kept = keeping_what_holds(replace(certificates, radius=certificates.radius * 1.1), old)
     assert kept.attack_distance is old.attack_distance
     assert kept.attack == {"steps": 3}
     assert kept.sound_radius is old.sound_radius
-    assert kept.radius.tolist() == (certificates.radius * 0.9).tolist()
+    assert kept.radius.tolist() == (certificates.radius * 1.1).tolist()
     own = replace(certificates, attack_distance=np.ones(3), attack={"steps": 9}, sound_radius=np.zeros(3))
     again = keeping_what_holds(own, old)
     assert (again.attack_distance, again.attack, again.sound_radius) == (
@@ -339,6 +339,14 @@ def test_attack_distances_of_anything_else_are_dropped(certificates: Certificate
     old = replace(certificates, **ATTACKED, sound_radius=np.zeros(3))
     new = replace(certificates, **change)
     assert keeping_what_holds(new, old) is new
+
+
+def test_sound_radii_beyond_the_real_arithmetic_ones_are_dropped(certificates: Certificates) -> None:
+    for excess, held in ((0.9e-4, True), (1.1e-4, False)):
+        old = replace(certificates, **ATTACKED, sound_radius=certificates.radius + excess)
+        kept = keeping_what_holds(certificates, old)
+        assert (kept.sound_radius is not None) == held
+        assert kept.attack_distance is old.attack_distance
 
 
 def test_sound_radii_of_another_version_are_dropped(certificates: Certificates) -> None:

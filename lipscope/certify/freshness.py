@@ -56,6 +56,8 @@ def objection(kept: Certificates, model: StoredModel, data: ImageSet) -> str:
     margins = torch.from_numpy(kept.margin)
     if not np.array_equal(radius_of(margins, constants, kept.lipschitz, diameter).numpy(), kept.radius):
         return "their radii do not follow from their margins"
+    if kept.sound_radius is not None and not (kept.sound_radius <= kept.radius + TOLERANCE).all():
+        return "their sound radii exceed the real-arithmetic ones"
     sample = np.linspace(0, n - 1, min(SAMPLED, n)).astype(np.int64)
     with full_precision(), torch.inference_mode():
         logits = model.net(torch.from_numpy(data.images[sample]).to(torch.float32) / 255)

@@ -34,6 +34,7 @@ def test_results_of_other_images_do_not(kept):
     [
         (lambda kept: {"radius": kept.radius * 50}, "do not follow from their margins"),
         (lambda kept: {"radius": kept.radius * 2, "margin": kept.margin * 2}, "evaluated again, are others"),
+        (lambda kept: {"sound_radius": kept.radius + 0.01}, "sound radii exceed the real-arithmetic ones"),
         (lambda kept: {"lipschitz": kept.lipschitz / 2}, "contradict the model"),
         (lambda kept: {"lipschitz": True}, "contradict the model"),
         (lambda kept: {"predicted": kept.label}, ""),
