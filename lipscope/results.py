@@ -66,6 +66,7 @@ class Certificates:
             ``inf`` where none did; an upper bound on the true robustness.
         attack: what was attacked and how, when ``attack_distance`` is there.
         classes: the names of the classes; empty where they are not known.
+        data_order: SHA-256 of the images, labels and record numbers in this order; empty in older files.
     """
 
     index: NDArray[np.int64]
@@ -86,6 +87,7 @@ class Certificates:
     attack_distance: NDArray[np.float64] | None = None
     attack: Mapping[str, Any] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
+    data_order: str = ""
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -206,6 +208,7 @@ def write_results(path: Path, certificates: Certificates, summary: Mapping[str, 
         "environment": dict(certificates.environment),
         "attack": dict(certificates.attack),
         "classes": list(certificates.classes),
+        "data_order": certificates.data_order,
     }
     metadata = {
         "lipscope.results": SCHEMA,
@@ -278,5 +281,5 @@ def _fits_together(certificates: Certificates) -> bool:
         and isinstance(certificates.lipschitz, float | int)
         and isinstance(certificates.environment, dict)
         and isinstance(certificates.attack, dict)
-        and all(isinstance(name, str) for name in certificates.classes)
+        and all(isinstance(name, str) for name in (*certificates.classes, certificates.data_order))
     )

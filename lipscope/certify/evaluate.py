@@ -190,6 +190,7 @@ def certificates_of(
         lipschitz=lipschitz,
         environment=context,
         classes=data.classes,
+        data_order=order_digest(data, np.asarray(index, dtype=np.int64)),
     )
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import torch
 
+from lipscope.certify.partial import order_digest
 from lipscope.certify.radii import certified_radii, radius_of
 from lipscope.data import ImageSet
 from lipscope.environment import full_precision
@@ -42,6 +43,10 @@ def objection(kept: Certificates, model: StoredModel, data: ImageSet) -> str:
         or not np.array_equal(kept.label, data.labels)
     ):
         return "they are of other images"
+    if kept.data_order and kept.data_order != order_digest(data, kept.index):
+        return "they are of the same images in another order"
+    if kept.environment.get("dtype") == "float32" and "float32_radius_error" not in kept.environment:
+        return "their radii were not compared with float64"
     consistent = (
         isinstance(kept.lipschitz, float)
         and kept.lipschitz == model.net.lipschitz_bound().value

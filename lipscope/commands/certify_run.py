@@ -165,6 +165,7 @@ def _answer(target: Path, path: Path, stored: StoredModel, data: ImageSet) -> Ce
 
     Raises:
         OtherSchemaError: another version of lipscope wrote them; they are not overwritten without --force.
+        CheckpointError: they are damaged, and may be all that is left of a long run: as above.
     """
     if not target.exists():
         return None
@@ -173,9 +174,6 @@ def _answer(target: Path, path: Path, stored: StoredModel, data: ImageSet) -> Ce
     except OtherSchemaError as error:
         if "lipscope.results" in read_header(target).metadata:
             raise
-        narrate(f"{error}; computing anew")
-        return None
-    except CheckpointError as error:
         narrate(f"{error}; computing anew")
         return None
     reason = objection(found, stored, data)

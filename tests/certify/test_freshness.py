@@ -29,6 +29,24 @@ def test_results_of_other_images_do_not(kept):
         assert objection(certificates, model, others) == "they are of other images"
 
 
+def test_images_of_one_class_that_changed_places_are_noticed(kept):
+    """The fingerprint does not see an order, the rows of the results are about one."""
+    certificates, model, data = kept
+    first, second = np.flatnonzero(data.labels == data.labels[1])[:2]
+    order = np.arange(len(data))
+    order[[first, second]] = second, first
+    swapped = data.subset(order)
+    assert swapped.fingerprint() == data.fingerprint()
+    assert "in another order" in objection(certificates, model, swapped)
+
+
+def test_float32_radii_that_were_not_compared_with_float64_do_not_answer(kept):
+    certificates, model, data = kept
+    compared = dict(certificates.environment)
+    assert compared.pop("float32_radius_error")["largest"] < 1e-4
+    assert "not compared with float64" in objection(replace(certificates, environment=compared), model, data)
+
+
 @pytest.mark.parametrize(
     ("forged", "reason"),
     [

@@ -60,18 +60,21 @@ def test_other_data_are_other_results(certified, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("damage", [b"", b"nonsense", None])
-def test_a_damaged_results_file_is_replaced(certified, capsys, damage):
+def test_a_damaged_results_file_is_named_and_only_force_replaces_it(certified, capsys, damage):
     target = results_path(certified)
     target.write_bytes(target.read_bytes()[:-9] if damage is None else damage)
-    assert certify(certified) == 0
-    assert "computing anew" in capsys.readouterr().err
+    found = target.read_bytes()
+    assert certify(certified) == 4
+    assert str(target) in capsys.readouterr().err
+    assert target.read_bytes() == found
+    assert certify(certified, "--force") == 0
     assert len(read_results(target)[0]) == 1000
 
 
 def test_results_that_cannot_be_kept_are_printed_all_the_same(tiny_model, capsys):
     target = results_path(tiny_model)
     target.mkdir()
-    assert certify(tiny_model) == 1
+    assert certify(tiny_model, "--force") == 1
     stdout, stderr = capsys.readouterr()
     assert f"{target}" in stderr
     assert "could not be kept" in stderr
