@@ -11,7 +11,7 @@ import numpy as np
 
 from lipscope.records import GradientNorms, LayerReport, gradient_kept, loses_most
 from lipscope.tui.panes import Sheet, Value
-from lipscope.tui.plots import Range, axis, spectrum_axis
+from lipscope.tui.plots.blocks import Range, axis, spectrum_axis
 from lipscope.tui.state import Phase, State
 from lipscope.tui.text import harmless
 

@@ -20,7 +20,7 @@ from lipscope.tui.gradients import (
     summary,
     tightness_words,
 )
-from lipscope.tui.plots import Range
+from lipscope.tui.plots.blocks import Range
 from lipscope.tui.state import Phase, State
 
 

@@ -32,7 +32,7 @@ from lipscope.tui.compare import (
 from lipscope.tui.images import next_of
 from lipscope.tui.messages import EpsMoved
 from lipscope.tui.panes import Sheet
-from lipscope.tui.plots import PairPlot
+from lipscope.tui.plots.curves import PairPlot
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.eps_line import EpsLine, moved

@@ -11,7 +11,7 @@ from textual.widgets import Static
 from lipscope.records import Tightness
 from lipscope.tui.gradients import absent, gradient_sheet, share_text, summary, tightness_words
 from lipscope.tui.panes import Sheet
-from lipscope.tui.plots import Range
+from lipscope.tui.plots.blocks import Range
 from lipscope.tui.state import State
 from lipscope.tui.widgets.failure import Failure
 from lipscope.tui.widgets.gradient_plot import GradientPlot

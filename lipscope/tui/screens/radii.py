@@ -16,7 +16,8 @@ from lipscope.tui.bindings import bindings_of
 from lipscope.tui.messages import EpsMoved
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Sheet
-from lipscope.tui.plots import CurvePlot, Range
+from lipscope.tui.plots.blocks import Range
+from lipscope.tui.plots.curves import CurvePlot
 from lipscope.tui.radii_sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from lipscope.run_log import RunLog
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.panes import Sheet
-from lipscope.tui.plots import Curve, CurvesPlot
+from lipscope.tui.plots.curves import Curve, CurvesPlot
 from lipscope.tui.run_watch import RunView
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless

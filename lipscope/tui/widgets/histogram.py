@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.plots import Range, figure
+from lipscope.tui.plots.blocks import Range, figure
 
 SMALLEST = (14, 3)
 """Cells; below that there is no room for bars and axes."""

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.facts import Fact
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
-from lipscope.tui.plots import Range, spectrum_axis
+from lipscope.tui.plots.blocks import Range, spectrum_axis
 from lipscope.tui.rows import Row
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.facts import grid

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipscope.tui.plots import (
+from lipscope.tui.plots.blocks import (
     Range,
     axis,
     bin_counts,
@@ -14,11 +14,10 @@ from lipscope.tui.plots import (
     heights,
     histogram,
     nice_ticks,
-    resample,
     spectrum_axis,
-    thinned,
     tick_labels,
 )
+from lipscope.tui.plots.curves import resample, thinned
 
 
 @pytest.mark.parametrize(

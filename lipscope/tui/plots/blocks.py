@@ -1,0 +1,226 @@
+"""An own histogram of eighth blocks, and nice ticks: pure numpy, counts in, strings out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+"""Zero to eight eighths of a cell."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that an axis of characters covers.
+
+    Args:
+        low, high: its ends, low < high.
+    """
+
+    low: float
+    high: float
+
+    def column(self, value: float, columns: int) -> int:
+        """The column that holds ``value``, of ``columns``; the ends belong to the first and the last.
+
+        >>> Range(0.0, 1.0).column(0.5, 10), Range(0.0, 1.0).column(1.0, 10)
+        (5, 9)
+        """
+        share = (value - self.low) / (self.high - self.low)
+        return min(max(math.floor(share * columns), 0), columns - 1)
+
+
+def bin_counts(values: ArrayLike, over: Range, columns: int, weights: ArrayLike | None = None) -> NDArray[np.float64]:
+    """How many values fall into each of ``columns`` equal bins (columns,); values outside count in the end bins.
+
+    >>> bin_counts([0.1, 0.6, 0.7, 1.0], Range(0.0, 1.0), 2)
+    array([1., 3.])
+    """  # fmt: skip
+    scaled = (np.asarray(values, dtype=np.float64) - over.low) * (columns / (over.high - over.low))
+    index = np.clip(np.floor(scaled), 0, columns - 1).astype(np.intp)
+    counts = np.bincount(index, None if weights is None else np.asarray(weights, np.float64), minlength=columns)
+    return counts.astype(np.float64)
+
+
+def heights(counts: ArrayLike, rows: int, *, log: bool = False) -> NDArray[np.int64]:
+    """The height of each bar in eighths of a row; whatever is not zero is at least one eighth high.
+
+    Linear bars are count / largest; logarithmic ones log(1 + count) / log(1 + largest).
+    """
+    amounts = np.asarray(counts, dtype=np.float64)
+    if log:
+        amounts = np.log1p(amounts)
+    largest = amounts.max(initial=0.0)
+    if largest == 0:
+        return np.zeros(amounts.shape, dtype=np.int64)
+    eighths = np.rint(amounts / largest * (8 * rows)).astype(np.int64)
+    return np.where(amounts > 0, np.maximum(eighths, 1), 0)
+
+
+def histogram(counts: ArrayLike, rows: int, *, log: bool = False) -> list[str]:
+    """The bars as ``rows`` strings, top row first, one column per count.
+
+    >>> histogram([0, 1, 2, 4], 2)
+    ['   █', ' ▄██']
+    """
+    eighths = heights(counts, rows, log=log)
+    levels = np.clip(eighths[None, :] - 8 * np.arange(rows - 1, -1, -1)[:, None], 0, 8)
+    return ["".join(BLOCKS[level] for level in row) for row in levels.tolist()]
+
+
+def nice_ticks(over: Range, most: int) -> list[float]:
+    """At most ``most`` multiples of 1, 2 or 5 times a power of ten inside the range, and at least one if it can.
+
+    >>> nice_ticks(Range(0.0, 1.13), 4)
+    [0.0, 0.5, 1.0]
+    """
+    span = over.high - over.low
+    step = 10.0 ** math.floor(math.log10(span / max(most, 1)))
+    for factor in (1, 2, 5, 10, 20, 50, 100):
+        ticks = _multiples(over, step * factor)
+        if len(ticks) <= most:
+            return ticks
+    return []
+
+
+def _multiples(over: Range, step: float) -> list[float]:
+    slack = 1e-9
+    first = math.ceil(over.low / step - slack)
+    last = math.floor(over.high / step + slack)
+    return [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, last + 1)]
+
+
+def tick_labels(ticks: Sequence[float]) -> list[str]:
+    """All ticks with the same number of decimals: as many as their distance needs.
+
+    >>> tick_labels([0.0, 0.25, 0.5]), tick_labels([-2e-6, -1e-6, 0.0])
+    (['0.00', '0.25', '0.50'], ['-2e-6', '-1e-6', '0'])
+    """
+    step = min((b - a for a, b in pairwise(ticks)), default=abs(ticks[0]) if ticks else 1.0)
+    if step == 0:
+        return ["0"] * len(ticks)
+    if not 1e-4 <= step < 1e6:
+        exponent = math.floor(math.log10(max(map(abs, ticks))) + 1e-9)
+        scaled = [tick / 10.0**exponent for tick in ticks]
+        decimals = _decimals(scaled)
+        return [f"{value:.{decimals}f}e{exponent}" if value else "0" for value in scaled]
+    decimals = _decimals(ticks)
+    return [f"{tick:.{decimals}f}" for tick in ticks]
+
+
+def _decimals(values: Sequence[float]) -> int:
+    return next((d for d in range(6) if all(abs(v - round(v, d)) < 1e-9 for v in values)), 6)
+
+
+def axis(over: Range, columns: int) -> tuple[str, str]:
+    """The line under a histogram and the labels under the line, both ``columns`` wide.
+
+    >>> print(*axis(Range(0.0, 1.0), 21), sep="|")
+    ┴─────────┴─────────┴|0.0      0.5      1.0
+    """
+    line, labels = ["─"] * columns, [" "] * columns
+    ticks = nice_ticks(over, max(columns // 9, 3))
+    free = 0
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+        at = over.column(tick, columns)
+        start = min(max(at - len(label) // 2, 0), columns - len(label))
+        line[at] = "┴"
+        if start >= free:
+            labels[start : start + len(label)] = label
+            free = start + len(label) + 1
+    return "".join(line), "".join(labels)
+
+
+def count_labels(largest: float, rows: int, *, log: bool = False) -> list[str]:
+    """Labels for the count axis, top row first: the largest count, and on a log axis the powers of ten below it.
+
+    >>> count_labels(1000, 4, log=True)
+    ['1,000', '  100', '   10', '    1']
+    """
+    labels = [""] * rows
+    if log:
+        power = 1
+        while power < largest:
+            row = rows - math.ceil(rows * math.log1p(power) / math.log1p(largest))
+            labels[row] = labels[row] or f"{power:,}"
+            power *= 10
+    elif rows >= 6 and largest >= 4:
+        labels[rows // 2] = f"{largest / 2:,.0f}" if largest % 2 == 0 else ""
+    labels[0] = f"{largest:,.0f}"
+    width = max(map(len, labels))
+    return [label.rjust(width) for label in labels]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A histogram with its axes, ready to be styled and printed.
+
+    Args:
+        gutter: labels of the count axis, one a row of bars.
+        bars: the rows of bars, top first.
+        line, labels: under the bars; the position of the mark is an arrowhead on the line.
+        mark: the column of the mark.
+    """
+
+    gutter: list[str]
+    bars: list[str]
+    line: str
+    labels: str
+    mark: int
+
+
+def figure(
+    values: ArrayLike,
+    over: Range,
+    mark: float,
+    *,
+    width: int,
+    height: int,
+    weights: ArrayLike | None = None,
+    log: bool = False,
+) -> Figure:
+    """A histogram of ``values`` in ``width`` x ``height`` cells: bars, one line, one row of tick labels.
+
+    Args:
+        values: what is counted, each with its weight.
+        over: the axis.
+        mark: a position that is pointed at.
+        width, height: in cells; at least 12 x 3.
+        weights: 1 each by default.
+        log: whether the count axis is logarithmic.
+    """
+    rows = max(height - 2, 1)
+    total = float(np.size(values) if weights is None else np.sum(np.asarray(weights, np.float64)))
+    gutter = min(len(f"{total:,.0f}"), width // 3)
+    columns = max(width - gutter - 1, 1)
+    counts = bin_counts(values, over, columns, weights)
+    labels = [label.rjust(gutter) for label in count_labels(float(counts.max(initial=0.0)), rows, log=log)]
+    line, ticks = axis(over, columns)
+    at = over.column(mark, columns)
+    return Figure(
+        gutter=[f"{label}{'┤' if label.strip() else '│'}" for label in labels],
+        bars=histogram(counts, rows, log=log),
+        line=" " * gutter + "└" + line[:at] + "▲" + line[at + 1 :],
+        labels=" " * (gutter + 1) + ticks,
+        mark=at,
+    )
+
+
+def spectrum_axis(values: NDArray[np.float64]) -> tuple[Range, bool]:
+    """The axis for singular values, 1 always on it, and whether it is of the deviation from 1 (a tiny spread).
+
+    >>> spectrum_axis(np.array([0.999999, 1.0]))[1], spectrum_axis(np.array([0.2, 0.9]))[1]
+    (True, False)
+    """
+    low, high = float(min(values.min(initial=1.0), 1.0)), float(max(values.max(initial=1.0), 1.0))
+    spread = high - low
+    if spread < 1e-3:
+        margin = max(0.1 * spread, 1e-7)
+        return Range(low - 1 - margin, high - 1 + margin), True
+    margin = 0.04 * spread
+    return Range(max(low - margin, 0.0), high + margin), False
