@@ -12,8 +12,10 @@ from pathlib import Path
 
 from lipscope.spectra.analysis import analyse
 from lipscope.tui.picture import picture
-from lipscope.tui.registry import SCREENS
 from lipscope.tui.worker import Means
+
+README = ("layers", "gradients", "radii")
+"""Screens without test images: those are not ours to publish."""
 
 KEYS = {"layers": ("down", "down", "down")}
 """Pressed before a screen is drawn: down to a layer whose spectrum is worth a look."""
@@ -28,4 +30,4 @@ def draw(model: Path, folder: Path, screens: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    draw(Path(sys.argv[1]), Path(__file__).parent, sys.argv[2:] or [screen.id for screen in SCREENS])
+    draw(Path(sys.argv[1]), Path(__file__).parent, sys.argv[2:] or list(README))

@@ -1,4 +1,7 @@
+from __future__ import annotations
+
 import pytest
+from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
 
 from lipscope.records import Verdict
@@ -6,13 +9,26 @@ from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
 from lipscope.tui.registry import SCREENS
 
-from .conftest import Script, finished, screen_text, write_radii
+from .conftest import Script, finished, screen_text, until, write_radii
 
 
 def test_there_are_the_21_themes_that_the_readme_promises():
     assert len(BUILTIN_THEMES) >= 21
 
 
+async def settled(pilot: Pilot[None], key: str) -> str:
+    """What a screen says once everything that it reads in the background has come."""
+    await pilot.press(key)
+    app = pilot.app
+    await until(pilot, lambda: not app.busy and not app._repaint_pending)
+    said = ""
+    while said != (now := screen_text(app)):
+        said = now
+        await pilot.pause(0.4)
+    return said
+
+
+@pytest.mark.usefixtures("no_data")
 async def test_every_theme_draws_the_same_words(model, script):
     """Each theme one screen, in turn: what a screen says does not depend on colours."""
     write_radii(model)
@@ -20,15 +36,11 @@ async def test_every_theme_draws_the_same_words(model, script):
     async with finished(app, (100, 30)) as pilot:
         plain = {}
         for screen in SCREENS:
-            await pilot.press(screen.key)
-            await pilot.pause()
-            plain[screen] = screen_text(app)
+            plain[screen] = await settled(pilot, screen.key)
         for number, theme in enumerate(BUILTIN_THEMES):
             screen = SCREENS[number % len(SCREENS)]
             app.theme = theme
-            await pilot.press(screen.key)
-            await pilot.pause()
-            assert screen_text(app) == plain[screen], f"{theme} changes the words of {screen.id}"
+            assert await settled(pilot, screen.key) == plain[screen], f"{theme} changes the words of {screen.id}"
             assert app.export_screenshot().startswith("<svg")
 
 

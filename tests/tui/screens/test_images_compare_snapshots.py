@@ -52,6 +52,7 @@ def drawn(snap_compare, screen: str, said: str, size, *keys: str, other: Path | 
         if screen == "images" and app.state.results.certificates is not None and "Reading" not in said:
             await until(pilot, lambda: app.state.answer is not None and not app.busy)
         await until(pilot, lambda: not app._repaint_pending)
+        await pilot.pause()  # until what the last message changed is laid out
 
     return bool(snap_compare(app, terminal_size=size, run_before=steps))
 
