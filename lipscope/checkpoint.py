@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import os
+import secrets
 import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -253,10 +254,12 @@ def with_sorted_metadata(content: bytes) -> bytes:
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary path beside ``path`` that takes its place on success and vanishes on failure.
 
+    Every call has a name of its own, so that processes and threads that write the same path leave one whole file.
+
     Raises:
         LipscopeError: the folder cannot be written to, or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
     try:
         if path.exists() and not path.is_file():
             raise LipscopeError("is not a file that can be replaced", where=str(path), next_step="choose another place")

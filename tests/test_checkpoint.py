@@ -313,6 +313,16 @@ def test_atomic_path_replaces_on_success(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_writers_of_one_process_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        first.write_bytes(b"first")
+        second.write_bytes(b"second")
+        assert first.read_bytes() == b"first"
+    assert path.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, MemoryError, SafetensorError])
 @pytest.mark.parametrize("existing", [True, False])
 def test_atomic_path_leaves_nothing_behind_on_failure(

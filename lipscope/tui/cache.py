@@ -13,6 +13,7 @@ import hmac
 import json
 import os
 import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
@@ -135,13 +136,16 @@ class Cache:
             return None
         with suppress(OSError):
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-            with suppress(FileExistsError):
-                os.link(temporary, path)  # the first of several processes wins; the others take its key
-            temporary.unlink()
+            # A name of its own for every call: threads of one process that shared a name would also share the file
+            # behind the link, and the later one would overwrite a key that the earlier one has signed with.
+            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=self._folder)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(secrets.token_bytes(KEY_BYTES))
+                with suppress(FileExistsError):
+                    os.link(temporary, path)  # the first of several writers wins; the others take its key
+            finally:
+                Path(temporary).unlink()
             key = path.read_bytes()
             return key if len(key) == KEY_BYTES else None
         return None

@@ -105,12 +105,15 @@ def test_nowhere_to_write_is_no_error(model, tmp_path):
     assert Cache(tmp_path / "user").read(model, "00") is None
 
 
-def test_the_key_is_private_and_shared_by_processes(model, tmp_path):
-    places = []
-    threads = [
-        threading.Thread(target=lambda: places.append(Cache(tmp_path / "u").write(model, "00", Kept(EVENTS, 1.0))))
-        for _ in range(4)
-    ]
+@pytest.mark.parametrize("attempt", range(20))
+def test_the_key_is_private_and_the_same_for_writers_that_start_together(attempt, model, tmp_path):
+    start = threading.Barrier(8)
+
+    def write() -> None:
+        start.wait()
+        Cache(tmp_path / "u").write(model, "00", Kept(EVENTS, 1.0))
+
+    threads = [threading.Thread(target=write) for _ in range(start.parties)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -118,6 +121,7 @@ def test_the_key_is_private_and_shared_by_processes(model, tmp_path):
     key = tmp_path / "u" / "cache.key"
     assert key.stat().st_mode & 0o777 == 0o600
     assert len(key.read_bytes()) == 32
+    assert list((tmp_path / "u").iterdir()) == [key], "all found their place beside the model, nothing is left over"
     assert Cache(tmp_path / "u").read(model, "00") is not None
 
 
