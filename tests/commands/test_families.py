@@ -15,16 +15,24 @@ from lipscope.records import VERDICT_TOLERANCE
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
-COMBINATIONS = [
+USUAL = [
     (1, "maxmin", "lln", ("--float32",)),
     (1, "hh1", "orthogonal", ()),
     (2, "hh2", "lln", ("--float32",)),
+]
+OTHERS = [
+    (3, "maxmin", "orthogonal", ()),
+    (1, "hh1", "lln", ()),
+    (1, "hh2", "orthogonal", ("--float32",)),
+    (1, "groupsort4", "lln", ()),
+    *((blocks, "maxmin", "lln", ()) for blocks in range(4, 9)),
 ]
 
 
 @pytest.mark.parametrize(
     ("conv", "blocks", "activation", "head", "precision"),
-    [(conv, *combination) for conv in ("bcop", "cayley") for combination in COMBINATIONS],
+    [(conv, *combination) for conv in CONVOLUTIONS for combination in USUAL]
+    + [pytest.param(conv, *other, marks=pytest.mark.slow) for conv in CONVOLUTIONS for other in OTHERS],
 )
 def test_a_net_is_trained_stored_proved_and_certified(
     conv, blocks, activation, head, precision, tmp_path, capsys, monkeypatch, few_images
@@ -32,7 +40,8 @@ def test_a_net_is_trained_stored_proved_and_certified(
     out = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(lipscope.data, "load", lambda name, split, data_dir: few_images)
-        arguments = ["train", "--dataset", "synthetic", "--conv", conv, "--blocks", str(blocks), "--channels", "2"]
+        channels = "4" if activation == "groupsort4" else "2"
+        arguments = ["train", "--dataset", "synthetic", "--conv", conv, "--blocks", str(blocks), "--channels", channels]
         arguments += ["--activation", activation, "--head", head, "--batch", "100", "--epochs", "2", "--lr", "0.05"]
         assert run([*arguments, *precision, "--out", str(out)]) == 0
     stdout, stderr = capsys.readouterr()
