@@ -83,9 +83,8 @@ def inspect_command(
 
     With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
-    from lipscope.checkpoint import read_header
+    from lipscope.checkpoint import index_of, read_header
     from lipscope.run_log import is_run, read_run
-    from lipscope.shards import index_of
 
     if max_lipschitz is not None and not check:
         raise UsageError("--max-lipschitz needs --check")

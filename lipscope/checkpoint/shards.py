@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lipscope.checkpoint import Header, TensorInfo, read_file_header
+from lipscope.checkpoint.header import Header, TensorInfo, read_file_header
 from lipscope.errors import CheckpointError
 
-SUFFIX = ".safetensors.index.json"
+INDEX_SUFFIX = ".safetensors.index.json"
 LARGEST_INDEX = 100_000_000
 """Bytes."""
 
@@ -26,11 +26,11 @@ def index_of(path: Path) -> Path | None:
     Raises:
         CheckpointError: a folder with several.
     """
-    if path.name.endswith(SUFFIX):
+    if path.name.endswith(INDEX_SUFFIX):
         return path
     if not path.is_dir():
         return None
-    found = sorted(path.glob(f"*{SUFFIX}"))
+    found = sorted(path.glob(f"*{INDEX_SUFFIX}"))
     if len(found) > 1:
         raise CheckpointError(
             "holds several sharded checkpoints", where=str(path), why=", ".join(file.name for file in found)[:200],

@@ -1,26 +1,20 @@
-"""The file format of a model: safetensors with metadata that say what it claims to be.
+"""The header of one safetensors file: what it says of itself before any tensor is read.
 
-``read_header`` needs neither torch nor numpy, so that a screen can be painted before they are imported.
-The tensors are float32, contiguous, unshared; the metadata are strings (``lipscope.config`` and
-``lipscope.training`` hold JSON). Metadata are claims: nothing here trusts them beyond their form.
+Neither torch nor numpy is needed, so that a screen can be painted before they are imported. The metadata are strings
+(``lipscope.config`` and ``lipscope.training`` hold JSON) and claims: nothing here trusts them beyond their form.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
-import os
-import secrets
 import struct
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.version import __version__
+from lipscope.errors import CheckpointError
 
 SCHEMA = "lipscope.checkpoint/1"
 SUFFIX = ".safetensors"
@@ -86,21 +80,6 @@ class Header:
     def training(self) -> Mapping[str, Any]:
         """The parsed ``lipscope.training``; empty where there is none."""
         return _parse_object(self.metadata.get("lipscope.training", "{}"), "lipscope.training", self.path)
-
-
-def read_header(path: Path) -> Header:
-    """Read and check the header of a safetensors file, or of all shards that an index names.
-
-    Args:
-        path: the file; ``*.safetensors.index.json``; or a folder with one such index.
-
-    Raises:
-        CheckpointError: as :func:`read_file_header`, and :func:`lipscope.shards.read_sharded_header`.
-    """
-    from lipscope.shards import index_of, read_sharded_header
-
-    index = index_of(path)
-    return read_file_header(path) if index is None else read_sharded_header(index)
 
 
 def read_file_header(path: Path) -> Header:
@@ -212,66 +191,3 @@ def _parse_object(text: str, key: str, path: Path) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"the metadata {key} is not a JSON object", where=str(path))
     return value
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal; of a sharded checkpoint's as ``lipscope.shards`` says."""
-    from lipscope.shards import index_of, sha256_of_shards
-
-    index = index_of(path)
-    if index is not None:
-        return sha256_of_shards(index)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def metadata_for(config: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, str]:
-    """The metadata of a checkpoint of this version."""
-    return {
-        "format": "pt",
-        "lipscope.schema": SCHEMA,
-        "lipscope.version": __version__,
-        "lipscope.config": json.dumps(config, sort_keys=True),
-        "lipscope.training": json.dumps(training, sort_keys=True),
-    }
-
-
-def with_sorted_metadata(content: bytes) -> bytes:
-    """The bytes of a safetensors file with its metadata in order of their keys.
-
-    The library writes them in an order of chance; the same model should be the same bytes.
-    """
-    (length,) = struct.unpack("<Q", content[:8])
-    entries = json.loads(content[8 : 8 + length])
-    entries["__metadata__"] = dict(sorted(entries["__metadata__"].items()))
-    header = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
-    # The data begin at a multiple of eight bytes.
-    header += b" " * (-len(header) % 8)
-    return struct.pack("<Q", len(header)) + header + content[8 + length :]
-
-
-@contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside ``path`` that takes its place on success and vanishes on failure.
-
-    Every call has a name of its own, so that processes and threads that write the same path leave one whole file.
-
-    Raises:
-        LipscopeError: the folder cannot be written to, or the disk is full.
-    """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.partial")
-    try:
-        if path.exists() and not path.is_file():
-            raise LipscopeError("is not a file that can be replaced", where=str(path), next_step="choose another place")
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        raise LipscopeError(
-            "cannot be written", where=str(path), why=error.strerror or str(error),
-            next_step="free space or choose another place",
-        ) from error  # fmt: skip
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
