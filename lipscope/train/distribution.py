@@ -45,9 +45,12 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process, so that all stop at the same step."""
-        return flag if self.size == 1 else bool(self.total(torch.tensor(float(flag), device=self.device)) > 0)
+    def any(self, *flags: bool) -> list[bool]:
+        """Of each flag, whether it is set in any process, so that all do the same at the same step."""
+        if self.size == 1:
+            return list(flags)
+        result: list[bool] = (self.total(torch.tensor(flags, dtype=torch.float32, device=self.device)) > 0).tolist()
+        return result
 
 
 @contextmanager

@@ -55,7 +55,8 @@ class Counters:
 
     Args:
         step: optimiser steps finished.
-        sums: (3,) loss, correct and certified, summed over this process's images of the epoch so far.
+        sums: (3,) loss, correct and certified, summed over this process's images of the epoch so far; as saved, over
+            those of all processes.
         best: the best validation score so far.
         seconds: wall time of the earlier sessions of this run.
     """
@@ -128,6 +129,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
             net.load_state_dict(state.pop("net"))
             optimizer.load_state_dict(state.pop("optimizer"))
             counters = Counters(**state)
+            # Each takes an equal part, so that all parts together are the sums again.
+            counters.sums /= world.size
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise run.damaged_state(error) from error
     if world.rank == 0:
@@ -135,15 +138,19 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
     watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
 
     def save() -> None:
+        """Together with the other processes: the sums are of all of them."""
+        sums = world.total(counters.sums.clone())
         if world.rank == 0:
-            state = {**vars(counters), "seconds": watch.seconds()}
+            state = {**vars(counters), "sums": sums, "seconds": watch.seconds()}
             run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()})
         watch.saved = time.perf_counter()
 
     order, order_of = torch.empty(0, dtype=torch.int64), -1
     while counters.step < steps:
-        if world.any(listeners.should_stop()):
+        stop, due = world.any(listeners.should_stop(), watch.save_due())
+        if stop or due:
             save()
+        if stop:
             return False
         epoch, within = divmod(counters.step, steps_per_epoch)
         if order_of != epoch:
@@ -167,8 +174,6 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
                 StepEvent(epoch + 1, recipe.epochs, counters.step, steps, loss, accuracy, certified, speed, left)
             )
         if within + 1 < steps_per_epoch:
-            if time.perf_counter() - watch.saved > SAVE_EVERY:
-                save()
             continue
         loss, accuracy, certified = (world.total(counters.sums.clone()) / (steps_per_epoch * batch)).tolist()
         _check_finite(loss, run, epoch)
@@ -216,6 +221,10 @@ class Stopwatch:
     def seconds(self) -> float:
         """Wall time of the run, over all its sessions."""
         return self._before + time.perf_counter() - self._started
+
+    def save_due(self) -> bool:
+        """Whether the last save is too long ago, by this process's clock."""
+        return time.perf_counter() - self.saved > SAVE_EVERY
 
     def report_due(self) -> bool:
         """Whether a progress report is due; asking resets the clock."""

@@ -37,24 +37,41 @@ def test_alone_nothing_is_exchanged(monkeypatch):
         here.average_gradients([weight, Parameter(torch.ones(1))])
         assert weight.grad.tolist() == [1.0, 3.0]
         assert here.total(torch.tensor(5.0)) == 5.0
-        assert here.any(True)
-        assert not here.any(False)
+        assert here.any(True, False) == [True, False]
+
+
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture
-def trained(start, tmp_path):
-    """Two processes under torchrun, and one process alone, on the same batches without augmentation."""
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    logs, processes = {}, {}
-    for name, launcher in (("two", torchrun), ("one", ())):
-        logs[name] = tmp_path / f"logs-{name}"
-        logs[name].mkdir()
-        processes[name] = start(logs[name], tmp_path / name, *OPTIONS, python=(*launcher, str(WATCHED)))
+def trained(start, tmp_path, monkeypatch):
+    """Two processes under torchrun, and one process alone, on the same batches without augmentation.
+
+    The two are interrupted in mid-epoch, by a signal that only one of them hears, and resumed.
+    """
+    logs = {name: tmp_path / f"logs-{name}" for name in ("two", "one")}
+    for folder in logs.values():
+        folder.mkdir()
+
+    def watched(name, *arguments):
+        launcher = TORCHRUN if name == "two" else ()
+        return start(logs[name], tmp_path / name, *arguments, python=(*launcher, str(WATCHED)))
+
+    alone = watched("one", "--out", tmp_path / "one", *OPTIONS)
+    with monkeypatch.context() as patch:
+        patch.setenv("STOP_AFTER", "3")
+        code, stdout, stderr = watched("two", "--out", tmp_path / "two", *OPTIONS).finish()
+    assert code != 0
+    assert stdout == ""
+    assert stderr.count("stopped and saved") == 1
+    assert stderr.count("recipe fast, because") == 1
+    state = open_run(tmp_path / "two").load_state(torch.device("cpu"))
+    assert state["step"] == 3
+    processes = {"one": alone, "two": watched("two", "--resume", tmp_path / "two")}
     for name, process in processes.items():
         code, stdout, stderr = process.finish()
         assert code == 0, stderr
         assert stdout.strip() == str(tmp_path / name / "model.safetensors")
-        assert stderr.count("recipe fast, because") == 1
         assert stderr.count("epoch 2/2") == 1
     return logs
 

@@ -1,11 +1,13 @@
 """Run by torchrun: lipscope train without augmentation, with a log of what this process writes below a folder.
 
-Usage: watched_rank.py LOGS RUN ARGUMENT...; writes LOGS/rank{r}.writes and LOGS/rank{r}.epoch{e}.pt.
+Usage: watched_rank.py LOGS RUN ARGUMENT...; writes LOGS/rank{r}.writes and LOGS/rank{r}.epoch{e}.pt. With
+STOP_AFTER=n in the environment the last process alone is interrupted after n steps.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -22,6 +24,9 @@ def main(logs: Path, folder: str, arguments: list[str]) -> int:
     rank = int(os.environ.get("RANK", "0"))
     writes: list[str] = []
     real_validate, epochs = loop.validate, iter(range(1, 100))
+    real_step, steps = loop.take_step, iter(range(1, 1000))
+    last = rank + 1 == int(os.environ.get("WORLD_SIZE", "1"))
+    stop_after = int(os.environ.get("STOP_AFTER", "0")) if last else 0
 
     def watch(event: str, details: tuple) -> None:
         """Remember whatever makes, changes or removes something below the run folder."""
@@ -34,10 +39,16 @@ def main(logs: Path, folder: str, arguments: list[str]) -> int:
         torch.save(net.state_dict(), logs / f"rank{rank}.epoch{next(epochs)}.pt")
         return real_validate(net, split, world)
 
-    loop.validate = validate
+    def take_step(*details):
+        result = real_step(*details)
+        if next(steps) == stop_after:
+            signal.raise_signal(signal.SIGINT)
+        return result
+
+    loop.validate, loop.take_step = validate, take_step
     loop.crop_and_flip = lambda images, generator: images
     sys.addaudithook(watch)
-    code = run(["train", "--out", folder, *arguments])
+    code = run(["train", *arguments])
     (logs / f"rank{rank}.writes").write_text("\n".join(writes))
     return code
 
