@@ -1,10 +1,14 @@
 """Matrices with orthonormal columns, trained where they live: on the Stiefel manifold.
 
-The free matrix A is kept at r U, U with orthonormal columns, by replacing U after every step of the optimiser; the
-gradient is that of the polar factor of A there. Nothing is differentiated through an iteration, and however long the
-training, A is never further from r U than one step, so that one Cholesky factorisation brings it back in float32. The
-length r grows with every step, because steps are orthogonal to A, and divides the gradients: steps get shorter as they
-do where the free matrix is never touched, so learning rates carry over from there.
+The free matrix A is kept at r U, U with orthonormal columns, by replacing U after every step of the optimiser. Nothing
+is differentiated through an iteration, and however long the training, A is never further from r U than one step, so
+that one Cholesky factorisation brings it back in float32.
+
+For the gradient G of U, that of A is (G - U G^T U) / (2 r): in the canonical metric of the manifold (Edelman, Arias &
+Smith, *The Geometry of Algorithms with Orthogonality Constraints*, SIAM J. Matrix Anal. Appl. 1998, eq. 2.53), and what
+the first columns of a free *square* matrix r [U, V] get through its polar factor, whatever V is. The length r grows with
+every step, because steps are orthogonal to A, and divides the gradients. So both move U alike, and learning rates carry
+over from published code, which trains square matrices through Bjorck's iteration.
 """
 
 from __future__ import annotations
@@ -71,7 +75,7 @@ class OrthonormalColumns(nn.Module):
 
 
 class _AlongTheManifold(torch.autograd.Function):
-    """A -> U for A = r U, with the derivative of the polar factor there: dA -> (dA - U sym(U^T dA)) / r."""
+    """A -> U for A = r U, with the gradient (G - U G^T U) / (2 r) in place of the derivative."""
 
     @staticmethod
     def forward(ctx: Any, free: Tensor, basis: Tensor, size: Tensor) -> Tensor:
@@ -82,5 +86,4 @@ class _AlongTheManifold(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         basis, size = ctx.saved_tensors
-        product = basis.mT @ gradient
-        return torch.baddbmm(gradient, basis, product + product.mT, alpha=-0.5) / size, None, None
+        return torch.baddbmm(gradient, basis, gradient.mT @ basis, alpha=-1) / (2 * size), None, None

@@ -18,6 +18,7 @@ from tests import dense
 from tests.always import always
 from tests.layers.contract import Case, LinearLayerContract, noise
 from tests.layers.test_stiefel import polar
+from tests.models.published.bcop_reference import evaluation_kernel
 
 
 def bcop(in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, side: int = 4) -> BCOPConv2d:
@@ -147,29 +148,28 @@ def test_gradients_of_the_kernel_are_exact(inputs: int, outputs: int) -> None:
 
 
 @pytest.mark.parametrize(("inputs", "outputs"), [(2, 5), (6, 3), (4, 4)])
-def test_gradients_of_the_parametrisation_are_those_of_polar_factors(inputs: int, outputs: int) -> None:
-    """Finite differences of the kernel of the polar factors, by singular value decompositions, in float64."""
-    module = BCOPKernel(inputs, outputs, 3, torch.Generator().manual_seed(0)).double()
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(polar(parameter))
+def test_gradients_of_the_parametrisation_are_those_of_the_published_one(inputs: int, outputs: int) -> None:
+    """Autograd through the published parametrisation: square matrices, 20 steps of Bjorck's iteration, in float64."""
+    larger, smaller, half = max(inputs, outputs), min(inputs, outputs), max(inputs, outputs) // 2
+    square = 1.7 * polar(noise(5, larger, larger))
+    published = square.clone().requires_grad_()
+    mask = (torch.arange(larger) < half).double().expand(4, 1, larger)
     weight = noise(outputs, inputs, 3, 3, seed=1)
-    (module() * weight).sum().backward()
+    expected = evaluation_kernel(published, mask, inputs, outputs)
+    (expected * weight).sum().backward()
+
+    module = BCOPKernel(inputs, outputs, 3).double()
     assert module.projections is not None
-    free = [module.isometry.free, module.projections.free]
-
-    def loss(moved: list[Tensor]) -> float:
-        isometry, bases = (polar(matrix) for matrix in moved)
-        return float((bcop_kernel(isometry[0], bases, inputs, outputs) * weight).sum())
-
-    for seed in range(3):
-        steps = [noise(*matrix.shape, seed=seed + 2) for matrix in free]
-        ahead, behind = (
-            loss([matrix.detach() + sign * 1e-5 * step for matrix, step in zip(free, steps, strict=True)])
-            for sign in (1, -1)
-        )
-        slope = sum(float((matrix.grad * step).sum()) for matrix, step in zip(free, steps, strict=True))
-        assert slope == pytest.approx((ahead - behind) / 2e-5, rel=1e-7, abs=1e-7)
+    cut = (lambda first: first[:, :smaller]) if inputs > outputs else (lambda first: first.mT[:, :smaller])
+    with torch.no_grad():
+        module.isometry.free.copy_(cut(square[0]))
+        module.projections.free.copy_(square[1:, :, :half])
+    kernel = module()
+    torch.testing.assert_close(kernel, expected, rtol=0, atol=1e-12)
+    (kernel * weight).sum().backward()
+    assert published.grad is not None
+    torch.testing.assert_close(module.isometry.free.grad, cut(published.grad[0])[None], rtol=0, atol=1e-10)
+    torch.testing.assert_close(module.projections.free.grad, published.grad[1:, :, :half], rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("kernel_size", [1, 3])

@@ -57,22 +57,28 @@ def test_no_direction_is_preferred_by_the_initial_matrices() -> None:
     assert float(square.mean(0).abs().max()) < 0.06
 
 
+@pytest.mark.parametrize("shape", [(2, 5, 3), (1, 4, 4), (1, 6, 1)])
 @pytest.mark.parametrize("size", [0.5, 3.0])
-def test_gradients_are_those_of_the_polar_factor(size: float) -> None:
+def test_gradients_are_those_that_columns_of_a_square_matrix_get_through_its_polar_factor(
+    size: float, shape: tuple[int, int, int]
+) -> None:
     """Against finite differences of a singular value decomposition, in float64."""
-    layer = OrthonormalColumns(2, 5, 3, torch.Generator().manual_seed(0)).double()
-    weight = noise(2, 5, 3, seed=1)
+    count, rows, columns = shape
+    square = polar(noise(count, rows, rows))
+    weight = noise(*shape, seed=1)
+    layer = OrthonormalColumns(*shape).double()
     with torch.no_grad():
-        layer.free.copy_(size * polar(layer.free))
-    (layer() * weight).sum().backward()
-    point = layer.free.detach()
-    torch.testing.assert_close(polar(point), layer().detach(), rtol=0, atol=1e-13)
+        layer.free.copy_(size * square[:, :, :columns])
+    basis = layer()
+    torch.testing.assert_close(basis.detach(), square[:, :, :columns], rtol=0, atol=1e-13)
+    (basis * weight).sum().backward()
     assert layer.free.grad is not None
     for seed in range(5):
-        step = noise(2, 5, 3, seed=seed + 2)
-        change = polar(point + 1e-5 * step) - polar(point - 1e-5 * step)
+        step = noise(*shape, seed=seed + 2)
+        whole = torch.cat([step, torch.zeros(count, rows, rows - columns, dtype=step.dtype)], dim=2)
+        change = polar(size * square + 1e-5 * whole) - polar(size * square - 1e-5 * whole)
         slope = float((layer.free.grad * step).sum())
-        assert slope == pytest.approx(float((change * weight).sum()) / 2e-5, rel=1e-7, abs=1e-8)
+        assert slope == pytest.approx(float((change[:, :, :columns] * weight).sum()) / 2e-5, rel=1e-7, abs=1e-8)
 
 
 def test_gradients_do_not_depend_on_where_the_free_matrix_was_left() -> None:
