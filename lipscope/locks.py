@@ -70,8 +70,8 @@ def _locked(place: Path, path: Path) -> TextIO:
             if _is_still(place, file):
                 with suppress(OSError):
                     file.truncate(0)
-                    file.write(f"process {os.getpid()} on {platform.node()}\n")
-                    file.flush()
+                    # Past the buffer: what a full disk refuses, close() would try again.
+                    os.write(file.fileno(), f"process {os.getpid()} on {platform.node()}\n".encode("utf-8", "replace"))
                 return file
         except BlockingIOError as error:
             file.seek(0)

@@ -14,6 +14,7 @@ import pytest
 
 from lipscope.errors import LipscopeError
 from lipscope.locks import BusyError, exclusive, lock_path
+from tests.full_disk import full_disk
 
 HOLD = """
 import sys, time
@@ -99,6 +100,13 @@ def test_a_file_system_without_locks_is_written_all_the_same(target: Path, monke
     with exclusive(target):
         pass
     assert list(target.parent.iterdir()) == []
+
+
+def test_a_disk_too_full_for_the_owners_name(target: Path) -> None:
+    with full_disk(0):
+        with exclusive(target), pytest.raises(BusyError), exclusive(target):
+            pytest.fail("twice")
+        assert not lock_path(target).exists()
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
