@@ -217,10 +217,15 @@ def _check_place(csv_file: Path, model: Path) -> None:
     from lipscope.results import results_path, summary_path
 
     where, results = f"--csv {csv_file}", results_path(model)
-    if csv_file.absolute() in (model.absolute(), results.absolute(), summary_path(results).absolute()):
+    if any(_same_file(csv_file, kept) for kept in (model, results, summary_path(results))):
         raise UsageError("would overwrite the model or its results", where=where, next_step="choose another name")
     if not csv_file.absolute().parent.is_dir():
         raise UsageError("no such folder", where=where, next_step="make it first")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, through links and ``..`` too."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _write_csv(file: Path | None, found: Answer) -> None:

@@ -263,9 +263,16 @@ def test_one_row_an_image(certified, capsys, tmp_path, place):
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "model.certified.safetensors", "model.certified.json", "no/x.csv"]
-)
+    "name",
+    [
+        "model.safetensors", "model.certified.safetensors", "model.certified.json", "no/x.csv",
+        "here/../model.safetensors", "link.csv", "loop/model.certified.json",
+    ],
+)  # fmt: skip
 def test_rows_never_take_the_place_of_a_model(certified, capsys, name):
+    (certified.parent / "here").mkdir()
+    (certified.parent / "link.csv").symlink_to(certified)
+    (certified.parent / "loop").symlink_to(certified.parent)
     before = certified.read_bytes(), kept(certified)
     code, line = error_of(capsys, certified, "--csv", certified.parent / name)
     assert (code, line.startswith(f"lipscope: --csv {certified.parent / name}: ")) == (2, True)
