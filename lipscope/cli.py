@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import os
 import sys
 import traceback
+from contextlib import suppress
 
 import click
 
@@ -25,6 +27,9 @@ COMMANDS = {
 """Each command with its line of help; command X is ``lipscope.commands.X.X_command``."""
 
 INTERRUPTED = 130
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a stream answers that leads to a full or broken disk."""
 
 
 class LazyGroup(click.Group):
@@ -61,15 +66,32 @@ def main() -> None:
     """Run the command line and exit with the code of the design: 0, 1, 2, 3, 4, 5 or 130."""
     arguments = sys.argv[1:]
     code = run(arguments)
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    # None where the caller has closed it.
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are one line (with ``--json`` an object too)."""
+    try:
+        return _run(arguments)
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        if "--debug" in arguments:
+            traceback.print_exc()
+        with suppress(OSError):
+            click.echo(f"lipscope: the output cannot be written ({error.strerror}); free space", err=True)
+        return 1
+
+
+def _run(arguments: list[str]) -> int:
     try:
         outcome = cli.main(args=arguments, prog_name="lipscope", standalone_mode=False)
     except LipscopeError as error:
@@ -87,6 +109,4 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("lipscope: interrupted", err=True)
         return INTERRUPTED
-    except BrokenPipeError:
-        return 1
     return outcome if isinstance(outcome, int) else 0

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
@@ -133,6 +134,23 @@ def test_a_bug_is_not_hidden(failing):
     failing.append(ZeroDivisionError("a bug"))
     with pytest.raises(ZeroDivisionError):
         run(["any"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+@pytest.mark.parametrize("arguments", ["doctor", "certify nowhere --json", "certify --limit 0 --json", "--help"])
+@pytest.mark.parametrize("streams", [">/dev/full", ">/dev/full 2>/dev/full"])
+def test_output_that_leads_to_a_full_disk(arguments, streams):
+    shell = f"{sys.executable} -m lipscope {arguments} {streams}"
+    ended = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    last = "lipscope: the output cannot be written (No space left on device); free space\n"
+    assert ended.stderr == ("" if "2>" in streams else last)
+
+
+def test_closed_output():
+    shell = f"{sys.executable} -m lipscope certify nowhere --json >&-"
+    ended = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (4, "lipscope: nowhere: no such file; check the path\n")
 
 
 def test_python_m_lipscope(start):
