@@ -102,6 +102,14 @@ class Budget:
         return [*lines, f"{totals}, taken from each margin {TIMES_PAID} times"]
 
 
+def pixel_error(norm: float, arithmetic: Arithmetic) -> float:
+    """A bound on the l2 error of the pixels byte / 255 of an image whose exact norm is at most this.
+
+    gamma_2: a GPU divides by 255 as it multiplies by 1/255, which is rounded itself.
+    """
+    return outward(arithmetic.gamma(2) * norm + arithmetic.smallest * norm)
+
+
 def _finite(value: Any) -> Any:
     """JSON has no infinity."""
     return None if value == math.inf else value
@@ -119,7 +127,7 @@ def error_budget(net: LipschitzNet, arithmetic: Arithmetic) -> tuple[Budget, Ten
         given as numbers of the arithmetic or as whole pixels that are divided by 255; ``inf`` where nothing is proved.
     """
     norm = outward(math.sqrt(math.prod(net.input_shape)))
-    total = outward(arithmetic.unit_roundoff * norm + arithmetic.smallest * norm)
+    total = pixel_error(norm, arithmetic)
     shares: list[LayerBudget] = []
     for name, layer, shape in net.layers():
         lipschitz = layer.bound(shape).value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from lipscope.bounds.rounding import FLOAT32, FLOAT64, Arithmetic
-from lipscope.certify.budget import Budget, error_budget
+from lipscope.certify.budget import Budget, error_budget, pixel_error
 from lipscope.environment import full_precision, plain_products
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.stored import load_model
@@ -103,6 +104,18 @@ def test_the_budget_bites_on_the_committed_checkpoint() -> None:
     again = evaluated(net, image, FLOAT64, batch=9)  # another order of summation
     assert 0 < float((again - double).abs().max()) <= 2 * budget.logit
     assert float((single - double).abs().max()) > budget.logit
+
+
+@pytest.mark.parametrize("arithmetic", [FLOAT64, FLOAT32], ids=lambda a: a.name)
+def test_pixels_are_covered_however_255_divides_them(arithmetic: Arithmetic) -> None:
+    """As CPUs do, and as GPUs do: by a product with the rounded reciprocal. The worst byte fills the image."""
+    unit = torch.ones((), dtype=TYPES[arithmetic])
+    every = torch.arange(256).to(TYPES[arithmetic])
+    for pixels in (every / 255, every * (unit / 255)):
+        worst = max(abs(Fraction(pixel) - Fraction(byte, 255)) for byte, pixel in enumerate(pixels.tolist()))
+        assert 0 < worst * Fraction(55.0) <= Fraction(pixel_error(55.0, arithmetic))
+    budget, _ = error_budget(make(Recipe(1, "soc", "maxmin", "lln", "none", 8))[0], arithmetic)
+    assert budget.layers[0].total > budget.layers[0].lipschitz * pixel_error(math.sqrt(32), arithmetic)
 
 
 def test_the_table_and_the_json_say_the_same() -> None:
