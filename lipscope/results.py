@@ -8,6 +8,7 @@ programs that read no tensors. Reading needs numpy, not torch.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -279,7 +280,29 @@ def _fits_together(certificates: Certificates) -> bool:
         and not np.any(certificates.radius < 0)
         and all(isinstance(getattr(certificates, name), str) for name in texts)
         and isinstance(certificates.lipschitz, float | int)
+        and 0 <= certificates.lipschitz <= sys.float_info.max
         and isinstance(certificates.environment, dict)
+        and isinstance(certificates.environment.get(SOUND, {}), dict)
         and isinstance(certificates.attack, dict)
+        and _are_runs(certificates.attack.get("runs", []), int(certificates.index.max(initial=-1)) + 1)
         and all(isinstance(name, str) for name in (*certificates.classes, certificates.data_order))
     )
+
+
+def _are_runs(runs: object, end: int) -> bool:
+    """Whether these are records of attacks on images below ``end``, with the fields that are read again."""
+    kinds = {"settings": dict, "images": list, "nearest": dict, "in_float32": int, "environment": dict}
+    return isinstance(runs, list) and all(
+        isinstance(run, dict)
+        and all(isinstance(run.get(name), kind) for name, kind in kinds.items())
+        and all(_is_range(pair, end) for pair in run["images"])
+        for run in runs
+    )
+
+
+def _is_range(pair: object, end: int) -> bool:
+    """Whether it is ``[a, b]`` with 0 <= a <= b <= end."""
+    match pair:
+        case [int(first), int(last)]:
+            return 0 <= first <= last <= end
+    return False

@@ -212,6 +212,28 @@ def test_arrays_that_cannot_be_radii_are_an_error_in_words(arrays: dict[str, Any
         read_results(rewritten(written, **arrays))
 
 
+RUN = {"settings": {}, "images": [[0, 2]], "nearest": {"pgd": 1}, "in_float32": 1, "environment": {}}
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"attack": {"runs": 5}}, {"attack": {"runs": [5]}}, {"attack": {"runs": [{}]}},
+        *({"attack": {"runs": [{**RUN, name: None}]}} for name in RUN),
+        *({"attack": {"runs": [RUN, {**RUN, "images": pairs}]}} for pairs in
+          (["x"], [[0]], [[0, 1.0]], [[-1, 1]], [[2, 1]], [[0, 10**9]], [[0, 10**400]])),
+        {"environment": {"sound": 5}}, {"lipschitz": float("nan")}, {"lipschitz": -1.0}, {"lipschitz": 10**400},
+    ],
+    ids=lambda told: str(told)[:40],
+)  # fmt: skip
+def test_a_record_that_would_be_read_wrongly_later_is_damage(told: dict[str, Any], written: Path) -> None:
+    with safe_open(written, "np") as file:
+        about = json.loads(file.metadata()["about"])
+    assert read_results(rewritten(written, {"about": json.dumps({**about, "attack": {"runs": [RUN]}})}))
+    with pytest.raises(CheckpointError, match="the results file is damaged"):
+        read_results(rewritten(written, {"about": json.dumps({**about, **told})}))
+
+
 @pytest.mark.parametrize("field", ["radius", "kind", "lipschitz", "environment", "model_sha256", "surprise"])
 def test_a_description_cannot_smuggle_in_other_fields(field: str, written: Path) -> None:
     with safe_open(written, "np") as file:

@@ -157,6 +157,8 @@ def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) 
         raise DataError("is about other images", where=where, why=f"{certificates.data_name} {certificates.data_split}")
     if certificates.data_fingerprint != data.fingerprint():
         raise DataError("is about other images", where=where, why="another fingerprint")
+    if not np.array_equal(certificates.index, np.arange(len(data))):
+        raise DataError("is about other images", where=where, why="other record numbers")
     if max(certificates.predicted.max(), certificates.runner_up.max()) >= model.net.head.classes:
         raise CheckpointError("is about a model of more classes", where=where)
     if certificates.model_sha256 != model.sha256:

@@ -26,7 +26,6 @@ from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.locks import BusyError, exclusive
 from lipscope.models.stored import load_model
 from lipscope.results import (
-    SCHEMA,
     Certificates,
     OtherSchemaError,
     keeping_what_holds,
@@ -217,23 +216,25 @@ def _keep(target: Path, path: Path, result: Answer) -> Answer:
 
 
 def _check_replaceable(target: Path, *, force: bool) -> None:
-    """Only an earlier results file of this schema is overwritten; with ``force`` of any, but never a model.
+    """Only a whole results file of this schema is overwritten; with ``force`` any or a damaged one, but never a model.
 
     Raises:
         OtherSchemaError: another version of lipscope wrote it.
-        CheckpointError: something else lies there.
+        CheckpointError: it is damaged, or something else lies there.
     """
     if not target.exists():
         return
     try:
         metadata = read_header(target).metadata
     except CheckpointError:
-        return
+        if force:
+            return
+        raise
     if "lipscope.results" not in metadata:
         raise CheckpointError(
             "is not a results file, and is not overwritten", where=str(target), next_step="rename one of the two models"
         )
-    if not force and metadata["lipscope.results"] != SCHEMA:
+    if not force:
         read_results(target)
 
 

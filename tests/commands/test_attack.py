@@ -199,6 +199,7 @@ def test_claims_about_other_images_are_refused(certified, tmp_path, capsys):
     for name, changes, code in [
         ("images", {"data_fingerprint": "0" * 64}, 3),
         ("data", {"data_name": "cifar10"}, 3),
+        ("records", {"index": certificates.index + 1}, 3),
         ("classes", {"predicted": certificates.predicted + 90}, 4),
     ]:
         path = tmp_path / f"{name}.safetensors"

@@ -67,6 +67,9 @@ def test_a_damaged_results_file_is_named_and_only_force_replaces_it(certified, c
     assert certify(certified) == 4
     assert str(target) in capsys.readouterr().err
     assert target.read_bytes() == found
+    # Logits are computed whatever is kept: they are printed, and the file is left alone.
+    assert len(as_json(capsys, certified, "--per-image", "--logits", code=4)["images"]) == 1000
+    assert target.read_bytes() == found
     assert certify(certified, "--force") == 0
     assert len(read_results(target)[0]) == 1000
 
