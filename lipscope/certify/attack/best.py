@@ -12,6 +12,9 @@ from lipscope.certify.attack.target import Target, distances, spread
 PUSHES = (0.0, 2.0**-20, 2.0**-17, 2.0**-14, 2.0**-12, 2.0**-11, 2.0**-10)
 """How much further out, relatively, a point is tried when float64 does not see the class change there."""
 
+BEYOND = (1 + 2.0**-6, 1 + 2.0**-4, 1 + 2.0**-2, 2.0)
+"""Multiples of a point on its line, tried last: next to a tie float32's grain is a large part of the distance."""
+
 SEARCHES = 8
 """Evaluations of a line search; the margin is piecewise linear, so that the secant soon ends at float32's grain."""
 
@@ -108,4 +111,10 @@ class Best:
             open_rows = open_rows[~self.offer(tried, rows[open_rows])]
             if not len(open_rows):
                 return
-        self.offer(points[open_rows], rows[open_rows])
+        tried = points[open_rows]
+        for multiple in BEYOND:
+            open_rows = open_rows[~self.offer(tried, rows[open_rows])]
+            if not len(open_rows):
+                return
+            tried = at(torch.full_like(high, multiple))[open_rows]
+        self.offer(tried, rows[open_rows])

@@ -26,6 +26,16 @@ def test_on_linear_nets_it_finds_the_exact_distance(seed, classes):
     assert (found <= exact * (1 + 1e-3) + 3e-6).all()
 
 
+def test_next_to_a_tie_float64_is_followed_beyond_the_point_that_float32_takes_for_changed():
+    net, data = linear_net(6050970, 5), images(3, 6050970, 5)
+    claimed = certified(net, data)
+    best = Best(target(net, data, claimed))
+    minimum(best, steps=4, restarts=1)
+    exact = exact_distance(net, data, claimed.predicted)
+    assert exact[0] < 2.4e-5
+    assert exact[0] <= best.distance[0] <= 1.1 * exact[0]
+
+
 def test_where_pixels_are_black_and_white_the_box_counts():
     net, data = linear_net(7, classes=2, scale=0.3), images(12, 7, 2, low=0, high=256)
     data.images[:, :, ::2] = np.where(data.images[:, :, ::2] < 128, 0, 255)
