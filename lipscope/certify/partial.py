@@ -30,8 +30,8 @@ SHARE = 0.05
 class Progress:
     """The rows that an evaluation has finished, saved every now and then until :meth:`remove`.
 
-    A context manager: Ctrl-C or a crash inside saves the last rows on the way out; after an error that a user can
-    cause, which the next run would meet again, nothing stays.
+    A context manager: what is left by Ctrl-C, by a crash or without :meth:`remove` is saved on the way out, to the
+    last row; after an error that a user can cause, which the next run would meet again, nothing stays.
 
     Args:
         path: the side file.
@@ -67,7 +67,7 @@ class Progress:
     ) -> None:
         if isinstance(error, LipscopeError):
             self.remove()
-        elif error is not None and not self._saved:
+        elif not self._saved:
             self._save()
 
     def load(self) -> Tensor | None:
@@ -98,6 +98,7 @@ class Progress:
 
     def remove(self) -> None:
         """The results are kept elsewhere, or are of no use: forget the progress."""
+        self._rows, self._saved = None, True
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
 

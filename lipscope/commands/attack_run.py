@@ -23,7 +23,7 @@ from lipscope.certify.attack.violations import (
     violated,
     violation_path,
 )
-from lipscope.certify.partial import partial_path
+from lipscope.certify.partial import Progress, partial_path
 from lipscope.certify.summary import summary
 from lipscope.commands.certify_images import Request, selection
 from lipscope.commands.certify_run import answer, chosen_device
@@ -31,7 +31,7 @@ from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet, load
 from lipscope.errors import CheckpointError, DataError, LipscopeError
-from lipscope.locks import exclusive
+from lipscope.locks import BusyError, exclusive
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.results import Certificates, read_results, results_path, write_results
 from lipscope.units import DEFAULT_EPS
@@ -84,11 +84,15 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
         narrate("these images were attacked so before: answered from the results file (--force attacks anew)")
         run, distance = earlier, claimed.attack_distance
     else:
-        outcome = _attack(path, model, images, claimed, order, saved)
-        run, distance = run_record(order.settings, index, outcome), outcome.distance
-        if own:
-            whole, unkept = _keep(path, whole, index, outcome, run, order)
-            distance = rows_of(whole, index).attack_distance
+        with ExitStack() as held:
+            progress = _progress(held, path, model, images, claimed, order)
+            outcome = _attack(model, images, claimed, order, saved, progress)
+            run, distance = run_record(order.settings, index, outcome), outcome.distance
+            if own:
+                whole, unkept = _keep(path, whole, index, outcome, run, order)
+                distance = rows_of(whole, index).attack_distance
+            if progress is not None and unkept is None:
+                progress.remove()
     assert distance is not None
     refuted = violated(claimed, distance)
     facts = report(
@@ -114,13 +118,18 @@ class _Saved:
         self._count += 1
         if self._count > MOST_SAVED:
             return
-        self._folder.mkdir(parents=True, exist_ok=True)
         file = violation_path(self._folder, self._path, violation.index)
-        save_violation(file, violation, self._model.sha256, image, point)
+        where = f"pair saved in {file}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            save_violation(file, violation, self._model.sha256, image, point)
+        except (LipscopeError, OSError) as error:
+            # The finding counts without its picture: the exit code and the distance tell of it.
+            where = f"the pair is not saved: {error}"
         kinds = " and the ".join(map(kind_words, violation.kinds))
         narrate(
             f"VIOLATION: image {violation.index} has class {violation.adversarial_class} at {violation.distance!r}, "
-            f"inside the {kinds} {violation.radius!r}; pair saved in {file}"
+            f"inside the {kinds} {violation.radius!r}; {where}"
         )
 
     def files(self) -> dict[int, Path]:
@@ -166,24 +175,38 @@ def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) 
     return certificates
 
 
-def _attack(
-    path: Path, model: StoredModel, images: ImageSet, claimed: Certificates, order: Order, saved: _Saved
-) -> Outcome:
-    device = chosen_device(order.device)
+def _progress(
+    held: ExitStack, path: Path, model: StoredModel, images: ImageSet, claimed: Certificates, order: Order
+) -> Progress | None:
+    """The progress of the attack, which is held until its distances are kept; None, and told, where it cannot be.
+
+    Raises:
+        BusyError: another process attacks the same model.
+    """
     side = partial_path(results_path(path), "attack")
-    with ExitStack() as held:
+    try:
         held.enter_context(exclusive(side))
-        if order.force:
-            side.unlink(missing_ok=True)
-        progress = progress_of(side, model, images, claimed, order.settings, device=device, note=narrate)
-        held.enter_context(progress)
-        with images_bar("attacking", len(images)) as advance:
-            outcome = attack(
-                model, images, claimed, order.settings, device=device, progress=progress,
-                on_progress=advance, on_violation=saved.add,
-            )  # fmt: skip
-        progress.remove()
-    return outcome
+    except BusyError:
+        raise
+    except LipscopeError as error:
+        narrate(f"progress is not kept: {error}")
+        return None
+    if order.force:
+        side.unlink(missing_ok=True)
+    device = chosen_device(order.device)
+    return held.enter_context(
+        progress_of(side, model, images, claimed, order.settings, device=device, note=narrate)
+    )  # fmt: skip
+
+
+def _attack(
+    model: StoredModel, images: ImageSet, claimed: Certificates, order: Order, saved: _Saved, progress: Progress | None
+) -> Outcome:
+    with images_bar("attacking", len(images)) as advance:
+        return attack(
+            model, images, claimed, order.settings, device=chosen_device(order.device), progress=progress,
+            on_progress=advance, on_violation=saved.add,
+        )  # fmt: skip
 
 
 def _keep(

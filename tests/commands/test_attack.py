@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from lipscope.checkpoint import sha256_of
 from lipscope.cli import run
 from lipscope.data.synthetic import synthetic
+from lipscope.locks import exclusive, lock_path
 from lipscope.results import read_results, results_path, write_results
 from tests.models_on_disk import alter, scaled
 
@@ -240,8 +241,44 @@ def test_results_that_cannot_be_written_are_told_and_the_figures_printed(certifi
     def full(*_):
         raise LipscopeError("cannot be written", why="No space left on device")
 
-    monkeypatch.setattr(attack_run, "write_results", full)
-    assert attack(certified, "--limit", 3, "--attacks", "minimum") == 1
+    with monkeypatch.context() as patched:
+        patched.setattr(attack_run, "write_results", full)
+        assert attack(certified, "--limit", 3, "--attacks", "minimum") == 1
     out, err = capsys.readouterr()
     assert "violations 0" in out
     assert "the attack distances could not be kept" in err
+    # Nothing that was found is lost: with room on the disk the next run only writes.
+    assert attack(certified, "--limit", 3, "--attacks", "minimum") == 0
+    again, err = capsys.readouterr()
+    assert again == out
+    assert "continued after 3 of 3 images" in err
+    assert np.isfinite(read_results(results_path(certified))[0].attack_distance[:3]).all()
+    assert not (certified.parent / "model.certified.attack.part.safetensors").exists()
+
+
+def test_without_a_place_for_its_progress_it_goes_on(certified, capsys):
+    lock_path(certified.parent / "model.certified.attack.part.safetensors").mkdir()
+    assert attack(certified, "--limit", 3, "--attacks", "minimum") == 0
+    out, err = capsys.readouterr()
+    assert "violations 0" in out
+    assert "progress is not kept" in err
+    assert "attack distances kept" in err
+
+
+def test_two_attacks_at_once(certified, capsys):
+    with exclusive(certified.parent / "model.certified.attack.part.safetensors"):
+        assert attack(certified, "--limit", 3) == 1
+    told = capsys.readouterr()
+    assert "another process is writing it (process" in told.err
+    assert told.out == ""
+
+
+def test_a_violation_whose_pair_cannot_be_saved_is_one_all_the_same(certified, capsys, tmp_path):
+    stale = tmp_path / "claims.safetensors"
+    stale.write_bytes(results_path(certified).read_bytes())
+    alter(certified, tensors=scaled(1.5))
+    nowhere = tmp_path / "claims.safetensors" / "pairs"
+    assert attack(certified, "--limit", 10, "--attacks", "minimum", "--results", stale, "--save-to", nowhere) == 5
+    out, err = capsys.readouterr()
+    assert "the pair is not saved" in err
+    assert re.search(r"violations [1-9]", out)
