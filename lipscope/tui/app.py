@@ -29,6 +29,8 @@ from lipscope.tui.messages import (
     Hashed,
     ImagesRead,
     ImagesWanted,
+    KernelRead,
+    KernelWanted,
     ResultsRead,
     WorkMessage,
 )
@@ -196,6 +198,7 @@ class InspectApp(App[None]):
     @on(FileChanged)
     @on(ImagesRead)
     @on(Answered)
+    @on(KernelRead)
     @on(Crashed)
     def _told(self, message: WorkMessage) -> None:
         for session in self._sessions:
@@ -212,6 +215,10 @@ class InspectApp(App[None]):
     @on(AnswerWanted)
     def _answer_wanted(self, message: AnswerWanted) -> None:
         self.session.want_answer(message.row)
+
+    @on(KernelWanted)
+    def _kernel_wanted(self, message: KernelWanted) -> None:
+        self.session.want_kernel(message.layer)
 
     @on(EpsMoved)
     def _eps_moved(self, message: EpsMoved) -> None:

@@ -116,8 +116,12 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             tooltip="Count singular values on a logarithmic axis, and back",
         ),
         Binding(
+            "v", "view", "View", id="layers.view",
+            tooltip="The singular values as a histogram, as a sorted curve, the kernel's matrices, in turn",
+        ),
+        Binding(
             "a", "next_angle", "Angle", show=False, id="layers.angle",
-            tooltip="Show the next angle of a Householder activation",
+            tooltip="Show the next angle of a Householder activation, or the next tap of a kernel",
         ),
         Binding(
             "enter", "enlarge", "Enlarge", show=False, id="layers.enlarge",

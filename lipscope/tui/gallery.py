@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from lipscope.checkpoint import SUFFIX
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.tui.latest import Latest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,44 +122,33 @@ class Gallery:
     ) -> None:
         self._path, self._read, self._evaluator = path, read, evaluator
         self._tell, self._guard = tell, guard
-        self._wanted: Question | None = None
-        self._condition = threading.Condition()
-        self._closed = False
-        self._working = 0
-        self._answering: threading.Thread | None = None
+        self._model: Evaluator | None = None
+        self._answers: Latest[Question] = Latest(self._answer, "lipscope-logits", guard)
+        self._lock = threading.Lock()
+        self._reading = 0
 
     @property
     def busy(self) -> bool:
         """Whether something that was asked for is still to come."""
-        with self._condition:
-            return self._working > 0 or self._wanted is not None
+        with self._lock:
+            return self._reading > 0 or self._answers.busy
 
     def close(self) -> None:
         """Let the threads end; nothing waits for them."""
-        with self._condition:
-            self._closed = True
-            self._wanted = None
-            self._condition.notify_all()
+        self._answers.close()
 
     def want_images(self, certificates: Certificates) -> None:
         """Read the data set that these results are about."""
         name, split = certificates.data_name, certificates.data_split
-        with self._condition:
-            self._working += 1
+        with self._lock:
+            self._reading += 1
         threading.Thread(
             target=self._guard, args=(lambda: self._read_images(name, split),), name="lipscope-images", daemon=True
         ).start()
 
     def want_answer(self, question: Question) -> None:
         """Answer for this image next; a question that waits is forgotten, for the user has moved on."""
-        with self._condition:
-            self._wanted = question
-            if self._answering is None:
-                self._answering = threading.Thread(
-                    target=self._guard, args=(self._answer_all,), name="lipscope-logits", daemon=True
-                )
-                self._answering.start()
-            self._condition.notify_all()
+        self._answers.ask(question)
 
     def _read_images(self, name: str, split: str) -> None:
         try:
@@ -169,34 +159,19 @@ class Gallery:
                 images = Images(name, split, reading=False, error=error)
             self._tell(images)
         finally:
-            self._done()
+            with self._lock:
+                self._reading -= 1
 
-    def _answer_all(self) -> None:
-        model: Evaluator | None = None
-        while True:
-            with self._condition:
-                while self._wanted is None and not self._closed:
-                    self._condition.wait()
-                if self._closed or self._wanted is None:
-                    return
-                question, self._wanted = self._wanted, None
-                self._working += 1
+    def _answer(self, question: Question) -> None:
+        adversarial = kept_adversarial(self._path, question)
+        answer = Answer(question.row, adversarial=adversarial)
+        if question.pixels is not None and self._evaluator is not None:
             try:
-                adversarial = kept_adversarial(self._path, question)
-                answer = Answer(question.row, adversarial=adversarial)
-                if question.pixels is not None and self._evaluator is not None:
-                    try:
-                        model = model or self._evaluator(self._path)
-                        answer = _answered(model, question, adversarial)
-                    except LipscopeError as failure:
-                        answer = Answer(question.row, failure=failure, adversarial=adversarial)
-                self._tell(answer)
-            finally:
-                self._done()
-
-    def _done(self) -> None:
-        with self._condition:
-            self._working -= 1
+                self._model = self._model or self._evaluator(self._path)
+                answer = _answered(self._model, question, adversarial)
+            except LipscopeError as failure:
+                answer = Answer(question.row, failure=failure, adversarial=adversarial)
+        self._tell(answer)
 
 
 def _answered(model: Evaluator, question: Question, adversarial: Adversarial | None) -> Answer:

@@ -13,6 +13,7 @@ from lipscope.tui.state import Results
 
 if TYPE_CHECKING:
     from lipscope.tui.gallery import Answer, Images
+    from lipscope.tui.kernels import Kernel
     from lipscope.tui.worker import Work
 
 
@@ -84,6 +85,14 @@ class Answered(WorkMessage):
         self.answer = answer
 
 
+class KernelRead(WorkMessage):
+    """The matrices of one layer were read, or cannot be."""
+
+    def __init__(self, work: Work, kernel: Kernel) -> None:
+        super().__init__(work)
+        self.kernel = kernel
+
+
 class Crashed(WorkMessage):
     """A thread met an error that nobody foresaw."""
 
@@ -102,6 +111,14 @@ class AnswerWanted(Message):
     def __init__(self, row: int) -> None:
         super().__init__()
         self.row = row
+
+
+class KernelWanted(Message):
+    """A screen needs the matrices that the file stores for a layer."""
+
+    def __init__(self, layer: str) -> None:
+        super().__init__()
+        self.layer = layer
 
 
 class EpsMoved(Message):

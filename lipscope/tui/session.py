@@ -22,6 +22,7 @@ from lipscope.tui.messages import (
     FileChanged,
     Hashed,
     ImagesRead,
+    KernelRead,
     ResultsRead,
     WorkMessage,
 )
@@ -29,7 +30,7 @@ from lipscope.tui.run_watch import Child, RunView, RunWatch
 from lipscope.tui.state import Phase, State
 from lipscope.tui.worker import Means, Work
 
-MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, Crashed)
+MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, KernelRead, Crashed)
 
 
 NO_MODEL = "no model yet: the first epoch of the training writes it"
@@ -168,6 +169,11 @@ class Session:
         question = Question(row, int(certificates.index[row]), self._state.pixels(row), certificates.model_sha256)
         self._work.gallery.want_answer(question)
 
+    def want_kernel(self, layer: str) -> None:
+        """Read the matrices that the file stores for a layer, unless they are on their way."""
+        if self._work is not None:
+            self._work.kernels.want(layer)
+
     def cancel(self) -> None:
         """Stop the analysis; what is known so far stays."""
         if self._work is not None:
@@ -230,6 +236,10 @@ class Session:
     @_learn.register
     def _(self, message: Answered) -> None:
         self._set(replace(self._state, answer=message.answer))
+
+    @_learn.register
+    def _(self, message: KernelRead) -> None:
+        self._set(replace(self._state, kernel=message.kernel))
 
     @_learn.register
     def _(self, message: Crashed) -> None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lipscope.results import Certificates  # numpy, which the first paint does without
     from lipscope.tui.gallery import Answer, Images
+    from lipscope.tui.kernels import Kernel
     from lipscope.tui.run_watch import RunView
 
 
@@ -69,6 +70,7 @@ class State:
         on_disk: what has become of the file since it was opened.
         images: the data set that the results are about; None until a screen wants it.
         answer: the latest about a single image.
+        kernel: the matrices of the layer that was asked for last; None until a screen wants some.
         run: the run folder around the model; None where there is none.
     """
 
@@ -88,6 +90,7 @@ class State:
     on_disk: Literal["same", "replaced", "gone"] = "same"
     images: Images | None = None
     answer: Answer | None = None
+    kernel: Kernel | None = None
     run: RunView | None = None
 
     @property

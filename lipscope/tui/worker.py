@@ -21,6 +21,7 @@ from lipscope.checkpoint import SUFFIX, sha256_of
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.records import AnalysisEvent
 from lipscope.tui.gallery import Answer, Evaluator, Gallery, Images
+from lipscope.tui.kernels import KernelReader
 from lipscope.tui.messages import (
     Analysed,
     AnalysisEnded,
@@ -29,6 +30,7 @@ from lipscope.tui.messages import (
     FileChanged,
     Hashed,
     ImagesRead,
+    KernelRead,
     ResultsRead,
 )
 from lipscope.tui.state import Results
@@ -105,6 +107,9 @@ class Work:
         self._closed = threading.Event()
         self._threads = self._made(("analysis", self._run_analysis), ("files", self._read_files))
         self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over)
+        self.kernels = KernelReader(
+            path, self._stamp, lambda kernel: self.post(KernelRead(self, kernel)), self._handing_over
+        )
         self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
 
     def _made(self, *targets: tuple[str, Callable[[], None]]) -> tuple[threading.Thread, ...]:
@@ -126,12 +131,13 @@ class Work:
         """Cancel, and stop watching the files."""
         self.cancel()
         self.gallery.close()
+        self.kernels.close()
         self._closed.set()
 
     @property
     def alive(self) -> bool:
         """Whether a thread of this work, or of the work it waits for, still computes."""
-        return any(thread.is_alive() for thread in self._threads) or self.gallery.busy
+        return any(thread.is_alive() for thread in self._threads) or self.gallery.busy or self.kernels.busy
 
     def join_analysis(self) -> None:
         """Wait for the analysis to end."""

@@ -270,6 +270,33 @@ def test_opened(snap_compare, name: str, scene: Scene, size: tuple[int, int]) ->
     assert compare(snap_compare, Script(), scene, size)
 
 
+@pytest.mark.parametrize("size", [NARROW, SMALL, MIDDLE, LARGE], ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize(("view", "said"), [("vv", "as stored"), ("v", "sorted σ")], ids=["kernel", "curve"])
+def test_a_layer_seen_otherwise(snap_compare, view: str, said: str, size: tuple[int, int]) -> None:
+    write_checkpoint(Path("model.safetensors"))
+    if size == LARGE:  # histogram and curve stand together from the start
+        view = view[1:]
+    keys = ("down", *view, "enter")
+    assert compare(snap_compare, Script(), Scene("layers", keys, said), size)
+
+
+def test_a_layer_without_a_kernel(snap_compare) -> None:
+    write_checkpoint(Path("model.safetensors"))
+    scene = Scene("layers", ("down", "down", "v", "v", "right_square_bracket"), "No kernel")
+    assert compare(snap_compare, Script(), scene, SMALL)
+
+
+def test_a_kernel_with_nan(snap_compare) -> None:
+    from safetensors.numpy import save_file
+
+    weight = np.random.default_rng(0).normal(size=(16, 24)).astype(np.float32)
+    weight[3, 5], weight[11, :4], weight[7] = np.nan, np.inf, 0
+    save_file({"fc.weight": weight}, "model.safetensors")
+    report = LayerReport("fc.weight", "matrix 16x24", None, None, Bound.unproved("not finite"), role="tensor")
+    script = Script([report], verdict=Verdict("not-proved", None, "by hand"), bounds_only=True)
+    assert compare(snap_compare, script, Scene("layers", ("v", "v"), "5 not finite"), MIDDLE)
+
+
 def test_learned_angles(snap_compare) -> None:
     rng = np.random.default_rng(3)
     angles = {

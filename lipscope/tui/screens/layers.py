@@ -9,6 +9,7 @@ from textual.containers import Container, Vertical
 from textual.widgets import Input
 
 from lipscope.tui.bindings import bindings_of
+from lipscope.tui.messages import KernelWanted
 from lipscope.tui.panes import Sheet
 from lipscope.tui.rows import COLUMNS, Row, arranged, next_sort, row_text, rows
 from lipscope.tui.rows_sheet import SHEET_COLUMNS, sheet_row
@@ -21,7 +22,7 @@ from lipscope.tui.widgets.layer_table import LayerTable
 from lipscope.tui.widgets.layer_tree import LayerTree
 from lipscope.tui.widgets.notice import Notice
 
-LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "next_angle", "enlarge"})
+LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "next_angle", "view", "enlarge"})
 """Actions whose keys are letters while a filter is typed."""
 
 
@@ -61,6 +62,17 @@ class LayersPane(Container):
         self.query_one(Failure).show(state.failure)
         self.query_one(Notice).show(self._empty(state))
         self._arrange()
+        self._show_kernel()
+
+    def _show_kernel(self) -> None:
+        """Hand on the kernel of the selected layer; ask for it where it is looked at."""
+        detail, state = self.query_one(LayerDetail), self._state
+        if state is None or detail.view != "kernel":
+            return
+        row = self.query_one(LayerTable).chosen
+        if row is not None and (state.kernel is None or state.kernel.layer != row.key):
+            self.post_message(KernelWanted(row.key))
+        detail.show_kernel(state.kernel, state.on_disk)
 
     def _empty(self, state: State) -> str:
         if self._rows or state.failure is not None or state.phase.active:
@@ -114,6 +126,7 @@ class LayersPane(Container):
     @on(LayerTable.Chosen)
     def _chosen(self, message: LayerTable.Chosen) -> None:
         self.query_one(LayerDetail).show(message.row)
+        self._show_kernel()
         for bar in self.query(FoldBar):
             if bar.side == "right":
                 bar.say(row_text(message.row) if message.row else "")
@@ -165,10 +178,13 @@ class LayersPane(Container):
         detail.redraw()
 
     def action_next_angle(self) -> None:
-        """Draw the next of an activation's angles."""
-        detail = self.query_one(LayerDetail)
-        detail.angle += 1
-        detail.redraw()
+        """Draw the next of an activation's angles, or of a kernel's taps."""
+        self.query_one(LayerDetail).turn()
+
+    def action_view(self) -> None:
+        """Look at the selected layer in the next way."""
+        self.query_one(LayerDetail).next_view()
+        self._show_kernel()
 
     def action_filter(self) -> None:
         """Show the filter and type into it."""

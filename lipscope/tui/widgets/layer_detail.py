@@ -1,4 +1,4 @@
-"""All that is known of one layer: in words, and its singular values as a histogram."""
+"""All that is known of one layer: in words, its singular values as a histogram and a curve, its kernel."""
 
 from __future__ import annotations
 
@@ -7,21 +7,55 @@ from collections.abc import Sequence
 
 import numpy as np
 from rich.text import Text
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.message import Message
 from textual.widgets import Static
 
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.facts import Fact
+from lipscope.tui.kernels import Kernel
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
 from lipscope.tui.plots.blocks import Range, spectrum_axis
+from lipscope.tui.plots.sorted_curve import SortedCurve
 from lipscope.tui.rows import Row
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.facts import grid
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.kernel_map import KernelMap, words_for
 
 TITLE = 32
 """Cells of a name in the border; a longer one is listed below it as well."""
+
+
+VIEWS = {"spectrum": "histogram", "curve": "sorted curve", "kernel": "kernel"}
+"""Ways to look at a layer, with the words."""
+
+BESIDE = 84
+"""Columns for a histogram and a curve side by side."""
+
+BELOW = 22
+"""Lines for one above the other."""
+
+
+class Plots(Container):
+    """What is drawn of a layer; knows when there is room for two drawings."""
+
+    class Arranged(Message):
+        """There is room for another number of drawings."""
+
+    @property
+    def roomy(self) -> bool:
+        """Whether histogram and curve are shown together."""
+        return self.has_class("-beside") or self.has_class("-below")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Histogram and curve side by side, one above the other, or one of them."""
+        beside = event.size.width >= BESIDE
+        self.set_class(beside, "-beside")
+        self.set_class(not beside and event.size.height >= BELOW, "-below")
+        self.post_message(self.Arranged())
 
 
 class LayerDetail(Vertical):
@@ -31,13 +65,19 @@ class LayerDetail(Vertical):
         super().__init__(id="detail", classes="panel")
         self.log_axis = False
         self.angle = 0
+        self.view = "spectrum"
         self._row: Row | None = None
+        self._kernel: tuple[Kernel | None, str] = (None, "same")
 
     def compose(self) -> ComposeResult:
-        """Facts that scroll, and the histogram."""
+        """Facts that scroll, and what is drawn."""
         with VerticalScroll(id="detail-text"):
             yield Static(id="detail-facts", markup=False)
-        yield Histogram(id="spectrum")
+        with Plots(id="detail-plots"):
+            yield Histogram(id="spectrum")
+            yield SortedCurve(id="spectrum-curve")
+            yield KernelMap(id="kernel")
+            yield Static("No singular values are known of this layer.", id="no-curve", markup=False)
 
     def show(self, row: Row | None) -> None:
         """Show another layer, or more of the same one."""
@@ -49,22 +89,65 @@ class LayerDetail(Vertical):
         self.query_one("#detail-facts", Static).update(grid(facts))
         if not same:
             self.query_one("#detail-text", VerticalScroll).scroll_home(animate=False)
+            self.query_one(KernelMap).tap = 0
         self.redraw()
 
+    def show_kernel(self, kernel: Kernel | None, on_disk: str) -> None:
+        """Show the kernel that was read last; words where it is another layer's."""
+        self._kernel = kernel, on_disk
+        self.redraw()
+
+    def next_view(self) -> None:
+        """Look at the layer in the next way."""
+        names = list(VIEWS)
+        step = 2 if self.view == "spectrum" and self._both else 1
+        self.view = names[(names.index(self.view) + step) % len(names)]
+        for name in names:
+            self.set_class(name == self.view, f"-view-{name}")
+        self.redraw()
+
+    @property
+    def _both(self) -> bool:
+        """Whether there is room for histogram and curve, and something to draw in them."""
+        return self.query_one(Plots).roomy and self.has_class("-with-curve")
+
+    def turn(self) -> None:
+        """The next of an activation's angles, or of a kernel's taps."""
+        if self.view == "kernel":
+            self.query_one(KernelMap).turn()
+        else:
+            self.angle += 1
+            self.redraw()
+
     def redraw(self) -> None:
-        """Draw the histogram, linear or logarithmic."""
+        """Draw what the view shows."""
         report = self._row.report if self._row else None
-        data = None
+        spectrum = report.spectrum if report is not None and not report.angles else None
+        data = self._histogram(report)
+        self.query_one("#spectrum", Histogram).show(data, log=self.log_axis)
+        curve = self.query_one(SortedCurve)
+        # Drawn only where it can be seen: plotext takes milliseconds.
+        curve.show(spectrum if data is not None and self.view != "kernel" else None)
+        self.set_class(data is not None and spectrum is not None, "-with-curve")
+        if self.view == "kernel" and self._row is not None:
+            kernel, on_disk = self._kernel
+            words = words_for(kernel, self._row.key, on_disk)
+            self.query_one(KernelMap).show(kernel if not words else None, words)
+        self.set_class(data is not None or self.view != "spectrum", "-with-spectrum")
+        self._say_view()
+
+    def _histogram(self, report: LayerReport | None) -> HistogramData | None:
         if report is not None and report.angles:
             names = list(report.angles)
             name = names[self.angle % len(names)]
             place = f" ({self.angle % len(names) + 1} of {len(names)}, a: next)" if len(names) > 1 else ""
-            data = angle_data(harmless(name, 20), report.angles[name], place)
-        elif report is not None and report.spectrum is not None:
-            data = spectrum_data(report.spectrum)
-        histogram = self.query_one("#spectrum", Histogram)
-        histogram.show(data, log=self.log_axis)
-        self.set_class(data is not None, "-with-spectrum")
+            return angle_data(harmless(name, 20), report.angles[name], place)
+        return spectrum_data(report.spectrum) if report is not None and report.spectrum is not None else None
+
+    @on(Plots.Arranged)
+    def _say_view(self) -> None:
+        both = self._both and self.view != "kernel"
+        self.border_subtitle = f"{'histogram and sorted curve' if both else VIEWS[self.view]}, v: next"
 
 
 def detail_facts(row: Row) -> list[Fact]:

@@ -39,14 +39,14 @@ async def test_the_detail_tells_proofs_from_estimates(model, script):
         await layers(pilot)
         await pilot.press("down")
         await until(pilot, lambda: "SOC 3x3" in screen_text(app))
-        text = words(app, "#detail")
+        text = words(app, "#detail-text")
         assert "≤ 1.0000000002, proved by skew kernel" in text
         assert "1.0000000, estimate by Lanczos, 40 rounds, residual 3.0e-09" in text
         assert "64 images of cifar10 test" in text
         assert "8,192 outputs for 16,384 inputs" in text
         assert "The stored kernel is skew to the last bit." in text
         await pilot.press("end")
-        await until(pilot, lambda: "not proved: its rows" in words(app, "#detail"))
+        await until(pilot, lambda: "not proved: its rows" in words(app, "#detail-text"))
 
 
 async def test_sort_and_filter(model, script):
@@ -267,3 +267,83 @@ async def test_a_tensor_of_thousands_of_dots_is_a_tree_of_a_few_levels(model):
         await layers(pilot)
         await pilot.press("t")
         await until(pilot, lambda: "▼ a" in screen_text(app))
+
+
+async def test_v_shows_histogram_curve_and_kernel_in_turn(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (100, 36)) as pilot:
+        await layers(pilot)
+        await pilot.press("down")
+        await until(pilot, lambda: "histogram, v: next" in screen_text(app))
+        await pilot.press("v")
+        await until(pilot, lambda: "sorted σ − 1 by rank, line: σ = 1" in screen_text(app))
+        assert "5,000" in screen_text(app)  # of 8,192 singular values
+        await pilot.press("v")
+        await until(pilot, lambda: "stage1.block1.conv.kernel 4×4×3×3; as stored" in screen_text(app))
+        assert "tap 1 of 9, row 1, column 1 (a: next)" in words(app, "#kernel")
+        await pilot.press(*"aaaaa")
+        await until(pilot, lambda: "tap 6 of 9, row 2, column 3" in words(app, "#kernel"))
+        await pilot.press("down")
+        await until(pilot, lambda: "No kernel: the file stores no matrix" in words(app, "#kernel"))
+        await pilot.press("G")
+        await until(pilot, lambda: "head.weight 10×32; as stored" in screen_text(app))
+        assert " tap" not in words(app, "#kernel")
+        await pilot.press("v")
+        await until(pilot, lambda: "kernel, v: next" not in screen_text(app))
+
+
+async def test_all_taps_stand_together_where_they_fit(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 36)) as pilot:
+        await layers(pilot)
+        await pilot.press("down", "v", "v", "enter")
+        await until(pilot, lambda: "as stored; 3 x 3 taps" in screen_text(app))
+        assert screen_text(app).count("┼") == 4
+        await pilot.press("a")
+        await until(pilot, lambda: "tap 1 of 9" in words(app, "#kernel"))
+        assert "┼" not in screen_text(app)
+        await pilot.press(*"a" * 9)
+        await until(pilot, lambda: "3 x 3 taps" in words(app, "#kernel"))
+
+
+async def test_where_there_is_room_histogram_and_curve_stand_together(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (200, 40)) as pilot:
+        await layers(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "histogram and sorted curve, v: next" in screen_text(app))
+        assert app.query_one("#spectrum").region.area
+        assert app.query_one("#spectrum-curve").region.x > app.query_one("#spectrum").region.x
+        await pilot.press("v")
+        await until(pilot, lambda: "kernel, v: next" in screen_text(app))
+
+
+async def test_a_kernel_is_read_by_a_thread_and_a_replaced_file_is_not_drawn(model, script, tmp_path):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("down", "v", "v")
+        await until(pilot, lambda: "conv.kernel" in words(app, "#kernel"))
+        assert app.state.kernel.layer == "stage1.block1.conv"
+        write_checkpoint(tmp_path / "other.safetensors", channels=99).replace(model)
+        await pilot.press("G")
+        await until(pilot, lambda: "another one than was opened. Next: r reads it again." in words(app, "#kernel"))
+        await pilot.press("r")
+        await until(pilot, lambda: "head.weight 10×32" in words(app, "#kernel"))
+
+
+async def test_a_kernel_with_nan_is_drawn_with_question_marks(tmp_path):
+    path = tmp_path / "nan.safetensors"
+    weight = np.full((4, 4), 0.5, np.float32)
+    weight[1, 2], weight[3, 3] = np.nan, -0.25
+    save_file({"fc.weight": weight}, path)
+    report = LayerReport("fc.weight", "matrix", None, None, Bound.unproved("not finite"), role="tensor")
+    app = InspectApp(path, analyse=Script([report], bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: "? 1 not finite" in words(app, "#kernel"))
+        drawn = screen_text(app)
+        assert "████??██" in drawn
+        assert "██████xx" not in drawn  # half of the scale is the densest of the negative ones
+        assert "██████##" in drawn
