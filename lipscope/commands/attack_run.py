@@ -11,8 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lipscope.adversarials import (
+    Adversarials,
+    adversarials_path,
+    nearest_of,
+    read_adversarials,
+    write_adversarials,
+)
 from lipscope.certify.attack.driver import Outcome, Settings, attack, progress_of
-from lipscope.certify.attack.report import earlier_run, merged, report, rows_of, run_record
+from lipscope.certify.attack.report import adversarials_of, earlier_run, merged, report, rows_of, run_record
 from lipscope.certify.attack.violations import (
     Violation,
     describe,
@@ -82,6 +89,8 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
     saved = _Saved(path, model, claimed, order.save_to)
     if earlier is not None:
         narrate("these images were attacked so before: answered from the results file (--force attacks anew)")
+        if not adversarials_path(path).exists():
+            narrate("their adversarial images are not kept; --force finds them again and keeps them")
         run, distance = earlier, claimed.attack_distance
     else:
         with ExitStack() as held:
@@ -227,4 +236,23 @@ def _keep(
         narrate(f"the attack distances could not be kept: {error}")
         return updated, error
     narrate(f"attack distances kept in {target}")
-    return updated, None
+    return updated, _keep_images(adversarials_path(path), adversarials_of(whole, index, outcome), order)
+
+
+def _keep_images(path: Path, found: Adversarials, order: Order) -> LipscopeError | None:
+    """Add the nearest adversarial images to those that are kept; a failure is told and returned."""
+    try:
+        with exclusive(path):
+            kept: Adversarials | None = None
+            if path.exists():
+                try:
+                    kept = read_adversarials(path, found.model_sha256, found.data_fingerprint)
+                except CheckpointError as error:
+                    narrate(f"earlier adversarial images are replaced: {error}")
+            together = nearest_of(kept, found, force=order.force)
+            write_adversarials(path, together)
+    except LipscopeError as error:
+        narrate(f"the adversarial images could not be kept: {error}")
+        return error
+    narrate(f"the nearest adversarial images of {len(together)} images kept in {path}")
+    return None

@@ -9,6 +9,8 @@ from lipscope.errors import UsageError
 
 RUNS = Path("runs")
 CHECKPOINTS = Path("checkpoints")
+BESIDE = (".certified.", ".adversarial.")
+"""In the names of files that lie beside a model and are none."""
 
 
 def choose_model(given: Path | None) -> Path:
@@ -20,7 +22,8 @@ def choose_model(given: Path | None) -> Path:
     if given is not None:
         return given
     trained = sorted(RUNS.glob("*/model.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-    stored = sorted(path for path in CHECKPOINTS.glob("*.safetensors") if ".certified." not in path.name)
+    beside = (".certified.", ".adversarial.")
+    stored = sorted(path for path in CHECKPOINTS.glob("*.safetensors") if not any(word in path.name for word in beside))
     found = [*trained, *stored]
     if not found:
         raise UsageError(

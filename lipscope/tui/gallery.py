@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -60,11 +61,13 @@ class Adversarial:
         point: (3, height, width) float32 in [0, 1].
         predicted: the class there.
         distance: l2 from the image, rounded up.
+        nearest: whether it is the one whose distance the results quote; a further one where that was not kept.
     """
 
     point: NDArray[np.float32]
     predicted: int
     distance: float
+    nearest: bool = True
 
 
 @dataclass(frozen=True)
@@ -76,12 +79,14 @@ class Answer:
         logits: (classes,) float32 evaluation; None where it failed.
         failure: why.
         adversarial: that an attack kept for this image; None without one.
+        unkept: why the file of adversarial images is not used, in words; empty where it is, or is not there.
     """
 
     row: int
     logits: NDArray[np.float64] | None = None
     failure: LipscopeError | None = None
     adversarial: Adversarial | None = None
+    unkept: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,13 +97,18 @@ class Question:
         row: of the certificates.
         index: its record number.
         pixels: (3, height, width); None where the data set is not here.
-        model_sha256: of the model that the certificates are about.
+        model_sha256, data_fingerprint: of the model and the images that the certificates are about.
+        predicted: the certified class.
+        distance: the smallest at which an attack changed it, by the results; infinite where none did.
     """
 
     row: int
     index: int
     pixels: NDArray[np.uint8] | None = field(repr=False)
     model_sha256: str
+    data_fingerprint: str = ""
+    predicted: int = -1
+    distance: float = math.inf
 
 
 class Gallery:
@@ -163,26 +173,60 @@ class Gallery:
                 self._reading -= 1
 
     def _answer(self, question: Question) -> None:
-        adversarial = kept_adversarial(self._path, question)
-        answer = Answer(question.row, adversarial=adversarial)
+        answer = _with_adversarial(self._path, question)
         if question.pixels is not None and self._evaluator is not None:
             try:
                 self._model = self._model or self._evaluator(self._path)
-                answer = _answered(self._model, question, adversarial)
+                answer = _answered(self._model, question, answer)
             except LipscopeError as failure:
-                answer = Answer(question.row, failure=failure, adversarial=adversarial)
+                answer = replace(answer, failure=failure)
         self._tell(answer)
 
 
-def _answered(model: Evaluator, question: Question, adversarial: Adversarial | None) -> Answer:
+def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:
     assert question.pixels is not None
     if model.sha256 != question.model_sha256:
         failure = CheckpointError(
             "the model on the disk is another one than the results are about",
             next_step="run `lipscope certify --force` on it, then r reads both again",
         )
-        return Answer(question.row, failure=failure, adversarial=adversarial)
-    return Answer(question.row, logits=model.logits(question.pixels), adversarial=adversarial)
+        return replace(answer, failure=failure)
+    return replace(answer, logits=model.logits(question.pixels))
+
+
+def _with_adversarial(model: Path, question: Question) -> Answer:
+    """What attacks kept of an image: the pair of a refuted certificate, else the nearest adversarial image."""
+    violation = kept_adversarial(model, question)
+    if violation is not None:
+        return Answer(question.row, adversarial=violation)
+    try:
+        return Answer(question.row, adversarial=nearest_adversarial(model, question))
+    except CheckpointError as error:
+        why = f" ({error.why})" if error.why else ""
+        step = f"; {error.next_step}" if error.next_step else ""
+        return Answer(question.row, unkept=f"{Path(error.where).name} is ignored: {error.what}{why}{step}")
+
+
+def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
+    """The adversarial image that `lipscope attack` kept of an image; None without one. The others are not read.
+
+    Raises:
+        CheckpointError: the file is damaged, stale, or contradicts the results.
+    """
+    from lipscope.adversarials import adversarials_path, read_one
+
+    path = adversarials_path(model)
+    if not path.exists():
+        return None
+    found = read_one(path, question.index, question.model_sha256, question.data_fingerprint, question.pixels)
+    if found is None:
+        return None
+    if found.original != question.predicted or found.distance < question.distance:
+        raise CheckpointError(
+            f"contradicts the results about image {question.index}", where=str(path),
+            next_step="run `lipscope attack --force`",
+        )  # fmt: skip
+    return Adversarial(found.pixels, found.changed, found.distance, found.distance == question.distance)
 
 
 def violation_beside(model: Path, index: int) -> Path:

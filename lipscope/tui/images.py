@@ -162,9 +162,23 @@ def verdict_word(certificates: Certificates, row: int, eps: Fraction) -> str:
 
 
 def image_facts(
-    certificates: Certificates, row: int, eps: Fraction, classes: tuple[str, ...], found: Adversarial | None
+    certificates: Certificates,
+    row: int,
+    eps: Fraction,
+    classes: tuple[str, ...],
+    found: Adversarial | None,
+    unkept: str = "",
 ) -> list[Fact]:
-    """What is known of one image, each number called a bound or an estimate."""
+    """What is known of one image, each number called a bound or an estimate.
+
+    Args:
+        certificates: of all images.
+        row: of this one.
+        eps: the radius that it is judged at.
+        classes: their names.
+        found: the adversarial image that was kept.
+        unkept: why the file of adversarial images is not used.
+    """
     right = bool(certificates.correct[row])
     predicted = class_name(classes, int(certificates.predicted[row]))
     facts = [
@@ -178,6 +192,8 @@ def image_facts(
     facts.append((f"at {format_eps(eps)}", verdict_word(certificates, row, eps)))
     if certificates.attack_distance is not None:
         facts.append(("attack", _attack_words(certificates, row, classes, found)))
+    if unkept:
+        facts.append(("pixels", harmless(unkept, 300)))
     return facts
 
 
@@ -193,7 +209,8 @@ def _attack_words(
     if distance < certificates.radius[row]:
         words += ", INSIDE THE CERTIFIED RADIUS"
     if found is not None:
-        return f"{words}; pixels kept: becomes {class_name(classes, found.predicted)}"
+        which = "" if found.nearest else f" of one at {distance_text(found.distance)}"
+        return f"{words}; pixels kept{which}: becomes {class_name(classes, found.predicted)}"
     return f"{words}; its pixels are not kept"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from functools import singledispatchmethod
@@ -166,7 +167,12 @@ class Session:
         certificates = self._state.results.certificates
         if self._work is None or certificates is None or not 0 <= row < len(certificates):
             return
-        question = Question(row, int(certificates.index[row]), self._state.pixels(row), certificates.model_sha256)
+        distances = certificates.attack_distance
+        question = Question(
+            row, int(certificates.index[row]), self._state.pixels(row), certificates.model_sha256,
+            certificates.data_fingerprint, int(certificates.predicted[row]),
+            math.inf if distances is None else float(distances[row]),
+        )  # fmt: skip
         self._work.gallery.want_answer(question)
 
     def want_kernel(self, layer: str) -> None:

@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
+from lipscope.adversarials import adversarials_path, read_adversarials
 from lipscope.checkpoint import sha256_of
 from lipscope.cli import run
 from lipscope.data.synthetic import synthetic
 from lipscope.locks import exclusive, lock_path
+from lipscope.models.stored import load_model
 from lipscope.results import read_results, results_path, write_results
 from tests.models_on_disk import alter, scaled
 
@@ -100,6 +103,43 @@ def test_the_table_says_the_same_and_the_second_time_at_once(certified, capsys):
     assert len(after.attack["runs"]) == 2
     assert attack(certified, "--limit", 20, "--force") == 0
     assert "answered from" not in capsys.readouterr().err.replace("answered from /", "")
+
+
+def test_the_nearest_adversarial_images_are_kept_and_merged(certified, capsys):
+    path = adversarials_path(certified)
+    sha256 = sha256_of(certified)
+    as_json(capsys, certified, "--limit", 12, "--attacks", "boundary")
+    claims, _ = read_results(results_path(certified))
+    first = read_adversarials(path, sha256, claims.data_fingerprint) if path.exists() else None
+    as_json(capsys, certified, "--limit", 12)
+    claims, _ = read_results(results_path(certified))
+    kept = read_adversarials(path, sha256, claims.data_fingerprint)
+    assert np.array_equal(kept.index, np.flatnonzero(np.isfinite(claims.attack_distance)))
+    assert np.array_equal(kept.distance, claims.attack_distance[kept.index])
+    assert np.array_equal(kept.original, claims.predicted[kept.index])
+    if first is not None:
+        assert set(first.index) <= set(kept.index)
+    net = load_model(certified).net
+    images = synthetic("synthetic", "test").images
+    for row, index in enumerate(kept.index):
+        point = torch.from_numpy(kept.adversarial[row])
+        assert int(net(point.double().unsqueeze(0)).argmax()) == kept.changed[row] != kept.original[row]
+        exact = np.linalg.norm(point.double().numpy() - images[index] / 255)
+        assert exact <= kept.distance[row] <= exact + 1e-6
+        assert claims.radius[index] <= kept.distance[row]
+    # Others join them; the first ones stay as they are.
+    as_json(capsys, certified, "--indices", "40,3")
+    more = read_adversarials(path, sha256, claims.data_fingerprint)
+    assert set(kept.index) <= set(more.index)
+    before = path.read_bytes()
+    path.write_bytes(before[:-20])
+    assert attack(certified, "--limit", 3) == 0
+    assert "earlier adversarial images are replaced" in capsys.readouterr().err
+    path.unlink()
+    assert attack(certified, "--limit", 3) == 0
+    assert "not kept; --force finds them again" in capsys.readouterr().err
+    assert attack(certified, "--limit", 3, "--force") == 0
+    assert path.exists()
 
 
 def test_a_model_without_results_is_certified_first(tiny_model, capsys):

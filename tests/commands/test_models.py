@@ -40,7 +40,7 @@ def test_the_newest_run_before_any_checkpoint(capsys):
 
 def test_the_first_checkpoint_without_runs():
     Path("runs/unfinished").mkdir(parents=True)
-    for name in ("b.safetensors", "a.certified.safetensors", "a.safetensors", "a.md"):
+    for name in ("b.safetensors", "a.adversarial.safetensors", "a.certified.safetensors", "a.safetensors", "a.md"):
         file(f"checkpoints/{name}")
     assert choose_model(None) == Path("checkpoints/a.safetensors")
 

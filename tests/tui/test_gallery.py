@@ -4,16 +4,20 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
+from lipscope.adversarials import Adversarials, adversarials_path, write_adversarials
+from lipscope.certify.attack.target import distances
 from lipscope.data import load
 from lipscope.errors import DataError
 from lipscope.tui.gallery import Answer, Gallery, Images, Question, kept_adversarial, violation_beside
 
-SHA = "a" * 64
+SHA, PRINT = "a" * 64, "f" * 64
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 4, 4), dtype=np.uint8)
 
 
@@ -29,6 +33,13 @@ class Model:
         self.asked.append(float(pixels.mean()))
         self.gate.wait(10)
         return np.full(3, pixels.mean())
+
+
+def open_model() -> Model:
+    """One that answers at once."""
+    model = Model()
+    model.gate.set()
+    return model
 
 
 class Heard(list):
@@ -147,6 +158,63 @@ def test_a_pair_of_another_image_or_a_damaged_one_is_none(tmp_path):
     assert kept_adversarial(tmp_path / "model.safetensors", question(7, 255 - IMAGE)) is None
     violation_beside(tmp_path / "model.safetensors", 7).write_bytes(b"damaged")
     assert kept_adversarial(tmp_path / "model.safetensors", question(7)) is None
+
+
+def write_adversarial(folder, *, far: float = 0.01, indices=(7, 9), fingerprint: str = PRINT) -> np.ndarray:
+    points = np.stack([(IMAGE / 255 + np.where(IMAGE < 128, far, -far)).astype(np.float32)] * len(indices))
+    n = len(indices)
+    told = distances(torch.from_numpy(points), torch.from_numpy(np.stack([IMAGE] * n))).numpy()
+    kept = Adversarials(np.array(indices), np.zeros(n, np.int64), np.full(n, 2), told, points, SHA, fingerprint)
+    write_adversarials(adversarials_path(folder / "model.safetensors"), kept)
+    return kept.distance
+
+
+def asked(row: int, distance: float, predicted: int = 0) -> Question:
+    return Question(row, row, IMAGE, SHA, PRINT, predicted, distance)
+
+
+def test_the_nearest_adversarial_image_is_read_and_a_refuted_certificate_goes_before_it(tmp_path):
+    (distance, _) = write_adversarial(tmp_path)
+    made, heard = gallery(tmp_path, open_model())
+    made.want_answer(asked(7, distance))
+    heard.wait(1)
+    found = heard[0].adversarial
+    assert (found.predicted, found.distance, found.nearest) == (2, distance, True)
+    assert np.allclose(np.abs(found.point - IMAGE / 255), 0.01, atol=1e-6)
+    made.want_answer(asked(9, 0.9 * distance))
+    heard.wait(2)
+    assert not heard[1].adversarial.nearest
+    made.want_answer(asked(8, distance))
+    heard.wait(3)
+    assert (heard[2].adversarial, heard[2].unkept) == (None, "")
+    write_violation(tmp_path)
+    made.want_answer(asked(7, distance))
+    heard.wait(4)
+    assert heard[3].adversarial.distance == 0.069
+    made.close()
+
+
+@pytest.mark.parametrize("wrong", ["stale", "images", "damaged", "nearer", "class", "other image"])
+def test_a_file_of_adversarial_images_that_does_not_fit_is_ignored_and_named(tmp_path, wrong):
+    (distance, _) = write_adversarial(tmp_path, fingerprint="e" * 64 if wrong == "images" else PRINT)
+    question = asked(7, distance)
+    if wrong == "stale":
+        question = replace(question, model_sha256="b" * 64)
+    elif wrong == "damaged":
+        path = adversarials_path(tmp_path / "model.safetensors")
+        path.write_bytes(path.read_bytes()[:-5])
+    elif wrong == "nearer":
+        question = replace(question, distance=1.1 * distance)
+    elif wrong == "class":
+        question = replace(question, predicted=5)
+    elif wrong == "other image":
+        question = replace(question, pixels=255 - IMAGE)
+    made, heard = gallery(tmp_path, open_model())
+    made.want_answer(question)
+    heard.wait(1)
+    assert heard[0].adversarial is None
+    assert heard[0].unkept.startswith("model.adversarial.safetensors is ignored: ")
+    made.close()
 
 
 def test_images_and_screens_come_without_torch():

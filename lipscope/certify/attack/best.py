@@ -72,6 +72,14 @@ class Best:
             self.in_float32[which] = self.target.margin(candidates, which) < 0
         return confirmed
 
+    def changed(self) -> Tensor:
+        """(n,) int64, the class in float64 at the nearest point; -1 where nothing was found."""
+        classes = torch.full_like(self.found_by, -1)
+        rows = torch.nonzero(torch.isfinite(self.distance)).squeeze(1)
+        if len(rows):
+            classes[rows] = self.target.class64(self.point[rows], rows)
+        return classes
+
     def offer_nearest(self, points: Tensor, rows: Tensor) -> None:
         """Offer the place where the class changes between each image and a misclassified point.
 

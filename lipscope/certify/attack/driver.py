@@ -33,8 +33,8 @@ from lipscope.units import DEFAULT_EPS, format_eps
 ATTACKS = ("minimum", "pgd", "boundary")
 """In the order in which they run: each begins where the ones before have come."""
 
-COLUMNS = 3
-"""Of the progress: distance, attack that found it, whether float32 sees it too."""
+COLUMNS = 4
+"""Of the progress, before the pixels: distance, attack that found it, whether float32 sees it too, the class there."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,16 @@ class Outcome:
         distance: (n,) float64, the smallest at which the class changes in float64, rounded up; inf where none.
         found_by: (n,) the number of the attack in ``Settings.names``; -1 where nothing was found.
         in_float32: (n,) whether float32 sees the change at that point too.
+        changed: (n,) the class in float64 at the nearest point; -1 where nothing was found.
+        point: (n, C, H, W) float32, that point exactly as it was confirmed; the image where nothing was found.
         environment: versions, device, precision flags.
     """
 
     distance: NDArray[np.float64]
     found_by: NDArray[np.int64]
     in_float32: NDArray[np.bool_]
+    changed: NDArray[np.int64]
+    point: NDArray[np.float32]
     environment: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -135,7 +139,9 @@ def attack(
     """
     check_settings(settings)
     n = len(data)
-    rows = torch.full((n, COLUMNS), math.nan, dtype=torch.float64)
+    shape = data.images.shape[1:]
+    # float64 holds the float32 pixels exactly: one array, so that distances and pixels are kept together or not at all.
+    rows = torch.full((n, COLUMNS + math.prod(shape)), math.nan, dtype=torch.float64)
     earlier = progress.load() if progress else None
     done = 0 if earlier is None else len(earlier)
     if earlier is not None:
@@ -165,15 +171,22 @@ def attack(
                 net.to("cpu")
                 on_violation(done + row, target.pixels[row].cpu(), best.point[row].cpu())
                 net.to(device)
-            found = [distance, best.found_by.cpu().double(), best.in_float32.cpu().double()]
-            rows[some] = torch.stack(found, dim=1)
+            found = torch.stack(
+                [column.cpu().double() for column in (distance, best.found_by, best.in_float32, best.changed())], dim=1
+            )
+            rows[some] = torch.cat([found, best.point.flatten(1).cpu().double()], dim=1)
             done = some.stop
             if progress:
                 progress.update(rows[:done])
             on_progress(done, n)
         net.to("cpu")
     return Outcome(
-        rows[:, 0].numpy().copy(), rows[:, 1].numpy().astype(np.int64), rows[:, 2].numpy().astype(np.bool_), context
+        distance=rows[:, 0].numpy().copy(),
+        found_by=rows[:, 1].numpy().astype(np.int64),
+        in_float32=rows[:, 2].numpy().astype(np.bool_),
+        changed=rows[:, 3].numpy().astype(np.int64),
+        point=rows[:, COLUMNS:].numpy().astype(np.float32).reshape(n, *shape),
+        environment=context,
     )
 
 
@@ -199,14 +212,15 @@ def progress_of(
     for radius in claims(certificates).values():
         claimed.update(radius.tobytes())
     about = {
-        "of": "attack distances",
+        "of": "attack distances and pixels",
         "model_sha256": model.sha256,
         "images": order_digest(data, certificates.index),
         "claims": claimed.hexdigest(),
         "settings": settings.to_json(),
         "environment": context,
     }
-    return Progress(path, about, (len(data), COLUMNS), torch.float64, note)
+    columns = COLUMNS + math.prod(data.images.shape[1:])
+    return Progress(path, about, (len(data), columns), torch.float64, note)
 
 
 def _attacked(target: Target, settings: Settings, on_step: Callable[[], None]) -> Best:

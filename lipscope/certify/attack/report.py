@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipscope.adversarials import Adversarials
 from lipscope.certify.attack.driver import Outcome, Settings
 from lipscope.certify.attack.violations import claims, headline_kind
 from lipscope.results import OPTIONAL, Certificates
@@ -124,6 +125,28 @@ def merged(
     attacked = np.union1d(index, np.concatenate([numbers(one["images"]) for one in runs])) if runs else np.sort(index)
     about = {"schema": SCHEMA, "attacked": ranges(attacked), "runs": [*runs, dict(run)]}
     return replace(certificates, attack_distance=every, attack=about)
+
+
+def adversarials_of(certificates: Certificates, index: NDArray[np.int64], outcome: Outcome) -> Adversarials:
+    """The adversarial images of a run, as they are kept.
+
+    Args:
+        certificates: of the whole data set.
+        index: (n,) record numbers of the attacked images, in the order of the outcome.
+        outcome: what was found.
+    """
+    attacked = rows_of(certificates, index)
+    rows = np.flatnonzero(np.isfinite(outcome.distance))
+    rows = rows[np.argsort(index[rows], kind="stable")]
+    return Adversarials(
+        index=index[rows],
+        original=attacked.predicted[rows],
+        changed=outcome.changed[rows],
+        distance=outcome.distance[rows],
+        adversarial=outcome.point[rows],
+        model_sha256=certificates.model_sha256,
+        data_fingerprint=certificates.data_fingerprint,
+    )
 
 
 def earlier_run(

@@ -66,6 +66,14 @@ class Target:
         with plain_products():
             return torch.cat([self.margin(some.to(torch.float64), which) for some, which in parts])
 
+    @torch.no_grad()
+    def class64(self, points: Tensor, rows: Tensor) -> Tensor:
+        """(k,) int64, the class in float64 at k points that :meth:`margin64` finds misclassified."""
+        parts = zip(points.split(LARGEST_PASS), rows.split(LARGEST_PASS), strict=True)
+        with plain_products():
+            every = [margins(self.net(some.to(torch.float64)), self.predicted[which]) for some, which in parts]
+        return torch.cat([one.argmin(dim=1) for one in every])
+
     def noise(self, rows: Tensor, purpose: str) -> Tensor:
         """(k, C, H, W) standard normal float32: a function of seed, record number and purpose alone."""
         drawn = [_normal(f"{self.seed}/{self.index[row]}/{purpose}", self.net.input_shape) for row in rows.tolist()]

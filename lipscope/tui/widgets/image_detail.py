@@ -58,9 +58,9 @@ class ImageDetail(Container):
         if pixels is None:
             pictures.show([], missing(state))
         else:
-            pictures.show(pictures_of(pixels, found.point if found else None))
+            pictures.show(pictures_of(pixels, found, classes))
         self.set_class(pixels is not None and found is not None, "-pair")
-        facts.update(grid(image_facts(certificates, row, eps, classes, found)))
+        facts.update(grid(image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")))
         if answer is not None and answer.logits is not None:
             bars.show(answer.logits, certificates, row, classes)
         else:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 from textual.app import App
@@ -14,7 +14,11 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.tui.half_blocks import Pixels, coloured_line, difference, fitting, plain_line, resized
+from lipscope.tui.images import class_name, distance_text
 from lipscope.tui.text import harmless
+
+if TYPE_CHECKING:
+    from lipscope.tui.gallery import Adversarial
 
 GAP = 2
 SMALLEST = (8, 4)
@@ -34,13 +38,14 @@ class Picture:
     pixels: Pixels
 
 
-def pictures_of(image: Pixels, adversarial: NDArray[np.float32] | None) -> list[Picture]:
-    """The image; with an adversarial one that and the difference too."""
+def pictures_of(image: Pixels, found: Adversarial | None, classes: tuple[str, ...]) -> list[Picture]:
+    """The image; with an adversarial one that, its class and distance, and the difference too."""
     shown = [Picture("image", image)]
-    if adversarial is not None and adversarial.shape == image.shape:
-        change, factor = difference(image, adversarial)
-        bytes_ = np.clip(np.rint(255 * adversarial.astype(np.float64)), 0, 255).astype(np.uint8)
-        shown += [Picture("adversarial", bytes_), Picture(f"difference x{factor:.3g}, grey is none", change)]
+    if found is not None and found.point.shape == image.shape:
+        change, factor = difference(image, found.point)
+        bytes_ = np.clip(np.rint(255 * found.point.astype(np.float64)), 0, 255).astype(np.uint8)
+        words = f"adversarial: {class_name(classes, found.predicted)} {distance_text(found.distance)}"
+        shown += [Picture(words, bytes_), Picture(f"difference x{factor:.3g}, grey is none", change)]
     return shown
 
 

@@ -69,6 +69,27 @@ def test_a_lie_about_l_is_found_out_at_once(case):
         assert float((point.double() - image.double() / 255).norm()) < lie.radius[row]
 
 
+def test_the_nearest_points_are_handed_on_as_they_were_confirmed(case):
+    model, data, claimed = case
+    outcome = attack(model, data, claimed, QUICK)
+    assert outcome.point.dtype == np.float32
+    assert np.isfinite(outcome.distance).all()
+    for row in range(len(data)):
+        logits = model.net(torch.from_numpy(outcome.point[row]).double().unsqueeze(0))
+        assert int(logits.argmax()) == outcome.changed[row] != claimed.predicted[row]
+        exact = np.linalg.norm(outcome.point[row].astype(np.float64) - data.images[row] / 255)
+        assert exact <= outcome.distance[row] <= exact + 1e-6
+
+
+def test_where_nothing_is_found_there_is_no_class(case):
+    model, data, claimed = case
+    flat = replace(data, images=np.full_like(data.images[:1], 128), labels=data.labels[:1])
+    single = replace(claimed, **first_row(claimed))
+    outcome = attack(model, flat, single, Settings(("pgd",), eps=(Fraction(1, 10**6),), steps=1, restarts=1))
+    if np.isinf(outcome.distance[0]):
+        assert outcome.changed.tolist() == [-1]
+
+
 def test_the_same_seed_finds_the_same(case):
     model, data, claimed = case
     first, second = (attack(model, data, claimed, QUICK) for _ in range(2))
@@ -103,6 +124,8 @@ def test_an_interrupted_attack_continues(case, tmp_path):
     whole = attack(model, data, claimed, QUICK)
     assert np.array_equal(outcome.distance, whole.distance)
     assert np.array_equal(outcome.in_float32, whole.in_float32)
+    assert np.array_equal(outcome.point, whole.point)
+    assert np.array_equal(outcome.changed, whole.changed)
     assert notes == ["continued after 8 of 20 images"]
     # Other settings, other radii: nothing of it is of use.
     for other in (progress(replace(QUICK, seed=1)), progress(about=replace(claimed, radius=claimed.radius * 0.5))):

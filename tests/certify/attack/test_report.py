@@ -8,6 +8,7 @@ import pytest
 
 from lipscope.certify.attack.driver import Outcome, Settings
 from lipscope.certify.attack.report import (
+    adversarials_of,
     earlier_run,
     merged,
     numbers,
@@ -37,7 +38,8 @@ def made(n=10):
 
 def outcome(distance, by=0):
     n = len(distance)
-    return Outcome(np.array(distance), np.full(n, by), np.ones(n, bool), {"device": "cpu"})
+    points = np.arange(12 * n, dtype=np.float32).reshape(n, 3, 2, 2) / (12 * n)
+    return Outcome(np.array(distance), np.full(n, by), np.ones(n, bool), np.full(n, 2), points, {"device": "cpu"})
 
 
 def test_robust_is_strictly_beyond_eps():
@@ -112,3 +114,14 @@ def test_a_run_is_known_again_by_settings_and_images():
 @pytest.mark.parametrize("index", [[], [3], [0, 1, 2], [9, 0, 1, 5, 6, 3]])
 def test_ranges_and_back(index):
     assert numbers(ranges(np.array(index, np.int64))).tolist() == sorted(index)
+
+
+def test_the_adversarial_images_that_are_kept_are_those_that_were_found_in_order():
+    claimed = made(6)
+    found = outcome([0.4, np.inf, 0.2])
+    kept = adversarials_of(claimed, np.array([5, 2, 1]), found)
+    assert kept.index.tolist() == [1, 5]
+    assert kept.original.tolist() == claimed.predicted[[1, 5]].tolist()
+    assert kept.distance.tolist() == [0.2, 0.4]
+    assert np.array_equal(kept.adversarial, found.point[[2, 0]])
+    assert (kept.model_sha256, kept.data_fingerprint) == (claimed.model_sha256, claimed.data_fingerprint)

@@ -231,7 +231,7 @@ async def test_what_an_attack_kept_is_shown_with_the_difference(model, script):
             await pilot.pause()
             seen.append(words(app, "#image-pictures").split(" (v")[0])
             await pilot.press("v")
-        assert [text.split()[0] for text in seen] == ["image", "adversarial", "difference"]
+        assert [text.split()[0] for text in seen] == ["image", "adversarial:", "difference"]
 
 
 # The states on the way

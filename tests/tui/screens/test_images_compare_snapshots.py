@@ -5,17 +5,23 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 from textual.pilot import Pilot
 
+from lipscope.adversarials import Adversarials, adversarials_path, write_adversarials
+from lipscope.certify.attack.target import distances
 from lipscope.errors import DataError
+from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.gallery import violation_beside
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.screens.images import ImagesPane
 from lipscope.tui.worker import Means
 
 from ..conftest import Script, screen_text, until, write_checkpoint
@@ -51,7 +57,9 @@ def drawn(snap_compare, screen: str, said: str, size, *keys: str, other: Path | 
         await until(pilot, lambda: said in screen_text(app))
         if screen == "images" and app.state.results.certificates is not None and "Reading" not in said:
             await until(pilot, lambda: app.state.answer is not None and not app.busy)
+            await until(pilot, lambda: app.state.answer.row == app.query_one(ImagesPane)._row)
         await until(pilot, lambda: not app._repaint_pending)
+        await until(pilot, lambda: app.focused is not None and app.query_one(f"#{screen}") in app.focused.ancestors)
         await pilot.pause()  # until what the last message changed is laid out
 
     return bool(snap_compare(app, terminal_size=size, run_before=steps))
@@ -73,6 +81,39 @@ def test_images_with_what_an_attack_kept(snap_compare) -> None:
     metadata = {"model_sha256": certificates.model_sha256, "violation": json.dumps(told)}
     save_file({"image": image.copy(), "adversarial": point}, violation_beside(A, row), metadata)
     assert drawn(snap_compare, "images", "adversarial", (200, 60))
+
+
+def keep_adversarials(certificates, **changes) -> None:
+    """The nearest adversarial image of every attacked one: noise of the length that the results quote."""
+    index = np.flatnonzero(np.isfinite(certificates.attack_distance))
+    stored = synthetic_images().images[index]
+    images = stored / 255
+    noise = np.random.default_rng(0).normal(size=images.shape)
+    length = np.linalg.norm(noise.reshape(len(index), -1), axis=1)
+    wanted = certificates.attack_distance[index] / length
+    points = np.clip(images + noise * wanted[:, None, None, None], 0, 1).astype(np.float32)
+    reached = distances(torch.from_numpy(points), torch.from_numpy(stored)).numpy()
+    original = certificates.predicted[index]
+    fields = {"index": index, "original": original, "changed": (original + 3) % 10, "distance": reached,
+              "adversarial": points, "model_sha256": certificates.model_sha256,
+              "data_fingerprint": certificates.data_fingerprint}  # fmt: skip
+    kept = Adversarials(**{**fields, **changes})
+    write_adversarials(adversarials_path(A), kept)
+    distance = np.full(len(certificates), np.inf)
+    distance[index] = kept.distance
+    write_results(results_path(A), replace(certificates, attack_distance=distance), {})
+
+
+@named
+def test_images_with_the_nearest_adversarial(snap_compare, size) -> None:
+    keep_adversarials(write_synthetic(A, attacked=300))
+    keys = ("v",) if size[0] < 200 else ()
+    assert drawn(snap_compare, "images", "adversarial:", size, *"fffff", *keys)
+
+
+def test_images_with_stale_adversarials(snap_compare) -> None:
+    keep_adversarials(write_synthetic(A, attacked=300), model_sha256="ab" * 32)
+    assert drawn(snap_compare, "images", "model.adversarial.", (120, 36), *"fffff")
 
 
 def test_images_filtered(snap_compare) -> None:
