@@ -5,10 +5,10 @@ is differentiated through an iteration, and however long the training, A is neve
 that one Cholesky factorisation brings it back in float32.
 
 For the gradient G of U, that of A is (G - U G^T U) / (2 r): in the canonical metric of the manifold (Edelman, Arias &
-Smith, *The Geometry of Algorithms with Orthogonality Constraints*, SIAM J. Matrix Anal. Appl. 1998, eq. 2.53), and what
-the first columns of a free *square* matrix r [U, V] get through its polar factor, whatever V is. The length r grows with
-every step, because steps are orthogonal to A, and divides the gradients. So both move U alike, and learning rates carry
-over from published code, which trains square matrices through Bjorck's iteration.
+Smith, *The Geometry of Algorithms with Orthogonality Constraints*, SIAM J. Matrix Anal. Appl. 1998, section 2.4.4), and
+what the first columns of a free *square* matrix r [U, V] get through its polar factor, whatever V is. The length r
+grows with every step, because steps are orthogonal to A, and divides the gradients. So both move U alike, and learning
+rates carry over from published code, which trains square matrices through Bjorck's iteration.
 """
 
 from __future__ import annotations
