@@ -23,7 +23,7 @@ from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.accuracy import Accuracy
 from lipscope.tui.widgets.attack_plot import AttackPlot
-from lipscope.tui.widgets.class_table import ClassTable
+from lipscope.tui.widgets.class_table import TITLE, ClassTable
 from lipscope.tui.widgets.eps_line import EpsLine, moved
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
@@ -63,7 +63,7 @@ class RadiiPane(Container, can_focus=True):
                 with Container(id="radii-tables"):
                     yield Accuracy(id="radii-accuracy")
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
-                        panel.border_title = "class by class"
+                        panel.border_title = TITLE
                         yield ClassTable()
             yield FoldBar("#radii-plots", "left", "plots")
             yield FoldBar("#radii-tables", "right", "certified")
@@ -195,5 +195,5 @@ class RadiiPane(Container, can_focus=True):
         count, total = certificates.certified_count(self.eps), len(certificates)
         line = f"eps {format_eps(self.eps)}\t{count}\tof {total}\t{rate_text(count, total)} certified"
         row = self.query_one(ClassTable).chosen
-        beside = f"\tclass {row.label}\t{row.certified} of {row.images}" if row is not None else ""
+        beside = f"\tclass {row.name}\t{row.certified} of {row.images}" if row is not None else ""
         return line + beside

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from rich.text import Text
 from textual.widgets import DataTable
 
+from lipscope.tui.images import class_name
 from lipscope.tui.numerals import rate_text
 from lipscope.units import largest_not_above, radius_text
 
 if TYPE_CHECKING:
     from lipscope.results import Certificates
 
-HEADINGS = ("class", "images", "correct", "certified", "mean radius")
-WIDTHS = (5, 6, 7, 9, 11)
+HEADINGS = ("class", "images", "correct", "certified", "mean")
+WIDTHS = (10, 6, 7, 9, 6)
+TITLE = "class by class; mean radius of correct images"
+"""What the panel around the table must say: the last heading has no room for it."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,17 @@ class ClassRow:
 
     Args:
         label: the class.
+        name: of it; its number where it has none.
         images, correct, certified: how many there are, are classified correctly, and are certified beyond eps.
-        mean_radius: over all images of the class, wrong ones counting as 0.
+        mean_radius: over the correct images of the class, as `lipscope certify` prints it; None without one.
     """
 
     label: int
+    name: str
     images: int
     correct: int
     certified: int
-    mean_radius: float
+    mean_radius: float | None
 
 
 def class_rows(certificates: Certificates, eps: Fraction) -> list[ClassRow]:
@@ -43,11 +48,13 @@ def class_rows(certificates: Certificates, eps: Fraction) -> list[ClassRow]:
     correct = certificates.correct
     beyond = correct & (certificates.radius > largest_not_above(eps))
     images = np.bincount(index, minlength=len(labels))
-    radii = np.bincount(index, np.where(correct, certificates.radius, 0.0), minlength=len(labels)) / images
-    counts = (np.bincount(index, mask, minlength=len(labels)).astype(int) for mask in (correct, beyond))
+    counts = [np.bincount(index, mask, minlength=len(labels)).astype(int).tolist() for mask in (correct, beyond)]
+    sums = np.bincount(index, np.where(correct, certificates.radius, 0.0), minlength=len(labels)).tolist()
     return [
-        ClassRow(int(label), int(n), int(right), int(sure), float(radius))
-        for label, n, right, sure, radius in zip(labels, images, *counts, radii, strict=True)
+        ClassRow(
+            label, class_name(certificates.classes, label, WIDTHS[0]), n, right, sure, r / right if right else None
+        )
+        for label, n, right, sure, r in zip(labels.tolist(), images.tolist(), *counts, sums, strict=True)
     ]
 
 
@@ -67,7 +74,8 @@ class ClassTable(DataTable[Text]):
     def on_mount(self) -> None:
         """The headings."""
         for heading, width in zip(HEADINGS, WIDTHS, strict=True):
-            self.add_column(Text(heading, justify="right"), width=width, key=heading)
+            justify: Literal["left", "right"] = "left" if heading == HEADINGS[0] else "right"
+            self.add_column(Text(heading, justify=justify), width=width, key=heading)
 
     def show(self, certificates: Certificates, eps: Fraction) -> None:
         """Show the counts at another radius; only what differs is drawn anew."""
@@ -86,10 +94,9 @@ class ClassTable(DataTable[Text]):
 
 def _cells(row: ClassRow) -> list[Text]:
     texts = (
-        str(row.label),
         f"{row.images:,}",
         rate_text(row.correct, row.images),
         rate_text(row.certified, row.images),
-        radius_text(row.mean_radius),
+        "–" if row.mean_radius is None else radius_text(row.mean_radius),
     )
-    return [Text(text, justify="right") for text in texts]
+    return [Text(row.name, no_wrap=True), *(Text(text, justify="right") for text in texts)]
