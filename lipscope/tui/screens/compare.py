@@ -31,7 +31,7 @@ from lipscope.tui.compare import (
 )
 from lipscope.tui.images import next_of
 from lipscope.tui.messages import EpsMoved
-from lipscope.tui.panes import Sheet
+from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.curves import PairPlot
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
@@ -45,6 +45,8 @@ ALONE = (
     "One model is open. `lipscope inspect a.safetensors b.safetensors` opens two and compares them here: their layers, "
     "both curves of certified accuracy, and the images that one certifies and the other does not."
 )
+
+IMAGE_COLUMNS = ("image", "radius by a (proved)", "radius by b (proved)", "label")
 
 
 class ComparePane(Container, can_focus=True):
@@ -146,8 +148,10 @@ class ComparePane(Container, can_focus=True):
         common = self._common
         accuracy = self.query_one("#compare-accuracy", Static)
         accuracy.update("\n".join([*accuracy_lines(first, second, self.eps), *self._counted()]))
-        accuracy.display = first is not None or second is not None
+        accuracy.set_class(first is None and second is None, "-absent")
         self.set_class(common is None, "-apart")
+        if common is None:
+            self.remove_class("-enlarged")
         self._say_folded()
         if common is None or first is None or second is None:
             return
@@ -193,7 +197,7 @@ class ComparePane(Container, can_focus=True):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without a second model there is nothing to compare; without common radii there is no eps."""
-        if action not in {"move", "type_eps", "which", "quantity", "sort"}:
+        if action not in {"move", "type_eps", "which", "quantity", "sort", "enlarge"}:
             return True
         if self._other is None or self.query_one(EpsLine).typing:
             return False
@@ -219,6 +223,11 @@ class ComparePane(Container, can_focus=True):
         self._which = next_of(list(WHICH), self._which)
         self._list_certified()
 
+    def action_enlarge(self) -> None:
+        """Give both curves the whole screen, or take it back."""
+        self.toggle_class("-enlarged")
+        self.call_after_refresh(self.focus_main)
+
     def action_move(self, steps: int) -> None:
         """Move eps by ``steps`` 255ths."""
         self.post_message(EpsMoved(moved(self.eps, steps)))
@@ -240,11 +249,14 @@ class ComparePane(Container, can_focus=True):
             self._list_certified()
 
     def step_back(self) -> bool:
-        """Close the entry; False when it is not open."""
+        """Close the entry, or take the screen back from the curves; False when there is nothing to undo."""
         line = self.query_one(EpsLine)
         if line.typing:
             line.close_entry()
             self.focus_main()
+            return True
+        if self.has_class("-enlarged"):
+            self.action_enlarge()
             return True
         return False
 
@@ -263,3 +275,17 @@ class ComparePane(Container, can_focus=True):
             return "\t".join(image_line(self._common, int(self._only[images.place]), (), 200).split())
         place = self.query_one("#compare-layers", LongList).place
         return pair_line(self._pairs[place], 200, self._quantity) if 0 <= place < len(self._pairs) else ""
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers of the line under the cursor of the list in focus."""
+        images = self.query_one("#compare-images", LongList)
+        common = self._common
+        if images.has_focus and common is not None and 0 <= images.place < len(self._only):
+            row = int(self._only[images.place])
+            radii = (float(radius) if radius >= 0 else "wrong" for radius in (common.first[row], common.second[row]))
+            return named(IMAGE_COLUMNS, (int(common.index[row]), *radii, int(common.label[row])))
+        place = self.query_one("#compare-layers", LongList).place
+        if self._one is None or self._other is None or not 0 <= place < len(self._pairs):
+            return []
+        only = compare_sheet(self._one, self._other, [self._pairs[place]], self.eps)
+        return named(only.columns, only.rows[0])

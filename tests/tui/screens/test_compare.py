@@ -188,3 +188,18 @@ async def test_nothing_overflows(model, other, size):
                     if scrolling not in widget.ancestors:
                         assert inside.bottom <= size[1] - 2, (keys, widget)
             assert "\x1b" not in screen_text(app)
+
+
+async def test_enter_gives_both_curves_the_whole_screen_and_escape_takes_it_back(model, other, script):
+    write_synthetic(model)
+    write_synthetic(other, seed=6)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app, (60, 20)) as pilot:
+        await comparing(pilot)
+        assert "B letters" not in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "A dotted line, B letters" in screen_text(app))
+        assert screen_text(app).count("B") > 5
+        await pilot.press("escape")
+        await until(pilot, lambda: "B letters" not in screen_text(app))
+        assert app.query_one("#compare-layers").region.area

@@ -169,6 +169,13 @@ def test_compare_certified_alone(snap_compare) -> None:
     assert drawn(snap_compare, "compare", "certified by both", (80, 24), *keys, other=B)
 
 
+@pytest.mark.parametrize("size", [(60, 20), (120, 36)], ids=lambda size: "x".join(map(str, size)))
+def test_compare_both_curves_enlarged(snap_compare, size) -> None:
+    write_synthetic(A)
+    write_synthetic(write_checkpoint(B, channels=32), seed=6)
+    assert drawn(snap_compare, "compare", "A dotted line, B letters", size, "enter", other=B)
+
+
 def test_compare_one_model(snap_compare) -> None:
     assert drawn(snap_compare, "compare", "One model is open", (80, 24))
 
