@@ -35,7 +35,7 @@ from lipscope.tui.messages import (
     WorkMessage,
 )
 from lipscope.tui.motion import TWICE, go
-from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Stepping
+from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Selecting, Stepping
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.run_watch import Child, RunRead
 from lipscope.tui.session import Session
@@ -353,7 +353,20 @@ class InspectApp(App[None]):
     def action_copy(self) -> None:
         """Copy what is selected, through the terminal, so that it works over SSH."""
         front = self._front()
-        text = front.copied() if isinstance(front, Copying) else ""
+        self._copy(front.copied() if isinstance(front, Copying) else "")
+
+    def action_copy_cell(self) -> None:
+        """Choose one value of what is selected, and copy it alone."""
+        from lipscope.tui.screens.copy import CopyScreen
+
+        front = self._front()
+        cells: list[tuple[str, str]] = front.cells() if isinstance(front, Selecting) else []
+        if cells:
+            self.push_screen(CopyScreen(cells), lambda text: None if text is None else self._copy(text))
+        else:
+            self._copy("")
+
+    def _copy(self, text: str) -> None:
         if text:
             self.copy_to_clipboard(text)
             self.notify(harmless(text, 60), title="copied", timeout=3, markup=False)

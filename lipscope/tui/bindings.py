@@ -61,6 +61,10 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             tooltip="Copy the selected row, or the line that answers, to the terminal's clipboard (OSC 52)",
         ),
         Binding(
+            "C", "copy_cell", "Copy one value", show=False, id="copy.cell",
+            tooltip="Choose one value of the selected row and copy it alone, with all its digits",
+        ),
+        Binding(
             "left_square_bracket", "fold('left')", "Fold left", show=False, key_display="[", id="fold.left",
             tooltip="Fold the left or upper pane to one line, and back",
         ),
@@ -186,10 +190,15 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         Binding("s", "sort", "Sort", id="compare.sort", tooltip="Largest difference first, and back"),
         Binding("d", "which", "Which images", id="compare.which",
                 tooltip="List the images that one alone certifies: either, A, B"),
+        Binding("enter", "enlarge", "Curves", id="compare.enlarge",
+                tooltip="Give both curves of certified accuracy the whole screen, and back"),
         *_eps_keys("compare"),
     ),
     "Export": (
         Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),
+    ),
+    "Copy": (
+        Binding("escape", "close", "Close", id="copy.close", tooltip="Back without copying anything"),
     ),
     "Help": (
         Binding("escape,q,question_mark", "close", "Close", key_display="esc", id="help.close",
@@ -199,7 +208,7 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
 """Scope to bindings; those of a screen hold while it is in front, those of a dialog while it is open."""
 
 MOVES = "Move"
-DIALOGS = ("Export", "Help")
+DIALOGS = ("Export", "Copy", "Help")
 
 
 def bindings_of(*scopes: str) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:

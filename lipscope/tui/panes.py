@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
@@ -82,3 +82,20 @@ class Copying(Protocol):
 
     def copied(self) -> str:
         """The selected cell or row as text, tabs between cells; empty when nothing is selected."""
+
+
+@runtime_checkable
+class Selecting(Protocol):
+    """A pane whose selected row has values with names."""
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The values of the selected row by name, each as it is copied; empty when nothing is selected."""
+
+
+def named(columns: Sequence[str], row: Sequence[Value]) -> list[tuple[str, str]]:
+    """The values of a row of a sheet by the names of its columns, without those that are not known.
+
+    >>> named(("a", "b", "c"), (1.5, None, "x"))
+    [('a', '1.5'), ('c', 'x')]
+    """
+    return [(name, str(value)) for name, value in zip(columns, row, strict=True) if value is not None]

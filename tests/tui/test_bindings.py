@@ -3,6 +3,7 @@ from textual.binding import Binding
 from lipscope.tui.app import InspectApp
 from lipscope.tui.bindings import BINDINGS, described, key_text
 from lipscope.tui.registry import SCREENS
+from lipscope.tui.screens.copy import CopyScreen
 from lipscope.tui.screens.export import ExportScreen
 from lipscope.tui.screens.help import HelpScreen, help_table
 
@@ -26,7 +27,7 @@ def test_no_key_means_two_things_at_once():
 
 
 def test_every_binding_has_its_action():
-    dialogs = {"Help": HelpScreen, "Export": ExportScreen}
+    dialogs = {"Help": HelpScreen, "Export": ExportScreen, "Copy": CopyScreen}
     owners = {"Everywhere": InspectApp, "Move": InspectApp, **dialogs, **{s.title: s.load() for s in SCREENS}}
     for scope, binding in described():
         assert isinstance(binding, Binding)

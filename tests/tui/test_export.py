@@ -13,6 +13,7 @@ from lipscope.tui.app import InspectApp
 from lipscope.tui.export import as_csv, as_json, free_path
 from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.screens.copy import CopyScreen
 from lipscope.tui.screens.export import ExportScreen
 from lipscope.tui.state import State
 from lipscope.units import largest_not_above, parse_eps
@@ -186,6 +187,54 @@ async def test_c_copies_what_is_selected(model, script, screen, keys, parts):
         await pilot.pause()
         for part in parts:
             assert part in app.clipboard
+
+
+@pytest.mark.parametrize(
+    ("screen", "keys", "name", "copied"),
+    [
+        ("overview", ("j",), "reason", "the product of 10 layers"),
+        ("layers", ("down",), "bound", "1.00000000013"),
+        ("radii", ("j",), "1: correct", ""),
+    ],
+)
+async def test_capital_c_copies_one_value_alone(model, script, screen, keys, name, copied):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press(entry(screen).key)
+        await pilot.pause()
+        await pilot.press(*keys, "C")
+        await until(pilot, lambda: isinstance(app.screen, CopyScreen))
+        names = [one for one, _ in app.screen._cells]
+        assert name in names
+        await pilot.press(*["j"] * names.index(name), "enter")
+        await until(pilot, lambda: app.clipboard)
+        assert "\t" not in app.clipboard
+        assert copied in app.clipboard
+        assert app.clipboard == dict(app._front().cells())[name]
+
+
+async def test_escape_and_the_mouse_work_in_the_list_of_values(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press(entry("layers").key, "C")
+        await until(pilot, lambda: isinstance(app.screen, CopyScreen))
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(app.screen, CopyScreen))
+        assert app.clipboard == ""
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(app.screen, CopyScreen))
+        await pilot.click("#copy-values", offset=(3, 1))
+        await until(pilot, lambda: app.clipboard == "input normalisation")
+
+
+async def test_with_nothing_selected_there_is_no_list_of_values(model):
+    app = InspectApp(model, analyse=Script())
+    async with finished(app) as pilot:
+        await pilot.press(entry("radii").key, "C")
+        await pilot.pause()
+        assert not isinstance(app.screen, CopyScreen)
+        assert app.clipboard == ""
 
 
 async def test_with_nothing_selected_the_clipboard_is_left_alone(model):

@@ -261,6 +261,7 @@ def test_the_file_changes_while_open(snap_compare, word: str, size: tuple[int, i
         ("folded-left", Scene("radii", ("left_square_bracket",), "unfolds"), MIDDLE),
         ("log-axis", Scene("radii", ("y",), "eps 36/255"), SMALL),
         ("help-here", Scene("layers", ("f1",), "Needs the analysis"), MIDDLE),
+        ("copy", Scene("layers", ("down", "C"), "copy one value"), SMALL),
         ("export", Scene("radii", ("e",), "export what is shown"), SMALL),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

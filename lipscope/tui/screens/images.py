@@ -29,7 +29,7 @@ from lipscope.tui.images import (
 )
 from lipscope.tui.images_sheet import SHEET_COLUMNS, images_sheet
 from lipscope.tui.messages import AnswerWanted, EpsMoved, ImagesWanted
-from lipscope.tui.panes import Sheet
+from lipscope.tui.panes import Sheet, named
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.eps_line import EpsLine, moved
@@ -280,6 +280,14 @@ class ImagesPane(Container, can_focus=True):
             return ""
         facts: Iterable[tuple[str, str]] = image_facts(certificates, self._row, self.eps, self._names, None)
         return "\t".join(f"{label} {value}" for label, value in facts)
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers of the image under the cursor."""
+        certificates = self._certificates
+        if certificates is None or self._row < 0:
+            return []
+        only = images_sheet(certificates, np.array([self._row]), self._choice, self._names)
+        return named(only.columns, only.rows[0])
 
 
 def _heading(certificates: Certificates) -> Callable[[int], str]:

@@ -10,7 +10,7 @@ from textual.widgets import Input
 
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.messages import KernelWanted
-from lipscope.tui.panes import Sheet
+from lipscope.tui.panes import Sheet, named
 from lipscope.tui.rows import COLUMNS, Row, arranged, next_sort, row_text, rows
 from lipscope.tui.rows_sheet import SHEET_COLUMNS, sheet_row
 from lipscope.tui.state import State
@@ -234,6 +234,11 @@ class LayersPane(Container):
         """The selected layer."""
         row = self.query_one(LayerTable).chosen
         return "\t".join(str(value) for value in sheet_row(row)) if row is not None else ""
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers of the selected layer."""
+        row = self.query_one(LayerTable).chosen
+        return named(SHEET_COLUMNS, sheet_row(row)) if row is not None else []
 
 
 def _gradients_of(state: State) -> str | None:

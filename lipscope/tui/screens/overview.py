@@ -7,7 +7,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.facts import Fact, claims, file_facts, headline, recomputed, unknowable
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Sheet, Value, named
 from lipscope.tui.state import State
 from lipscope.tui.widgets.accuracy import Accuracy
 from lipscope.tui.widgets.facts import Facts
@@ -80,6 +80,24 @@ class OverviewPane(VerticalScroll):
         answer = headline(self._state)
         digest = f"\tsha256 {self._state.sha256}" if self._state.sha256 else ""
         return f"{answer.text}\t{answer.reason}{digest}"
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The verdict, and what tells one file from another."""
+        if self._state is None:
+            return []
+        answer = headline(self._state)
+        verdict, sha256 = self._state.verdict, self._state.sha256
+        bound = verdict.lipschitz if verdict is not None else None
+        return named(
+            ("verdict", "reason", "lipschitz (proved upper bound)", "sha256", "path"),
+            (
+                answer.text,
+                answer.reason,
+                bound if answer.status == "proved" else None,
+                sha256,
+                str(self._state.header.path),
+            ),
+        )
 
 
 def in_short(facts: list[Fact]) -> str:

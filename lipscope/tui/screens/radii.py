@@ -15,7 +15,7 @@ from textual.widget import Widget
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.messages import EpsMoved
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.panes import Sheet
+from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.blocks import Range
 from lipscope.tui.plots.curves import CurvePlot
 from lipscope.tui.radii_sheet import RADII_COLUMNS, radii_sheet
@@ -197,3 +197,16 @@ class RadiiPane(Container, can_focus=True):
         row = self.query_one(ClassTable).chosen
         beside = f"\tclass {row.name}\t{row.certified} of {row.images}" if row is not None else ""
         return line + beside
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers at eps, and those of the class under the cursor."""
+        certificates = self._certificates
+        if certificates is None:
+            return []
+        sheet, row = radii_sheet(certificates, self.eps), self.query_one(ClassTable).chosen
+        lines = [line for line in sheet.rows if line[0] == "all" and line[1] == format_eps(self.eps)]
+        lines += [line for line in sheet.rows if row is not None and line[0] == row.label]
+        return [
+            (f"{'all' if line[0] == 'all' else line[7]}: {name}", value)
+            for line in lines for name, value in named(sheet.columns, line)
+        ]  # fmt: skip

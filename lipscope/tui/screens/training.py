@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from lipscope.run_log import RunLog
 from lipscope.tui.bindings import bindings_of
-from lipscope.tui.panes import Sheet
+from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.curves import Curve, CurvesPlot
 from lipscope.tui.run_watch import RunView
 from lipscope.tui.state import State
@@ -179,3 +179,11 @@ class TrainingPane(Container, can_focus=True):
         first, last = ends(row.gradients)
         bound = bound_cell(ends(row.bounds)[1])
         return f"{words}\t{harmless(row.name)}\tbound {bound}\tgradient {ratio_cell(first)} to {ratio_cell(last)}"
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers of the layer under the cursor, at the first epoch and the last."""
+        row = self.query_one(RunTable).chosen if self._view is not None and self._view.log is not None else None
+        if row is None:
+            return []
+        names = ("layer", "first bound", "last bound", "first gradient", "last gradient")
+        return named(names, (row.name, *ends(row.bounds), *ends(row.gradients)))

@@ -1,0 +1,53 @@
+"""The dialog that copies one value of the selected row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from lipscope.tui.bindings import MOVES, bindings_of
+from lipscope.tui.text import harmless
+
+NAME, VALUE = 34, 60
+"""Cells; what is copied is never cut."""
+
+
+class CopyScreen(ModalScreen[str | None]):
+    """The values of one row by name; enter or a click copies one.
+
+    Args:
+        cells: names and values, as they are copied.
+    """
+
+    BINDINGS = bindings_of("Copy", MOVES)
+
+    def __init__(self, cells: Sequence[tuple[str, str]]) -> None:
+        super().__init__()
+        self._cells = cells
+
+    def compose(self) -> ComposeResult:
+        """One line a value."""
+        width = min(max((len(harmless(name, NAME)) for name, _ in self._cells), default=0), NAME)
+        with Vertical(id="copy", classes="panel") as box:
+            box.border_title = "copy one value"
+            box.border_subtitle = "enter copies, esc closes"
+            yield OptionList(
+                *(Option(Text(f"{harmless(name, NAME):{width}}  {harmless(value, VALUE)}", no_wrap=True,
+                              overflow="ellipsis")) for name, value in self._cells),
+                id="copy-values",
+            )  # fmt: skip
+
+    @on(OptionList.OptionSelected)
+    def _copy(self, message: OptionList.OptionSelected) -> None:
+        self.dismiss(self._cells[message.option_index][1])
+
+    def action_close(self) -> None:
+        """Back without copying."""
+        self.dismiss(None)
