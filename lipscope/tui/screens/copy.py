@@ -15,8 +15,14 @@ from textual.widgets.option_list import Option
 from lipscope.tui.bindings import MOVES, bindings_of
 from lipscope.tui.text import harmless
 
-NAME, VALUE = 34, 60
-"""Cells; what is copied is never cut."""
+NAME = 34
+"""Cells of the longest name."""
+
+AROUND = 10
+"""Columns of the window beside the lines: margins, frame, scrollbar."""
+
+WIDEST = 90
+"""Cells of a line; what is copied is never cut."""
 
 
 class CopyScreen(ModalScreen[str | None]):
@@ -35,14 +41,15 @@ class CopyScreen(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         """One line a value."""
         width = min(max((len(harmless(name, NAME)) for name, _ in self._cells), default=0), NAME)
+        room = max(min(9 * self.app.size.width // 10, WIDEST + AROUND) - AROUND - width - 2, 8)
+        cells = self._cells
         with Vertical(id="copy", classes="panel") as box:
             box.border_title = "copy one value"
             box.border_subtitle = "enter copies, esc closes"
             yield OptionList(
-                *(Option(Text(f"{harmless(name, NAME):{width}}  {harmless(value, VALUE)}", no_wrap=True,
-                              overflow="ellipsis")) for name, value in self._cells),
+                *(Option(Text(f"{harmless(name, NAME):{width}}  {harmless(value, room)}")) for name, value in cells),
                 id="copy-values",
-            )  # fmt: skip
+            )
 
     @on(OptionList.OptionSelected)
     def _copy(self, message: OptionList.OptionSelected) -> None:
