@@ -93,6 +93,25 @@ async def test_memory_is_flat_over_200_reloads(model, script):
         assert counts[1] < 1.02 * counts[0] + RELOADS, counts  # one thread object a reload is the test's own
 
 
+async def test_memory_is_flat_over_repeated_looks_at_kernels(model, script):
+    """Down and up through the layers with their kernels shown, and the file read again every time."""
+    app = InspectApp(model, analyse=Means(script, look_every=60))
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, lambda: not app.state.phase.active and not app.busy)
+        await pilot.press("2", "v", "v", "down")
+        counts = []
+        for number in range(24):
+            app.session.reload()
+            await until(pilot, lambda: not app.state.phase.active and not app.busy and app.state.kernel is not None)
+            app.query_one(LayerTable).move_cursor(row=(1, 3, 11)[number % 3])
+            await until(pilot, lambda: not app.busy and app.state.kernel.layer == app.query_one(LayerTable).chosen.key)
+            if number in (11, 23):
+                gc.collect()
+                counts.append(len(gc.get_objects()))
+        script.threads.clear()
+        assert counts[1] < 1.02 * counts[0] + 24, counts
+
+
 @pytest.mark.parametrize("n", [10_000])
 async def test_ten_thousand_images_answer_an_arrow_key(model, script, n):
     write_radii(model, n=n)

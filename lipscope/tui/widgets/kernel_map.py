@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-import numpy as np
-from numpy.typing import NDArray
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
@@ -28,12 +24,14 @@ class KernelMap(Widget):
         super().__init__(id=id)
         self._kernel: Kernel | None = None
         self._words = ""
+        self._drawn: dict[tuple[int, Tile], tuple[str, ...]] = {}
         self.tap = 0
 
     def show(self, kernel: Kernel | None, words: str) -> None:
         """Show a kernel; words where there is none."""
         if kernel is not self._kernel or words != self._words:
             self._kernel, self._words = kernel, words
+            self._drawn.clear()
             self.refresh()
 
     def turn(self) -> None:
@@ -84,27 +82,26 @@ class KernelMap(Widget):
             return all_of_them, list(range(count))
         return tile(shape, rows, columns), [place - 1 if all_of_them is not None else place]
 
-    @staticmethod
-    def _lines(kernel: Kernel, drawing: Tile, numbers: list[int]) -> list[str]:
-        blocks = [_characters(kernel, number, drawing) for number in numbers]
+    def _lines(self, kernel: Kernel, drawing: Tile, numbers: list[int]) -> list[str]:
+        blocks = [self._characters(kernel, number, drawing) for number in numbers]
         across = kernel.grid[1] if len(numbers) > 1 else 1
         lines: list[str] = []
         for first in range(0, len(blocks), across):
             if first:
-                wide = len(blocks[0][0])
-                lines.append("┼".join(["─" * wide] * across))
+                lines.append("┼".join(["─" * len(blocks[0][0])] * across))
             lines += ["│".join(parts) for parts in zip(*blocks[first : first + across], strict=True)]
         return lines
 
-
-@lru_cache(maxsize=128)
-def _characters(kernel: Kernel, number: int, drawing: Tile) -> tuple[str, ...]:
-    """One tap, line by line."""
-    assert kernel.taps is not None
-    matrix: NDArray[np.float32] = extremes(kernel.taps[number : number + 1], drawing.block)[0]
-    return tuple(
-        "".join(character(step) * drawing.wide for step in row) for row in level(matrix, kernel.scale).tolist()
-    )
+    def _characters(self, kernel: Kernel, number: int, drawing: Tile) -> tuple[str, ...]:
+        """One tap, line by line; made once for a kernel and a size."""
+        assert kernel.taps is not None
+        if (number, drawing) not in self._drawn:
+            matrix = extremes(kernel.taps[number : number + 1], drawing.block)[0]
+            steps = level(matrix, kernel.scale).tolist()
+            self._drawn[number, drawing] = tuple(
+                "".join(character(step) * drawing.wide for step in row) for row in steps
+            )
+        return self._drawn[number, drawing]
 
 
 def _legend(kernel: Kernel) -> list[str]:

@@ -198,13 +198,13 @@ async def test_hostile_names_and_metadata_are_shown_harmless(tmp_path):
 
 async def test_thousands_of_tensors_do_not_stop_the_keys(tmp_path):
     def reports():
-        for i in range(3000):
+        for i in range(5000):
             yield LayerReport(f"t{i}", "kernel", None, None, Bound(1.0, "norm"), role="tensor")
 
     app = InspectApp(write_checkpoint(tmp_path / "a.safetensors"), analyse=Script(list(reports()), bounds_only=True))
     async with finished(app, (80, 24)) as pilot:
         table = await layers(pilot)
-        assert table.row_count == 3000
+        assert table.row_count == 5000
         await pilot.press("pagedown", "down")
         assert table.cursor_row > 1
 
