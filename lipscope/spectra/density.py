@@ -52,20 +52,23 @@ class Density:
     steps: int
 
 
-def singular_value_density(operator: LinearOperator, quantiles: int, seed: int = 0) -> Density:
+def singular_value_density(
+    operator: LinearOperator, quantiles: int, seed: int = 0, samples: int | None = None
+) -> Density:
     """Estimate the distribution of the singular values over the operator's smaller side.
 
     Args:
         operator: W.
         quantiles: how many values to return.
         seed: of the starting vectors.
+        samples: rows times starting vectors, at most; ``MOST_SAMPLES`` where not given.
 
     Raises:
         OverflowError: the products overflow float64.
     """
     narrow = operator if operator.shape[0] >= operator.shape[1] else operator.transpose()
     size = narrow.shape[1]
-    most = min(size, max(FIRST_PROBES, MOST_SAMPLES // size))
+    most = min(size, max(FIRST_PROBES, (MOST_SAMPLES if samples is None else samples) // size))
     generator = torch.Generator().manual_seed(seed)
     basis = torch.zeros(0, size, dtype=operator.dtype)
     fine: list[_Weighted] = []

@@ -28,8 +28,11 @@ DTYPES = {
 }
 """The stored formats whose numbers are read, each exactly."""
 
-PART = 2**22
-"""Numbers that are held at a time, 32 MB in float64."""
+PART, SHARE = 2**22, 32
+"""Numbers that are held at a time: at most 32 MB in float64, and of smaller tensors one of so many parts."""
+
+SMALLEST_PART = 2**18
+"""Numbers below which a part is not cut."""
 
 
 def read_tensor(header: Header, info: TensorInfo) -> Tensor:
@@ -72,6 +75,11 @@ class StoredMatrix:
         """(rows, columns)."""
         return self.info.shape[0], math.prod(self.info.shape[1:])
 
+    @property
+    def part_numbers(self) -> int:
+        """How many numbers are held at a time: at least one line of the smaller side."""
+        return max(min(self.shape), min(PART, max(SMALLEST_PART, self.info.size // SHARE)))
+
     def parts(self) -> Iterator[Tensor]:
         """Slabs of the matrix across its longer side, float64: (part, columns) of a tall one, (rows, part) of a wide.
 
@@ -85,7 +93,7 @@ class StoredMatrix:
         _opened(self.header, self.info)
         path = self.header.file_of(self.info.name)
         tall = rows >= columns
-        step = max(1, PART // (columns if tall else rows))
+        step = self.part_numbers // min(rows, columns)
         try:
             with path.open("rb", buffering=0) as file:
                 begin = 8 + int.from_bytes(file.read(8), "little") + self.info.offsets[0]
@@ -95,9 +103,10 @@ class StoredMatrix:
                         yield _numbers(file, begin, start * columns, count * columns, dtype).reshape(count, columns)
                     else:
                         count = min(step, columns - start)
-                        yield torch.stack(
-                            [_numbers(file, begin, row * columns + start, count, dtype) for row in range(rows)]
-                        )
+                        part = torch.empty(rows, count, dtype=torch.float64)
+                        for row, line in enumerate(part):
+                            line.copy_(_numbers(file, begin, row * columns + start, count, dtype))
+                        yield part
         except OSError as error:
             raise CheckpointError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
 

@@ -11,6 +11,7 @@ By what the layer allows, each exact one before the next:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
@@ -39,6 +40,13 @@ NARROW = 2e-6
 
 STEPS, SETTLED = 400, 1e-4
 """Most steps of Lanczos for the extremes, and the relative change that ends them."""
+
+STEPS_OF_GRAM, SAMPLES_OF_GRAM = 150, 150_000
+"""Most steps, and rows times starting vectors of the quadrature, for a Gram matrix that is held: its products cost m^2
+each, and its smallest eigenvalue is found by solves where this is not enough."""
+
+STEPS_OF_THE_INVERSE = 100
+"""Most steps where the smallest singular value is the largest of an inverse."""
 
 STEPS_INSIDE = 40
 """Most steps inside a proved interval, where little is left to find."""
@@ -149,18 +157,13 @@ class GramValues:
 
 
 def measure_gram(gram: Tensor, scale: float = 1.0) -> GramValues:
-    """The singular values of a matrix from its Gram matrix: all of them, or beyond ``DENSE_LIMIT`` as of operators.
+    """All singular values of a matrix from its Gram matrix.
 
     Args:
-        gram: (m, m) float64, G.
+        gram: (m, m) float64, G; what lies above the diagonal is not read.
         scale: the matrix is that of G times this.
     """
     size = len(gram)
-    if size > DENSE_LIMIT:
-        # G is its own operator here: a product with the identity, then one with G.
-        own = LinearOperator((size, size), lambda vectors: vectors, lambda vectors: vectors @ gram, gram.dtype)
-        run = _extremes(own)
-        return _scaled(_density(own, run), _estimate(run, -1), _estimate(run, 0), scale)
     values = torch.linalg.eigvalsh(gram).flip(0).clamp_min(0)
     error = size * UNIT_ROUNDOFF * float(values[0])
     method = "dense Gram matrix and its eigenvalues, float64"
@@ -168,6 +171,51 @@ def measure_gram(gram: Tensor, scale: float = 1.0) -> GramValues:
     spectrum = _all(values.sqrt(), size, method, accuracy=max(residuals))
     ends = [Estimate(spectrum.values[end], method, residual=residuals[end]) for end in (0, -1)]
     return _scaled(spectrum, ends[0], ends[1], scale)
+
+
+def measure_gram_products(
+    size: int, times: Callable[[Tensor], Tensor], scale: float = 1.0, error: float = 0.0
+) -> GramValues:
+    """Extremes and density of the singular values of a matrix, from products with its Gram matrix G.
+
+    The density may reach below the smallest value as it is found here, which is no more than an estimate from above.
+
+    Args:
+        size: m.
+        times: (n, m) to (n, m), G v for every row v.
+        scale: the matrix is that of G times this.
+        error: a bound on the spectral norm by which the products' G differs from the true one; part of the residuals.
+    """
+    own = _itself(size, times)
+    run = _extremes(own, STEPS_OF_GRAM)
+    run = replace(run, residuals=run.residuals + error)
+    spectrum = _density(own, run, SAMPLES_OF_GRAM, floor=0.0)
+    return _scaled(spectrum, _estimate(run, -1), _estimate(run, 0), scale)
+
+
+def smallest_by_solves(
+    size: int, solve: Callable[[Tensor], Tensor], shift: float, error: float, scale: float = 1.0
+) -> Estimate:
+    """The smallest singular value of a matrix by Lanczos on the inverse of s I + G, G its Gram matrix.
+
+    Args:
+        size: m.
+        solve: (n, m) to (n, m), (s I + G)^-1 v for every row v.
+        shift: s, small beside the largest eigenvalue.
+        error: of the eigenvalues of G that are found so, for rounding.
+        scale: the matrix is that of G times this.
+    """
+    (run,) = gram_lanczos(_itself(size, solve), STEPS_OF_THE_INVERSE, 1, settled=SETTLED)
+    inverse, residual = float(run.nodes[-1]), float(run.residuals[-1])
+    node = 1 / inverse - shift
+    method = "Lanczos on the inverse of the Gram matrix, float64"
+    around = sigma_residual(node, residual / inverse**2 + error)
+    return Estimate(sigma_of(node) * scale, method, run.steps, around * scale)
+
+
+def _itself(size: int, times: Callable[[Tensor], Tensor]) -> LinearOperator:
+    """G as an operator whose Gram operator it is: a product with the identity, then one with G."""
+    return LinearOperator((size, size), lambda vectors: vectors, times, torch.float64)
 
 
 def _scaled(spectrum: Spectrum, largest: Estimate, smallest: Estimate, scale: float) -> GramValues:
@@ -241,11 +289,13 @@ def _estimated(operator: LinearOperator) -> SingularValues:
     return SingularValues(spectrum, _estimate(run, -1), _estimate(run, 0), witness, _gain(operator, witness))
 
 
-def _density(operator: LinearOperator, run: Quadrature) -> Spectrum:
+def _density(
+    operator: LinearOperator, run: Quadrature, samples: int | None = None, floor: float | None = None
+) -> Spectrum:
     size = min(operator.shape)
-    found = singular_value_density(operator, min(QUANTILES, size))
+    found = singular_value_density(operator, min(QUANTILES, size), samples=samples)
     largest, smallest = sigma_of(float(run.nodes[-1])), sigma_of(float(run.nodes[0]))
-    values = found.values.flip(0).clamp(smallest, largest)
+    values = found.values.flip(0).clamp(smallest if floor is None else floor, largest)
     # The ends of the list are the extremes, which Lanczos knows better.
     values[0], values[-1] = largest, smallest
     method = f"stochastic Lanczos quadrature, {found.probes} probes, up to {found.steps} steps"
@@ -253,9 +303,9 @@ def _density(operator: LinearOperator, run: Quadrature) -> Spectrum:
     return Spectrum(tuple(values.tolist()), weights, size, method, complete=False, accuracy=found.accuracy)
 
 
-def _extremes(operator: LinearOperator) -> Quadrature:
+def _extremes(operator: LinearOperator, most: int | None = None) -> Quadrature:
     size = min(operator.shape)
-    steps = max(2, min(STEPS, BASIS_BYTES // (8 * size)))
+    steps = max(2, min(STEPS if most is None else most, BASIS_BYTES // (8 * size)))
     (run,) = gram_lanczos(operator, steps, 1, settled=SETTLED)
     return run
 

@@ -24,8 +24,8 @@ LARGEST_KERNEL = 15
 FREQUENCY_EFFORT = 2e9
 """out * in * min(out, in) up to which the bound over frequencies is computed; beyond it the unfoldings' bound."""
 
-WHOLE = 2**23
-"""Numbers of a tensor that is read whole (64 MB in float64); a larger one is read a slab at a time."""
+WHOLE = 2**22
+"""Numbers of a tensor that is read whole (32 MB in float64); a larger one is read a slab at a time."""
 
 SCOPE = "for every image size, zero or circular padding, stride and grouping"
 
@@ -90,22 +90,17 @@ def analyse_tensor(header: Header, info: TensorInfo) -> LayerReport:
 
 def _large(report: LayerReport, matrix: StoredMatrix) -> LayerReport:
     """A matrix, or a kernel as its matrix (out, in h w), from its Gram matrix."""
-    found = analyse_matrix(matrix)
-    if len(matrix.info.shape) == 4 and found.bound.proved:
+    kernel = len(matrix.info.shape) == 4
+    found = analyse_matrix(matrix, values=not kernel)
+    if kernel and found.bound.proved:
         area = math.prod(matrix.info.shape[2:])
         value = up(found.bound.value * up(math.sqrt(area)), 1)
         method = f"sqrt(h w) times the norm of one unfolding, {SCOPE}"
         return replace(report, bound=replace(found.bound, value=value, method=method))
-    if found.measured is None:
-        return replace(report, bound=found.bound)
-    measured = found.measured
-    return replace(
-        report,
-        bound=found.bound,
-        sigma_max=measured.largest,
-        sigma_min=measured.smallest,
-        spectrum=measured.spectrum,
-    )
+    report = replace(report, bound=found.bound)
+    if (measured := found.measured) is None:
+        return report
+    return replace(report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum)
 
 
 def kernel_bound(kernel: Tensor) -> Bound:
