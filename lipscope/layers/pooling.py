@@ -1,13 +1,14 @@
-"""Pooling: the mean or the largest of each window, with the bounds of :mod:`lipscope.bounds.pooling`."""
+"""Pooling: mean, maximum or Euclidean norm of each window, with the bounds of :mod:`lipscope.bounds.pooling`."""
 
 from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipscope.bounds.pooling import average_pool_bound, max_pool_bound
+from lipscope.bounds.pooling import average_pool_bound, l2_pool_bound, max_pool_bound
 from lipscope.bounds.rounding import up
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.conv2d import window_places
@@ -101,6 +102,38 @@ class MaxPool2d(LipschitzLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
         return _pooled(input_shape, self.window, self.stride, self.padding)
+
+
+class L2Pool2d(LipschitzLayer):
+    """The Euclidean norm of each window: ``torch.nn.LPPool2d`` with norm 2, and the gradient 0 where a window is 0.
+
+    Args:
+        window, stride: (vertical, horizontal).
+    """
+
+    gradient_norm_preserving = False
+
+    def __init__(self, window: Pair, stride: Pair) -> None:
+        super().__init__()
+        _check(window, stride, (0, 0))
+        self.window, self.stride = window, stride
+        self.kind = f"l2 pool {window[0]}x{window[1]}"
+        # Where no two windows share a pixel the rows of the Jacobian, x_W / ||x_W||, are orthonormal.
+        self.gradient_norm_preserving = windows_over_a_pixel(window, stride) == 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H', W')."""
+        windows = x.unfold(2, self.window[0], self.stride[0]).unfold(3, self.window[1], self.stride[1])
+        norms: Tensor = torch.linalg.vector_norm(windows, dim=(-2, -1))
+        return norms
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """sqrt(windows over a pixel); exactly 1 where none overlap."""
+        return l2_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, H', W')."""
+        return _pooled(input_shape, self.window, self.stride, (0, 0))
 
 
 def windows_over_a_pixel(window: Pair, stride: Pair) -> int:

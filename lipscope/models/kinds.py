@@ -14,7 +14,7 @@ from lipscope.layers.conv2d import PADDING_MODES, Conv2d
 from lipscope.layers.elementwise import LeakyReLU, ReLU
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.linear import Linear
-from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, MaxPool2d
+from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Named, Residual
 from lipscope.models.description import Entry
@@ -127,6 +127,11 @@ def _pool(make: type[AveragePool2d] | type[MaxPool2d]) -> Build:
     return build
 
 
+def _l2_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    window = entry.pair("kernel_size", None)
+    return L2Pool2d(window, entry.pair("stride", window))
+
+
 def _residual(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     branches: list[list[Named]] = [
         [(part.name, build_layer(part, tensors)) for part in entry.entries(key)] for key in ("layers", "shortcut")
@@ -147,6 +152,7 @@ KINDS: dict[str, Build] = {
     "group_sort": lambda entry, _tensors: GroupSort(entry.whole("group_size", 2, least=2)),
     "average_pool": _pool(AveragePool2d),
     "max_pool": _pool(MaxPool2d),
+    "l2_pool": _l2_pool,
     "global_average_pool": lambda _entry, _tensors: GlobalAveragePool(),
     "flatten": lambda _entry, _tensors: Flatten(),
     "residual": _residual,

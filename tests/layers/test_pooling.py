@@ -9,7 +9,7 @@ import torch
 from hypothesis import strategies as st
 
 from lipscope.layers.contract import LinearLayer
-from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, MaxPool2d
+from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
 from lipscope.records import Shape
 from tests import dense
 from tests.always import always
@@ -61,6 +61,15 @@ class TestMaxPool(LayerContract):
     }
 
 
+class TestL2Pool(LayerContract):
+    cases: ClassVar[dict[str, Case]] = {
+        "2x2": (lambda: L2Pool2d((2, 2), (2, 2)), (2, 4, 6)),
+        "overlapping": (lambda: L2Pool2d((3, 3), (2, 2)), (1, 5, 5)),
+        "with gaps": (lambda: L2Pool2d((2, 2), (3, 3)), (1, 6, 6)),
+        "uneven": (lambda: L2Pool2d((1, 3), (2, 1)), (2, 5, 6)),
+    }
+
+
 SETTINGS = {
     "window": st.tuples(st.integers(1, 4), st.integers(1, 4)),
     "stride": st.tuples(st.integers(1, 4), st.integers(1, 4)),
@@ -96,6 +105,28 @@ def test_max_pooling_against_torchs_own_module(window, stride, size, padded, see
     assert float(moved.max()) <= bound
     if all(n >= 2 * k + s and p == 0 for n, k, s, p in zip(size, window, stride, padding, strict=True)):
         assert float(moved.max()) == pytest.approx(bound)  # there is room for all windows over one pixel
+
+
+@always(window=SETTINGS["window"], stride=SETTINGS["stride"], size=SETTINGS["size"], seed=SETTINGS["seed"])
+def test_l2_pooling_against_torchs_own_module_and_its_jacobian(window, stride, size, seed) -> None:
+    layer, module = L2Pool2d(window, stride), torch.nn.LPPool2d(2, window, stride)
+    bound = layer.bound((1, *size)).value
+    x = noise(1, 1, *size, seed=seed).double()
+    torch.testing.assert_close(layer(x), module(x), rtol=1e-12, atol=1e-12)
+    assert layer.output_shape((1, *size)) == module(x).shape[1:]
+    jacobian = torch.autograd.functional.jacobian(module, x).reshape(-1, x.numel()).numpy()
+    assert dense.covers(bound, jacobian)
+    if layer.gradient_norm_preserving:
+        np.testing.assert_allclose(jacobian @ jacobian.T, np.eye(len(jacobian)), atol=1e-12)
+    spikes = torch.eye(math.prod(size), dtype=torch.float64).reshape(-1, 1, *size)
+    moved = module(100 * spikes).flatten(1).norm(dim=1) / 100
+    assert float(moved.max()) == pytest.approx(bound)  # the pixel under most windows attains it
+
+
+def test_l2_pooling_has_no_slope_where_a_window_is_zero() -> None:
+    x = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(L2Pool2d((2, 2), (2, 2))(x).sum(), x)
+    assert torch.equal(gradient, torch.zeros_like(x))
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,21 @@ def test_sorting_activations_are_built(described):
     assert bool((x.diff(dim=1) <= 0).all())
 
 
+def test_l2_pooling_is_torchs_own_and_the_bounds_cover_the_jacobian(net, described):
+    model = described(
+        [{"kind": "conv2d", "name": "stem"}, {"kind": "l2_pool", "kernel_size": [3, 2], "stride": [2, 1]}]
+    )
+    stem = net.stem.state_dict()
+    net = nn.Sequential(nn.Conv2d(3, 4, (3, 2)), nn.LPPool2d(2, (3, 2), (2, 1))).double()
+    net[0].load_state_dict({name: value.double() for name, value in stem.items()})
+    x = torch.rand(3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(model.net(x[None]), net(x[None]), rtol=1e-12, atol=1e-12)
+    bounds = {name: layer.bound(shape) for name, layer, shape in model.net.layers()}
+    assert bounds["1.l2_pool"].value == 2.0
+    jacobian = torch.autograd.functional.jacobian(lambda x: net(x[None])[0].flatten(), x).flatten(1)
+    assert float(torch.linalg.svdvals(jacobian)[0]) <= bounds["stem"].value * bounds["1.l2_pool"].value
+
+
 def test_half_precision_is_read_exactly(net, tmp_path):
     weight = net.fc.weight.to(torch.bfloat16)
     save_file({"fc.weight": weight}, tmp_path / "half.safetensors")
@@ -167,6 +182,10 @@ MISTAKES = [
     ([{"kind": "normalize", "mean": [10**400], "std": [1]}], UsageError, "mean must be a list of finite numbers"),
     ([{"kind": "max_pool"}], UsageError, "kernel_size must be"),
     ([{"kind": "max_pool", "kernel_size": 2, "ceil_mode": True}], UsageError, "unknown key 'ceil_mode'"),
+    ([{"kind": "l2_pool"}], UsageError, "kernel_size must be"),
+    ([{"kind": "l2_pool", "kernel_size": 2, "padding": 1}], UsageError, "unknown key 'padding'"),
+    ([{"kind": "l2_pool", "kernel_size": 2, "ceil_mode": True}], UsageError, "unknown key 'ceil_mode'"),
+    ([{"kind": "l2_pool", "kernel_size": 20}], UsageError, "does not fit its input (3, 16, 16)"),
     ([{"kind": "group_sort", "group_size": 1}], UsageError, "group_size must be a whole number from 2"),
     ([{"kind": "residual", "layers": []}], UsageError, "a residual sum needs layers"),
     ([{"kind": "residual", "layers": [CONV]}], UsageError, "the branches end in different shapes"),
