@@ -15,6 +15,10 @@ from lipscope.bounds.frequencies import multiplicities, symbols
 AT_ONCE = 2**22
 """Entries of the symbols that are decomposed at a time."""
 
+DUST = 2.0**-200
+"""Numbers that are this much smaller than the largest move no singular value in float64; LAPACK's complex
+decomposition can turn subnormal ones into NaN."""
+
 
 def circular_singular_values(kernel: Tensor, height: int, width: int) -> Tensor:
     """All min(out, in) * height * width singular values, float64, largest first.
@@ -30,6 +34,13 @@ def circular_singular_values(kernel: Tensor, height: int, width: int) -> Tensor:
     counts = multiplicities(width)
     rows = symbols(kernel.to(torch.float64), height, width)
     chunk = max(1, AT_ONCE // rows[0].numel())
-    half = torch.cat([torch.linalg.svdvals(part) for part in rows.split(chunk)])
+    half = torch.cat([torch.linalg.svdvals(_without_dust(part)) for part in rows.split(chunk)])
     every = torch.repeat_interleave(half, torch.tensor(counts), dim=1)
     return every.flatten().sort(descending=True).values
+
+
+def _without_dust(symbol: Tensor) -> Tensor:
+    """Real and imaginary parts that are negligible beside the largest become zeros."""
+    parts = torch.view_as_real(symbol)
+    size = parts.abs()
+    return torch.view_as_complex(torch.where(size < DUST * size.max(), 0.0, parts))

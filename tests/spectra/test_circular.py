@@ -26,3 +26,12 @@ def test_in_several_pieces(monkeypatch) -> None:
     whole = circular_singular_values(kernel, 7, 4)
     monkeypatch.setattr("lipscope.spectra.circular.AT_ONCE", 1)
     torch.testing.assert_close(circular_singular_values(kernel, 7, 4), whole, rtol=1e-13, atol=1e-13)
+
+
+def test_subnormal_parts_of_a_symbol() -> None:
+    """Found by the long run of the property above: the decomposition of these symbols was NaN."""
+    kernel = np.full((2, 3, 1, 2), 8.88629599e-300)
+    kernel[0, 0, 0, 0] = 1.0
+    expected = np.linalg.svd(dense.circular_matrix(kernel, 1, 2), compute_uv=False)
+    values = circular_singular_values(torch.from_numpy(kernel), 1, 2).numpy()
+    np.testing.assert_allclose(values, expected, rtol=0, atol=1e-12)
