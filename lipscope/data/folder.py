@@ -81,6 +81,9 @@ def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
         DataError: unreadable, of another size, or not of three channels of 8 bits.
     """
     where, (_, height, width) = str(path), shape
+    # A pipe would be waited for.
+    if not path.is_file():
+        raise DataError("not a file", where=where, why="missing, or a pipe", next_step="take it out of the folder")
     try:
         with warnings.catch_warnings():
             # What it warns of is an image of far too many pixels, which is refused below.

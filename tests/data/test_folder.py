@@ -198,3 +198,16 @@ def test_names_that_are_no_text_are_shown_all_the_same(tmp_path):
     found = read_images(folder, SHAPE, CLASSES)
     assert (found.files, found.unknown) == (("d\ufffd/x\ufffd.png",), ("d\ufffd",))
     assert found.data.name == f"{tmp_path}/m\ufffd"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+def test_a_pipe_and_a_dangling_link_are_named_and_not_waited_for(tmp_path):
+    pipe, link = tmp_path / "a" / "pipe.png", tmp_path / "b" / "link.png"
+    for path in (pipe, link):
+        path.parent.mkdir()
+    os.mkfifo(pipe)
+    link.symlink_to(tmp_path / "nowhere.png")
+    for path in (pipe, link):
+        with pytest.raises(DataError, match="not a file") as caught:
+            read_images(path.parent, SHAPE, CLASSES)
+        assert caught.value.where == str(path)
