@@ -11,6 +11,7 @@ factorisation works on, and the vectors of Lanczos. By what fits, the first of:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -65,10 +66,9 @@ def plan_for(matrix: StoredMatrix) -> Plan:
         if side <= MOST_ROWS and left >= accumulated:
             panels = int(left // accumulated) if accumulated else _panels(side)
             return Plan(1, False, dtype, min(panels, _panels(side)))
-    blocks = 2
-    while 8 * -(-side // blocks) * (-(-side // blocks) + PANEL) / 2 > room or -(-side // blocks) > MOST_ROWS:
-        blocks += 1
-    return Plan(blocks, False, torch.float64, _panels(side))
+    # 4 r (r + 128) bytes for a block of r rows; one panel is always possible.
+    fits = math.isqrt(max(0, int(room)) // 4 + (PANEL // 2) ** 2) - PANEL // 2
+    return Plan(-(-side // min(MOST_ROWS, max(PANEL, fits))), False, torch.float64, _panels(side))
 
 
 def _panels(side: int) -> int:
