@@ -5,7 +5,9 @@ import time
 from fractions import Fraction
 
 import pytest
+from textual import events
 from textual.containers import ScrollableContainer
+from textual.geometry import Size
 
 from lipscope.errors import CheckpointError
 from lipscope.records import Verdict
@@ -413,3 +415,30 @@ async def test_without_colour_the_words_remain(model, script, monkeypatch):
         assert app.no_color
         assert "✔  PROVED" in screen_text(app)
         assert app.export_screenshot().startswith("<svg")
+
+
+@pytest.mark.parametrize("key", ["question_mark", "e", "C"], ids=["help", "export", "copy"])
+async def test_a_resize_behind_a_dialog_reaches_the_screen_under_it(model, script, key):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 36)) as pilot:
+        await pilot.press("2", key)
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        await pilot.resize_terminal(60, 20)
+        await pilot.pause(0.1)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(app.screen_stack) == 1)
+        await until(pilot, lambda: app.screen.has_class("-narrow", "-short"))
+        await until(pilot, lambda: "] " in screen_text(app) and "q Quit" in screen_text(app).split("\n")[19])
+        table = app.query_one(LayerTable)
+        assert sum(column.get_render_width(table) for column in table.columns.values()) <= 60
+
+
+async def test_a_resize_while_a_dialog_closes_is_not_lost(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 36)) as pilot:
+        await pilot.press("2", "question_mark")
+        await until(pilot, lambda: len(app.screen_stack) == 2)
+        size = Size(60, 20)
+        app.screen.action_close()
+        app.post_message(events.Resize(size, size))
+        await until(pilot, lambda: len(app.screen_stack) == 1 and app.screen.has_class("-narrow", "-short"))
