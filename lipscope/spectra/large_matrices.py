@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, scaled, up
 from lipscope.bounds.triangle import (
@@ -157,9 +158,13 @@ class _Gram:
             Frobenius norm of what storage has rounded off.
         """
         terms, squares, entries = 0, 0.0, 0
+        exactly = self.plan.dtype == torch.float64
+        # One piece of memory for all groups: many of shrinking sizes would leave gaps behind.
+        first = triangle.panels[: self.plan.panels]
+        space = torch.empty(0 if exactly else sum(panel.numel() for panel in first), dtype=torch.float64)
         for begin in range(0, len(triangle.panels), self.plan.panels):
             group = triangle.panels[begin : begin + self.plan.panels]
-            sums = group if self.plan.dtype == torch.float64 else [panel.double() for panel in group]
+            sums = group if exactly else _views(space.zero_(), group)
             start = sum(panel.shape[1] for panel in triangle.panels[:begin])
             terms = max(terms, self._add_slabs(sums, start))
             for panel, exact in zip(group, sums, strict=True):
@@ -167,10 +172,9 @@ class _Gram:
                     panel.copy_(exact)
                     squares += 2 * float(torch.linalg.vector_norm(exact.sub_(panel))) ** 2
                     entries += 2 * exact.numel()
-            del sums
         return terms, up(math.sqrt(squares) * (1 + gamma(entries + 64)), 4)
 
-    def _add_slabs(self, panels: tuple[torch.Tensor, ...] | list[torch.Tensor], start: int) -> int:
+    def _add_slabs(self, panels: tuple[Tensor, ...], start: int) -> int:
         rows, columns = self.matrix.shape
         half = -self.exponent // 2
         longest = slabs = 0
@@ -185,3 +189,9 @@ class _Gram:
                 at += width
             longest, slabs = max(longest, block.shape[1]), slabs + 1
         return longest + slabs
+
+
+def _views(space: Tensor, panels: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Parts of the space in the shapes of the panels."""
+    ends = list(itertools.accumulate(panel.numel() for panel in panels))
+    return tuple(space[end - panel.numel() : end].view(panel.shape) for end, panel in zip(ends, panels, strict=True))

@@ -29,8 +29,8 @@ MARGIN = 0.9
 MOST_ROWS = 2**14
 """Rows of the largest Gram matrix: the time grows with their cube."""
 
-VECTORS = 2**24
-"""Bytes for the vectors of a quadrature."""
+VECTORS = 2**25
+"""Bytes for the vectors of a quadrature, and for what the libraries load and the allocator keeps."""
 
 
 @dataclass(frozen=True)
