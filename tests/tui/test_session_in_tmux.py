@@ -54,7 +54,9 @@ def opened(tmp_path: Path) -> Path:
     }
     (tmp_path / "config.toml").write_text('[keys]\n"help" = "H"\n')
     settings = " ".join(f"{name}={value}" for name, value in environment.items())
-    command = f"env {settings} {sys.executable} -m lipscope inspect {CHECKPOINT}; echo $? > {code}; sleep 60"
+    # Whoever started the tests may have left the size of another terminal there, which programs believe.
+    inspect = f"env -u COLUMNS -u LINES {settings} {sys.executable} -m lipscope inspect {CHECKPOINT}"
+    command = f"{inspect}; echo $? > {code}; sleep 60"
     tmux("new-session", "-d", "-s", "app", "-x", "100", "-y", "30", command)
     yield code
     tmux("kill-server")

@@ -45,8 +45,13 @@ def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_checkpoint(A)
 
 
-def drawn(snap_compare, screen: str, said: str, size, *keys: str, other: Path | None = None) -> bool:
-    """Whether the screen looks as it did, once everything is computed and some words stand there."""
+def drawn(
+    snap_compare, screen: str, said: str, size, *keys: str, later: tuple[str, ...] = (), other: Path | None = None
+) -> bool:
+    """Whether the screen looks as it did, once everything is computed and some words stand there.
+
+    The later keys are pressed when what the selected image needs has been read.
+    """
     clock = itertools.cycle([0.0, 3.2]).__next__
     means = Means(Script(), clock=clock, look_every=0.02, evaluator=Brightness)
     app = InspectApp(A, analyse=means, other=other)
@@ -54,6 +59,9 @@ def drawn(snap_compare, screen: str, said: str, size, *keys: str, other: Path | 
     async def steps(pilot: Pilot[None]) -> None:
         await until(pilot, lambda: app.state.sha256 is not None and not any(app._active) and not app.busy)
         await pilot.press(entry(screen).key, *keys)
+        if later:
+            await until(pilot, lambda: "v: next" in screen_text(app))
+            await pilot.press(*later)
         await until(pilot, lambda: said in screen_text(app))
         if screen == "images" and app.state.results.certificates is not None and "Reading" not in said:
             await until(pilot, lambda: app.state.answer is not None and not app.busy)
@@ -108,7 +116,7 @@ def keep_adversarials(certificates, **changes) -> None:
 def test_images_with_the_nearest_adversarial(snap_compare, size) -> None:
     keep_adversarials(write_synthetic(A, attacked=300))
     keys = ("v",) if size[0] < 200 else ()
-    assert drawn(snap_compare, "images", "adversarial:", size, *"fffff", *keys)
+    assert drawn(snap_compare, "images", "adversarial:", size, *"fffff", later=keys)
 
 
 def test_images_with_stale_adversarials(snap_compare) -> None:
