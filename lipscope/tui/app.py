@@ -13,7 +13,7 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import TabbedContent, TabPane
+from textual.widgets import Input, TabbedContent, TabPane
 
 from lipscope.tui.bindings import DIALOGS, MOVES, bindings_of, described
 from lipscope.tui.config import Config
@@ -34,7 +34,7 @@ from lipscope.tui.messages import (
     ResultsRead,
     WorkMessage,
 )
-from lipscope.tui.motion import TWICE, go
+from lipscope.tui.motion import TWICE, focus, go
 from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Selecting, Stepping
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.run_watch import Child, RunRead
@@ -45,6 +45,7 @@ from lipscope.tui.widgets.changed import ChangedLine
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.keys import KeysLine
 from lipscope.tui.widgets.progress import ProgressLine
+from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.widgets.title import TitleLine
 from lipscope.tui.worker import Analyse, Means
 
@@ -103,6 +104,7 @@ class InspectApp(App[None]):
         self._first = SCREENS[0] if screen is None else entry(screen)
         self._repaint_pending = False
         self._g_at = float("-inf")
+        self._handed_on: list[events.Key] = []
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
         self.other: Session | None = None
@@ -149,7 +151,7 @@ class InspectApp(App[None]):
         """The overview; the other screens come after the first paint."""
         yield TitleLine(self._path)
         yield ChangedLine()
-        with TabbedContent(initial=self._first.id):
+        with ScreenTabs(initial=self._first.id):
             first, *others = SCREENS
             with TabPane(first.label, id=first.id):
                 yield first.load()()
@@ -175,9 +177,6 @@ class InspectApp(App[None]):
             if self._open:
                 await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy and plotext
         if self._open:
-            tabs = self.query_one(TabbedContent)
-            if tabs.active == SCREENS[0].id:  # what is focused first lies in there, and has brought it to the front
-                tabs.active = self._first.id
             self._focus_main()
             for session in self._sessions:
                 session.start()
@@ -265,15 +264,30 @@ class InspectApp(App[None]):
         if isinstance(front, Focusing):
             front.focus_main()
         elif front is not None:
-            front.focus()
+            focus(front)
 
-    # Actions
+    # Keys and focus
+
+    def on_key(self, event: events.Key) -> None:
+        """Hand a key on to the entry that has opened since it was typed, before it means something here."""
+        if event in self._handed_on:  # the entry has no use for it
+            self._handed_on.remove(event)
+        elif isinstance(self.focused, Input):
+            event.prevent_default()
+            again = events.Key(event.key, event.character)
+            if not again.is_printable:  # the entry stops the others
+                self._handed_on.append(again)
+            self.focused.post_message(again.set_sender(self.focused))  # what the app sends never comes back to it
 
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         if self._open:
             self._label_tabs(self.size.width)
-            self._focus_main()
+            front = self._front()
+            if self.focused is None or front not in self.focused.ancestors:  # an entry may be open in there by now
+                self._focus_main()
+
+    # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel."""
@@ -282,6 +296,7 @@ class InspectApp(App[None]):
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
         self.screen_stack[0].query_one(TabbedContent).active = tab
+        self._focus_main()  # not when the message of the change arrives: the next key may come before it
 
     def action_cancel(self) -> None:
         """Stop the analysis."""
@@ -314,7 +329,7 @@ class InspectApp(App[None]):
             return
         tabs = self.screen_stack[0].query_one(TabbedContent)
         if tabs.active != SCREENS[0].id:
-            tabs.active = SCREENS[0].id
+            self.action_show_tab(SCREENS[0].id)
         else:
             self.action_cancel()
 

@@ -1,4 +1,4 @@
-"""Moving about with the keys of vi, in tables, trees, lists and scrollers alike."""
+"""Where keys go, and moving about with those of vi, in tables, trees, lists and scrollers alike."""
 
 from __future__ import annotations
 
@@ -34,6 +34,14 @@ class Listing(Protocol):
 
     def choose(self, place: int) -> None:
         """Put the cursor on another line."""
+
+
+def focus(widget: Widget) -> None:
+    """Give a widget the focus now: the key that comes next is already its own.
+
+    ``Widget.focus`` asks for the same, but behind the keys that wait.
+    """
+    widget.screen.set_focus(widget)
 
 
 def go(start: DOMNode | None, where: str) -> None:

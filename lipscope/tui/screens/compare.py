@@ -31,6 +31,7 @@ from lipscope.tui.compare import (
 )
 from lipscope.tui.images import next_of
 from lipscope.tui.messages import EpsMoved
+from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.curves import PairPlot
 from lipscope.tui.state import State
@@ -187,7 +188,7 @@ class ComparePane(Container, can_focus=True):
         layers = self.query_one("#compare-layers", LongList)
         images = self.query_one("#compare-images", LongList)
         open_lists = [one for one in (layers, images) if one.is_on_screen and one.size.height]
-        (open_lists[0] if open_lists else self).focus()
+        focus(open_lists[0] if open_lists else self)
 
     def moving(self) -> Widget:
         """Without a list in focus, the keys move in the layers."""

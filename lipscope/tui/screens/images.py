@@ -29,6 +29,7 @@ from lipscope.tui.images import (
 )
 from lipscope.tui.images_sheet import SHEET_COLUMNS, images_sheet
 from lipscope.tui.messages import AnswerWanted, EpsMoved, ImagesWanted
+from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
@@ -187,7 +188,7 @@ class ImagesPane(Container, can_focus=True):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work, also while the list is folded."""
-        self.focus()
+        focus(self)
 
     def moving(self) -> Widget:
         """The keys that move up and down move in the list, folded or not."""

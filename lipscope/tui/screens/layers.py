@@ -10,6 +10,7 @@ from textual.widgets import Input
 
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.messages import KernelWanted
+from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.rows import COLUMNS, Row, arranged, next_sort, row_text, rows
 from lipscope.tui.rows_sheet import SHEET_COLUMNS, sheet_row
@@ -119,9 +120,9 @@ class LayersPane(Container):
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
         if self.has_class("-enlarged"):
-            self.query_one("#detail-text").focus()
+            focus(self.query_one("#detail-text"))
         else:
-            self.query_one(LayerTree if self.has_class("-tree") else LayerTable).focus()
+            focus(self.query_one(LayerTree if self.has_class("-tree") else LayerTable))
 
     @on(LayerTable.Chosen)
     def _chosen(self, message: LayerTable.Chosen) -> None:
@@ -190,7 +191,7 @@ class LayersPane(Container):
         """Show the filter and type into it."""
         entry = self.query_one("#filter", Input)
         entry.display = True
-        entry.focus()
+        focus(entry)
 
     def action_enlarge(self) -> None:
         """Give the detail the whole screen, or take it back."""

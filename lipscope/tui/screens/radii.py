@@ -14,6 +14,7 @@ from textual.widget import Widget
 
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.messages import EpsMoved
+from lipscope.tui.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.blocks import Range
@@ -83,7 +84,7 @@ class RadiiPane(Container, can_focus=True):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
-        self.focus()
+        focus(self)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Resample the curve to the new width."""

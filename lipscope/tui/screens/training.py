@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from lipscope.run_log import RunLog
 from lipscope.tui.bindings import bindings_of
+from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.curves import Curve, CurvesPlot
 from lipscope.tui.run_watch import RunView
@@ -103,7 +104,7 @@ class TrainingPane(Container, can_focus=True):
         """The layers take the arrow keys; where they are folded, the screen itself."""
         table = self.query_one(RunTable)
         seen = table.display and not self.query_one("#training-layers").has_class("-folded")
-        (table if seen and self.query_one("#training-content").display else self).focus()
+        focus(table if seen and self.query_one("#training-content").display else self)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Resample the curves to the new width."""
@@ -122,7 +123,7 @@ class TrainingPane(Container, can_focus=True):
         rows = layer_rows(log.layers)
         table, panel = self.query_one(RunTable), self.query_one("#training-layers")
         if not rows and table.has_focus:
-            self.focus()
+            focus(self)
         table.display = bool(rows)
         if self.has_focus:
             self.focus_main()

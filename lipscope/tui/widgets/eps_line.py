@@ -13,6 +13,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from lipscope.errors import UsageError
+from lipscope.tui.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.text import harmless
 from lipscope.units import LARGEST_EPS, format_eps, parse_eps
@@ -73,7 +74,7 @@ class EpsLine(Vertical):
         entry = self.query_one("#eps-entry", Input)
         entry.value = ""
         entry.display = True
-        entry.focus()
+        focus(entry)
 
     def close_entry(self) -> None:
         """Back to words."""

@@ -20,6 +20,7 @@ from lipscope.tui.gradients import (
     heading,
     line,
 )
+from lipscope.tui.motion import focus
 from lipscope.tui.state import State
 
 
@@ -66,7 +67,7 @@ class GradientPlot(Vertical):
 
     def focus_main(self) -> None:
         """The rows take the arrow keys."""
-        self.query_one("#gradient-scroll").focus()
+        focus(self.query_one("#gradient-scroll"))
 
 
 def _styled(row: GradientRow, shown: Line, shape: Columns) -> list[Content]:
