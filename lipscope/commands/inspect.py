@@ -22,7 +22,7 @@ from lipscope.tui.registry import SCREENS
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
-    from lipscope.records import Estimate, InspectReport, LayerReport
+    from lipscope.records import Estimate, InspectReport, LayerReport, Verdict
 
 BOUND_LEGEND = (
     "proved bound: on the Lipschitz constant, from above, rounded up. est.: estimates of the extreme singular values s "
@@ -125,18 +125,28 @@ def inspect_command(
         click.echo(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
         return 0
     report = inspect_report(path, data_dir=data_dir, description=description)
+    # By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
+    proved = verdict(report.layers)
+    limit = 1.0 if max_lipschitz is None else max_lipschitz
+    within = proved.within(limit)
     certified = _results(path, report.sha256)
     exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
         kept = {} if witness is None else {"witness": exhibited}
-        inspected = {**report.to_json(), "certified": certified, **kept}
+        checked = {"check": {"limit": limit, "proved": proved.lipschitz, "within": within}} if check else {}
+        inspected = {**report.to_json(), "certified": certified, **checked, **kept}
         click.echo(json.dumps(inspected if log is None else report_json(log, inspected)))
     else:
         told = [] if log is None else [*run_lines(log), ""]
-        click.echo("\n".join([*told, _text(report, certified)]))
-    limit = 1.0 if max_lipschitz is None else max_lipschitz
-    # By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
-    return 0 if not check or verdict(report.layers).within(limit) else CheckFailedError.exit_code
+        asked = [_check(proved, limit, within)] if check else []
+        click.echo("\n".join([*told, _text(report, certified), *asked]))
+    return 0 if within or not check else CheckFailedError.exit_code
+
+
+def _check(proved: Verdict, limit: float, within: bool) -> str:
+    """The answer to --check; the verdict speaks of 1 whatever the limit is."""
+    bound = "no bound is proved" if proved.lipschitz is None else f"L <= {round_up(proved.lipschitz)} is proved"
+    return f"check    {'passed' if within else 'FAILED'}: {bound}, the limit is {limit:.17g}"
 
 
 def _exhibit(

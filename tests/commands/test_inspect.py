@@ -221,16 +221,31 @@ def test_verdicts(tiny_model, capsys, change, headline):
         ({"config": {"terms": 5}}, (), 5),
         ({"tensors": one_weight(1.01)}, (), 5),
         ({"tensors": one_weight(1.01)}, ("--max-lipschitz", "1e6"), 0),
+        ({"tensors": one_weight(1.5)}, ("--max-lipschitz", "1e6"), 0),  # the verdict speaks of 1: VIOLATED
     ],
 )
 def test_the_check_that_stands_in_for_ci(tiny_model, capsys, change, options, code):
     alter(tiny_model, **change)
     assert inspect(tiny_model, "--check", *options) == code
-    assert "verdict  " in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "verdict  " in text
+    said = re.fullmatch(
+        r"check    (passed|FAILED): L <= ([\d.e+]+) is proved, the limit is (1|1000000)", text.splitlines()[-1]
+    )
+    assert said is not None
+    assert said[1] == ("FAILED" if code else "passed")
     assert inspect(tiny_model, "--check", *options, "--json") == code
-    layers = json.loads(capsys.readouterr().out)["layers"]
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["check"] == {"limit": float(said[3]), "proved": pytest.approx(float(said[2])), "within": code == 0}
+    layers = facts["layers"]
     product = math.prod(layer["bound"]["value"] for layer in layers if layer["role"] == "body")
     assert (product <= (float(options[1]) if options else 1.0) + 1e-6) is (code == 0)
+
+
+def test_a_check_of_a_net_without_a_proof(tiny_model, capsys):
+    alter(tiny_model, tensors=scaled(1e30))
+    assert inspect(tiny_model, "--check", "--max-lipschitz", "5") == 5
+    assert capsys.readouterr().out.splitlines()[-1] == "check    FAILED: no bound is proved, the limit is 5"
 
 
 def test_a_limit_without_a_check(tiny_model, capsys):
