@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from functools import partial
@@ -40,7 +41,7 @@ from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.run_watch import Child, RunRead
 from lipscope.tui.session import Session
 from lipscope.tui.state import State
-from lipscope.tui.text import harmless
+from lipscope.tui.text import harmless, pasteable
 from lipscope.tui.widgets.changed import ChangedLine
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.keys import KeysLine
@@ -141,6 +142,8 @@ class InspectApp(App[None]):
         Raises:
             BaseException: what a thread raised unforeseen; it was shown in the app meanwhile.
         """
+        for name in ("COLUMNS", "LINES"):  # a shell that exports them would hold the app to one size
+            os.environ.pop(name, None)
         result: Any = super().run(*args, **kwargs)
         for session in self._sessions:
             if session.crash is not None:
@@ -383,7 +386,7 @@ class InspectApp(App[None]):
 
     def _copy(self, text: str) -> None:
         if text:
-            self.copy_to_clipboard(text)
+            self.copy_to_clipboard(pasteable(text))
             self.notify(harmless(text, 60), title="copied", timeout=3, markup=False)
         else:
             self.notify("nothing is selected here", title="copy", timeout=3, markup=False)

@@ -13,6 +13,12 @@ LINE = 200
 ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
 """Unicode categories that move the cursor, reorder the line, or pile up on one cell."""
 
+SET_OFF = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that end a line, drive a terminal, or hide what a paste contains."""
+
+COPIED = 2**16
+"""Characters that are copied at most."""
+
 
 def harmless(value: object, width: int = LINE, *, keep: Literal["start", "end"] = "start") -> str:
     r"""The text in visible characters, on one line, at most ``width`` cells wide.
@@ -49,6 +55,21 @@ def harmless(value: object, width: int = LINE, *, keep: Literal["start", "end"] 
             break
         kept.append(piece)
     return "".join(kept) + "…" if keep == "start" else "…" + "".join(reversed(kept))
+
+
+def pasteable(text: str) -> str:
+    r"""The text with all its letters, and nothing in it that a paste could set off: no control or format characters.
+
+    Tabs stay, between the cells of a row. Beyond :data:`COPIED` characters it is cut, as terminals would refuse it.
+
+    >>> pasteable("a\tb\nrm -rf\x1b")
+    'a\tb\\nrm -rf\\x1b'
+    """
+    part = text if len(text) <= COPIED else text[: COPIED - 1] + "…"
+    return "".join(
+        character if character == "\t" or unicodedata.category(character) not in SET_OFF else _visible(character)
+        for character in part
+    )
 
 
 def _visible(character: str) -> str:

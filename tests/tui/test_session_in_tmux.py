@@ -54,8 +54,8 @@ def opened(tmp_path: Path) -> Path:
     }
     (tmp_path / "config.toml").write_text('[keys]\n"help" = "H"\n')
     settings = " ".join(f"{name}={value}" for name, value in environment.items())
-    # Whoever started the tests may have left the size of another terminal there, which programs believe.
-    inspect = f"env -u COLUMNS -u LINES {settings} {sys.executable} -m lipscope inspect {CHECKPOINT}"
+    # A shell that exports the size of another moment, which programs believe, must not hold the app to it.
+    inspect = f"env COLUMNS=50 LINES=12 {settings} {sys.executable} -m lipscope inspect {CHECKPOINT}"
     command = f"{inspect}; echo $? > {code}; sleep 60"
     tmux("new-session", "-d", "-s", "app", "-x", "100", "-y", "30", command)
     yield code
@@ -66,6 +66,7 @@ def test_open_visit_every_screen_resize_and_quit(opened: Path) -> None:
     before = subprocess.run(["git", "status", "--short"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     wait_for("1 Overview")
     wait_for("PROVED")
+    assert max(map(len, screen().split("\n"))) > 90
     for entry in SCREENS:
         tmux("send-keys", "-t", "app", entry.key)
         wait_for({"overview": "recomputed", "layers": "upper bound", "radii": "eps 36/255"}.get(entry.id, entry.title))
