@@ -6,16 +6,16 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from textual_plotext import PlotextPlot
 
 from lipscope.records import Spectrum
 from lipscope.tui.plots.blocks import Range, nice_ticks, spectrum_axis, tick_labels
+from lipscope.tui.plots.redrawn import RedrawnPlot
 
 SMALLEST = (20, 5)
 """Cells."""
 
 
-class SortedCurve(PlotextPlot):
+class SortedCurve(RedrawnPlot):
     """Singular values over their rank; drawn again to every size it gets."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
@@ -26,13 +26,10 @@ class SortedCurve(PlotextPlot):
         """Draw other singular values, or nothing; the same ones cost nothing."""
         if spectrum is not self._spectrum:
             self._spectrum = spectrum
-            self._draw()
+            self.draw()
 
-    def on_resize(self) -> None:
-        """Resample to the new width."""
-        self._draw()
-
-    def _draw(self) -> None:
+    def draw(self) -> None:
+        """Draw to the size that there is."""
         plt, (columns, rows) = self.plt, self.size
         plt.clear_figure()
         if self._spectrum is not None and columns >= SMALLEST[0] and rows >= SMALLEST[1]:

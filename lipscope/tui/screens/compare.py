@@ -33,7 +33,7 @@ from lipscope.tui.images import next_of
 from lipscope.tui.messages import EpsMoved
 from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
-from lipscope.tui.plots.curves import PairPlot
+from lipscope.tui.plots.rates import PairPlot
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.eps_line import EpsLine, moved

@@ -18,7 +18,7 @@ from lipscope.tui.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.blocks import Range
-from lipscope.tui.plots.curves import CurvePlot
+from lipscope.tui.plots.rates import CurvePlot
 from lipscope.tui.radii_sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless

@@ -14,7 +14,7 @@ from lipscope.run_log import RunLog
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
-from lipscope.tui.plots.curves import Curve, CurvesPlot
+from lipscope.tui.plots.epochs import Curve, CurvesPlot
 from lipscope.tui.run_watch import RunView
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless

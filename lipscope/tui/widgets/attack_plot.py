@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from lipscope.tui.plots.blocks import Range
-from lipscope.tui.plots.curves import ScatterPlot
+from lipscope.tui.plots.scatter import ScatterPlot
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ import numpy as np
 
 from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
-from lipscope.tui.plots.curves import CurvePlot
+from lipscope.tui.plots.rates import CurvePlot
 from lipscope.tui.registry import entry
 from lipscope.tui.screens.radii import RadiiPane
 from lipscope.tui.widgets.eps_line import EpsLine, moved

@@ -6,7 +6,7 @@ import numpy as np
 
 from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
-from lipscope.tui.plots.curves import ScatterPlot
+from lipscope.tui.plots.scatter import ScatterPlot
 from lipscope.tui.widgets.attack_plot import AttackPlot
 from lipscope.tui.widgets.histogram import Histogram
 

@@ -17,7 +17,6 @@ from lipscope.tui.plots.blocks import (
     spectrum_axis,
     tick_labels,
 )
-from lipscope.tui.plots.curves import resample, thinned
 
 
 @pytest.mark.parametrize(
@@ -128,15 +127,6 @@ def test_spectrum_axis_always_shows_one():
         assert over.low < (0.0 if deviation else 1.0) < over.high
 
 
-def test_resampled_steps_are_points_of_the_curve():
-    x = np.sort(np.random.default_rng(0).random(1000))
-    y = np.linspace(1, 0, 1000)
-    grid, rates = resample(x, y, 30)
-    assert len(grid) == 30
-    for at, rate in zip(grid, rates, strict=True):
-        assert rate == y[np.flatnonzero(x <= at)[-1]]
-
-
 def test_a_histogram_of_ten_thousand_takes_less_than_a_millisecond():
     values = np.random.default_rng(0).random(10_000)
     times = []
@@ -145,14 +135,3 @@ def test_a_histogram_of_ten_thousand_takes_less_than_a_millisecond():
         figure(values, Range(0.0, 1.0), 0.5, width=100, height=20)
         times.append(time.perf_counter() - start)
     assert min(times) < 1e-3, f"{1e3 * min(times):.2f} ms"
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 2)), max_size=300), st.integers(1, 40), st.integers(1, 40))
-def test_thinned_points_are_some_of_the_points_one_a_cell(pairs, columns, rows):
-    x, y = np.array(pairs, dtype=np.float64).reshape(-1, 2).T
-    wide, high = Range(0.0, 1.0), Range(0.0, 2.0)
-    kept = list(zip(*(part.tolist() for part in thinned(x, y, wide, high, columns, rows)), strict=True))
-    assert set(kept) <= set(pairs)
-    cells = [(int(a * columns), int(b / 2 * rows)) for a, b in kept]
-    assert len(set(cells)) == len(cells)
-    assert set(cells) == {(int(a * columns), int(b / 2 * rows)) for a, b in pairs}
