@@ -7,53 +7,9 @@ import torch
 from torch import Tensor
 
 from lipscope.errors import CheckpointError
-from lipscope.models.published import import_published, load_published, published_config
-from lipscope.models.stored import load_model, save_model
+from lipscope.models.published import import_published, published_config
 from tests.models.published import soc_reference as reference
-from tests.models.published.files import saved
 from tests.models.published.references import check_against_the_json_beside, references_of
-
-Configuration = tuple[int, int, str, bool, int]
-
-CONFIGURATIONS: list[Configuration] = [
-    (1, 2, "maxmin", True, 10),
-    (1, 4, "maxmin", False, 10),
-    (1, 2, "hh1", True, 100),
-    (1, 2, "hh1", False, 10),
-    (1, 2, "hh2", True, 10),
-    (1, 2, "hh2", False, 100),
-    (2, 2, "maxmin", False, 100),
-    (2, 2, "hh1", True, 10),
-    (2, 4, "hh2", True, 100),
-]
-
-
-@pytest.mark.parametrize("configuration", CONFIGURATIONS, ids=lambda c: "-".join(map(str, c)))
-def test_imported_logits_are_those_of_the_description(configuration: Configuration, tmp_path: Path) -> None:
-    state = reference.random_state(*configuration)
-    blocks, channels, activation, lln, classes = configuration
-    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    tensors = load_published(saved(state, tmp_path))
-    config = published_config(tensors, "best.pth")
-    assert (config.blocks, config.channels, config.activation) == (blocks, channels, activation)
-    assert (config.head, config.classes) == ("lln" if lln else "orthogonal", classes)
-    assert config.dataset == {10: "cifar10", 100: "cifar100"}[classes]
-    net = import_published(tensors, config, "best.pth")
-    expected = reference.forward(state, images, blocks)
-    assert float(expected.std()) > 0.1
-    torch.testing.assert_close(net(images), expected, rtol=0, atol=1e-4)
-    exact = reference.forward({name: value.double() for name, value in state.items()}, images.double(), blocks)
-    torch.testing.assert_close(net(images.double()), exact, rtol=0, atol=1e-4)
-    assert net.lipschitz_bound().value < (1 + 1e-9) / reference.STD
-
-
-def test_the_import_survives_a_file(state: dict[str, Tensor], tmp_path: Path) -> None:
-    config = published_config(state, "x")
-    net = import_published(state, config, "x")
-    path = tmp_path / "model.safetensors"
-    save_model(net, path, config.to_json(), {})
-    images = torch.rand(2, 3, 32, 32)
-    assert torch.equal(load_model(path).net(images), net(images))
 
 
 @pytest.mark.parametrize(
