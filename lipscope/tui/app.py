@@ -225,7 +225,7 @@ class InspectApp(App[None]):
     @on(EpsMoved)
     def _eps_moved(self, message: EpsMoved) -> None:
         for pane in self._panes():
-            if isinstance(pane, AtEps):
+            if isinstance(pane, AtEps) and pane is not message.by:  # which may have moved on meanwhile
                 pane.take_eps(message.eps)
 
     def _changed(self) -> None:

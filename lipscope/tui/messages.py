@@ -122,8 +122,9 @@ class KernelWanted(Message):
 
 
 class EpsMoved(Message):
-    """The user has chosen another radius; every screen follows."""
+    """The user has chosen another radius; every other screen follows."""
 
-    def __init__(self, eps: Fraction) -> None:
+    def __init__(self, eps: Fraction, by: object) -> None:
         super().__init__()
         self.eps = eps
+        self.by = by

@@ -80,3 +80,21 @@ async def test_an_eps_typed_in_one_go_with_its_key_leads_to_no_other_screen(mode
         typed(app, "4", "equals_sign", *"72", "slash", *"255", "enter")
         await until(pilot, lambda: app.query_one(RadiiPane).eps * 255 == 72)
         assert app.query_one("TabbedContent").active == "radii"
+
+
+@pytest.mark.parametrize("screen", ["radii", "images"])
+async def test_every_step_of_eps_counts(model, script, screen):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, entry(screen).key, *["right"] * 9, "left")
+        for pane in ("#radii-pane", "#images-pane", "#compare-pane"):
+            await until(pilot, lambda pane=pane: app.query_one(pane).eps * 255 == 44)
+        for turns in range(0, 40, 2):
+            typed(app, "right")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            typed(app, "left")
+        for _ in range(3):
+            await pilot.pause()
+        assert {app.query_one(pane).eps * 255 for pane in ("#radii-pane", "#images-pane", "#compare-pane")} == {44}

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
@@ -30,17 +27,16 @@ from lipscope.tui.compare import (
     warnings,
 )
 from lipscope.tui.images import next_of
-from lipscope.tui.messages import EpsMoved
 from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.rates import PairPlot
+from lipscope.tui.screens.at_eps import EpsPane
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
-from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
-from lipscope.units import DEFAULT_EPS
 
 ALONE = (
     "One model is open. `lipscope inspect a.safetensors b.safetensors` opens two and compares them here: their layers, "
@@ -50,14 +46,13 @@ ALONE = (
 IMAGE_COLUMNS = ("image", "radius by a (proved)", "radius by b (proved)", "label")
 
 
-class ComparePane(Container, can_focus=True):
+class ComparePane(EpsPane):
     """The seventh screen."""
 
     BINDINGS = bindings_of("Compare")
 
     def __init__(self) -> None:
         super().__init__(id="compare-pane")
-        self.eps: Fraction = DEFAULT_EPS[0]
         self._one: State | None = None
         self._other: State | None = None
         self._quantity = QUANTITIES[0].key
@@ -229,32 +224,13 @@ class ComparePane(Container, can_focus=True):
         self.toggle_class("-enlarged")
         self.call_after_refresh(self.focus_main)
 
-    def action_move(self, steps: int) -> None:
-        """Move eps by ``steps`` 255ths."""
-        self.post_message(EpsMoved(moved(self.eps, steps)))
-
-    def action_type_eps(self) -> None:
-        """Type a radius."""
-        self.query_one(EpsLine).open_entry()
-
-    @on(EpsLine.Changed)
-    def _typed(self, message: EpsLine.Changed) -> None:
-        message.stop()
-        self.focus_main()
-        self.post_message(EpsMoved(message.eps))
-
-    def take_eps(self, eps: Fraction) -> None:
-        """Another radius, chosen here or on another screen."""
-        if eps != self.eps:
-            self.eps = eps
-            self._list_certified()
+    def show_eps(self) -> None:
+        """Counts and plots at the radius chosen."""
+        self._list_certified()
 
     def step_back(self) -> bool:
         """Close the entry, or take the screen back from the curves; False when there is nothing to undo."""
-        line = self.query_one(EpsLine)
-        if line.typing:
-            line.close_entry()
-            self.focus_main()
+        if self.close_entry():
             return True
         if self.has_class("-enlarged"):
             self.action_enlarge()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,12 +27,13 @@ from lipscope.tui.images import (
     verdict_word,
 )
 from lipscope.tui.images_sheet import SHEET_COLUMNS, images_sheet
-from lipscope.tui.messages import AnswerWanted, EpsMoved, ImagesWanted
+from lipscope.tui.messages import AnswerWanted, ImagesWanted
 from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named
+from lipscope.tui.screens.at_eps import EpsPane
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
-from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.image_detail import ImageDetail
 from lipscope.tui.widgets.long_list import LongList
@@ -47,7 +47,7 @@ ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""
 
 
-class ImagesPane(Container, can_focus=True):
+class ImagesPane(EpsPane):
     """The fifth screen."""
 
     BINDINGS = bindings_of("Images")
@@ -75,11 +75,6 @@ class ImagesPane(Container, can_focus=True):
             yield FoldBar("#images-list-side", "right", "list")
 
     # What is shown
-
-    @property
-    def eps(self) -> Fraction:
-        """The radius of "certified"."""
-        return self._choice.eps
 
     @property
     def _certificates(self) -> Certificates | None:
@@ -233,31 +228,13 @@ class ImagesPane(Container, can_focus=True):
         """The next picture, where not all fit."""
         self.query_one(ImageDetail).turn()
 
-    def action_move(self, steps: int) -> None:
-        """Move eps by ``steps`` 255ths."""
-        self.post_message(EpsMoved(moved(self.eps, steps)))
-
-    def action_type_eps(self) -> None:
-        """Type a radius."""
-        self.query_one(EpsLine).open_entry()
-
-    @on(EpsLine.Changed)
-    def _typed(self, message: EpsLine.Changed) -> None:
-        message.stop()
-        self.focus_main()
-        self.post_message(EpsMoved(message.eps))
-
-    def take_eps(self, eps: Fraction) -> None:
-        """Another radius, chosen here or on another screen."""
-        if eps != self.eps:
-            self._choose(replace(self._choice, eps=eps))
+    def show_eps(self) -> None:
+        """What is certified at the radius chosen."""
+        self._choose(replace(self._choice, eps=self.eps))
 
     def step_back(self) -> bool:
         """Close the entry, then leave the filters; False when there is nothing to undo."""
-        line = self.query_one(EpsLine)
-        if line.typing:
-            line.close_entry()
-            self.focus_main()
+        if self.close_entry():
             return True
         if (self._choice.keep, self._choice.label) != ("all", None):
             self._choose(replace(self._choice, keep="all", label=None))

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
 from lipscope.tui.bindings import bindings_of
-from lipscope.tui.messages import EpsMoved
 from lipscope.tui.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.plots.blocks import Range
 from lipscope.tui.plots.rates import CurvePlot
 from lipscope.tui.radii_sheet import RADII_COLUMNS, radii_sheet
+from lipscope.tui.screens.at_eps import EpsPane
 from lipscope.tui.state import State
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.accuracy import Accuracy
 from lipscope.tui.widgets.attack_plot import AttackPlot
 from lipscope.tui.widgets.class_table import TITLE, ClassTable
-from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 from lipscope.tui.widgets.notice import Notice, results_notice
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
     from lipscope.results import Certificates
 
 
-class RadiiPane(Container, can_focus=True):
+class RadiiPane(EpsPane):
     """The screen of the certified radii."""
 
     BINDINGS = bindings_of("Radii")
@@ -46,7 +45,6 @@ class RadiiPane(Container, can_focus=True):
         self._notice = ""
         self._log = False
         self._attack = False
-        self.eps: Fraction = DEFAULT_EPS[0]
 
     def compose(self) -> ComposeResult:
         """A line of words on top, then histogram, curve and table."""
@@ -137,20 +135,9 @@ class RadiiPane(Container, can_focus=True):
             return self._certificates is not None and self._certificates.attack_distance is not None
         return self._certificates is not None or action not in {"move", "type_eps", "log_axis"}
 
-    def action_move(self, steps: int) -> None:
-        """Move eps by ``steps`` 255ths."""
-        self.take_eps(moved(self.eps, steps))
-        self.post_message(EpsMoved(self.eps))
-
-    def take_eps(self, eps: Fraction) -> None:
-        """Another radius, chosen here or on another screen."""
-        if eps != self.eps:
-            self.eps = eps
-            self._redraw()
-
-    def action_type_eps(self) -> None:
-        """Type a radius."""
-        self.query_one(EpsLine).open_entry()
+    def show_eps(self) -> None:
+        """Counts and plots at the radius chosen."""
+        self._redraw()
 
     def action_log_axis(self) -> None:
         """Count the images on a logarithmic axis, or on a linear one again."""
@@ -166,20 +153,9 @@ class RadiiPane(Container, can_focus=True):
         """The keys that move up and down move in the classes."""
         return self.query_one(ClassTable)
 
-    @on(EpsLine.Changed)
-    def _typed(self, message: EpsLine.Changed) -> None:
-        self.focus_main()
-        self.take_eps(message.eps)
-        self.post_message(EpsMoved(self.eps))
-
     def step_back(self) -> bool:
         """Close the entry if it is open; False when there is nothing to undo."""
-        line = self.query_one(EpsLine)
-        if line.typing:
-            line.close_entry()
-            self.focus_main()
-            return True
-        return False
+        return self.close_entry()
 
     def sheet(self) -> Sheet:
         """All images at the radii of the literature and at eps, then every class at eps."""
