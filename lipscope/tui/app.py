@@ -395,7 +395,8 @@ class InspectApp(App[None]):
         """Ask where to write what is shown, and write it."""
         from lipscope.tui.screens.export import open_export
 
-        open_export(self, entry(self.screen_stack[0].query_one(TabbedContent).active), self._front())
+        screen = entry(self.screen_stack[0].query_one(TabbedContent).active)
+        open_export(self, self.state, screen, self._front())
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the table of bindings, and Textual's own themes and screenshots."""

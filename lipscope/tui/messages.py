@@ -1,4 +1,4 @@
-"""What the threads of a :class:`~lipscope.tui.worker.Work` tell the app."""
+"""What the threads of a ``Work`` (``tui/worker.py``) tell the app."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from lipscope.tui.state import Results
 if TYPE_CHECKING:
     from lipscope.tui.gallery import Answer, Images
     from lipscope.tui.kernels import Kernel
-    from lipscope.tui.worker import Work
 
 
 class WorkMessage(Message):
-    """Something a :class:`Work` found out; ``work`` tells it from an earlier one's."""
+    """Something a ``Work`` found out; ``work`` is which one, to tell it from an earlier one's."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: object) -> None:
         super().__init__()
         self.work = work
 
@@ -28,7 +27,7 @@ class WorkMessage(Message):
 class Analysed(WorkMessage):
     """One step of the analysis."""
 
-    def __init__(self, work: Work, event: AnalysisEvent) -> None:
+    def __init__(self, work: object, event: AnalysisEvent) -> None:
         super().__init__(work)
         self.event = event
 
@@ -37,7 +36,7 @@ class AnalysisEnded(WorkMessage):
     """The analysis is over; ``failure`` says why it could not finish, ``cached`` that it was kept from earlier."""
 
     def __init__(
-        self, work: Work, seconds: float, failure: LipscopeError | None = None, *, cached: bool = False
+        self, work: object, seconds: float, failure: LipscopeError | None = None, *, cached: bool = False
     ) -> None:
         super().__init__(work)
         self.seconds = seconds
@@ -48,7 +47,7 @@ class AnalysisEnded(WorkMessage):
 class ResultsRead(WorkMessage):
     """The results file was read, or is not there, or cannot be read."""
 
-    def __init__(self, work: Work, results: Results) -> None:
+    def __init__(self, work: object, results: Results) -> None:
         super().__init__(work)
         self.results = results
 
@@ -56,7 +55,7 @@ class ResultsRead(WorkMessage):
 class Hashed(WorkMessage):
     """The SHA-256 of the model's bytes."""
 
-    def __init__(self, work: Work, sha256: str) -> None:
+    def __init__(self, work: object, sha256: str) -> None:
         super().__init__(work)
         self.sha256 = sha256
 
@@ -64,7 +63,7 @@ class Hashed(WorkMessage):
 class FileChanged(WorkMessage):
     """The model on the disk is another one than the one that was opened, or is gone, or is back."""
 
-    def __init__(self, work: Work, on_disk: Literal["same", "replaced", "gone"]) -> None:
+    def __init__(self, work: object, on_disk: Literal["same", "replaced", "gone"]) -> None:
         super().__init__(work)
         self.on_disk = on_disk
 
@@ -72,7 +71,7 @@ class FileChanged(WorkMessage):
 class ImagesRead(WorkMessage):
     """The data set behind the results was read, or cannot be."""
 
-    def __init__(self, work: Work, images: Images) -> None:
+    def __init__(self, work: object, images: Images) -> None:
         super().__init__(work)
         self.images = images
 
@@ -80,7 +79,7 @@ class ImagesRead(WorkMessage):
 class Answered(WorkMessage):
     """The model, or what an attack kept, says something of one image."""
 
-    def __init__(self, work: Work, answer: Answer) -> None:
+    def __init__(self, work: object, answer: Answer) -> None:
         super().__init__(work)
         self.answer = answer
 
@@ -88,7 +87,7 @@ class Answered(WorkMessage):
 class KernelRead(WorkMessage):
     """The matrices of one layer were read, or cannot be."""
 
-    def __init__(self, work: Work, kernel: Kernel) -> None:
+    def __init__(self, work: object, kernel: Kernel) -> None:
         super().__init__(work)
         self.kernel = kernel
 
@@ -96,7 +95,7 @@ class KernelRead(WorkMessage):
 class Crashed(WorkMessage):
     """A thread met an error that nobody foresaw."""
 
-    def __init__(self, work: Work, error: BaseException) -> None:
+    def __init__(self, work: object, error: BaseException) -> None:
         super().__init__(work)
         self.error = error
 

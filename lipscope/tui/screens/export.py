@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from textual import on
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widget import Widget
@@ -20,10 +19,8 @@ from lipscope.tui.bindings import bindings_of
 from lipscope.tui.export import FORMATS, as_csv, as_json, free_path
 from lipscope.tui.panes import Exporting
 from lipscope.tui.registry import ScreenEntry
+from lipscope.tui.state import State
 from lipscope.tui.text import harmless
-
-if TYPE_CHECKING:
-    from lipscope.tui.app import InspectApp
 
 
 class ExportScreen(ModalScreen[Path | None]):
@@ -101,15 +98,15 @@ class ExportScreen(ModalScreen[Path | None]):
         self.dismiss(None)
 
 
-def open_export(app: InspectApp, screen: ScreenEntry, pane: Widget | None) -> None:
+def open_export(app: App[None], state: State, screen: ScreenEntry, pane: Widget | None) -> None:
     """Ask for format and place of what is shown, and say where it went.
 
     The picture is taken before the dialog covers the window.
     """
-    picture = app.export_screenshot(title=f"lipscope inspect {harmless(app.state.header.path.name, 60)}")
+    picture = app.export_screenshot(title=f"lipscope inspect {harmless(state.header.path.name, 60)}")
     contents: dict[str, Callable[[], str]] = {"svg": lambda: picture}
     if isinstance(pane, Exporting):
-        sheet, state = pane.sheet(), app.state
+        sheet = pane.sheet()
         contents["json"] = lambda: as_json(sheet, screen, state)
         contents["csv"] = lambda: as_csv(sheet)
 
@@ -118,6 +115,6 @@ def open_export(app: InspectApp, screen: ScreenEntry, pane: Widget | None) -> No
             app.notify(f"{harmless(path.absolute(), 120, keep='end')}", title="written", markup=False)
 
     def suggest(ending: str) -> Path:
-        return free_path(Path(), app.state.header.path, screen.id, ending)
+        return free_path(Path(), state.header.path, screen.id, ending)
 
     app.push_screen(ExportScreen(contents, suggest), written)
