@@ -73,15 +73,18 @@ def run_around(model: Path) -> Path | None:
 def means_for(data_dir: Path | None, description: Path | None) -> Means:
     """What the app works with: the analysis, its cache, and what the model says of an image."""
     from lipscope.tui.cache import Cache
+    from lipscope.tui.pauses import quiet_import
     from lipscope.tui.worker import Means
 
     def analyse(file: Path) -> Iterator[AnalysisEvent]:
-        from lipscope.spectra.analysis import analyse as analysis
+        with quiet_import("torch"):
+            from lipscope.spectra.analysis import analyse as analysis
 
         return analysis(file, data_dir=data_dir, description=description)
 
     def evaluator(file: Path) -> LogitsOf:
-        from lipscope.spectra.logits import logits_of
+        with quiet_import("torch"):
+            from lipscope.spectra.logits import logits_of
 
         return logits_of(file)
 

@@ -33,6 +33,7 @@ from lipscope.tui.messages import (
     KernelRead,
     ResultsRead,
 )
+from lipscope.tui.pauses import yield_to_keys
 from lipscope.tui.state import Results
 from lipscope.tui.watch import SECONDS, Stamp, stamp_of, watch
 
@@ -155,6 +156,7 @@ class Work:
             self._after.pop().join_analysis()
         if self._cancelled.is_set() or self._answered_by_cache():
             return
+        yield_to_keys()
         clock = self._means.clock
         started = clock()
         events: list[AnalysisEvent] = []

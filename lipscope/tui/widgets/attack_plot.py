@@ -23,6 +23,7 @@ class AttackPlot(Container):
     def __init__(self) -> None:
         super().__init__(id="radii-attack")
         self._certificates: Certificates | None = None
+        self._log = False
 
     def compose(self) -> ComposeResult:
         """The gaps above, the pairs below."""
@@ -33,7 +34,7 @@ class AttackPlot(Container):
 
     def show(self, certificates: Certificates, *, log: bool = False) -> None:
         """Show other results, which carry attack distances."""
-        self._certificates = certificates
+        self._certificates, self._log = certificates, log
         distance = certificates.attack_distance
         if distance is None:
             return
@@ -66,4 +67,4 @@ class AttackPlot(Container):
     def on_resize(self, _event: events.Resize) -> None:
         """Thin the points out for the new size."""
         if self._certificates is not None:
-            self.call_after_refresh(self.show, self._certificates)
+            self.call_after_refresh(self.show, self._certificates, log=self._log)

@@ -1,0 +1,83 @@
+"""Nothing is cut off: every view of every screen, folded and unfolded, at every size a terminal may have."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from textual.scrollbar import ScrollBar
+from textual.widget import Widget
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.worker import Means
+
+from .conftest import Script, bounds, finished, screen_text, until, write_checkpoint
+from .pictured import Brightness, write_synthetic
+from .runs import Run
+
+SIZES = [(60, 20), (60, 50), (80, 24), (80, 60), (100, 30), (120, 36), (160, 40), (200, 22), (200, 60), (320, 90)]
+
+VIEWS: dict[str, tuple[str, ...]] = {
+    "overview": (),
+    "layers": ("down", "v", "v", "a", "v", "enter", "v", "v", "escape", "t", "t", "slash", "escape"),
+    "gradients": ("down",),
+    "radii": ("y", "b", "y", "b", "equals_sign", "escape"),
+    "images": ("f", "f", "f", "f", "n", "v", "v", "s", "equals_sign", "escape"),
+    "training": ("y", "down"),
+    "compare": ("v", "s", "d", "enter", "enter", "equals_sign", "escape"),
+}
+"""The keys that change what a screen shows, pressed one after another."""
+
+FOLDING = ("left_square_bracket", "left_square_bracket", "right_square_bracket", "right_square_bracket")
+
+
+def cut(widget: Widget) -> bool:
+    """Whether a part of the widget lies where no scrolling brings it into sight."""
+    here, around = widget.region, widget.parent
+    if not isinstance(around, Widget) or not here.area:
+        return False
+    room = around.region
+    across = around.styles.overflow_x in ("auto", "scroll") or (room.x <= here.x and here.right <= room.right)
+    down = around.styles.overflow_y in ("auto", "scroll") or (room.y <= here.y and here.bottom <= room.bottom)
+    return not (across and down)
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> InspectApp:
+    """Two models with hostile names, attacked images, and a run."""
+    run = Run(tmp_path / "run")
+    run.train(1, 5)
+    run.tell("running", 6, 25)
+    hostile = bounds()
+    hostile[1] = replace(hostile[1], name="\x1b[31m[red]" + "x" * 1000)
+    classes = tuple(f"\x1b[31m[b]{'long' * 30}{k}" for k in range(10))
+    model, other = run.path / "model.safetensors", tmp_path / "b.safetensors"
+    for seed, path in enumerate((model, other)):
+        write_checkpoint(path, channels=16 * (1 + seed))
+        kept = write_synthetic(path, seed=5 + seed, attacked=500, classes=classes)
+        sound = np.maximum(kept.radius - 1e-6, 0)
+        write_synthetic(path, seed=5 + seed, attacked=500, classes=classes, sound_radius=sound)
+    means = Means(Script(hostile), evaluator=Brightness)
+    return InspectApp(model, analyse=means, other=other, run=run.path)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+async def test_nothing_is_cut_off_at_any_size(app: InspectApp, size: tuple[int, int]) -> None:
+    width, height = size
+    async with finished(app, size) as pilot:
+        for screen in SCREENS:
+            for key in (entry(screen.id).key, *VIEWS[screen.id], *FOLDING):
+                await pilot.press(key)
+                await until(pilot, lambda: not app._repaint_pending)
+                where = f"{screen.id} after {key}"
+                assert app.query_one("TabbedContent").active == screen.id, where
+                for widget in app.screen.query("*"):
+                    if widget.is_on_screen and not isinstance(widget, ScrollBar):
+                        assert not cut(widget), f"{where}: {widget} {widget.region} in {widget.parent.region}"
+                lines = screen_text(app).split("\n")
+                assert [len(line) <= width for line in lines] == [True] * height, where
+                assert all(one.key in lines[1] for one in SCREENS), where
+                assert "\x1b" not in "".join(lines), where
