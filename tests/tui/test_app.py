@@ -6,7 +6,6 @@ from fractions import Fraction
 
 import pytest
 from textual import events
-from textual.containers import ScrollableContainer
 from textual.geometry import Size
 
 from lipscope.errors import CheckpointError
@@ -20,8 +19,6 @@ from lipscope.tui.state import Phase
 from lipscope.tui.widgets.layer_table import LayerTable
 
 from .conftest import FAILURE, Script, finished, screen_text, until, words, write_checkpoint, write_radii
-
-SIZES = [(60, 20), (80, 24), (100, 30), (120, 36), (60, 50)]
 
 
 def test_a_bad_file_raises_before_there_is_a_screen(tmp_path):
@@ -364,28 +361,6 @@ async def test_a_verdict_of_nan_is_no_proof(model):
 
 
 # Sizes
-
-
-@pytest.mark.parametrize("size", SIZES)
-async def test_nothing_overflows(model, script, size):
-    write_radii(model)
-    app = InspectApp(model, analyse=script)
-    width, height = size
-    async with finished(app, size) as pilot:
-        for key in ("1", "2", "down", "enter", entry("radii").key, "equals_sign"):
-            await pilot.press(key)
-            await pilot.pause()
-            for widget in app.screen.query("*"):
-                if widget.region.area and widget.is_on_screen:
-                    assert widget.region.x >= 0, f"{key}: {widget}"
-                    assert widget.region.right <= width, f"{key}: {widget} ends at {widget.region.right}"
-                    scrolls = any(isinstance(node, ScrollableContainer | LayerTable) for node in widget.ancestors)
-                    assert scrolls or widget.region.bottom <= height, f"{key}: {widget} is cut at the bottom"
-            lines = screen_text(app).split("\n")
-            assert len(lines) == height
-            assert all(screen.key in lines[1] for screen in SCREENS)
-            assert "analysis complete" in lines[-2]
-            assert "q Quit" in lines[-1] or key == "equals_sign"
 
 
 async def test_resize_in_mid_computation(model, script):

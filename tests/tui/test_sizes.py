@@ -18,7 +18,8 @@ from .conftest import Script, bounds, finished, screen_text, until, write_checkp
 from .pictured import Brightness, write_synthetic
 from .runs import Run
 
-SIZES = [(60, 20), (60, 50), (80, 24), (80, 60), (100, 30), (120, 36), (160, 40), (200, 22), (200, 60), (320, 90)]
+SIZES = [(60, 20), (60, 50), (80, 24), (120, 36), (160, 40), (200, 60)]
+MORE = [(70, 20), (80, 60), (99, 30), (100, 30), (160, 20), (200, 22), (240, 48), (320, 90)]
 
 VIEWS: dict[str, tuple[str, ...]] = {
     "overview": (),
@@ -64,7 +65,11 @@ def app(tmp_path: Path) -> InspectApp:
     return InspectApp(model, analyse=means, other=other, run=run.path)
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str, size)))
+@pytest.mark.parametrize(
+    "size",
+    [*SIZES, *(pytest.param(size, marks=pytest.mark.slow) for size in MORE)],
+    ids=["x".join(map(str, size)) for size in (*SIZES, *MORE)],
+)
 async def test_nothing_is_cut_off_at_any_size(app: InspectApp, size: tuple[int, int]) -> None:
     width, height = size
     async with finished(app, size) as pilot:
@@ -81,3 +86,5 @@ async def test_nothing_is_cut_off_at_any_size(app: InspectApp, size: tuple[int, 
                 assert [len(line) <= width for line in lines] == [True] * height, where
                 assert all(one.key in lines[1] for one in SCREENS), where
                 assert "\x1b" not in "".join(lines), where
+                assert "analysis complete" in lines[-2], where
+                assert "q Quit" in lines[-1] or key in ("equals_sign", "slash"), where

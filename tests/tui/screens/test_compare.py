@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
@@ -165,29 +164,6 @@ async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(mo
         assert script.runs == 1
     for thread in script.threads:
         thread.join(10)
-
-
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 36), (200, 60)], ids=lambda size: "x".join(map(str, size)))
-async def test_nothing_overflows(model, other, size):
-    hostile = bounds()
-    hostile[1] = replace(hostile[1], name="\x1b[31m[red]" + "x" * 1000)
-    script = Script(hostile)
-    write_synthetic(model)
-    write_synthetic(other, seed=6)
-    app = InspectApp(model, analyse=script, other=other)
-    async with finished(app, size) as pilot:
-        await comparing(pilot)
-        scrolling = app.query_one("#compare-certified")
-        for keys in [(), ("right_square_bracket",), ("left_square_bracket",)]:
-            await pilot.press(*keys)
-            await pilot.pause()
-            for widget in app.query_one(ComparePane).walk_children():
-                inside = widget.region
-                if widget.is_on_screen and inside.area and widget.display:
-                    assert inside.right <= size[0], (keys, widget)
-                    if scrolling not in widget.ancestors:
-                        assert inside.bottom <= size[1] - 2, (keys, widget)
-            assert "\x1b" not in screen_text(app)
 
 
 async def test_enter_gives_both_curves_the_whole_screen_and_escape_takes_it_back(model, other, script):

@@ -5,7 +5,6 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from safetensors.numpy import save_file
 from textual.geometry import Offset
 
@@ -328,27 +327,6 @@ async def test_without_colours_pictures_are_characters(model, script, monkeypatc
         text = screen_text(app)
         assert UPPER not in text
         assert sum(text.count(c) for c in "=+*#%@") > 100
-
-
-@pytest.mark.parametrize("size", [(60, 20), (80, 24), (120, 36), (200, 60)], ids=lambda size: "x".join(map(str, size)))
-async def test_nothing_overflows(model, script, size):
-    certificates = write_synthetic(
-        model, attacked=500, classes=tuple(f"\x1b[31m[b]{'long' * 30}{k}" for k in range(10))
-    )
-    app = app_on(model, script)
-    async with finished(app, size) as pilot:
-        await images(pilot)
-        for keys in [(), ("right_square_bracket",), ("left_square_bracket",)]:
-            await pilot.press(*keys)
-            await pilot.pause()
-            for widget in app.query_one(ImagesPane).walk_children():
-                inside = widget.region
-                if widget.is_on_screen and inside.area and widget.display:
-                    assert inside.right <= size[0], (keys, widget)
-                    assert inside.bottom <= size[1] - 2, (keys, widget)
-            assert "\x1b" not in screen_text(app)
-            assert all(len(line) <= size[0] for line in screen_text(app).split("\n"))
-        assert len(certificates) == N
 
 
 async def test_scrolling_ten_thousand_images_paints_only_what_is_seen(model, script):
