@@ -15,6 +15,9 @@ from lipscope.tui.plots.blocks import Range, axis, spectrum_axis
 from lipscope.tui.state import Phase, State
 from lipscope.tui.text import harmless
 
+ROUNDING = 1e-5
+"""Of a norm in float32: what is above by less is shown with the same digits."""
+
 ONE, MINIMUM, LOW, HIGH, BAND, MEAN, RANDOM, BOTH, BEYOND = ":<[]-*o@>"
 """What is drawn: the line at 1, the minimum, the 5 and 95 percentiles, what lies between, the means, off the axis."""
 
@@ -125,12 +128,12 @@ def strip(row: GradientRow, over: Range, width: int, *, deviation: bool = False)
 
 
 def bar(value: float, most: float, width: int) -> str:
-    """A horizontal bar in eighths of a cell; one that goes beyond ``most`` ends in ``>``.
+    """A horizontal bar in eighths of a cell; one that goes beyond ``most``, by more than rounding, ends in ``>``.
 
-    >>> bar(0.5, 1.0, 8), bar(4.0, 1.0, 8)
-    ('████    ', '███████>')
+    >>> bar(0.5, 1.0, 8), bar(4.0, 1.0, 8), bar(1.0000001, 1.0, 8)
+    ('████    ', '███████>', '████████')
     """
-    if value > most or not math.isfinite(value):
+    if value > most * (1 + ROUNDING) or not math.isfinite(value):
         return "█" * (width - 1) + ">"
     eighths = max(round(value / most * 8 * width), 1 if value > 0 else 0)
     return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).ljust(width)[:width]

@@ -52,6 +52,11 @@ class Side:
     count: Callable[[Fraction], int]
     total: int
 
+    def text(self, eps: Fraction, of: int) -> str:
+        """A share where it is one of the same images as the column beside it, else how many of how many."""
+        count = self.count(eps)
+        return rate_text(count, self.total) if self.total == of else f"{count:,}/{self.total:,}"
+
 
 def other_sides(certificates: Certificates) -> list[Side]:
     """Sound radii, and what an attack could not break, where the results hold them: never mixed with the radii."""
@@ -108,7 +113,7 @@ class Accuracy(Static):
         for eps in radii:
             count = certificates.certified_count(eps)
             at = eps == chosen
-            others = (rate_text(side.count(eps), side.total) for side in sides)
+            others = (side.text(eps, total) for side in sides)
             cells = (format_eps(eps), f"{count:,}", rate_text(count, total), *others, "◀" if at else "")
             table.add_row(*(Text(cell, style="bold" if at else "") for cell in cells))
         wrong = total - correct
