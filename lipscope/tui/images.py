@@ -188,7 +188,7 @@ def image_facts(
         ("radius", f"≥ {radius_text(float(certificates.radius[row]))} proved, {harmless(certificates.kind, 16)}"),
     ]
     if certificates.sound_radius is not None and certificates.kind != "sound":
-        facts.append(("sound", f"≥ {radius_text(float(certificates.sound_radius[row]))} proved, all rounding counted"))
+        facts.append(("sound", f"≥ {radius_text(float(certificates.sound_radius[row]))} proved"))
     facts.append((f"at {format_eps(eps)}", verdict_word(certificates, row, eps)))
     if certificates.attack_distance is not None:
         facts.append(("attack", _attack_words(certificates, row, classes, found)))
@@ -205,13 +205,14 @@ def _attack_words(
     if not math.isfinite(distance):
         was = bool(attacked(certificates)[row])
         return "attacked: no other class was found" if was else "not attacked"
-    words = f"class changes at {distance_text(distance)}"
-    if distance < certificates.radius[row]:
-        words += ", INSIDE THE CERTIFIED RADIUS"
-    if found is not None:
-        which = "" if found.nearest else f" of one at {distance_text(found.distance)}"
-        return f"{words}; pixels kept{which}: becomes {class_name(classes, found.predicted)}"
-    return f"{words}; its pixels are not kept"
+    inside = ", INSIDE THE CERTIFIED RADIUS" if distance < certificates.radius[row] else ""
+    words = f"class changes at {distance_text(distance)}{inside}"
+    if found is None:
+        return f"{words}; its pixels are not kept"
+    becomes = f"becomes {class_name(classes, found.predicted)}"
+    if found.nearest:
+        return f"{becomes} at {distance_text(distance)}{inside}; pixels kept"
+    return f"{words}; pixels kept of one at {distance_text(found.distance)}: {becomes}"
 
 
 def logit_rows(

@@ -7,7 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 
+from lipscope.adversarials import Adversarials, adversarials_path, write_adversarials
+from lipscope.certify.attack.target import distances
 from lipscope.checkpoint import sha256_of
 from lipscope.data import ImageSet, load
 from lipscope.results import Certificates, read_results, results_path, write_results
@@ -46,6 +49,27 @@ def write_synthetic(model: Path, *, seed: int = 5, attacked: int = 0, **changes:
     certificates = replace(certificates, **changes)
     write_results(results_path(model), certificates, {"schema": "lipscope.certify/1"})
     return certificates
+
+
+def keep_adversarials(model: Path, certificates: Certificates, **changes: object) -> None:
+    """The nearest adversarial image of every attacked one: noise of the length that the results quote."""
+    index = np.flatnonzero(np.isfinite(certificates.attack_distance))
+    stored = synthetic_images().images[index]
+    images = stored / 255
+    noise = np.random.default_rng(0).normal(size=images.shape)
+    length = np.linalg.norm(noise.reshape(len(index), -1), axis=1)
+    wanted = certificates.attack_distance[index] / length
+    points = np.clip(images + noise * wanted[:, None, None, None], 0, 1).astype(np.float32)
+    reached = distances(torch.from_numpy(points), torch.from_numpy(stored)).numpy()
+    original = certificates.predicted[index]
+    fields = {"index": index, "original": original, "changed": (original + 3) % 10, "distance": reached,
+              "adversarial": points, "model_sha256": certificates.model_sha256,
+              "data_fingerprint": certificates.data_fingerprint}  # fmt: skip
+    kept = Adversarials(**{**fields, **changes})
+    write_adversarials(adversarials_path(model), kept)
+    distance = np.full(len(certificates), np.inf)
+    distance[index] = kept.distance
+    write_results(results_path(model), replace(certificates, attack_distance=distance), {})
 
 
 class Brightness:

@@ -112,7 +112,10 @@ def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
     assert told["at 1/2"] == "WRONG"
     assert "class changes at 0.2568, INSIDE THE CERTIFIED RADIUS; its pixels are not kept" in told["attack"]
     kept = facts(results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3))
-    assert kept["attack"] == "class changes at 0.3000; pixels kept: becomes d[red]og"
+    assert kept["attack"] == "becomes d[red]og at 0.3000; pixels kept"
+    other = Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.4, nearest=False)
+    kept = facts(results([0], [0], [0.2], [0.3]), found=other)
+    assert kept["attack"] == "class changes at 0.3000; pixels kept of one at 0.4000: becomes d[red]og"
     nothing = results([0, 0], [0, 0], [0.2, 0.2], [float("inf")] * 2, attack={"attacked": [[0, 1]]})
     assert facts(nothing)["attack"] == "attacked: no other class was found"
     assert facts(nothing, 1)["attack"] == "not attacked"

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
+from textual.widgets import Static
 
 from lipscope.tui.app import InspectApp
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.screens.images import ImagesPane
 from lipscope.tui.worker import Means
 
 from .conftest import Script, bounds, finished, screen_text, until, write_checkpoint
-from .pictured import Brightness, write_synthetic
+from .pictured import Brightness, keep_adversarials, write_synthetic
 from .runs import Run
 
 SIZES = [(60, 20), (60, 50), (80, 24), (120, 36), (160, 40), (200, 60)]
@@ -26,7 +28,7 @@ VIEWS: dict[str, tuple[str, ...]] = {
     "layers": ("down", "v", "v", "a", "v", "enter", "v", "v", "escape", "t", "t", "slash", "escape"),
     "gradients": ("down",),
     "radii": ("y", "b", "y", "b", "equals_sign", "escape"),
-    "images": ("f", "f", "f", "f", "n", "v", "v", "s", "equals_sign", "escape"),
+    "images": ("f", "f", "f", "f", "f", "v", "v", "s", "n", "equals_sign", "escape"),
     "training": ("y", "down"),
     "compare": ("v", "s", "d", "enter", "enter", "equals_sign", "escape"),
 }
@@ -37,6 +39,10 @@ FOLDING = ("left_square_bracket", "left_square_bracket", "right_square_bracket",
 
 def cut(widget: Widget) -> bool:
     """Whether a part of the widget lies where no scrolling brings it into sight."""
+    if isinstance(widget, Static) and widget.styles.height is not None and widget.styles.height.is_auto:
+        lines = widget.get_content_height(widget.app.size, widget.app.size, widget.content_size.width)
+        if lines > widget.content_size.height and not widget.styles.max_height:
+            return True
     here, around = widget.region, widget.parent
     if not isinstance(around, Widget) or not here.area:
         return False
@@ -44,6 +50,12 @@ def cut(widget: Widget) -> bool:
     across = around.styles.overflow_x in ("auto", "scroll") or (room.x <= here.x and here.right <= room.right)
     down = around.styles.overflow_y in ("auto", "scroll") or (room.y <= here.y and here.bottom <= room.bottom)
     return not (across and down)
+
+
+def answered(app: InspectApp, screen: str) -> bool:
+    """Whether the image in front has all that is known of it."""
+    row = app.query_one(ImagesPane)._row
+    return screen != "images" or row < 0 or (app.state.answer is not None and app.state.answer.row == row)
 
 
 @pytest.fixture
@@ -58,9 +70,9 @@ def app(tmp_path: Path) -> InspectApp:
     model, other = run.path / "model.safetensors", tmp_path / "b.safetensors"
     for seed, path in enumerate((model, other)):
         write_checkpoint(path, channels=16 * (1 + seed))
-        kept = write_synthetic(path, seed=5 + seed, attacked=500, classes=classes)
+        kept = write_synthetic(path, seed=5 + seed)
         sound = np.maximum(kept.radius - 1e-6, 0)
-        write_synthetic(path, seed=5 + seed, attacked=500, classes=classes, sound_radius=sound)
+        keep_adversarials(path, write_synthetic(path, seed=5 + seed, attacked=50, classes=classes, sound_radius=sound))
     means = Means(Script(hostile), evaluator=Brightness)
     return InspectApp(model, analyse=means, other=other, run=run.path)
 
@@ -76,7 +88,7 @@ async def test_nothing_is_cut_off_at_any_size(app: InspectApp, size: tuple[int, 
         for screen in SCREENS:
             for key in (entry(screen.id).key, *VIEWS[screen.id], *FOLDING):
                 await pilot.press(key)
-                await until(pilot, lambda: not app._repaint_pending)
+                await until(pilot, lambda screen=screen: not app._repaint_pending and answered(app, screen.id))
                 where = f"{screen.id} after {key}"
                 assert app.query_one("TabbedContent").active == screen.id, where
                 for widget in app.screen.query("*"):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Container
+from textual.containers import Container, VerticalScroll
 from textual.widgets import Static
 
 from lipscope.tui.images import image_facts
@@ -35,7 +35,8 @@ class ImageDetail(Container):
     def compose(self) -> ComposeResult:
         """Pictures beside or above words."""
         yield Pictures(id="image-pictures")
-        yield Static(id="image-facts", markup=False)
+        with VerticalScroll(id="image-words", can_focus=False):
+            yield Static(id="image-facts", markup=False)
         yield LogitBars()
 
     def show(self, state: State, row: int, eps: Fraction, classes: tuple[str, ...]) -> None:

@@ -5,19 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import save_file
 from textual.pilot import Pilot
 
-from lipscope.adversarials import Adversarials, adversarials_path, write_adversarials
-from lipscope.certify.attack.target import distances
 from lipscope.errors import DataError
-from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.gallery import violation_beside
 from lipscope.tui.registry import SCREENS, entry
@@ -25,7 +20,7 @@ from lipscope.tui.screens.images import ImagesPane
 from lipscope.tui.worker import Means
 
 from ..conftest import Script, screen_text, until, write_checkpoint
-from ..pictured import Brightness, synthetic_images, write_synthetic
+from ..pictured import Brightness, keep_adversarials, synthetic_images, write_synthetic
 
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 60)]
 A, B = Path("model.safetensors"), Path("b.safetensors")
@@ -91,36 +86,15 @@ def test_images_with_what_an_attack_kept(snap_compare) -> None:
     assert drawn(snap_compare, "images", "adversarial", (200, 60))
 
 
-def keep_adversarials(certificates, **changes) -> None:
-    """The nearest adversarial image of every attacked one: noise of the length that the results quote."""
-    index = np.flatnonzero(np.isfinite(certificates.attack_distance))
-    stored = synthetic_images().images[index]
-    images = stored / 255
-    noise = np.random.default_rng(0).normal(size=images.shape)
-    length = np.linalg.norm(noise.reshape(len(index), -1), axis=1)
-    wanted = certificates.attack_distance[index] / length
-    points = np.clip(images + noise * wanted[:, None, None, None], 0, 1).astype(np.float32)
-    reached = distances(torch.from_numpy(points), torch.from_numpy(stored)).numpy()
-    original = certificates.predicted[index]
-    fields = {"index": index, "original": original, "changed": (original + 3) % 10, "distance": reached,
-              "adversarial": points, "model_sha256": certificates.model_sha256,
-              "data_fingerprint": certificates.data_fingerprint}  # fmt: skip
-    kept = Adversarials(**{**fields, **changes})
-    write_adversarials(adversarials_path(A), kept)
-    distance = np.full(len(certificates), np.inf)
-    distance[index] = kept.distance
-    write_results(results_path(A), replace(certificates, attack_distance=distance), {})
-
-
 @named
 def test_images_with_the_nearest_adversarial(snap_compare, size) -> None:
-    keep_adversarials(write_synthetic(A, attacked=300))
+    keep_adversarials(A, write_synthetic(A, attacked=300))
     keys = ("v",) if size[0] < 200 else ()
     assert drawn(snap_compare, "images", "adversarial:", size, *"fffff", later=keys)
 
 
 def test_images_with_stale_adversarials(snap_compare) -> None:
-    keep_adversarials(write_synthetic(A, attacked=300), model_sha256="ab" * 32)
+    keep_adversarials(A, write_synthetic(A, attacked=300), model_sha256="ab" * 32)
     assert drawn(snap_compare, "images", "model.adversarial.", (120, 36), *"fffff")
 
 
