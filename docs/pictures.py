@@ -30,4 +30,6 @@ def draw(model: Path, folder: Path, screens: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     draw(Path(sys.argv[1]), Path(__file__).parent, sys.argv[2:] or list(README))
