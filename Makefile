@@ -11,7 +11,7 @@ demo: $(STAMP)
 
 # Everything that CI checks; ends with pytest's summary.
 test: $(STAMP) lint
-	$(BIN)/pytest -n auto --maxprocesses 8
+	$(BIN)/pytest -n auto --maxprocesses 8 --dist worksteal
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check lipscope tests benchmarks

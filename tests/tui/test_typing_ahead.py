@@ -20,12 +20,12 @@ def typed(app: InspectApp, *keys: str) -> None:
         app.post_message(events.Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
 
 
-@pytest.mark.parametrize("keys", ["34", "42", "21", "25", "57", "76"])
+@pytest.mark.parametrize("keys", ["34", "42", "25"])
 async def test_a_number_key_at_any_moment_of_the_change_before_stays_in_front(model, script, keys):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         last = next(screen.id for screen in SCREENS if screen.key == keys[1])
-        for turns in range(0, 80, 2):
+        for turns in range(0, 40, 2):
             typed(app, keys[0])
             for _ in range(turns):
                 await asyncio.sleep(0)
