@@ -106,6 +106,7 @@ class InspectApp(App[None]):
         self._repaint_pending = False
         self._g_at = float("-inf")
         self._handed_on: list[events.Key] = []
+        self._behind: set[Pane] = set()
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
         self.other: Session | None = None
@@ -250,7 +251,15 @@ class InspectApp(App[None]):
         for pane in self._panes():
             if isinstance(pane, Comparing):
                 pane.compare(other)
-            pane.show(state)
+        self._behind = set(self._panes())
+        self._show_front()
+
+    def _show_front(self) -> None:
+        """Let the screen in front show what it does not show yet; keys wait for none of the others."""
+        front = self._front()
+        if isinstance(front, Pane) and front in self._behind:
+            self._behind.remove(front)
+            front.show(self.state)
 
     def _panes(self) -> Iterable[Pane]:
         """The screens that are complete."""
@@ -286,6 +295,7 @@ class InspectApp(App[None]):
     def _tab_activated(self) -> None:
         if self._open:
             self._label_tabs(self.size.width)
+            self._show_front()
             front = self._front()
             if self.focused is None or front not in self.focused.ancestors:  # an entry may be open in there by now
                 self._focus_main()
@@ -299,6 +309,7 @@ class InspectApp(App[None]):
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
         self.screen_stack[0].query_one(TabbedContent).active = tab
+        self._show_front()
         self._focus_main()  # not when the message of the change arrives: the next key may come before it
 
     def action_cancel(self) -> None:

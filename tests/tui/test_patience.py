@@ -12,7 +12,7 @@ import pytest
 
 from lipscope.records import AnalysisEvent
 from lipscope.tui.app import InspectApp
-from lipscope.tui.registry import entry
+from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.state import Phase
 from lipscope.tui.widgets.layer_table import LayerTable
 from lipscope.tui.worker import Means
@@ -126,3 +126,24 @@ async def test_ten_thousand_images_answer_an_arrow_key(model, script, n):
             app.query("RadiiPane").first().action_move(1)
             waits.append(time.perf_counter() - started)
         assert statistics.median(waits) < 0.05, waits
+
+
+async def test_only_the_screen_in_front_follows_the_analysis(model, script, monkeypatch):
+    write_radii(model, n=200)
+    shown = []
+    for screen in SCREENS:
+        pane = screen.load()
+        monkeypatch.setattr(
+            pane, "show", lambda self, state, show=pane.show: (shown.append(type(self)), show(self, state))[1]
+        )
+    layers, radii = entry("layers").load(), entry("radii").load()
+    app = InspectApp(model, analyse=script, screen="layers")
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.state.phase is Phase.DONE and not app.busy and not app._repaint_pending)
+        assert set(shown) == {layers}
+        await pilot.press(entry("radii").key)
+        await until(pilot, lambda: "certified accuracy" in screen_text(app))
+        assert set(shown) == {layers, radii}
+        before = len(shown)
+        await pilot.press(entry("layers").key, entry("radii").key)
+        assert len(shown) == before, "nothing has happened since"
