@@ -61,7 +61,7 @@ CELLS = {
     "depth 10": Cell(("depth",), {"blocks": "2"}),
     "depth 20": Cell(("depth",), {"blocks": "4"}),
 }
-"""In the time of SOC's 5 epochs, 5.7 minutes of one thread, BCOP takes 12 and Cayley 24."""
+"""In the time of SOC's 5 epochs, 5.5 minutes of one thread, BCOP takes 12 and Cayley 24."""
 
 COLUMNS = ("clean", "36/255", "72/255", "108/255", "gradient kept", "tightness", "proved L", "images/s")
 

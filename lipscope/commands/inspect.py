@@ -17,7 +17,7 @@ from lipscope.commands.options import data_dir_option, json_option
 from lipscope.commands.run_report import NO_MODEL, report_json, run_lines
 from lipscope.commands.spectra import bound_lines, spectrum_lines
 from lipscope.errors import CheckFailedError, CheckpointError, UsageError
-from lipscope.records import round_up
+from lipscope.records import allowed, round_up
 from lipscope.tui.registry import SCREENS
 from lipscope.units import DEFAULT_EPS
 
@@ -133,7 +133,7 @@ def inspect_command(
     exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
         kept = {} if witness is None else {"witness": exhibited}
-        checked = {"check": {"limit": limit, "proved": proved.lipschitz, "within": within}} if check else {}
+        checked = {"check": _check_json(proved, limit, within)} if check else {}
         inspected = {**report.to_json(), "certified": certified, **checked, **kept}
         click.echo(json.dumps(inspected if log is None else report_json(log, inspected)))
     else:
@@ -146,7 +146,13 @@ def inspect_command(
 def _check(proved: Verdict, limit: float, within: bool) -> str:
     """The answer to --check; the verdict speaks of 1 whatever the limit is."""
     bound = "no bound is proved" if proved.lipschitz is None else f"L <= {round_up(proved.lipschitz)} is proved"
-    return f"check    {'passed' if within else 'FAILED'}: {bound}, the limit is {limit:.17g}"
+    rounding = f" (up to {allowed(limit)}, for rounding)" if allowed(limit) != limit else ""
+    shortest = repr(limit).removesuffix(".0")
+    return f"check    {'passed' if within else 'FAILED'}: {bound}, the limit is {shortest}{rounding}"
+
+
+def _check_json(proved: Verdict, limit: float, within: bool) -> dict[str, Any]:
+    return {"limit": limit, "allowed": allowed(limit), "proved": proved.lipschitz, "within": within}
 
 
 def _exhibit(

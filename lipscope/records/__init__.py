@@ -11,7 +11,7 @@ from lipscope.records.layers import (
     loses_most,
 )
 from lipscope.records.numbers import Bound, Estimate, Shape, round_up
-from lipscope.records.reports import VERDICT_TOLERANCE, AnalysisEvent, InspectReport, Verdict
+from lipscope.records.reports import VERDICT_TOLERANCE, AnalysisEvent, InspectReport, Verdict, allowed
 from lipscope.records.runs import RunEvent, StepEvent
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "StepEvent",
     "Tightness",
     "Verdict",
+    "allowed",
     "gradient_kept",
     "loses_most",
     "round_up",

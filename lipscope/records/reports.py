@@ -13,6 +13,15 @@ VERDICT_TOLERANCE = 1e-9
 """How far above 1 a proved product may lie (rounding of the bounds) and still be called 1-Lipschitz."""
 
 
+def allowed(limit: float) -> float:
+    """The largest proved bound that passes for a limit: itself; for 1 what is called 1-Lipschitz, rounding counted.
+
+    >>> allowed(2.0), allowed(1.0) > 1
+    (2.0, True)
+    """
+    return 1 + VERDICT_TOLERANCE if limit == 1 else limit
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The answer to the question: is this file really 1-Lipschitz?
@@ -37,8 +46,7 @@ class Verdict:
         >>> Verdict("proved", 1.0, "").within(1.0), Verdict("not-proved", None, "").within(9.0)
         (True, False)
         """
-        allowed = 1 + VERDICT_TOLERANCE if limit == 1 else limit
-        return self.status == "proved" and self.lipschitz is not None and self.lipschitz <= allowed
+        return self.status == "proved" and self.lipschitz is not None and self.lipschitz <= allowed(limit)
 
     @property
     def headline(self) -> str:

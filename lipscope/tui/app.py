@@ -14,10 +14,11 @@ from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
-from textual.widgets import Input, TabbedContent, TabPane
+from textual.widgets import TabbedContent, TabPane
 
 from lipscope.tui.bindings import DIALOGS, MOVES, bindings_of, described
 from lipscope.tui.config import Config
+from lipscope.tui.copying import copy, copy_cell
 from lipscope.tui.facts import headline
 from lipscope.tui.messages import (
     Analysed,
@@ -41,7 +42,7 @@ from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.run_watch import Child, RunRead
 from lipscope.tui.session import Session
 from lipscope.tui.state import State
-from lipscope.tui.text import harmless, pasteable
+from lipscope.tui.typed_ahead import TypedAhead
 from lipscope.tui.widgets.changed import ChangedLine
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.keys import KeysLine
@@ -105,7 +106,7 @@ class InspectApp(App[None]):
         self._first = SCREENS[0] if screen is None else entry(screen)
         self._repaint_pending = False
         self._g_at = float("-inf")
-        self._handed_on: list[events.Key] = []
+        self._typed_ahead = TypedAhead()
         self._behind: set[Pane] = set()
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
@@ -282,19 +283,12 @@ class InspectApp(App[None]):
 
     def on_key(self, event: events.Key) -> None:
         """Hand a key on to the entry that has opened since it was typed, before it means something here."""
-        if event in self._handed_on:  # the entry has no use for it
-            self._handed_on.remove(event)
-        elif isinstance(self.focused, Input):
-            event.prevent_default()
-            again = events.Key(event.key, event.character)
-            if not again.is_printable:  # the entry stops the others
-                self._handed_on.append(again)
-            self.focused.post_message(again.set_sender(self.focused))  # what the app sends never comes back to it
+        self._typed_ahead.hand_on(event, self.focused)
 
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         if self._open:
-            self._label_tabs(self.size.width)
+            self.screen_stack[0].query_one(ScreenTabs).label(self.size.width)
             self._show_front()
             front = self._front()
             if self.focused is None or front not in self.focused.ancestors:  # an entry may be open in there by now
@@ -357,14 +351,7 @@ class InspectApp(App[None]):
         """Fold, unfold and label as the new width wants it: the app's own size follows after the event."""
         for bar in self.screen_stack[0].query(FoldBar):
             bar.fit(event.size.width)
-        self._label_tabs(event.size.width)
-
-    def _label_tabs(self, columns: int) -> None:
-        """Number and title on every tab; where they do not fit, the title on the one in front only."""
-        tabs = self.screen_stack[0].query_one(TabbedContent)
-        whole = sum(len(screen.label) + 2 for screen in SCREENS) <= columns
-        for screen in SCREENS:
-            tabs.get_tab(screen.id).label = screen.label if whole or screen.id == tabs.active else screen.key
+        self.screen_stack[0].query_one(ScreenTabs).label(event.size.width)
 
     def action_go(self, where: str) -> None:
         """Move where the focus is."""
@@ -380,27 +367,14 @@ class InspectApp(App[None]):
             self._g_at = now
 
     def action_copy(self) -> None:
-        """Copy what is selected, through the terminal, so that it works over SSH."""
+        """Copy what is selected."""
         front = self._front()
-        self._copy(front.copied() if isinstance(front, Copying) else "")
+        copy(self, front.copied() if isinstance(front, Copying) else "")
 
     def action_copy_cell(self) -> None:
         """Choose one value of what is selected, and copy it alone."""
-        from lipscope.tui.screens.copy import CopyScreen
-
         front = self._front()
-        cells: list[tuple[str, str]] = front.cells() if isinstance(front, Selecting) else []
-        if cells:
-            self.push_screen(CopyScreen(cells), lambda text: None if text is None else self._copy(text))
-        else:
-            self._copy("")
-
-    def _copy(self, text: str) -> None:
-        if text:
-            self.copy_to_clipboard(pasteable(text))
-            self.notify(harmless(text, 60), title="copied", timeout=3, markup=False)
-        else:
-            self.notify("nothing is selected here", title="copy", timeout=3, markup=False)
+        copy_cell(self, front.cells() if isinstance(front, Selecting) else [])
 
     def action_export(self) -> None:
         """Ask where to write what is shown, and write it."""

@@ -230,13 +230,19 @@ def test_the_check_that_stands_in_for_ci(tiny_model, capsys, change, options, co
     text = capsys.readouterr().out
     assert "verdict  " in text
     said = re.fullmatch(
-        r"check    (passed|FAILED): L <= ([\d.e+]+) is proved, the limit is (1|1000000)", text.splitlines()[-1]
+        r"check    (passed|FAILED): L <= ([\d.e+]+) is proved, the limit is "
+        r"(1(?= \(up to 1\.000000001, for rounding\))|1000000)( \(.*\))?",
+        text.splitlines()[-1],
     )
     assert said is not None
     assert said[1] == ("FAILED" if code else "passed")
     assert inspect(tiny_model, "--check", *options, "--json") == code
     facts = json.loads(capsys.readouterr().out)
-    assert facts["check"] == {"limit": float(said[3]), "proved": pytest.approx(float(said[2])), "within": code == 0}
+    limit = float(said[3])
+    assert facts["check"] == {
+        "limit": limit, "allowed": limit if options else 1 + 1e-9, "proved": pytest.approx(float(said[2])),
+        "within": code == 0,
+    }  # fmt: skip
     layers = facts["layers"]
     product = math.prod(layer["bound"]["value"] for layer in layers if layer["role"] == "body")
     assert (product <= (float(options[1]) if options else 1.0) + 1e-6) is (code == 0)
@@ -244,8 +250,8 @@ def test_the_check_that_stands_in_for_ci(tiny_model, capsys, change, options, co
 
 def test_a_check_of_a_net_without_a_proof(tiny_model, capsys):
     alter(tiny_model, tensors=scaled(1e30))
-    assert inspect(tiny_model, "--check", "--max-lipschitz", "5") == 5
-    assert capsys.readouterr().out.splitlines()[-1] == "check    FAILED: no bound is proved, the limit is 5"
+    assert inspect(tiny_model, "--check", "--max-lipschitz", "1.37") == 5
+    assert capsys.readouterr().out.splitlines()[-1] == "check    FAILED: no bound is proved, the limit is 1.37"
 
 
 def test_a_limit_without_a_check(tiny_model, capsys):
