@@ -19,6 +19,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lipscope.analysis.analysis import analyse
+from lipscope.analysis.spectra.singular_values import measure_layer
+from lipscope.analysis.tensors import kernel_bound
 from lipscope.bounds.convolution import circular_bound
 from lipscope.bounds.strided import convolution_bound
 from lipscope.layers.contract import LinearLayer
@@ -26,9 +29,6 @@ from lipscope.layers.conv2d import Conv2d
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import load_model, save_model
 from lipscope.records import Shape
-from lipscope.spectra.analysis import analyse
-from lipscope.spectra.singular_values import measure_layer
-from lipscope.spectra.tensors import kernel_bound
 
 CHECKPOINT = Path(__file__).parent.parent / "checkpoints" / "lipconvnet5-soc16-cifar10.safetensors"
 LARGEST_DENSE = 4096

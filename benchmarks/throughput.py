@@ -19,11 +19,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from lipscope.analysis.analysis import analyse
 from lipscope.certify.evaluate import certify
 from lipscope.data import load
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import load_model, save_model
-from lipscope.spectra.analysis import analyse
 from lipscope.train.augment import crop_and_flip
 from lipscope.train.distribution import World
 from lipscope.train.hardware import describe_hardware

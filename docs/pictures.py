@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from lipscope.spectra.analysis import analyse
+from lipscope.analysis.analysis import analyse
 from lipscope.tui.picture import picture
 from lipscope.tui.worker import Means
 

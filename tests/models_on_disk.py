@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lipscope.checkpoint import metadata_for, read_header
+from lipscope.files.checkpoint import metadata_for, read_header
 
 CONV = "stage2.block1.conv.kernel"
 

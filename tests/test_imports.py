@@ -47,7 +47,7 @@ def test_help_of_every_command_imports_no_torch(command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["lipscope", "lipscope.checkpoint", "lipscope.records", "lipscope.units", "lipscope.errors"]
+    "module", ["lipscope", "lipscope.files.checkpoint", "lipscope.records", "lipscope.units", "lipscope.errors"]
 )
 def test_modules_that_need_neither_torch_nor_numpy(module: str) -> None:
     modules = imported(f"import {module}")
@@ -55,7 +55,7 @@ def test_modules_that_need_neither_torch_nor_numpy(module: str) -> None:
     assert not modules & {*HEAVY, "numpy", "click"}
 
 
-@pytest.mark.parametrize("module", ["lipscope.results", "lipscope.data", "lipscope.environment"])
+@pytest.mark.parametrize("module", ["lipscope.files.results", "lipscope.data", "lipscope.environment"])
 def test_modules_that_need_no_torch(module: str) -> None:
     assert not imported(f"import {module}") & {*HEAVY, "click"}
 
@@ -65,13 +65,13 @@ def test_a_header_is_read_without_torch_or_numpy(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
     modules = imported(
-        f"from pathlib import Path; from lipscope.checkpoint import read_header; read_header(Path({str(path)!r}))"
+        f"from pathlib import Path; from lipscope.files.checkpoint import read_header; read_header(Path({str(path)!r}))"
     )
     assert not modules & {*HEAVY, "numpy"}
 
 
 def test_the_core_imports_no_terminal() -> None:
-    modules = imported("import lipscope.certify.evaluate, lipscope.models.published, lipscope.spectra.analysis")
+    modules = imported("import lipscope.certify.evaluate, lipscope.models.published, lipscope.analysis.analysis")
     assert "torch" in modules
     assert not modules & {"textual", "click", "plotext", "textual_plotext"}
 

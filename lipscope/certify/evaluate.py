@@ -18,10 +18,10 @@ from lipscope.certify.radii import certified_radii, radius_of
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckFailedError, DataError
+from lipscope.files.results import REAL_ARITHMETIC, Certificates
 from lipscope.models.composition import LipschitzNet, chain_of
 from lipscope.models.stored import StoredModel
 from lipscope.records import Bound
-from lipscope.results import REAL_ARITHMETIC, Certificates
 
 COMPARED_IMAGES = 64
 """Images that are evaluated in float64 too."""

@@ -11,8 +11,8 @@ from lipscope.certify.partial import order_digest
 from lipscope.certify.radii import certified_radii, radius_of
 from lipscope.data import ImageSet
 from lipscope.environment import full_precision
+from lipscope.files.results import REAL_ARITHMETIC, Certificates
 from lipscope.models.stored import StoredModel
-from lipscope.results import REAL_ARITHMETIC, Certificates
 from lipscope.version import __version__
 
 SAMPLED = 32

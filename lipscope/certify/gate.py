@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lipscope.errors import UsageError
-from lipscope.results import Certificates
+from lipscope.files.results import Certificates
 from lipscope.units import LONGEST, format_eps, parse_eps
 
 

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lipscope.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
 from lipscope.data import ImageSet
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
 
 SCHEMA = "lipscope.progress/1"
 

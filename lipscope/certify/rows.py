@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from lipscope.certify.summary import class_name
-from lipscope.results import OPTIONAL, Certificates
+from lipscope.files.results import OPTIONAL, Certificates
 
 COLUMNS = ("index", "label", "predicted", "runner_up", "margin", "radius")
 

@@ -25,8 +25,8 @@ from lipscope.certify.partial import Progress, order_digest
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
 from lipscope.errors import UsageError
+from lipscope.files.results import SOUND, Certificates
 from lipscope.models.stored import StoredModel
-from lipscope.results import SOUND, Certificates
 
 BATCH = 64
 """Images at a time; float64 gains nothing from more."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.certify.intervals import LEVEL, METHOD, clopper_pearson
-from lipscope.results import SOUND, Certificates
+from lipscope.files.results import SOUND, Certificates
 from lipscope.units import format_eps, largest_not_above
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from lipscope.commands.messages import narrate
 
 if TYPE_CHECKING:
+    from lipscope.analysis.logits import LogitsOf
     from lipscope.records import AnalysisEvent
-    from lipscope.spectra.logits import LogitsOf
     from lipscope.tui.worker import Means
 
 
@@ -51,7 +51,7 @@ def draw_screen(
         UsageError: a size that is none.
         LipscopeError: the analysis failed, or the file cannot be written.
     """
-    from lipscope.checkpoint import atomic_path
+    from lipscope.files.checkpoint import atomic_path
     from lipscope.tui.picture import SIZE, parse_size, picture
 
     cells = SIZE if size is None else parse_size(size)
@@ -65,7 +65,7 @@ def draw_screen(
 
 def run_around(model: Path) -> Path | None:
     """The run folder that a model lies in, or will lie in; None where there is none."""
-    from lipscope.run_log import is_run
+    from lipscope.files.run_log import is_run
 
     return model.parent if model.name == "model.safetensors" and is_run(model.parent) else None
 
@@ -78,13 +78,13 @@ def means_for(data_dir: Path | None, description: Path | None) -> Means:
 
     def analyse(file: Path) -> Iterator[AnalysisEvent]:
         with quiet_import("torch"):
-            from lipscope.spectra.analysis import analyse as analysis
+            from lipscope.analysis.analysis import analyse as analysis
 
         return analysis(file, data_dir=data_dir, description=description)
 
     def evaluator(file: Path) -> LogitsOf:
         with quiet_import("torch"):
-            from lipscope.spectra.logits import logits_of
+            from lipscope.analysis.logits import logits_of
 
         return logits_of(file)
 

@@ -11,16 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipscope.adversarials import (
-    Adversarials,
-    adversarials_path,
-    nearest_of,
-    read_adversarials,
-    write_adversarials,
-)
-from lipscope.certify.attack.driver import Outcome, Settings, attack, progress_of
-from lipscope.certify.attack.report import adversarials_of, earlier_run, merged, report, rows_of, run_record
-from lipscope.certify.attack.violations import (
+from lipscope.attack.driver import Outcome, Settings, attack, progress_of
+from lipscope.attack.report import adversarials_of, earlier_run, merged, report, rows_of, run_record
+from lipscope.attack.violations import (
     Violation,
     describe,
     kind_words,
@@ -38,9 +31,16 @@ from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet, load
 from lipscope.errors import CheckpointError, DataError, LipscopeError
-from lipscope.locks import BusyError, exclusive
+from lipscope.files.adversarials import (
+    Adversarials,
+    adversarials_path,
+    nearest_of,
+    read_adversarials,
+    write_adversarials,
+)
+from lipscope.files.locks import BusyError, exclusive
+from lipscope.files.results import Certificates, read_results, results_path, write_results
 from lipscope.models.stored import StoredModel, load_model
-from lipscope.results import Certificates, read_results, results_path, write_results
 from lipscope.units import DEFAULT_EPS
 
 MOST_SAVED = 10

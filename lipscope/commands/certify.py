@@ -214,7 +214,7 @@ def _check_place(csv_file: Path, model: Path) -> None:
     Raises:
         UsageError: the model, its results, or a folder that is not there.
     """
-    from lipscope.results import results_path, summary_path
+    from lipscope.files.results import results_path, summary_path
 
     where, results = f"--csv {csv_file}", results_path(model)
     if any(_same_file(csv_file, kept) for kept in (model, results, summary_path(results))):
@@ -235,7 +235,7 @@ def _write_csv(file: Path | None, found: Answer) -> None:
         LipscopeError: the place cannot be written to.
     """
     from lipscope.certify.rows import as_csv
-    from lipscope.checkpoint import atomic_path
+    from lipscope.files.checkpoint import atomic_path
 
     content = as_csv(found.certificates, found.files)
     if file is None:

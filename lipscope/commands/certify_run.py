@@ -16,16 +16,15 @@ from lipscope.certify.partial import Progress, partial_path
 from lipscope.certify.radii import NotFiniteError
 from lipscope.certify.sound import sound_progress_of
 from lipscope.certify.summary import summary
-from lipscope.checkpoint import SUFFIX, read_header
 from lipscope.commands.certify_images import Chosen, Request, choose
 from lipscope.commands.certify_sound import Stopwatch, add_sound_radii, sound_radii_hold
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.locks import BusyError, exclusive
-from lipscope.models.stored import load_model
-from lipscope.results import (
+from lipscope.files.checkpoint import SUFFIX, read_header
+from lipscope.files.locks import BusyError, exclusive
+from lipscope.files.results import (
     Certificates,
     OtherSchemaError,
     keeping_what_holds,
@@ -34,6 +33,7 @@ from lipscope.results import (
     summary_path,
     write_results,
 )
+from lipscope.models.stored import load_model
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:

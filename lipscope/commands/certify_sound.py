@@ -15,15 +15,15 @@ from lipscope.certify.sound import BATCH, certify_soundly, sound_objection
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.environment import full_precision
-from lipscope.results import SOUND
+from lipscope.files.results import SOUND
 
 if TYPE_CHECKING:
     from lipscope.certify.budget import Budget
     from lipscope.certify.partial import Progress
     from lipscope.commands.certify_images import Chosen
     from lipscope.data import ImageSet
+    from lipscope.files.results import Certificates
     from lipscope.models.stored import StoredModel
-    from lipscope.results import Certificates
 
 TIMED_IMAGES = 256
 """Images that tell how long float32 takes, where its results were kept."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from lipscope.certify.summary import class_name
 from lipscope.commands.messages import cut
+from lipscope.files.results import REAL_ARITHMETIC, SOUND, Certificates
 from lipscope.records import round_up
-from lipscope.results import REAL_ARITHMETIC, SOUND, Certificates
 from lipscope.units import radius_text
 
 KINDS = {

@@ -11,7 +11,7 @@ from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 LEGEND = "A, B: bound proved, rounded up; sigma max, sigma min, gradient (mean of ||J^T g|| / ||g||): estimates."
 
@@ -25,9 +25,9 @@ def comparison(first: Path, second: Path, data_dir: Path | None, description: Pa
     Raises:
         LipscopeError: one of them cannot be analysed.
     """
+    from lipscope.analysis.analysis import inspect_report
+    from lipscope.analysis.comparison import SCHEMA, aligned, images_json, layers_json, objection, shared
     from lipscope.certify.summary import summary
-    from lipscope.comparison import SCHEMA, aligned, images_json, layers_json, objection, shared
-    from lipscope.spectra.analysis import inspect_report
 
     reports = [inspect_report(path, data_dir=data_dir, description=description) for path in (first, second)]
     kept = [_results(path) for path in (first, second)]
@@ -59,7 +59,7 @@ def comparison(first: Path, second: Path, data_dir: Path | None, description: Pa
 
 
 def _results(path: Path) -> Certificates | None:
-    from lipscope.results import read_results, results_path
+    from lipscope.files.results import read_results, results_path
 
     target = results_path(path)
     if not target.exists():

@@ -20,7 +20,7 @@ def convert_command(source: Path, out: Path | None, dataset: str | None, force: 
 
     Only tensors are read: no pickled code runs.
     """
-    from lipscope.checkpoint import sha256_of
+    from lipscope.files.checkpoint import sha256_of
     from lipscope.models.published import import_published, load_published, published_config
     from lipscope.models.stored import save_model
 

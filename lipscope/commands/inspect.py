@@ -83,8 +83,8 @@ def inspect_command(
 
     With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
-    from lipscope.checkpoint import index_of, read_header
-    from lipscope.run_log import is_run, read_run
+    from lipscope.files.checkpoint import index_of, read_header
+    from lipscope.files.run_log import is_run, read_run
 
     if max_lipschitz is not None and not check:
         raise UsageError("--max-lipschitz needs --check")
@@ -118,8 +118,8 @@ def inspect_command(
         click.echo(json.dumps(facts) if as_json else comparison_text(facts))
         return 0
 
-    from lipscope.spectra.analysis import inspect_report
-    from lipscope.spectra.verdict import verdict
+    from lipscope.analysis.analysis import inspect_report
+    from lipscope.analysis.verdict import verdict
 
     if log is not None and untrained:
         click.echo(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
@@ -162,7 +162,7 @@ def _exhibit(
     if report.verdict.status != "violated":
         narrate(f"no violation was found, so no witness was written to {target}")
         return None
-    from lipscope.spectra.exhibit import exhibit
+    from lipscope.analysis.exhibit import exhibit
 
     found = exhibit(path, target, report.verdict, data_dir=data_dir, description=description)
     narrate(
@@ -176,7 +176,7 @@ def _exhibit(
 def _results(path: Path, sha256: str) -> dict[str, Any] | None:
     """The summary of the radii beside the model, and whether they are about these very bytes; None without any."""
     from lipscope.certify.summary import summary
-    from lipscope.results import read_results, results_path
+    from lipscope.files.results import read_results, results_path
 
     target = results_path(path)
     if not target.exists():

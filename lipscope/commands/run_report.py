@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipscope.commands.messages import cut, duration
+from lipscope.files.run_log import LayerState, RunLog, seconds_left, standing_of
 from lipscope.records import RunEvent, round_up
-from lipscope.run_log import LayerState, RunLog, seconds_left, standing_of
 
 SCHEMA = "lipscope.run-report/1"
 

@@ -15,7 +15,7 @@ import click
 
 from lipscope.commands.messages import narrate
 from lipscope.errors import LipscopeError, UsageError
-from lipscope.run_log import read_run
+from lipscope.files.run_log import read_run
 
 SAID = 20
 """Lines of the child's narration that are kept."""

@@ -10,8 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lipscope.checkpoint import Header, read_header, sha256_of
 from lipscope.errors import CheckpointError, UsageError
+from lipscope.files.checkpoint import Header, read_header, sha256_of
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.residual import Residual
 from lipscope.models.description import Description, Entry, read_description

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lipscope.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
 from lipscope.errors import CheckpointError
+from lipscope.files.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
 
@@ -49,8 +49,8 @@ def load_model(path: Path) -> StoredModel:
     """Read a lipscope checkpoint.
 
     Raises:
-        CheckpointError: as :func:`lipscope.checkpoint.read_header`; not one of lipscope's; tensors that do not fit
-            the architecture; values that are not finite.
+        CheckpointError: as :func:`lipscope.files.checkpoint.read_header`; not one of lipscope's; tensors that do not
+            fit the architecture; values that are not finite.
     """
     header = read_header(path)
     where = str(path)

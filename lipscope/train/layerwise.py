@@ -7,10 +7,10 @@ import time
 
 from torch import Tensor
 
+from lipscope.analysis.gradients import gradient_norms
 from lipscope.environment import full_precision
+from lipscope.files.run_log import LayerState, RunLayers
 from lipscope.models.composition import LipschitzNet
-from lipscope.run_log import LayerState, RunLayers
-from lipscope.spectra.gradients import gradient_norms
 from lipscope.train.holdout import TrainingSet
 
 IMAGES = 16

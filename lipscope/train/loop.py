@@ -13,11 +13,11 @@ from torch import Tensor
 
 from lipscope.data import ImageSet
 from lipscope.errors import LipscopeError, UsageError
+from lipscope.files.run_log import Status
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
 from lipscope.models.stored import save_model
 from lipscope.records import RunEvent, StepEvent
-from lipscope.run_log import Status
 from lipscope.train.augment import crop_and_flip
 from lipscope.train.distribution import World
 from lipscope.train.hardware import describe_hardware

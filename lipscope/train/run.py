@@ -2,7 +2,7 @@
 
 ``run.json`` says what is trained and how; ``metrics.jsonl`` has one line an epoch, ``layers.jsonl`` one with every
 layer; ``progress.json`` tells where an epoch stands; ``state.pt`` continues a killed run; ``model.safetensors`` is the
-model. :mod:`lipscope.run_log` reads what is told, without torch.
+model. :mod:`lipscope.files.run_log` reads what is told, without torch.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 import torch
 
-from lipscope.checkpoint import atomic_path
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
+from lipscope.files.checkpoint import atomic_path
+from lipscope.files.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, SCHEMA, Progress, RunLayers, Status
 from lipscope.models.registry import Config, configuration
 from lipscope.records import RunEvent, StepEvent
-from lipscope.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, SCHEMA, Progress, RunLayers, Status
 from lipscope.train.recipe import Recipe
 
 

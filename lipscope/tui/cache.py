@@ -19,8 +19,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from lipscope.checkpoint import SUFFIX, atomic_path
 from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import SUFFIX, atomic_path
 from lipscope.records import AnalysisEvent
 from lipscope.tui.plain import outline, revived
 from lipscope.version import __version__

@@ -9,7 +9,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from lipscope.checkpoint import SUFFIX
+from lipscope.files.checkpoint import SUFFIX
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.registry import ScreenEntry
 from lipscope.tui.state import State

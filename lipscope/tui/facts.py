@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from lipscope.checkpoint import Header
 from lipscope.errors import CheckpointError
+from lipscope.files.checkpoint import Header
 from lipscope.records import NEAR_ONE, VERDICT_TOLERANCE, Estimate, LayerReport, Verdict
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text, sparkline
 from lipscope.tui.state import Phase, State

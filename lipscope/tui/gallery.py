@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from lipscope.checkpoint import SUFFIX
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import SUFFIX
 from lipscope.tui.latest import Latest
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lipscope.data import ImageSet
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 
 class Evaluator(Protocol):
@@ -213,7 +213,7 @@ def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
     Raises:
         CheckpointError: the file is damaged, stale, or contradicts the results.
     """
-    from lipscope.adversarials import adversarials_path, read_one
+    from lipscope.files.adversarials import adversarials_path, read_one
 
     path = adversarials_path(model)
     if not path.exists():
@@ -244,7 +244,7 @@ def kept_adversarial(model: Path, question: Question) -> Adversarial | None:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    from lipscope.checkpoint import read_header
+    from lipscope.files.checkpoint import read_header
 
     path = violation_beside(model, question.index)
     if not path.is_file():

@@ -16,7 +16,7 @@ from lipscope.tui.text import harmless
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
     from lipscope.tui.gallery import Adversarial
 
 KEEPS = {

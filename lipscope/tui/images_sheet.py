@@ -13,7 +13,7 @@ from lipscope.tui.panes import Sheet, Value
 from lipscope.units import format_eps
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 SHEET_COLUMNS = (
     "image", "label", "label_name", "predicted", "runner_up", "radius (proved lower bound)",

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipscope.checkpoint import Header, TensorInfo, read_header
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.tui.latest import Latest
 from lipscope.tui.watch import Stamp, stamp_of
 

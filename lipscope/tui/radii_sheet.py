@@ -11,7 +11,7 @@ from lipscope.tui.widgets.class_table import class_rows
 from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 RADII_COLUMNS = (
     "class", "radius_above", "images", "correct", "certified", "certified_sound", "not_broken_by_attack", "class_name",

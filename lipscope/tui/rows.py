@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from lipscope.checkpoint import TensorInfo
+from lipscope.files.checkpoint import TensorInfo
 from lipscope.records import Estimate, LayerReport
 from lipscope.tui.numerals import bound_text, estimate_text, shape_text
 from lipscope.tui.state import State

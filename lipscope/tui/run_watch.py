@@ -11,9 +11,9 @@ from pathlib import Path
 
 from textual.message import Message
 
-from lipscope.checkpoint import SUFFIX
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, RunLog, Standing, read_run, standing_of
+from lipscope.files.checkpoint import SUFFIX
+from lipscope.files.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, RunLog, Standing, read_run, standing_of
 from lipscope.tui.watch import SECONDS, stamp_of
 
 MODEL = "model" + SUFFIX

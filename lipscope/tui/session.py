@@ -10,10 +10,10 @@ from pathlib import Path
 
 from textual.message import Message
 
-from lipscope.checkpoint import Header, read_header
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import Header, read_header
+from lipscope.files.run_log import read_run
 from lipscope.records import AnalysisEvent, LayerReport
-from lipscope.run_log import read_run
 from lipscope.tui.gallery import Images, Question
 from lipscope.tui.messages import (
     Analysed,

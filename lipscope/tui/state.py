@@ -7,15 +7,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
-from lipscope.checkpoint import Header
 from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import Header
 from lipscope.records import LayerReport, Tightness, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lipscope.results import Certificates  # numpy, which the first paint does without
+    from lipscope.files.results import Certificates  # numpy, which the first paint does without
     from lipscope.tui.gallery import Answer, Images
     from lipscope.tui.kernels import Kernel
     from lipscope.tui.run_watch import RunView

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lipscope.files.run_log import RunLayers, RunLog, seconds_left
 from lipscope.records import RunEvent
-from lipscope.run_log import RunLayers, RunLog, seconds_left
 from lipscope.tui.numerals import rounded, seconds_text
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.run_watch import RunView

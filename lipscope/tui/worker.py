@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Literal
 
 from textual.message import Message
 
-from lipscope.checkpoint import SUFFIX, sha256_of
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import SUFFIX, sha256_of
 from lipscope.records import AnalysisEvent
 from lipscope.tui.gallery import Answer, Evaluator, Gallery, Images
 from lipscope.tui.kernels import KernelReader
@@ -253,12 +253,12 @@ class _HandOver:
 
 
 def results_beside(model: Path) -> Path:
-    """:func:`lipscope.results.results_path`, without the numpy of that room: the first paint comes before it."""
+    """:func:`lipscope.files.results.results_path`, without the numpy of that room: the first paint comes before it."""
     return model.with_name(model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX)
 
 
 def _read_results(model: Path) -> Results:
-    from lipscope.results import read_results
+    from lipscope.files.results import read_results
 
     path = results_beside(model)
     if not path.exists():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lipscope.certify.gate import Requirement, outcome, parse_requirement
 from lipscope.errors import UsageError
 from tests.always import always
-from tests.test_results import some_certificates
+from tests.files.test_results import some_certificates
 
 
 @pytest.mark.parametrize(

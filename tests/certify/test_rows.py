@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lipscope.certify.rows import as_csv, per_image
-from tests.test_results import some_certificates
+from tests.files.test_results import some_certificates
 
 PLAIN = [
     {"index": 10, "label": 0, "predicted": 0, "runner_up": 2, "margin": 0.2, "radius": 0.1},

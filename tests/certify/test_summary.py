@@ -9,9 +9,9 @@ import pytest
 
 from lipscope.certify.intervals import clopper_pearson
 from lipscope.certify.summary import summary
-from lipscope.results import Certificates
+from lipscope.files.results import Certificates
 from lipscope.units import parse_eps
-from tests.test_results import some_certificates
+from tests.files.test_results import some_certificates
 
 EPS = [parse_eps(text) for text in ("36/255", "0.5", "1/3")]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lipscope.cli import run
-from lipscope.results import results_path, summary_path
+from lipscope.files.results import results_path, summary_path
 
 CODES = {1: "failed", 2: "usage", 3: "data", 4: "checkpoint", 5: "check-failed"}
 

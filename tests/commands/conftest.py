@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lipscope.cli import run
-from lipscope.results import results_path, summary_path
+from lipscope.files.results import results_path, summary_path
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from lipscope.adversarials import adversarials_path, read_adversarials
-from lipscope.checkpoint import sha256_of
 from lipscope.cli import run
 from lipscope.data.synthetic import synthetic
-from lipscope.locks import exclusive, lock_path
+from lipscope.files.adversarials import adversarials_path, read_adversarials
+from lipscope.files.checkpoint import sha256_of
+from lipscope.files.locks import exclusive, lock_path
+from lipscope.files.results import read_results, results_path, write_results
 from lipscope.models.stored import load_model
-from lipscope.results import read_results, results_path, write_results
 from tests.models_on_disk import alter, scaled
 
 pytestmark = pytest.mark.usefixtures("no_data")

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from lipscope.checkpoint import sha256_of
 from lipscope.data.synthetic import synthetic
-from lipscope.results import read_results, results_path, write_results
+from lipscope.files.checkpoint import sha256_of
+from lipscope.files.results import read_results, results_path, write_results
 from tests.commands.certifying import as_json, certify, error_of, kept
 from tests.models_on_disk import alter
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lipscope.data.synthetic import synthetic
-from lipscope.results import read_results, results_path, summary_path
+from lipscope.files.results import read_results, results_path, summary_path
 from tests.commands.certifying import as_json, beside, certify, error_of, kept
 from tests.models_on_disk import alter
 

@@ -15,10 +15,10 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 from lipscope.certify.partial import partial_path
-from lipscope.checkpoint import sha256_of
 from lipscope.commands import certify_run
-from lipscope.locks import exclusive, lock_path
-from lipscope.results import read_results, results_path, summary_path, write_results
+from lipscope.files.checkpoint import sha256_of
+from lipscope.files.locks import exclusive, lock_path
+from lipscope.files.results import read_results, results_path, summary_path, write_results
 from tests.commands.certifying import as_json, beside, certify, error_of, kept
 from tests.full_disk import full_disk
 from tests.models_on_disk import alter

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lipscope.commands.certify_sound import Stopwatch
-from lipscope.results import read_results, results_path, write_results
+from lipscope.files.results import read_results, results_path, write_results
 from tests.commands.certifying import as_json, beside, certify
 from tests.models_on_disk import alter
 

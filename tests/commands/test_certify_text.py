@@ -10,9 +10,9 @@ import pytest
 
 from lipscope.certify.summary import summary
 from lipscope.commands.certify_text import text
-from lipscope.results import Certificates
+from lipscope.files.results import Certificates
 from lipscope.units import DEFAULT_EPS
-from tests.test_results import some_certificates
+from tests.files.test_results import some_certificates
 
 EPS = (Fraction(36, 255), Fraction(1, 2))
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from lipscope.checkpoint import read_header
+from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
-from lipscope.results import read_results, results_path, write_results
-from lipscope.spectra import singular_values
+from lipscope.files.checkpoint import read_header
+from lipscope.files.results import read_results, results_path, write_results
 
 pytestmark = pytest.mark.usefixtures("no_data")
 

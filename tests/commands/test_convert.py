@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from lipscope.checkpoint import read_header, sha256_of
 from lipscope.cli import run
+from lipscope.files.checkpoint import read_header, sha256_of
 from tests.full_disk import full_disk
 
 pytestmark = pytest.mark.usefixtures("no_data")

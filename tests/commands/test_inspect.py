@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from lipscope.checkpoint import sha256_of
+from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
+from lipscope.files.checkpoint import sha256_of
+from lipscope.files.results import results_path
 from lipscope.records import round_up
-from lipscope.results import results_path
-from lipscope.spectra import singular_values
 from tests.models_on_disk import alter, one_weight, scaled, spoiled
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -179,7 +179,7 @@ def test_a_damaged_results_file_is_told_and_the_model_shown(tiny_model, capsys):
 
 
 def test_a_results_file_of_hostile_words(tiny_model, capsys):
-    from lipscope.results import Certificates, write_results
+    from lipscope.files.results import Certificates, write_results
 
     n = 3
     ones = np.ones(n, np.int64)

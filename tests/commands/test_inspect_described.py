@@ -12,9 +12,9 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
-from lipscope.checkpoint import sha256_of
+from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
-from lipscope.spectra import singular_values
+from lipscope.files.checkpoint import sha256_of
 from tests.dense import series, unshuffle_matrix, zero_padded_matrix
 from tests.models_on_disk import CONV, alter, one_weight
 

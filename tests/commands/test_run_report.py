@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from lipscope.cli import run as lipscope
-from lipscope.run_log import read_run
+from lipscope.files.run_log import read_run
 from tests.tui.runs import EPOCHS, LAYERS, Run
 
 pytestmark = pytest.mark.usefixtures("no_data")

@@ -11,8 +11,8 @@ import torch
 from safetensors.torch import load_file
 
 import lipscope.data
-from lipscope.checkpoint import read_header
 from lipscope.cli import run
+from lipscope.files.checkpoint import read_header
 from tests.full_disk import full_disk
 
 pytestmark = pytest.mark.usefixtures("no_data")

@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lipscope.certify.evaluate import certify
-from lipscope.checkpoint import metadata_for, read_header
 from lipscope.data import load
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import metadata_for, read_header
 from lipscope.models.stored import load_model, save_model
 from tests.always import always
 from tests.models.makers import small_config, small_file, small_net

@@ -3,9 +3,9 @@ import json
 import pytest
 import torch
 
+from lipscope.analysis.gradients import gradient_norms
+from lipscope.files.run_log import Progress, read_run
 from lipscope.models.stored import load_model
-from lipscope.run_log import Progress, read_run
-from lipscope.spectra.gradients import gradient_norms
 from lipscope.train import loop
 from lipscope.train.holdout import split_holdout
 from lipscope.train.layerwise import IMAGES, Allowance, few_images

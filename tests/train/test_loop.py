@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lipscope.checkpoint import read_header
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
+from lipscope.files.checkpoint import read_header
 from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model
 from lipscope.train import loop

@@ -17,10 +17,10 @@ from safetensors.numpy import save_file
 from textual.app import App
 from textual.pilot import Pilot
 
-from lipscope.checkpoint import metadata_for, sha256_of, with_sorted_metadata
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import metadata_for, sha256_of, with_sorted_metadata
+from lipscope.files.results import Certificates, results_path, write_results
 from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, LayerReport, Spectrum, Verdict
-from lipscope.results import Certificates, results_path, write_results
 from lipscope.tui.app import InspectApp
 
 CONFIG = {

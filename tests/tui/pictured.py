@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipscope.adversarials import Adversarials, adversarials_path, write_adversarials
-from lipscope.certify.attack.target import distances
-from lipscope.checkpoint import sha256_of
+from lipscope.attack.target import distances
 from lipscope.data import ImageSet, load
-from lipscope.results import Certificates, read_results, results_path, write_results
+from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials
+from lipscope.files.checkpoint import sha256_of
+from lipscope.files.results import Certificates, read_results, results_path, write_results
 
 N = 1000
 

@@ -6,8 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from lipscope.files.run_log import LayerState, Progress, RunLayers, Status
 from lipscope.records import RunEvent, StepEvent
-from lipscope.run_log import LayerState, Progress, RunLayers, Status
 
 from .conftest import CONFIG, TRAINING
 

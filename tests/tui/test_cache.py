@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import lipscope.tui.cache as cache_module
-from lipscope.checkpoint import sha256_of
+from lipscope.files.checkpoint import sha256_of
 from lipscope.records import AnalysisEvent, Verdict
 from lipscope.tui.app import InspectApp
 from lipscope.tui.cache import CODE, Cache, Kept, condensed

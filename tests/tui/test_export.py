@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lipscope.files.results import results_path, write_results
 from lipscope.records import Estimate
-from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.export import as_csv, as_json, free_path
 from lipscope.tui.panes import Sheet
@@ -39,7 +39,7 @@ def test_csv_escapes_names_that_are_formulas_or_drive_terminals():
 
 
 def test_json_is_json_even_of_nan(model):
-    from lipscope.checkpoint import read_header
+    from lipscope.files.checkpoint import read_header
 
     text = as_json(Sheet(("x",), ((float("nan"),), (1.0,))), SCREENS[0], State(read_header(model)))
     document = json.loads(text, parse_constant=pytest.fail)

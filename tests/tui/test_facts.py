@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lipscope.checkpoint import Header, read_header
+from lipscope.files.checkpoint import Header, read_header
 from lipscope.records import Bound, Verdict
 from lipscope.tui.facts import claims, file_facts, headline, recomputed, unknowable
 from lipscope.tui.state import Phase, State

@@ -11,10 +11,10 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from lipscope.adversarials import Adversarials, adversarials_path, write_adversarials
-from lipscope.certify.attack.target import distances
+from lipscope.attack.target import distances
 from lipscope.data import load
 from lipscope.errors import DataError
+from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials
 from lipscope.tui.gallery import Answer, Gallery, Images, Question, kept_adversarial, violation_beside
 
 SHA, PRINT = "a" * 64, "f" * 64

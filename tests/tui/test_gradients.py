@@ -42,7 +42,7 @@ def layer(name: str, mean: float, **changes) -> LayerReport:
 
 @pytest.fixture
 def state(model):
-    from lipscope.checkpoint import read_header
+    from lipscope.files.checkpoint import read_header
 
     layers = {report.name: report for report in (layer("first", 0.9), layer("second", 0.6), layer("third", 0.8))}
     tight = Tightness((0.25, 0.75), 0.5, 0.25, 0.75, 0.275, 0.725, 4.0, "2 images")
@@ -139,7 +139,7 @@ def test_nothing_lost_is_said(state):
 
 
 def test_why_there_is_nothing(state, unknown):
-    from lipscope.checkpoint import read_header
+    from lipscope.files.checkpoint import read_header
 
     assert absent(state) == ""
     empty = replace(state, layers={"first": replace(layer("first", 1.0), gradient_norm=None)})

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from lipscope.results import Certificates
+from lipscope.files.results import Certificates
 from lipscope.tui.gallery import Adversarial
 from lipscope.tui.images import (
     KEEPS,

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from lipscope.checkpoint import read_header
 from lipscope.errors import CheckpointError
+from lipscope.files.checkpoint import read_header
 from lipscope.tui.kernels import MOST, SIDE, KernelReader, extremes, read_kernel, tensor_of
 from lipscope.tui.watch import stamp_of
+from tests.always import always
 
-from ..always import always
 from .test_latest import settle
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from lipscope.checkpoint import Header, TensorInfo, read_header
+from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.records import Bound, Estimate, GradientNorms, LayerReport
 from lipscope.tui.rows import COLUMNS, GAP, Row, arranged, fitting_columns, natural, next_sort, rows
 from lipscope.tui.state import Phase, State

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from lipscope.errors import CheckpointError
-from lipscope.run_log import patience, read_run, standing_of
+from lipscope.files.run_log import patience, read_run, standing_of
 from lipscope.tui.run_watch import Child, RunWatch
 
 from .runs import EPOCHS, Run

@@ -16,8 +16,8 @@ import pytest
 from textual.pilot import Pilot
 
 from lipscope.errors import CheckpointError
+from lipscope.files.results import results_path, write_results
 from lipscope.records import Bound, Estimate, LayerReport, Spectrum, Verdict
-from lipscope.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.cache import Cache
 from lipscope.tui.registry import SCREENS, entry
@@ -38,7 +38,7 @@ def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Screens that come later would change the tabs of all pictures; theirs are in their own tests.
     """
     monkeypatch.chdir(tmp_path)
-    for name in ("lipscope.tui.widgets.title.__version__", "lipscope.checkpoint.writing.__version__"):
+    for name in ("lipscope.tui.widgets.title.__version__", "lipscope.files.checkpoint.writing.__version__"):
         monkeypatch.setattr(name, "0.0.0")
     monkeypatch.setattr("lipscope.tui.app.SCREENS", SCREENS[:4])
     for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_ANIMATIONS"):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lipscope.run_log import read_run, seconds_left
+from lipscope.files.run_log import read_run, seconds_left
 from lipscope.tui.run_watch import RunView
 from lipscope.tui.training import bound_cell, column, ends, figures, layer_rows, progress_words, trend
 

@@ -8,8 +8,8 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lipscope.comparison import QUANTITIES, LayerPair, Shared, objection, shared
-from lipscope.results import Certificates
+from lipscope.analysis.comparison import QUANTITIES, LayerPair, Shared, objection, shared
+from lipscope.files.results import Certificates
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.compare import (
     IMAGE_HEADING,

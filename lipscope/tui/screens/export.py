@@ -13,8 +13,8 @@ from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from lipscope.checkpoint import atomic_path
 from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import atomic_path
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.export import FORMATS, as_csv, as_json, free_path
 from lipscope.tui.panes import Exporting

@@ -41,7 +41,7 @@ from lipscope.tui.widgets.notice import Notice, results_notice
 from lipscope.units import radius_text
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""

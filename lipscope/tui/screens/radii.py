@@ -31,7 +31,7 @@ from lipscope.tui.widgets.notice import Notice, results_notice
 from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 
 class RadiiPane(EpsPane):

@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lipscope.run_log import RunLog
+from lipscope.files.run_log import RunLog
 from lipscope.tui.bindings import bindings_of
 from lipscope.tui.motion import focus
 from lipscope.tui.panes import Sheet, named

@@ -14,7 +14,7 @@ from lipscope.tui.plots.scatter import ScatterPlot
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 
 class AttackPlot(Container):

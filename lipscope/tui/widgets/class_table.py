@@ -15,7 +15,7 @@ from lipscope.tui.numerals import rate_text
 from lipscope.units import largest_not_above, radius_text
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 HEADINGS = ("class", "images", "correct", "certified", "mean")
 WIDTHS = (10, 6, 7, 9, 6)

@@ -15,7 +15,7 @@ from lipscope.tui.text import harmless
 from lipscope.tui.widgets.progress import EIGHTHS
 
 if TYPE_CHECKING:
-    from lipscope.results import Certificates
+    from lipscope.files.results import Certificates
 
 LEGEND = "P predicted  R runner-up  L label"
 SHORT_LEGEND = "P predicted R next L label"

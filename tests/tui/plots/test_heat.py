@@ -2,8 +2,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from lipscope.tui.plots.heat import NEGATIVE, POSITIVE, SMALLEST_TILE, character, level, tile, together
-
-from ...always import always
+from tests.always import always
 
 
 def test_every_level_has_a_character_of_its_own():

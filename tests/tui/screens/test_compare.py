@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lipscope.results import results_path
+from lipscope.files.results import results_path
 from lipscope.tui.app import InspectApp
 from lipscope.tui.registry import entry
 from lipscope.tui.screens.compare import ComparePane

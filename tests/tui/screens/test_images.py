@@ -330,7 +330,7 @@ async def test_without_colours_pictures_are_characters(model, script, monkeypatc
 
 
 async def test_scrolling_ten_thousand_images_paints_only_what_is_seen(model, script):
-    from lipscope.results import results_path, write_results
+    from lipscope.files.results import results_path, write_results
 
     plain = write_synthetic(model)
     many = {name: np.tile(getattr(plain, name), 10) for name in ("label", "predicted", "runner_up", "radius", "margin")}

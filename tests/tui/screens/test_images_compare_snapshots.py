@@ -32,7 +32,7 @@ named = pytest.mark.parametrize("size", SIZES, ids=lambda size: "x".join(map(str
 def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this machine or of this version is in a picture."""
     monkeypatch.chdir(tmp_path)
-    for name in ("lipscope.tui.widgets.title.__version__", "lipscope.checkpoint.writing.__version__"):
+    for name in ("lipscope.tui.widgets.title.__version__", "lipscope.files.checkpoint.writing.__version__"):
         monkeypatch.setattr(name, "0.0.0")
     monkeypatch.setattr("lipscope.tui.app.SCREENS", SCREENS[:7])
     for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_ANIMATIONS"):

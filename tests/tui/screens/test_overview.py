@@ -1,5 +1,5 @@
+from lipscope.files.results import results_path
 from lipscope.records import Bound, LayerReport, Verdict
-from lipscope.results import results_path
 from lipscope.tui.app import InspectApp
 from lipscope.tui.registry import entry
 from lipscope.tui.screens.overview import OverviewPane

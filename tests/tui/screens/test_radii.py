@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from lipscope.results import results_path, write_results
+from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.plots.rates import CurvePlot
 from lipscope.tui.registry import entry

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import TabbedContent
 
-from lipscope.checkpoint import read_header
+from lipscope.files.checkpoint import read_header
 from lipscope.tui.app import InspectApp
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.run_watch import Child

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lipscope.results import results_path, write_results
+from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.plots.scatter import ScatterPlot
 from lipscope.tui.widgets.attack_plot import AttackPlot

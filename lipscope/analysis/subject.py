@@ -1,0 +1,87 @@
+"""What is analysed: a checkpoint of lipscope's, or any file with a description of how its tensors are connected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipscope.files.checkpoint import read_header
+from lipscope.layers.batch_norm import BatchNorm
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.heads import Head
+from lipscope.layers.residual import Residual
+from lipscope.models.described import load_described
+from lipscope.models.network import Network
+from lipscope.models.stored import load_model
+from lipscope.records import Shape
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network under analysis.
+
+    Args:
+        net: in eval mode.
+        head: its last layer, where that has constants for pairs of classes; None otherwise.
+        dataset: whose images it is for, as the file or the description claims; None where nothing is claimed.
+        sha256: of the bytes that the weights were read from.
+        layerwise: whether each layer of the body is claimed 1-Lipschitz, so that one that expands breaks the claim;
+            otherwise only the network as a whole can.
+        unused: the tensors of the file that are no part of it.
+    """
+
+    net: Network
+    head: Head | None
+    dataset: str | None
+    sha256: str
+    layerwise: bool
+    unused: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Place:
+    """A layer in its network; ``inside`` a residual sum, whose own row counts."""
+
+    name: str
+    layer: LipschitzLayer
+    input_shape: Shape
+    inside: bool
+
+
+def load_subject(path: Path, description: Path | None = None) -> Subject | None:
+    """The network of a file; None where nothing says how its tensors are connected.
+
+    Raises:
+        CheckpointError: the file is damaged, or is not what it claims to be.
+        UsageError: the description cannot be.
+    """
+    if description is not None:
+        model = load_described(path, description)
+        return Subject(model.net, None, model.description.dataset, model.sha256, False, model.unused)
+    if read_header(path).config is None:
+        return None
+    stored = load_model(path)
+    dataset = str((stored.header.config or {}).get("dataset", ""))
+    return Subject(stored.net, stored.net.head, dataset, stored.sha256, _layerwise(stored.net))
+
+
+def _layerwise(net: Network) -> bool:
+    """Networks with batch normalisation or residual sums are not claimed 1-Lipschitz layer by layer."""
+    return not any(isinstance(layer, BatchNorm | Residual) for _, layer, _ in net.layers())
+
+
+def places_of(net: Network) -> list[Place]:
+    """Every layer in forward order; those inside a residual sum before the sum."""
+    found = []
+    for name, layer, shape in net.layers():
+        found += [*_parts(layer, shape), Place(name, layer, shape, inside=False)]
+    return found
+
+
+def _parts(layer: LipschitzLayer, shape: Shape) -> list[Place]:
+    if not isinstance(layer, Residual):
+        return []
+    found = []
+    for _, name, part, taken in layer.parts(shape):
+        found += [*_parts(part, taken), Place(name, part, taken, inside=True)]
+    return found

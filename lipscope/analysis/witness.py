@@ -1,0 +1,196 @@
+"""The witness of a violation: two vectors that a layer moves apart, kept in a file from which anyone can recompute it.
+
+The file is a safetensors file with the float64 tensors ``x``, ``y`` (inputs of the layer, without a batch),
+``image_x`` and ``image_y`` (what the layer makes of them), and the metadata ``layer``, ``ratio`` and
+``model_sha256``. The ratio is ||image_x - image_y|| / ||x - y||, from the tensors alone or, with the model at hand,
+from x and y.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lipscope.analysis.spectra.singular_values import steepest
+from lipscope.errors import CheckpointError
+from lipscope.files.checkpoint import atomic_path, read_header, with_sorted_metadata
+from lipscope.layers.contract import LinearLayer, LipschitzLayer
+from lipscope.layers.heads import Head
+from lipscope.layers.reshape import Normalize
+from lipscope.models.network import Network
+from lipscope.records import Shape
+from lipscope.version import __version__
+
+SCHEMA = "lipscope.witness/1"
+NETWORK = "(network)"
+"""In the place of a layer's name: the pair belongs to the network behind its input normalisation, before its head."""
+
+STARTS, ROUNDS, STEP = 2, 10, 1e-3
+"""Images from which a pair is looked for, rounds each, and the distance of the pair relative to the image's norm."""
+
+TENSORS = ("x", "y", "image_x", "image_y")
+
+
+class Body(torch.nn.Module):
+    """Layers one after another: what a verdict speaks of."""
+
+    def __init__(self, layers: Sequence[LipschitzLayer]) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList(layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) through all of them."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+@dataclass(frozen=True)
+class Witness:
+    """Two inputs of a layer and their images, in float64.
+
+    Args:
+        layer: its name.
+        model_sha256: of the model that it belongs to.
+        x, y: (*input_shape).
+        image_x, image_y: (*output_shape).
+    """
+
+    layer: str
+    model_sha256: str
+    x: Tensor
+    y: Tensor
+    image_x: Tensor
+    image_y: Tensor
+
+    @property
+    def ratio(self) -> float:
+        """||image_x - image_y|| / ||x - y||, from the stored numbers alone."""
+        return _quotient(self.x, self.y, self.image_x, self.image_y)
+
+
+def linear_witness(name: str, layer: LinearLayer, input_shape: Shape, model_sha256: str) -> Witness:
+    """The direction that a linear layer stretches most, against zero.
+
+    Raises:
+        OverflowError: the products overflow float64.
+    """
+    direction = steepest(layer.operator(input_shape))
+    return witness_of(name, layer, direction.reshape(input_shape), torch.zeros(input_shape), model_sha256)
+
+
+def network_witness(net: Network, images: Tensor, model_sha256: str) -> Witness | None:
+    """The pair of inputs of the whole network (behind the normalisation) that it moves apart most, as far as found.
+
+    From an image x: v <- J^T (f(x + h v) - f(x)), a power iteration on J^T J with a difference in place of J v, whose
+    ratio is exhibited at every step.
+
+    Returns:
+        None when nothing finite was found.
+    """
+    points = images[:STARTS].to(torch.float64)
+    first = next(layer for _, layer, _ in net.layers())
+    if isinstance(first, Normalize):
+        with torch.no_grad():
+            points = first(points)
+    body = body_of(net)
+    best: Witness | None = None
+    for point in points:
+        for x, y in _steepest(body, point):
+            found = witness_of(NETWORK, body, x, y, model_sha256)
+            if math.isfinite(found.ratio) and (best is None or found.ratio > best.ratio):
+                best = found
+    return best
+
+
+def body_of(net: Network) -> Body:
+    """The network behind its input normalisation and before its head."""
+    return Body([layer for _, layer, _ in net.layers() if not isinstance(layer, (Normalize, Head))])
+
+
+def _steepest(body: Body, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Pairs (x + h v, x) along a power iteration."""
+    x = point.unsqueeze(0)
+    generator = torch.Generator().manual_seed(0)
+    length = float(torch.linalg.vector_norm(x)) or 1.0
+    with torch.no_grad():
+        here = body(x)
+    direction = torch.randn(here.shape, generator=generator, dtype=torch.float64)
+    for _ in range(ROUNDS):
+        place = x.clone().requires_grad_()
+        with torch.enable_grad():
+            (v,) = torch.autograd.grad(body(place), place, direction)
+        norm = float(torch.linalg.vector_norm(v))
+        if not 0 < norm < math.inf:
+            return
+        step = v * (STEP * length / norm)
+        yield (x + step).squeeze(0), point
+        with torch.no_grad():
+            direction = body(x + step) - here
+
+
+def witness_of(name: str, layer: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, model_sha256: str) -> Witness:
+    """Two points and their images under the layer, evaluated in float64."""
+    x, y = x.detach().to(torch.float64), y.detach().to(torch.float64)
+    with torch.no_grad():
+        images = torch.cat([layer(x.unsqueeze(0)), layer(y.unsqueeze(0))])
+    return Witness(name, model_sha256, x, y, images[0], images[1])
+
+
+def write_witness(path: Path, witness: Witness) -> None:
+    """Write the four tensors and what they are about, atomically.
+
+    Raises:
+        LipscopeError: the place cannot be written to, or the disk is full.
+    """
+    metadata = {
+        "lipscope.witness": SCHEMA,
+        "lipscope.version": __version__,
+        "layer": witness.layer,
+        "ratio": repr(witness.ratio),
+        "model_sha256": witness.model_sha256,
+        "formula": "ratio = norm(image_x - image_y) / norm(x - y), image_x = layer(x), float64",
+    }
+    tensors = {name: getattr(witness, name).contiguous().clone() for name in TENSORS}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(with_sorted_metadata(save(tensors, metadata)))
+
+
+def read_witness(path: Path) -> Witness:
+    """Read a witness, and recompute its ratio from the stored vectors.
+
+    Raises:
+        CheckpointError: missing, damaged, of another schema, or a ratio that the vectors do not give.
+    """
+    metadata = read_header(path).metadata
+    where = str(path)
+    if metadata.get("lipscope.witness") != SCHEMA:
+        raise CheckpointError("not a witness of this version", where=where, why=f"expected {SCHEMA}")
+    try:
+        tensors = load(path.read_bytes())
+        x, y, image_x, image_y = (tensors[name] for name in TENSORS)
+        claimed = float(metadata["ratio"])
+        witness = Witness(metadata["layer"], metadata["model_sha256"], x, y, image_x, image_y)
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError("the witness is damaged", where=where, why=str(error)[:200]) from error
+    fits = x.shape == y.shape and image_x.shape == image_y.shape and {t.dtype for t in tensors.values()} == {x.dtype}
+    if not fits or x.dtype != torch.float64 or not math.isclose(witness.ratio, claimed, rel_tol=1e-12):
+        raise CheckpointError("the witness is damaged", where=where, why="its vectors do not give its ratio")
+    return witness
+
+
+def recomputed(witness: Witness, layer: Callable[[Tensor], Tensor]) -> float:
+    """The ratio from x and y alone: their images are computed again, in float64."""
+    return witness_of(witness.layer, layer, witness.x, witness.y, witness.model_sha256).ratio
+
+
+def _quotient(x: Tensor, y: Tensor, image_x: Tensor, image_y: Tensor) -> float:
+    distance = float(torch.linalg.vector_norm(x - y))
+    return float(torch.linalg.vector_norm(image_x - image_y)) / distance if distance > 0 else math.nan

@@ -1,0 +1,181 @@
+"""Adversarial images strictly inside a certified radius: found, saved, and verified again from the saved file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lipscope.attack.target import distances, margins
+from lipscope.environment import full_precision, plain_products
+from lipscope.errors import CheckpointError
+from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
+from lipscope.files.results import REAL_ARITHMETIC, SOUND, Certificates
+from lipscope.models.stored import StoredModel
+
+SCHEMA = "lipscope.violation/1"
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One certificate that an adversarial image refutes.
+
+    Args:
+        index: the record number.
+        kinds: of the radii that it lies inside of, ``"sound"`` first.
+        predicted: the certified class.
+        adversarial_class: the class in float64 at the adversarial image.
+        margin: f_predicted - f_adversarial there in float64, negative.
+        distance: l2, rounded up.
+        radius: the smallest refuted one.
+        in_float32: whether float32 sees the changed class too.
+    """
+
+    index: int
+    kinds: tuple[str, ...]
+    predicted: int
+    adversarial_class: int
+    margin: float
+    distance: float
+    radius: float
+    in_float32: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """As in ``lipscope.attack/1``."""
+        return asdict(self)
+
+
+def claims(certificates: Certificates) -> dict[str, NDArray[np.float64]]:
+    """The certified radii by kind, the strongest claim first."""
+    found = {} if certificates.sound_radius is None else {SOUND: certificates.sound_radius}
+    return found | {certificates.kind: certificates.radius}
+
+
+def headline_kind(certificates: Certificates) -> str:
+    """The kind that accuracies are quoted in: sound where there is one."""
+    return next(iter(claims(certificates)))
+
+
+def violated(certificates: Certificates, distance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(n,) whether a changed class was confirmed strictly inside a radius of any kind."""
+    inside = np.zeros(distance.shape, dtype=np.bool_)
+    for radius in claims(certificates).values():
+        inside |= distance < radius
+    return inside
+
+
+def describe(
+    model: StoredModel, certificates: Certificates, row: int, pixels: Tensor, point: Tensor
+) -> Violation | None:  # fmt: skip
+    """The violation that a point is of the certificate in a row; None where it is none.
+
+    Everything is evaluated here, from the pixels alone.
+
+    Args:
+        model: on the CPU.
+        certificates: what is claimed.
+        row: of the certificates.
+        pixels: (C, H, W) uint8, the image.
+        point: (C, H, W) float32.
+    """
+    predicted = torch.from_numpy(certificates.predicted[row : row + 1])
+    with torch.no_grad(), full_precision():
+        with plain_products():
+            every = margins(model.net(point.unsqueeze(0).to(torch.float64)), predicted)
+        single = float(margins(model.net(point.unsqueeze(0)), predicted).min())
+    distance = float(distances(point.unsqueeze(0), pixels.unsqueeze(0)))
+    broken = {kind: float(radius[row]) for kind, radius in claims(certificates).items() if distance < radius[row]}
+    inside = bool(((point >= 0) & (point <= 1)).all())
+    if not (inside and broken and float(every.min()) < 0):
+        return None
+    return Violation(
+        index=int(certificates.index[row]),
+        kinds=tuple(broken),
+        predicted=int(predicted),
+        adversarial_class=int(every.argmin()),
+        margin=float(every.min()),
+        distance=distance,
+        radius=min(broken.values()),
+        in_float32=single < 0,
+    )
+
+
+def violation_path(folder: Path, model: Path, index: int) -> Path:
+    """The file of the pair of one image.
+
+    >>> violation_path(Path("out"), Path("runs/a/model.safetensors"), 17).name
+    'model.certified.violation-17.safetensors'
+    """
+    return folder / f"{model.name.removesuffix(SUFFIX)}.certified.violation-{index}{SUFFIX}"
+
+
+def save_violation(path: Path, violation: Violation, model_sha256: str, pixels: Tensor, point: Tensor) -> None:
+    """Write the pair as it is (``.safetensors``), and as two PNG pictures for the eye, rounded to bytes.
+
+    Raises:
+        LipscopeError: the place cannot be written to.
+    """
+    metadata = {
+        "lipscope.violation": SCHEMA,
+        "model_sha256": model_sha256,
+        "violation": json.dumps(violation.to_json(), sort_keys=True),
+    }
+    with atomic_path(path) as temporary:
+        arrays = {"image": pixels.contiguous(), "adversarial": point.contiguous()}
+        temporary.write_bytes(with_sorted_metadata(save(arrays, metadata)))
+    rounded = (point * 255).round().to(torch.uint8)
+    for name, picture in (("image", pixels), ("adversarial", rounded)):
+        with atomic_path(path.with_name(f"{path.name.removesuffix(SUFFIX)}.{name}.png")) as temporary:
+            Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(temporary, format="PNG")
+
+
+def verify_saved(path: Path, model: StoredModel, certificates: Certificates) -> Violation | None:
+    """Read a saved pair and look at it anew: the violation as it is now, None where it is none.
+
+    Args:
+        path: written by :func:`save_violation`.
+        model: freshly read from its file, on the CPU.
+        certificates: what is claimed.
+
+    Raises:
+        CheckpointError: the file is damaged, or about another model.
+    """
+    where, metadata = str(path), read_header(path).metadata
+    try:
+        told = json.loads(metadata["violation"])
+        arrays = load(path.read_bytes())
+        image, point, index = arrays["image"], arrays["adversarial"], int(told["index"])
+        fits = image.shape == point.shape == model.net.input_shape
+        fits = fits and image.dtype == torch.uint8 and point.dtype == torch.float32
+    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
+        raise CheckpointError("is not a saved violation, or damaged", where=where, why=str(error)[:200]) from error
+    rows = np.flatnonzero(certificates.index == index)
+    if metadata.get("lipscope.violation") != SCHEMA or not fits or len(rows) != 1:
+        raise CheckpointError("is not a saved violation of these images", where=where)
+    if metadata.get("model_sha256") != model.sha256:
+        raise CheckpointError("is about another model", where=where)
+    return describe(model, certificates, int(rows[0]), image, point)
+
+
+def kind_words(kind: str) -> str:
+    """What a kind of radius claims, in words.
+
+    >>> kind_words("sound")
+    'sound radius'
+    """
+    return {SOUND: "sound radius", REAL_ARITHMETIC: "real-arithmetic radius"}.get(kind, f"{kind} radius")
+
+
+def summary_of(files: Mapping[int, Path], violations: tuple[Violation, ...]) -> list[dict[str, Any]]:
+    """One object a violation, with the file of its pair where it was saved."""
+    return [{**v.to_json(), "saved": str(files[v.index]) if v.index in files else None} for v in violations]

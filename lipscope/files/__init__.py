@@ -1,0 +1,1 @@
+"""Every file format of lipscope, one file each; no torch."""

@@ -1,0 +1,24 @@
+"""The file format of a model: safetensors with metadata that say what it claims to be.
+
+The tensors are float32, contiguous, unshared; what others wrote, in other types or in shards, is read too.
+"""
+
+from lipscope.files.checkpoint.header import LARGEST_HEADER, SCHEMA, SUFFIX, Header, TensorInfo, read_file_header
+from lipscope.files.checkpoint.shards import index_of
+from lipscope.files.checkpoint.sources import read_header, sha256_of
+from lipscope.files.checkpoint.writing import atomic_path, metadata_for, with_sorted_metadata
+
+__all__ = [
+    "LARGEST_HEADER",
+    "SCHEMA",
+    "SUFFIX",
+    "Header",
+    "TensorInfo",
+    "atomic_path",
+    "index_of",
+    "metadata_for",
+    "read_file_header",
+    "read_header",
+    "sha256_of",
+    "with_sorted_metadata",
+]

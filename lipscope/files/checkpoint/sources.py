@@ -1,0 +1,31 @@
+"""A checkpoint wherever it lies, in one file or in shards behind an index: its header and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lipscope.files.checkpoint.header import Header, read_file_header
+from lipscope.files.checkpoint.shards import index_of, read_sharded_header, sha256_of_shards
+
+
+def read_header(path: Path) -> Header:
+    """Read and check the header of a safetensors file, or of all shards that an index names.
+
+    Args:
+        path: the file; ``*.safetensors.index.json``; or a folder with one such index.
+
+    Raises:
+        CheckpointError: as :func:`read_file_header` and :func:`read_sharded_header`.
+    """
+    index = index_of(path)
+    return read_file_header(path) if index is None else read_sharded_header(index)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal; of a sharded checkpoint's as :func:`sha256_of_shards`."""
+    index = index_of(path)
+    if index is not None:
+        return sha256_of_shards(index)
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.numpy import load_file
+
+from lipscope.attack.driver import Settings, attack
+from lipscope.attack.violations import (
+    claims,
+    describe,
+    headline_kind,
+    save_violation,
+    verify_saved,
+    violated,
+    violation_path,
+)
+from lipscope.errors import CheckpointError
+
+from .makers import certified, images, linear_net, stored
+
+
+@pytest.fixture(scope="module")
+def case():
+    """A model, a lie about it, and an adversarial inside the lie."""
+    net, data = linear_net(1), images(3, 1)
+    lie = certified(net, data)
+    lie = replace(lie, radius=1.5 * lie.radius)
+    found = []
+    attack(stored(net), data, lie, Settings(("minimum",)), on_violation=lambda *pair: found.append(pair))
+    return stored(net), lie, found[1]
+
+
+def test_what_is_strictly_inside_is_a_violation():
+    lie = certified(linear_net(1), images(4, 1))
+    lie = replace(lie, radius=np.full(4, 0.5), sound_radius=np.array([0.4, 0.4, 0.0, 0.6]))
+    assert violated(lie, np.array([0.5, 0.49, np.inf, 0.55])).tolist() == [False, True, False, True]
+    assert list(claims(lie)) == ["sound", "real-arithmetic"]
+    assert headline_kind(lie) == "sound"
+    assert headline_kind(replace(lie, sound_radius=None)) == "real-arithmetic"
+
+
+def test_a_violation_says_which_radii_it_refutes(case):
+    model, lie, (row, image, point) = case
+    violation = describe(model, lie, row, image, point)
+    assert violation is not None
+    assert (violation.index, violation.kinds, violation.predicted) == (1, ("real-arithmetic",), int(lie.predicted[1]))
+    assert violation.adversarial_class != violation.predicted
+    assert violation.margin < 0
+    exact = float((point.double() - image.double() / 255).norm())
+    assert exact <= violation.distance <= exact + 1e-6
+    assert violation.radius == lie.radius[1]
+    both = replace(lie, sound_radius=lie.radius * 0.9)
+    assert describe(model, both, row, image, point).kinds == ("sound", "real-arithmetic")
+    assert describe(model, both, row, image, point).radius == lie.radius[1] * 0.9
+
+
+def test_what_is_none_is_not_called_one(case):
+    model, lie, (row, image, point) = case
+    assert describe(model, lie, row, image, image.float() / 255) is None  # the same class
+    honest = replace(lie, radius=lie.radius / 1.5)
+    assert describe(model, honest, row, image, point) is None  # outside
+    outside = point.clone()
+    outside[0, 0, 0] = -1e-3
+    assert describe(model, replace(lie, radius=np.full(3, 9.0)), row, image, outside) is None
+
+
+def test_the_pair_is_saved_and_verified_again(case, tmp_path):
+    model, lie, (row, image, point) = case
+    path = violation_path(tmp_path, tmp_path / "model.safetensors", 1)
+    violation = describe(model, lie, row, image, point)
+    save_violation(path, violation, model.sha256, image, point)
+    arrays = load_file(path)
+    assert np.array_equal(arrays["image"], image.numpy())
+    assert np.array_equal(arrays["adversarial"], point.numpy())
+    assert verify_saved(path, model, lie) == violation
+    assert verify_saved(path, model, replace(lie, radius=lie.radius / 1.5)) is None
+    pictures = [np.asarray(Image.open(file)).transpose(2, 0, 1) for file in sorted(tmp_path.glob("*.png"))]
+    assert [file.name for file in sorted(tmp_path.glob("*.png"))] == [
+        "model.certified.violation-1.adversarial.png", "model.certified.violation-1.image.png",
+    ]  # fmt: skip
+    assert np.array_equal(pictures[1], image.numpy())
+    assert np.abs(pictures[0] / 255 - point.numpy()).max() <= 0.5 / 255 + 1e-6
+
+
+def test_other_files_are_refused(case, tmp_path):
+    model, lie, (row, image, point) = case
+    path = violation_path(tmp_path, tmp_path / "model.safetensors", 1)
+    violation = describe(model, lie, row, image, point)
+    save_violation(path, violation, model.sha256, image, point)
+    with pytest.raises(CheckpointError, match="another model"):
+        verify_saved(path, replace(model, sha256="1" * 64), lie)
+    with pytest.raises(CheckpointError, match="not a saved violation"):
+        verify_saved(path, model, replace(lie, index=lie.index + 5))
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CheckpointError):
+        verify_saved(path, model, lie)
