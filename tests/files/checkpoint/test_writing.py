@@ -131,7 +131,7 @@ def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, b"old")
     result = subprocess.run(
         [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, timeout=60, check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
     )  # fmt: skip
     assert "cannot be written (File too large); free space" in result.stdout
     assert path.read_bytes() == b"old"
