@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,9 +28,18 @@ TINY = LipConvnetConfig(channels=2, dataset="synthetic")
 
 
 def pytest_configure() -> None:
-    """One thread, here and in every process that a test starts: tensors this small only wait for each other."""
+    """One thread, here and in every process that a test starts: tensors this small only wait for each other.
+
+    And a signing key of the tests' own, in place of the one of the user who runs them.
+    """
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
+    os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="lipscope-tests-")
+
+
+def pytest_unconfigure() -> None:
+    """The key goes with the tests."""
+    shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
 
 
 @pytest.fixture
