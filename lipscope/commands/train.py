@@ -19,6 +19,7 @@ from lipscope.commands.progress import TrainingBar
 
 if TYPE_CHECKING:
     from lipscope.models.registry import Config
+    from lipscope.models.shiftnet import ShiftNetConfig
     from lipscope.train.recipe import Recipe
 
 RUNS = Path("runs")
@@ -28,11 +29,13 @@ RUNS = Path("runs")
 @click.option("--dataset", type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]), default="cifar10")
 @click.option(
     "--model",
-    type=click.Choice(["lipconvnet", "resnet18", "resnet34"]),
+    type=click.Choice(["lipconvnet", "shiftnet", "resnet18", "resnet34"]),
     default="lipconvnet",
     show_default=True,
-    help="A ResNet has orthogonal convolutions, but is not 1-Lipschitz as a whole.",
+    help="A ShiftNet has orthogonal matrices and shifts: quick to train. A ResNet is not 1-Lipschitz as a whole.",
 )
+@click.option("--stages", help="Of a ShiftNet: WIDTHxMATRICES of each. [default: 64x3,128x3,256x3,256x3]")
+@click.option("--stem", type=int, help="Of a ShiftNet: side of the first patches. [default: 2]")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
 @click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
 @click.option("--conv", default="soc", show_default=True, help="Family of convolutions: soc, bcop or cayley.")
@@ -45,8 +48,8 @@ RUNS = Path("runs")
 @click.option("--head", type=click.Choice(["lln", "orthogonal"]), default="lln", show_default=True)
 @click.option(
     "--recipe",
-    type=click.Choice(["paper", "fast", "offset", "annealing"]),
-    help="[default: paper on a GPU, fast on a CPU]",
+    type=click.Choice(["paper", "fast", "offset", "annealing", "manifold"]),
+    help="[default: manifold for a ShiftNet; else paper on a GPU, fast on a CPU]",
 )
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch", "batch_size", type=int, help="Images a step, instead of the recipe's.")
@@ -70,6 +73,8 @@ RUNS = Path("runs")
 def train_command(
     dataset: str,
     model: str,
+    stages: str | None,
+    stem: int | None,
     blocks: int,
     channels: int | None,
     conv: str,
@@ -117,8 +122,13 @@ def train_command(
             # Whatever cannot be trained is refused before a data set is loaded; only that knows its classes.
             if model == "lipconvnet":
                 config = LipConvnetConfig(blocks, width, activation, head, dataset=dataset, conv=conv)
+            elif model == "shiftnet":
+                _refuse_other_architecture(click.get_current_context(), "channels", "conv")
+                config = _shiftnet(stages, stem, dataset)
+                conv = "orthogonal"
+                changes["recipe"] = changes["recipe"] or "manifold"
             else:
-                _refuse_other_architecture(click.get_current_context())
+                _refuse_other_architecture(click.get_current_context(), "gamma")
                 config = ResNetConfig(int(model.removeprefix("resnet")), width, conv, dataset=dataset)
                 # Radii of an expanding net are next to nothing: there is no certificate to regularise.
                 changes["gamma"] = 0.0
@@ -144,7 +154,7 @@ def train_command(
             narrate(f"stopped and saved; continue with `lipscope train --resume {run.path}`")
             raise click.Abort
         if leading:
-            if isinstance(run.config, LipConvnetConfig):
+            if not isinstance(run.config, ResNetConfig):
                 narrate(f"certify it with `lipscope certify {run.model}`")
             click.echo(run.model)
 
@@ -198,21 +208,47 @@ def _again(**options: object) -> list[str]:
     return [word for pair in given for word in pair]
 
 
-def _refuse_other_architecture(context: click.Context) -> None:
-    """A ResNet has no choice of blocks, activation, head or certificate regularisation.
+def _refuse_other_architecture(context: click.Context, *more: str) -> None:
+    """Only a LipConvnet has a choice of blocks, activation and head.
 
     Raises:
         UsageError: an option that would have no effect.
     """
     from lipscope.errors import UsageError
 
-    for name in ("blocks", "activation", "head", "gamma"):
+    for name in ("blocks", "activation", "head", *more):
         if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise UsageError(f"--{name} is for --model lipconvnet", next_step="leave the option out")
 
 
+def _shiftnet(stages: str | None, stem: int | None, dataset: str) -> ShiftNetConfig:
+    """The configuration that ``--stages 64x3,128x3`` and ``--stem`` ask for.
+
+    Raises:
+        UsageError: stages that are not written so.
+    """
+    from lipscope.errors import UsageError
+    from lipscope.models.shiftnet import ShiftNetConfig
+
+    config = ShiftNetConfig(dataset=dataset)
+    if stages is not None:
+        try:
+            pairs = [tuple(map(int, stage.split("x"))) for stage in stages.split(",")]
+            widths, blocks = zip(*((width, count) for width, count in pairs), strict=True)
+        except ValueError as error:
+            raise UsageError(
+                f"--stages {stages[:80]} cannot be read", next_step="write WIDTHxMATRICES of each: 64x3,128x3"
+            ) from error
+        config = replace(config, widths=widths, blocks=blocks)
+    return config if stem is None else replace(config, stem=stem)
+
+
 def _run_name(config: Config, recipe: Recipe) -> str:
+    from lipscope.models.shiftnet import ShiftNetConfig
+
     stamp = time.strftime("%Y%m%d-%H%M%S")
+    if isinstance(config, ShiftNetConfig):
+        return f"{config.dataset}-{config.architecture}-{recipe.name}-{stamp}"
     kind = getattr(config, "activation", config.architecture)
     return f"{config.dataset}-{config.conv}{config.channels}-{kind}-{recipe.name}-{stamp}"
 

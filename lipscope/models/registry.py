@@ -9,12 +9,14 @@ from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.resnet import ResNetConfig, resnet
+from lipscope.models.shiftnet import ShiftNetConfig, shiftnet
 
-Config = LipConvnetConfig | ResNetConfig
+Config = LipConvnetConfig | ResNetConfig | ShiftNetConfig
 
 ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], LipschitzNet]] = {
     "lipconvnet": lambda config: lipconvnet(LipConvnetConfig.from_json(config)),
     "resnet": lambda config: resnet(ResNetConfig.from_json(config)),
+    "shiftnet": lambda config: shiftnet(ShiftNetConfig.from_json(config)),
 }
 
 
@@ -27,6 +29,8 @@ def configuration(values: Mapping[str, Any]) -> Config:
     name = dict(values).get("architecture", "lipconvnet")
     if name == "resnet":
         return ResNetConfig.from_json(values)
+    if name == "shiftnet":
+        return ShiftNetConfig.from_json(values)
     if name == "lipconvnet":
         return LipConvnetConfig.from_json(values)
     raise UsageError(f"unknown architecture {str(name)[:80]!r}")

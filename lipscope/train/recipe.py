@@ -9,6 +9,7 @@ from typing import Any
 from lipscope.errors import UsageError
 
 SCHEDULES = ("step", "one-cycle")
+OPTIMIZERS = ("sgd", "manifold")
 
 NORMALISATION = 0.2507
 """The standard deviation by which pixels are divided: the logits are so many times smaller in pixel scale."""
@@ -43,6 +44,7 @@ class Recipe:
         seed: of the initial weights, the held-out images, the batches and the augmentation.
         loss: a name in :data:`lipscope.train.losses.LOSSES`.
         temperature: of the loss, in units of the logits.
+        optimizer: ``"sgd"``, or ``"manifold"`` for nets of orthogonal matrices: the learning rate is then an angle.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Recipe:
     seed: int = 0
     loss: str = "cross-entropy"
     temperature: float = 1.0
+    optimizer: str = "sgd"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -69,6 +72,8 @@ class Recipe:
         """
         if self.schedule not in SCHEDULES:
             raise UsageError(f"unknown schedule {self.schedule!r}", next_step=f"choose from {', '.join(SCHEDULES)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(f"unknown optimizer {self.optimizer!r}", next_step=f"choose from {', '.join(OPTIMIZERS)}")
         for name, number, low in (
             ("epochs", self.epochs, 1),
             ("batch_size", self.batch_size, 1),
@@ -166,7 +171,21 @@ def with_loss(recipe: Recipe, loss: str) -> Recipe:
     return replace(recipe, loss=loss, offset=offset, temperature=temperature)
 
 
-RECIPES = {"paper": paper, "fast": fast, "offset": offset, "annealing": annealing}
+def manifold() -> Recipe:
+    """One cycle of steps along the manifold of orthogonal matrices, with the offset cross-entropy, for a ShiftNet."""
+    return replace(
+        with_loss(fast(), "offset-cross-entropy"),
+        name="manifold",
+        epochs=16,
+        learning_rate=0.03,
+        warmup=0.1,
+        weight_decay=0.0,
+        gamma=0.0,
+        optimizer="manifold",
+    )
+
+
+RECIPES = {"paper": paper, "fast": fast, "offset": offset, "annealing": annealing, "manifold": manifold}
 
 
 def for_convolutions(recipe: Recipe, conv: str) -> Recipe:

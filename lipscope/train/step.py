@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from lipscope.layers.pointwise import PointwiseConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.train.distribution import World
 from lipscope.train.losses import (
@@ -13,11 +14,23 @@ from lipscope.train.losses import (
     correct_and_certified,
     nominal_pair_constants,
 )
+from lipscope.train.manifold import ManifoldDescent
 from lipscope.train.recipe import Recipe
 
 
-def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.SGD:
-    """Stochastic gradient descent with momentum; the angles of activations are free of weight decay."""
+def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.Optimizer:
+    """Stochastic gradient descent with momentum, or steps along the manifold of orthogonal matrices.
+
+    The angles of activations are free of weight decay.
+    """
+    if recipe.optimizer == "manifold":
+        matrices = {id(layer.kernel) for _, layer in net.body() if isinstance(layer, PointwiseConv2d)}
+        parameters = list(net.parameters())
+        return ManifoldDescent(
+            [parameter for parameter in parameters if id(parameter) in matrices],
+            [parameter for parameter in parameters if id(parameter) not in matrices],
+            lr=recipe.learning_rate,
+        )
     decayed = [parameter for name, parameter in net.named_parameters() if "activation" not in name]
     free = [parameter for name, parameter in net.named_parameters() if "activation" in name]
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": free, "weight_decay": 0.0}]
@@ -25,7 +38,7 @@ def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.SGD:
 
 
 def take_step(
-    net: LipschitzNet, optimizer: torch.optim.SGD, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World
+    net: LipschitzNet, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World
 ) -> Tensor:
     """One step of the optimiser on augmented images.
 

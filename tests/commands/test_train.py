@@ -87,6 +87,19 @@ def test_the_run_folder_has_a_name_of_its_own(tmp_path, monkeypatch, capsys):
     assert (tmp_path / stdout).exists()
 
 
+def test_a_shiftnet_is_trained_along_the_manifold_and_certified(tmp_path, capsys):
+    out = tmp_path / "run"
+    options = ("--dataset", "synthetic", "--model", "shiftnet", "--stages", "8x2,16x1", "--stem", 4)
+    assert train(*options, *FEW, "--batch", 100, "--epochs", 2, "--out", out) == 0
+    description = json.loads((out / "run.json").read_text())
+    assert description["recipe"]["optimizer"] == "manifold"
+    assert (description["config"]["widths"], description["config"]["blocks"]) == ([8, 16], [2, 1])
+    first, last = metrics(out)
+    assert last["loss"] < first["loss"]
+    assert run(["certify", str(out / "model.safetensors"), "--limit", "100", "--sound"]) == 0
+    assert "certified @ 36/255" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("small")
 def test_a_loss_comes_with_the_settings_of_its_paper(tmp_path, capsys):
     for name, options, expected in (
@@ -176,6 +189,8 @@ def test_what_cannot_be_trained(tmp_path, capsys, arguments, code, said):
         ("--activation", "relu", "unknown activation 'relu'"),
         ("--channels", "3", "channels must be even"),
         ("--epochs", "0", "epochs must be at least 1"),
+        ("--model=shiftnet", "--stages=64", "--stages 64 cannot be read"),
+        ("--model=shiftnet", "--conv=soc", "--conv is for --model lipconvnet"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_the_data_set_is_looked_for(

@@ -1,0 +1,124 @@
+"""ShiftNet: orthogonal matrices on patches, absolute values and shifts of channel groups; no convolution.
+
+A hierarchy of patches after the manner of LipNeXt (ICLR 2026), made for training by the minute: every stage joins
+patches of pixels with one orthogonal matrix, and mixes neighbours by circular shifts between further ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from lipscope.errors import UsageError
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.heads import LastLayerNormalized
+from lipscope.layers.pointwise import PointwiseConv2d
+from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.shift import ShiftAbs
+from lipscope.models.composition import LipschitzNet
+
+LARGEST_WIDTH = 4096
+MOST_STAGES = 8
+MOST_BLOCKS = 64
+
+
+@dataclass(frozen=True)
+class ShiftNetConfig:
+    """The arguments of a ShiftNet, as stored in a checkpoint.
+
+    Args:
+        widths: channels of each stage, even.
+        blocks: matrices of each stage, at least 1; the first joins patches, further ones follow shifts.
+        stem: height and width of the first patches; those of later stages are 2x2.
+        classes: number of classes.
+        dataset: the data set it is for.
+        mean, std: of the input normalisation, per channel, for pixels in [0, 1].
+        image_size: height and width, a multiple of all patches together.
+        architecture: the name in the registry.
+    """
+
+    widths: tuple[int, ...] = (64, 128, 256, 256)
+    blocks: tuple[int, ...] = (3, 3, 3, 3)
+    stem: int = 2
+    classes: int = 10
+    dataset: str = "cifar10"
+    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
+    std: tuple[float, ...] = (0.2507, 0.2507, 0.2507)
+    image_size: int = 32
+    architecture: str = "shiftnet"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be built.
+
+        Raises:
+            UsageError: naming the argument.
+        """
+        for name, values, high in (("widths", self.widths, LARGEST_WIDTH), ("blocks", self.blocks, MOST_BLOCKS)):
+            if not 1 <= len(values) <= MOST_STAGES or not all(type(v) is int and 1 <= v <= high for v in values):
+                raise UsageError(
+                    f"{name} must be 1 to {MOST_STAGES} whole numbers from 1 to {high}", why=f"got {list(values)!r}"
+                )
+        if any(width % 2 for width in self.widths):
+            raise UsageError("widths must be even", why="absolute values are taken of half of the channels")
+        if len(self.widths) != len(self.blocks):
+            raise UsageError("widths and blocks must name the same stages", why=f"{self.widths} and {self.blocks}")
+        for name, number, low, high in (
+            ("stem", self.stem, 1, 16),
+            ("classes", self.classes, 2, 100_000),
+            ("image_size", self.image_size, 1, 2**12),
+        ):
+            if type(number) is not int or not low <= number <= high:
+                raise UsageError(f"{name} must be a whole number from {low} to {high}", why=f"got {number!r}")
+        if self.image_size % (self.stem * 2 ** (len(self.widths) - 1)):
+            raise UsageError("image_size must be a multiple of the patches", why=f"got {self.image_size}")
+        numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (*self.mean, *self.std))
+        if not self.std or len(self.mean) != len(self.std) or not numbers or not all(s > 0 for s in self.std):
+            raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> ShiftNetConfig:
+        """The configuration stored in a checkpoint; unknown keys are refused.
+
+        Raises:
+            UsageError: a value or a key that cannot be.
+        """
+        unknown = sorted(set(values) - {field.name for field in fields(ShiftNetConfig)})
+        if unknown:
+            raise UsageError(f"unknown configuration key {unknown[0][:80]!r}")
+        tuples = {key: tuple(values[key]) for key in ("widths", "blocks", "mean", "std") if key in values}
+        return ShiftNetConfig(**{**values, **tuples})
+
+    def to_json(self) -> dict[str, Any]:
+        """The object stored under ``lipscope.config``."""
+        return asdict(self)
+
+    @property
+    def title(self) -> str:
+        """``ShiftNet-12 (widths 64-128-256-256, LLN)``."""
+        return f"ShiftNet-{sum(self.blocks)} (widths {'-'.join(map(str, self.widths))}, LLN)"
+
+
+def shiftnet(config: ShiftNetConfig) -> LipschitzNet:
+    """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
+
+    Shifts follow every matrix but the last of a stage, which is followed by absolute values alone.
+    """
+    body: list[tuple[str, LipschitzLayer]] = []
+    current, side = len(config.mean), config.image_size
+    for stage, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True), start=1):
+        for block in range(1, blocks + 1):
+            stride = 1 if block > 1 else config.stem if stage == 1 else 2
+            side //= stride
+            name = f"stage{stage}.block{block}"
+            body.append((f"{name}.matrix", PointwiseConv2d(current, width, stride)))
+            body.append((f"{name}.activation", ShiftAbs(shifting=side > 1 and block < blocks)))
+            current = width
+    body.append(("flatten", Flatten()))
+    return LipschitzNet(
+        Normalize(config.mean, config.std),
+        body,
+        LastLayerNormalized(current * side**2, config.classes),
+        (len(config.mean), config.image_size, config.image_size),
+    )
