@@ -123,7 +123,8 @@ def onto_boundary(points: Tensor, gradient: Tensor, margin: Tensor) -> Tensor:
         left = margin + (gradient * (moved - points)).flatten(1).sum(dim=1)
         slope = (gradient.square() * (raw == moved)).flatten(1).sum(dim=1)
         further = torch.where(slope > 0, length + left / slope.clamp(min=1e-30), length).clamp(min=0)
-        if torch.equal(further, length):
+        # On a GPU the comparison would cost more than the steps that it saves: it waits for the device.
+        if not further.is_cuda and torch.equal(further, length):
             break
         length = further
     return (points - spread(length) * gradient).clamp(0, 1)

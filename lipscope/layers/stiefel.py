@@ -41,6 +41,22 @@ def orthonormalize(columns: Tensor) -> Tensor:
     return torch.where(triangle.diagonal(dim1=1, dim2=2).unsqueeze(1) < 0, -basis, basis)
 
 
+def orthonormalize_nearby(columns: Tensor) -> Tensor:
+    """:func:`orthonormalize` for a training step: no value comes back to the host, so that a GPU never waits.
+
+    A step D of the canonical metric leaves U^T D skew, so that A^T A = r^2 I + D^T D: no singular value falls below r,
+    and the Cholesky factorisation succeeds. One step of Newton and Schulz, U (3 I - U^T U) / 2, then squares the error
+    of about cond(A)^2 roundings that it leaves. A matrix for which even that is too little becomes NaN, which
+    the training reports as diverged.
+
+    Args:
+        columns: (batch, n, m), m <= n, of condition below 1,000 in float32.
+    """
+    factor, _ = torch.linalg.cholesky_ex(columns.mT @ columns)
+    basis = torch.linalg.solve_triangular(factor.mT, columns, upper=True, left=False)
+    return torch.baddbmm(basis, basis, basis.mT @ basis, beta=1.5, alpha=-0.5)
+
+
 def length(columns: Tensor) -> Tensor:
     """The root mean square of the singular values, (batch, 1, 1): r for A = r U."""
     norms: Tensor = torch.linalg.matrix_norm(columns, keepdim=True)
@@ -63,7 +79,8 @@ class OrthonormalColumns(nn.Module):
         """(count, rows, columns) in float32, orthonormal; in training the free matrices are moved there."""
         with torch.autocast(self.free.device.type, enabled=False):
             with torch.no_grad():
-                basis, size = orthonormalize(self.free), length(self.free)
+                size = length(self.free)
+                basis = orthonormalize_nearby(self.free) if self.training else orthonormalize(self.free)
                 if self.training:
                     self.free.copy_(size * basis)
             result: Tensor = _AlongTheManifold.apply(self.free, basis, size)

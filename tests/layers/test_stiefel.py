@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipscope.layers.stiefel import OrthonormalColumns, length, orthonormalize
+from lipscope.layers.stiefel import OrthonormalColumns, length, orthonormalize, orthonormalize_nearby
 from tests.layers.contract import noise
 
 
@@ -35,6 +35,28 @@ def test_the_basis_is_orthonormal_however_the_columns_lie(condition: float, dtyp
     columns = polar(noise(2, 20, 8)) * torch.logspace(0, -math.log10(condition), 8, dtype=torch.float64)
     basis = orthonormalize((columns @ polar(noise(2, 8, 8, seed=1))).to(dtype)).double()
     torch.testing.assert_close(basis.mT @ basis, identity_of(basis), rtol=0, atol=20 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("condition", [1.0, 2.0, 30.0, 300.0])
+def test_a_training_step_orthonormalises_without_a_look_at_the_values(condition: float) -> None:
+    columns = polar(noise(2, 20, 8)) * torch.logspace(0, -math.log10(condition), 8, dtype=torch.float64)
+    columns = (columns @ polar(noise(2, 8, 8, seed=1))).float()
+    basis = orthonormalize_nearby(columns)
+    torch.testing.assert_close(basis.mT @ basis, identity_of(basis), rtol=0, atol=1e-4 if condition > 100 else 2e-6)
+    torch.testing.assert_close(basis, orthonormalize(columns), rtol=0, atol=1e-5 * condition)
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 10.0])
+def test_steps_of_any_size_stay_within_reach_of_a_cholesky_factorisation(size: float) -> None:
+    layer = OrthonormalColumns(2, 12, 5, torch.Generator().manual_seed(0))
+    for seed in range(20):
+        basis = layer()
+        torch.testing.assert_close(basis.mT @ basis, identity_of(basis), rtol=0, atol=1e-5)
+        (basis * noise(2, 12, 5, seed=seed).float()).sum().backward()
+        assert layer.free.grad is not None
+        with torch.no_grad():
+            layer.free -= size * layer.free.grad
+        layer.free.grad = None
 
 
 def test_both_ways_give_the_basis_with_a_positive_triangle() -> None:
