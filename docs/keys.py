@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lipscope.tui.manual import manual
+from lipscope.tui.keys.manual import manual
 
 if __name__ == "__main__":
     target = Path(__file__).with_name("keys.md")

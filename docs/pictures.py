@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lipscope.analysis.analysis import analyse
 from lipscope.tui.picture import picture
-from lipscope.tui.worker import Means
+from lipscope.tui.work.worker import Means
 
 README = ("layers", "gradients", "radii")
 """Screens without test images: those are not ours to publish."""

@@ -15,7 +15,7 @@ from lipscope.commands.messages import narrate
 if TYPE_CHECKING:
     from lipscope.analysis.logits import LogitsOf
     from lipscope.records import AnalysisEvent
-    from lipscope.tui.worker import Means
+    from lipscope.tui.work.worker import Means
 
 
 def open_app(
@@ -72,9 +72,9 @@ def run_around(model: Path) -> Path | None:
 
 def means_for(data_dir: Path | None, description: Path | None) -> Means:
     """What the app works with: the analysis, its cache, and what the model says of an image."""
-    from lipscope.tui.cache import Cache
-    from lipscope.tui.pauses import quiet_import
-    from lipscope.tui.worker import Means
+    from lipscope.tui.work.cache import Cache
+    from lipscope.tui.work.pauses import quiet_import
+    from lipscope.tui.work.worker import Means
 
     def analyse(file: Path) -> Iterator[AnalysisEvent]:
         with quiet_import("torch"):

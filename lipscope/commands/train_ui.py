@@ -54,7 +54,7 @@ def train_and_show(folder: Path, arguments: list[str], data_dir: Path | None) ->
     from lipscope.commands.app import means_for
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
-    from lipscope.tui.run_watch import MODEL, Child
+    from lipscope.tui.work.run_watch import MODEL, Child
 
     training = Training(arguments)
     try:

@@ -16,11 +16,21 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TabbedContent, TabPane
 
-from lipscope.tui.bindings import DIALOGS, MOVES, bindings_of, described
 from lipscope.tui.config import Config
-from lipscope.tui.copying import copy, copy_cell
-from lipscope.tui.facts import headline
-from lipscope.tui.messages import (
+from lipscope.tui.dialogs.clipboard import copy, copy_cell
+from lipscope.tui.keys.bindings import DIALOGS, MOVES, bindings_of, described
+from lipscope.tui.keys.footer import KeysLine
+from lipscope.tui.keys.motion import TWICE, focus, go
+from lipscope.tui.keys.typed_ahead import TypedAhead
+from lipscope.tui.overview.facts import headline
+from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Selecting, Stepping
+from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.widgets.changed import ChangedLine
+from lipscope.tui.widgets.fold import FoldBar, toggle
+from lipscope.tui.widgets.progress import ProgressLine
+from lipscope.tui.widgets.tabs import ScreenTabs
+from lipscope.tui.widgets.title import TitleLine
+from lipscope.tui.work.messages import (
     Analysed,
     AnalysisEnded,
     Answered,
@@ -36,20 +46,10 @@ from lipscope.tui.messages import (
     ResultsRead,
     WorkMessage,
 )
-from lipscope.tui.motion import TWICE, focus, go
-from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Selecting, Stepping
-from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.run_watch import Child, RunRead
-from lipscope.tui.session import Session
-from lipscope.tui.state import State
-from lipscope.tui.typed_ahead import TypedAhead
-from lipscope.tui.widgets.changed import ChangedLine
-from lipscope.tui.widgets.fold import FoldBar, toggle
-from lipscope.tui.widgets.keys import KeysLine
-from lipscope.tui.widgets.progress import ProgressLine
-from lipscope.tui.widgets.tabs import ScreenTabs
-from lipscope.tui.widgets.title import TitleLine
-from lipscope.tui.worker import Analyse, Means
+from lipscope.tui.work.run_watch import Child, RunRead
+from lipscope.tui.work.session import Session
+from lipscope.tui.work.state import State
+from lipscope.tui.work.worker import Analyse, Means
 
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
@@ -319,13 +319,13 @@ class InspectApp(App[None]):
 
     def action_help(self) -> None:
         """Show the keys."""
-        from lipscope.tui.screens.help import HelpScreen
+        from lipscope.tui.dialogs.help import HelpScreen
 
         self.push_screen(HelpScreen(keys=self._config.keys))
 
     def action_help_here(self) -> None:
         """Explain the screen in front and list its keys."""
-        from lipscope.tui.screens.help import HelpScreen
+        from lipscope.tui.dialogs.help import HelpScreen
 
         front = self.screen_stack[0].query_one(TabbedContent).active
         self.push_screen(HelpScreen(entry(front), self._config.keys))
@@ -378,7 +378,7 @@ class InspectApp(App[None]):
 
     def action_export(self) -> None:
         """Ask where to write what is shown, and write it."""
-        from lipscope.tui.screens.export import open_export
+        from lipscope.tui.dialogs.export import open_export
 
         screen = entry(self.screen_stack[0].query_one(TabbedContent).active)
         open_export(self, self.state, screen, self._front())

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lipscope.tui.keymap import checked
+from lipscope.tui.keys.keymap import checked
 from lipscope.tui.text import harmless
 
 VARIABLE = "LIPSCOPE_CONFIG"

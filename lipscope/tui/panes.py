@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
-from lipscope.tui.state import State
+from lipscope.tui.work.state import State
 
 Value = str | float | int | bool | None
 """What a cell of an export may hold."""

@@ -10,9 +10,9 @@ from lipscope.errors import UsageError
 from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
 from lipscope.tui.registry import entry
-from lipscope.tui.state import Phase
 from lipscope.tui.text import harmless
-from lipscope.tui.worker import Means
+from lipscope.tui.work.state import Phase
+from lipscope.tui.work.worker import Means
 
 SIZE = (120, 36)
 LOOK_EVERY = 0.05

@@ -1,6 +1,6 @@
 """The one table of screens: tabs, number keys, command palette, footer, help and manual are all made from it.
 
-A further screen is one file in ``screens/`` with a pane (see :mod:`lipscope.tui.panes`), and one line here.
+A further screen is one folder with a pane (see :mod:`lipscope.tui.panes`), and one line here.
 """
 
 from __future__ import annotations
@@ -49,24 +49,24 @@ class ScreenEntry:
         return pane
 
 
-PANES = "lipscope.tui.screens"
+PANES = "lipscope.tui"
 
 SCREENS: tuple[ScreenEntry, ...] = (
     ScreenEntry("1", "overview", "Overview", "The verdict, what the file claims, what was recomputed",
-                "the header of the file", f"{PANES}.overview:OverviewPane"),
+                "the header of the file", f"{PANES}.overview.pane:OverviewPane"),
     ScreenEntry("2", "layers", "Layers", "Bound, singular values and gradient norms of every layer",
-                "the analysis", f"{PANES}.layers:LayersPane"),
+                "the analysis", f"{PANES}.layers.pane:LayersPane"),
     ScreenEntry("3", "gradients", "Gradients", "How much of the gradient's norm each layer passes back",
-                "the analysis", f"{PANES}.gradients:GradientsPane"),
+                "the analysis", f"{PANES}.gradients.pane:GradientsPane"),
     ScreenEntry("4", "radii", "Radii", "Certified radii of the test images",
-                "the results of `lipscope certify` beside the model", f"{PANES}.radii:RadiiPane"),
+                "the results of `lipscope certify` beside the model", f"{PANES}.radii.pane:RadiiPane"),
     ScreenEntry("5", "images", "Images", "The test images as pictures, with radius, logits and what an attack found",
                 "the results of `lipscope certify`, and the data set for the pictures",
-                f"{PANES}.images:ImagesPane"),
+                f"{PANES}.images.pane:ImagesPane"),
     ScreenEntry("6", "training", "Training", "A training, live or finished: curves, progress, layers as they evolve",
-                "the run folder of `lipscope train`", f"{PANES}.training:TrainingPane"),
+                "the run folder of `lipscope train`", f"{PANES}.training.pane:TrainingPane"),
     ScreenEntry("7", "compare", "Compare", "Two models: layers, certified accuracy, images that one alone certifies",
-                "a second model: `lipscope inspect a.safetensors b.safetensors`", f"{PANES}.compare:ComparePane"),
+                "a second model: `lipscope inspect a.safetensors b.safetensors`", f"{PANES}.compare.pane:ComparePane"),
 )  # fmt: skip
 """In the order of the tabs; the first is painted at once, the others after it."""
 

@@ -16,6 +16,9 @@ ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
 SET_OFF = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that end a line, drive a terminal, or hide what a paste contains."""
 
+Fact = tuple[str, str]
+"""A label and its value, both harmless."""
+
 COPIED = 2**16
 """Characters that are copied at most."""
 

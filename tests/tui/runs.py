@@ -8,8 +8,7 @@ from pathlib import Path
 
 from lipscope.files.run_log import LayerState, Progress, RunLayers, Status
 from lipscope.records import RunEvent, StepEvent
-
-from .conftest import CONFIG, TRAINING
+from tests.tui.conftest import CONFIG, TRAINING
 
 LAYERS = ("normalize", *(f"stage{n}.block1.{part}" for n in range(1, 6) for part in ("conv", "activation")), "head")
 EPOCHS = 8

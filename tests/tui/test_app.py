@@ -11,14 +11,13 @@ from textual.geometry import Size
 from lipscope.errors import CheckpointError
 from lipscope.records import Verdict
 from lipscope.tui.app import InspectApp
-from lipscope.tui.bindings import BINDINGS
+from lipscope.tui.dialogs.help import HelpScreen
+from lipscope.tui.keys.bindings import BINDINGS
+from lipscope.tui.layers.table import LayerTable
+from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.screens.help import HelpScreen
-from lipscope.tui.screens.radii import RadiiPane
-from lipscope.tui.state import Phase
-from lipscope.tui.widgets.layer_table import LayerTable
-
-from .conftest import FAILURE, Script, finished, screen_text, until, words, write_checkpoint, write_radii
+from lipscope.tui.work.state import Phase
+from tests.tui.conftest import FAILURE, Script, finished, screen_text, until, words, write_checkpoint, write_radii
 
 
 def test_a_bad_file_raises_before_there_is_a_screen(tmp_path):
@@ -46,7 +45,7 @@ def test_first_paint_comes_soon_and_without_torch(model):
 import asyncio, sys, time
 from pathlib import Path
 from lipscope.tui.app import InspectApp
-from lipscope.tui.bindings import BINDINGS
+from lipscope.tui.keys.bindings import BINDINGS
 from tests.tui.conftest import Script, screen_text
 script = Script(hold_at=0)
 async def main():

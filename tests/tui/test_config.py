@@ -3,13 +3,12 @@ from pathlib import Path
 import pytest
 
 from lipscope.tui.app import InspectApp
-from lipscope.tui.bindings import described
 from lipscope.tui.config import Config, config_path, read_config
-from lipscope.tui.keymap import checked
+from lipscope.tui.dialogs.help import HelpScreen
+from lipscope.tui.keys.bindings import described
+from lipscope.tui.keys.keymap import checked
 from lipscope.tui.registry import entry
-from lipscope.tui.screens.help import HelpScreen
-
-from .conftest import finished, screen_text, until, write_radii
+from tests.tui.conftest import finished, screen_text, until, write_radii
 
 
 def written(folder: Path, text: str) -> Path:

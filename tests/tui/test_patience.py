@@ -12,12 +12,11 @@ import pytest
 
 from lipscope.records import AnalysisEvent
 from lipscope.tui.app import InspectApp
+from lipscope.tui.layers.table import LayerTable
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.state import Phase
-from lipscope.tui.widgets.layer_table import LayerTable
-from lipscope.tui.worker import Means
-
-from .conftest import bounds, screen_text, until, write_radii
+from lipscope.tui.work.state import Phase
+from lipscope.tui.work.worker import Means
+from tests.tui.conftest import bounds, screen_text, until, write_radii
 
 RELOADS = 200
 

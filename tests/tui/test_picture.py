@@ -9,9 +9,8 @@ import pytest
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.tui.picture import parse_size, picture
 from lipscope.tui.registry import SCREENS
-from lipscope.tui.worker import Means
-
-from .conftest import FAILURE, Script, write_radii
+from lipscope.tui.work.worker import Means
+from tests.tui.conftest import FAILURE, Script, write_radii
 
 
 def words(svg: str) -> str:

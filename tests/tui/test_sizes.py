@@ -12,13 +12,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from lipscope.tui.app import InspectApp
+from lipscope.tui.images.pane import ImagesPane
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.screens.images import ImagesPane
-from lipscope.tui.worker import Means
-
-from .conftest import Script, bounds, finished, screen_text, until, write_checkpoint
-from .pictured import Brightness, keep_adversarials, write_synthetic
-from .runs import Run
+from lipscope.tui.work.worker import Means
+from tests.tui.conftest import Script, bounds, finished, screen_text, until, write_checkpoint
+from tests.tui.pictured import Brightness, keep_adversarials, write_synthetic
+from tests.tui.runs import Run
 
 SIZES = [(60, 20), (80, 24), (120, 36), (200, 60)]
 MORE = [(60, 50), (160, 40), (70, 20), (80, 60), (99, 30), (100, 30), (160, 20), (200, 22), (240, 48), (320, 90)]

@@ -19,12 +19,11 @@ from lipscope.errors import CheckpointError
 from lipscope.files.results import results_path, write_results
 from lipscope.records import Bound, Estimate, LayerReport, Spectrum, Verdict
 from lipscope.tui.app import InspectApp
-from lipscope.tui.cache import Cache
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.state import Phase
-from lipscope.tui.worker import Means
-
-from .conftest import FAILURE, Script, bounds, screen_text, until, write_checkpoint, write_radii
+from lipscope.tui.work.cache import Cache
+from lipscope.tui.work.state import Phase
+from lipscope.tui.work.worker import Means
+from tests.tui.conftest import FAILURE, Script, bounds, screen_text, until, write_checkpoint, write_radii
 
 NARROW, SMALL, MIDDLE, LARGE = (60, 20), (80, 24), (120, 36), (200, 60)
 

@@ -8,8 +8,7 @@ from lipscope.records import Verdict
 from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
 from lipscope.tui.registry import SCREENS
-
-from .conftest import Script, finished, screen_text, until, write_radii
+from tests.tui.conftest import Script, finished, screen_text, until, write_radii
 
 
 def test_there_are_the_21_themes_that_the_readme_promises():

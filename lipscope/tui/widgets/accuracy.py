@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -13,70 +11,11 @@ from rich.text import Text
 from textual.widgets import Static
 
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.text import harmless
-from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
+from lipscope.tui.results import data_text, kind_text, other_sides
+from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
 if TYPE_CHECKING:
     from lipscope.files.results import Certificates
-
-KINDS = {
-    "real-arithmetic": "real-arithmetic radii, float32 evaluation",
-    "sound": "sound radii: float64 evaluation, rounding errors subtracted",
-}
-
-
-def kind_text(certificates: Certificates) -> str:
-    """What kind of radii these are, in words."""
-    return KINDS.get(certificates.kind) or harmless(f"radii of unknown kind {certificates.kind}", 60)
-
-
-def data_text(certificates: Certificates) -> str:
-    """Which images they are about."""
-    name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
-    return f"{len(certificates):,} images of {name}"
-
-
-@dataclass(frozen=True)
-class Side:
-    """Another count beside the certified one.
-
-    Args:
-        heading: of its column.
-        words: what it is.
-        count: how many images, at a radius.
-        total: out of how many.
-    """
-
-    heading: str
-    words: str
-    count: Callable[[Fraction], int]
-    total: int
-
-    def text(self, eps: Fraction, of: int) -> str:
-        """A share where it is one of the same images as the column beside it, else how many of how many."""
-        count = self.count(eps)
-        return rate_text(count, self.total) if self.total == of else f"{count:,}/{self.total:,}"
-
-
-def other_sides(certificates: Certificates) -> list[Side]:
-    """Sound radii, and what an attack could not break, where the results hold them: never mixed with the radii."""
-    sides = []
-    if certificates.sound_radius is not None and certificates.kind != "sound":
-        sound = certificates.as_sound()
-        sides.append(
-            Side("sound", f"sound: {KINDS['sound'].partition(': ')[2]}", sound.certified_count, len(certificates))
-        )
-    distance = certificates.attack_distance
-    if distance is not None:
-        attacked = certificates.attacked
-        correct, total = certificates.correct & attacked, int(attacked.sum())
-
-        def unbroken(eps: Fraction) -> int:
-            return int((correct & (distance > largest_not_above(eps))).sum())
-
-        words = f"attack ≤: not broken, of {total:,} attacked; their true robust share is at most that"
-        sides.append(Side("attack ≤", words, unbroken, total))
-    return sides
 
 
 class Accuracy(Static):

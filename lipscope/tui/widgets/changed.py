@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual.widgets import Static
 
-from lipscope.tui.state import State
+from lipscope.tui.work.state import State
 
 WORDS = {
     "same": "",

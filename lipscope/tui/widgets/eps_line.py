@@ -13,7 +13,7 @@ from textual.message import Message
 from textual.widgets import Input, Static
 
 from lipscope.errors import UsageError
-from lipscope.tui.motion import focus
+from lipscope.tui.keys.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.text import harmless
 from lipscope.units import LARGEST_EPS, format_eps, parse_eps

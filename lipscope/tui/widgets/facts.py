@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 from textual.widgets import Static
 
-from lipscope.tui.facts import Fact
+from lipscope.tui.text import Fact
 
 
 def grid(facts: Iterable[Fact]) -> Table:

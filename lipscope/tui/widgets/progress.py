@@ -7,10 +7,10 @@ from textual.content import Content
 from textual.widget import Widget
 
 from lipscope.tui.numerals import seconds_text
-from lipscope.tui.state import Phase, State
+from lipscope.tui.plots.bars import progress_bar
 from lipscope.tui.text import harmless
+from lipscope.tui.work.state import Phase, State
 
-EIGHTHS = " ▏▎▍▌▋▊▉█"
 BAR = 20
 """Cells of the bar."""
 
@@ -44,17 +44,6 @@ class ProgressLine(Widget):
             (count, "bold"),
             harmless(doing, room) if room > 1 else "",
         )
-
-
-def progress_bar(done: int, total: int, width: int) -> str:
-    """The bar in eighths of a cell.
-
-    >>> progress_bar(1, 4, 6)
-    '█▌    '
-    """
-    eighths = min(8 * width * done // total, 8 * width) if total > 0 else 0
-    full, rest = divmod(max(eighths, 0), 8)
-    return ("█" * full + (EIGHTHS[rest] if rest else "")).ljust(width)
 
 
 def _ending(state: State) -> str:

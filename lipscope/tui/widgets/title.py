@@ -6,7 +6,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.facts import Headline
+from lipscope.tui.overview.facts import Headline
 from lipscope.tui.text import harmless
 from lipscope.version import __version__
 

@@ -3,8 +3,7 @@ import pytest
 from lipscope.tui.app import InspectApp
 from lipscope.tui.registry import entry
 from lipscope.tui.widgets.fold import FoldBar
-
-from ..conftest import finished, screen_text, until, write_radii
+from tests.tui.conftest import finished, screen_text, until, write_radii
 
 PANES = {
     "overview": ("#overview-left", "#overview-right"),

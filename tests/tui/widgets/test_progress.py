@@ -1,6 +1,6 @@
 import pytest
 
-from lipscope.tui.widgets.progress import progress_bar
+from lipscope.tui.plots.bars import progress_bar
 
 
 @pytest.mark.parametrize(

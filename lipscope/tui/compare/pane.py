@@ -1,0 +1,268 @@
+"""Compare: two models layer by layer, and the images that one of them alone certifies."""
+
+from __future__ import annotations
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.widget import Widget
+from textual.widgets import Static
+
+from lipscope.analysis.comparison import QUANTITIES, LayerPair, Shared, objection, shared
+from lipscope.files.results import Certificates
+from lipscope.tui.compare.lines import (
+    IMAGE_HEADING,
+    SHEET_COLUMNS,
+    WHICH,
+    accuracy_lines,
+    by_difference,
+    certificates_of,
+    compare_sheet,
+    heading,
+    image_line,
+    obstacle,
+    pair_line,
+    pairs_of,
+    warnings,
+)
+from lipscope.tui.images.choice import next_of
+from lipscope.tui.keys.bindings import bindings_of
+from lipscope.tui.keys.motion import focus
+from lipscope.tui.panes import Sheet, named
+from lipscope.tui.plots.rates import PairPlot
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.eps_line import EpsLine
+from lipscope.tui.widgets.fold import FoldBar
+from lipscope.tui.widgets.long_list import LongList
+from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.work.state import State
+
+ALONE = (
+    "One model is open. `lipscope inspect a.safetensors b.safetensors` opens two and compares them here: their layers, "
+    "both curves of certified accuracy, and the images that one certifies and the other does not."
+)
+
+IMAGE_COLUMNS = ("image", "radius by a (proved)", "radius by b (proved)", "label")
+
+
+class ComparePane(EpsPane):
+    """The seventh screen."""
+
+    BINDINGS = bindings_of("Compare")
+
+    def __init__(self) -> None:
+        super().__init__(id="compare-pane")
+        self._one: State | None = None
+        self._other: State | None = None
+        self._quantity = QUANTITIES[0].key
+        self._sorted = False
+        self._which = "either"
+        self._pairs: list[LayerPair] = []
+        self._certificates: tuple[Certificates | None, Certificates | None] = (None, None)
+        self._common: Shared | None = None
+        self._only = np.zeros(0, np.int64)
+
+    def compose(self) -> ComposeResult:
+        """Words on top, the layers, and what is certified beside them."""
+        yield Notice("compare", id="compare-alone")
+        with Vertical(id="compare-content"):
+            yield Static(id="compare-files", markup=False)
+            yield Static(id="compare-warnings", markup=False)
+            with Container(id="compare-panes"):
+                with Vertical(id="compare-layers-side", classes="panel"):
+                    yield LongList(id="compare-layers")
+                with Vertical(id="compare-certified"):
+                    yield Notice("not compared", id="compare-obstacle")
+                    yield EpsLine(id="compare-line")
+                    with Container(id="compare-rates"):
+                        yield Static(id="compare-accuracy", markup=False)
+                        with Vertical(id="compare-curve-panel", classes="panel") as panel:
+                            panel.border_title = "A dotted line, B letters"
+                            yield PairPlot(id="compare-curve")
+                    with Vertical(id="compare-images-panel", classes="panel"):
+                        yield LongList(id="compare-images")
+            yield FoldBar("#compare-layers-side", "left", "layers")
+            yield FoldBar("#compare-certified", "right", "certified")
+
+    # What is shown
+
+    def compare(self, other: State | None) -> None:
+        """The second model, shown with the next :meth:`show`."""
+        self._other = other
+
+    def show(self, state: State) -> None:
+        """Show another state of the first model, or of the second."""
+        self._one, other = state, self._other
+        self.query_one("#compare-alone", Notice).show(ALONE if other is None else "")
+        self.query_one("#compare-content").display = other is not None
+        if other is None:
+            return
+        files = (
+            f"{letter}  {harmless(one.header.path, 100, keep='end')}" for letter, one in (("A", state), ("B", other))
+        )
+        self.query_one("#compare-files", Static).update("\n".join(files))
+        said = warnings(state, other)
+        words = self.query_one("#compare-warnings", Static)
+        words.update(said)
+        words.display = bool(said)
+        self.query_one("#compare-obstacle", Notice).show(obstacle(state, other))
+        pairs = self._arranged(pairs_of(state, other))
+        if pairs != self._pairs:
+            self._pairs = pairs
+            self._list_layers()
+        certificates = (certificates_of(state), certificates_of(other))
+        if any(now is not before for now, before in zip(certificates, self._certificates, strict=True)):
+            self._certificates = certificates
+            a, b = certificates
+            comparable = a is not None and b is not None and not objection(a, b)
+            self._common = shared(a, b) if comparable and a is not None and b is not None else None
+            self.refresh_bindings()
+            self._list_certified()
+
+    def _arranged(self, pairs: tuple[LayerPair, ...]) -> list[LayerPair]:
+        return by_difference(pairs, self._quantity) if self._sorted else list(pairs)
+
+    def _list_layers(self) -> None:
+        pairs, quantity = self._pairs, self._quantity
+        layers = self.query_one("#compare-layers", LongList)
+        layers.show(
+            len(pairs),
+            lambda place, width: pair_line(pairs[place], width, quantity),
+            lambda width: heading(width, quantity),
+            place=max(layers.place, 0),
+        )
+        side = self.query_one("#compare-layers-side")
+        alone = sum(pair.first is None or pair.second is None for pair in pairs)
+        side.border_title = f"{len(pairs):,} layers" + (f", {alone:,} in one model only" if alone else "")
+        label = next(one.label for one in QUANTITIES if one.key == quantity)
+        side.border_subtitle = f"largest difference of {label} first" if self._sorted else "forward order"
+        self._say_folded()
+
+    def _list_certified(self) -> None:
+        first, second = self._certificates
+        common = self._common
+        accuracy = self.query_one("#compare-accuracy", Static)
+        accuracy.update("\n".join([*accuracy_lines(first, second, self.eps), *self._counted()]))
+        accuracy.set_class(first is None and second is None, "-absent")
+        self.set_class(common is None, "-apart")
+        if common is None:
+            self.remove_class("-enlarged")
+        self._say_folded()
+        if common is None or first is None or second is None:
+            return
+        counts = common.counts(self.eps)
+        self.query_one(EpsLine).say(
+            self.eps, f"only A {counts.only_first:,}, only B {counts.only_second:,}", ""
+        )  # fmt: skip
+        self.query_one(PairPlot).show_pair(first.curve(400), second.curve(400), float(self.eps))
+        self._only = only = common.only(self.eps, self._which)
+        names = first.classes or second.classes
+        self.query_one("#compare-images", LongList).show(
+            len(only), lambda place, width: image_line(common, int(only[place]), names, width),
+            lambda width: harmless(IMAGE_HEADING, width),
+        )  # fmt: skip
+        panel = self.query_one("#compare-images-panel")
+        panel.border_title = f"{len(only):,} images {WHICH[self._which]}"
+        panel.border_subtitle = "largest difference of radii first"
+
+    def _counted(self) -> list[str]:
+        if self._common is None:
+            return []
+        counts = self._common.counts(self.eps)
+        return [f"certified by both {counts.both:,}, by neither {counts.neither:,}"]
+
+    def _say_folded(self) -> None:
+        counts = self._common.counts(self.eps) if self._common is not None else None
+        certified = f"only A {counts.only_first:,}, only B {counts.only_second:,}" if counts else "not compared"
+        for bar in self.query(FoldBar):
+            bar.say(certified if bar.side == "right" else f"{len(self._pairs):,} in A and B")
+
+    def focus_main(self) -> None:
+        """Put the focus where the keys of this screen work."""
+        layers = self.query_one("#compare-layers", LongList)
+        images = self.query_one("#compare-images", LongList)
+        open_lists = [one for one in (layers, images) if one.is_on_screen and one.size.height]
+        focus(open_lists[0] if open_lists else self)
+
+    def moving(self) -> Widget:
+        """Without a list in focus, the keys move in the layers."""
+        return self.query_one("#compare-layers", LongList)
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a second model there is nothing to compare; without common radii there is no eps."""
+        if action not in {"move", "type_eps", "which", "quantity", "sort", "enlarge"}:
+            return True
+        if self._other is None or self.query_one(EpsLine).typing:
+            return False
+        return self._common is not None or action in {"quantity", "sort"}
+
+    def action_quantity(self) -> None:
+        """Show the next quantity first."""
+        self._quantity = next_of([one.key for one in QUANTITIES], self._quantity)
+        self._again()
+
+    def action_sort(self) -> None:
+        """The largest difference first, or the forward order again."""
+        self._sorted = not self._sorted
+        self._again()
+
+    def _again(self) -> None:
+        if self._one is not None and self._other is not None:
+            self._pairs = self._arranged(pairs_of(self._one, self._other))
+            self._list_layers()
+
+    def action_which(self) -> None:
+        """List the images that the other model alone certifies."""
+        self._which = next_of(list(WHICH), self._which)
+        self._list_certified()
+
+    def action_enlarge(self) -> None:
+        """Give both curves the whole screen, or take it back."""
+        self.toggle_class("-enlarged")
+        self.call_after_refresh(self.focus_main)
+
+    def show_eps(self) -> None:
+        """Counts and plots at the radius chosen."""
+        self._list_certified()
+
+    def step_back(self) -> bool:
+        """Close the entry, or take the screen back from the curves; False when there is nothing to undo."""
+        if self.close_entry():
+            return True
+        if self.has_class("-enlarged"):
+            self.action_enlarge()
+            return True
+        return False
+
+    # Export
+
+    def sheet(self) -> Sheet:
+        """The layers as shown, and what is certified."""
+        if self._one is None or self._other is None:
+            return Sheet(SHEET_COLUMNS, (), {"notice": ALONE})
+        return compare_sheet(self._one, self._other, self._pairs, self.eps)
+
+    def copied(self) -> str:
+        """The line under the cursor of the list in focus."""
+        images = self.query_one("#compare-images", LongList)
+        if images.has_focus and self._common is not None and 0 <= images.place < len(self._only):
+            return "\t".join(image_line(self._common, int(self._only[images.place]), (), 200).split())
+        place = self.query_one("#compare-layers", LongList).place
+        return pair_line(self._pairs[place], 200, self._quantity) if 0 <= place < len(self._pairs) else ""
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers of the line under the cursor of the list in focus."""
+        images = self.query_one("#compare-images", LongList)
+        common = self._common
+        if images.has_focus and common is not None and 0 <= images.place < len(self._only):
+            row = int(self._only[images.place])
+            radii = (float(radius) if radius >= 0 else "wrong" for radius in (common.first[row], common.second[row]))
+            return named(IMAGE_COLUMNS, (int(common.index[row]), *radii, int(common.label[row])))
+        place = self.query_one("#compare-layers", LongList).place
+        if self._one is None or self._other is None or not 0 <= place < len(self._pairs):
+            return []
+        only = compare_sheet(self._one, self._other, [self._pairs[place]], self.eps)
+        return named(only.columns, only.rows[0])

@@ -1,0 +1,74 @@
+"""What a screen shows, as SVG, JSON or CSV. Pure: data in, text out."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from lipscope.files.checkpoint import SUFFIX
+from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.registry import ScreenEntry
+from lipscope.tui.text import harmless
+from lipscope.tui.work.state import State
+
+SCHEMA = "lipscope.screen/1"
+
+FORMATS = {"svg": "picture of the window", "json": "numbers with their context", "csv": "table for a spreadsheet"}
+
+
+def as_json(sheet: Sheet, screen: ScreenEntry, state: State) -> str:
+    """The sheet with the file it is about and what is known of it; numbers that are not finite become null."""
+    document = {
+        "schema": SCHEMA,
+        "screen": screen.id,
+        "model": {
+            "path": str(state.header.path),
+            "sha256": state.sha256,
+            "architecture": state.header.architecture,
+        },
+        "analysis": {"status": state.phase.value, "cached": state.cached, "on_disk": state.on_disk},
+        "verdict": state.verdict.to_json() if state.verdict else None,
+        "stale": state.stale,
+        **sheet.facts,
+        "columns": list(sheet.columns),
+        "rows": [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows],
+    }
+    return json.dumps(_finite(document), indent=1) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(item) for item in value]
+    return value
+
+
+def as_csv(sheet: Sheet) -> str:
+    """One line of column names, then the rows."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(sheet.columns)
+    writer.writerows([_cell(value) for value in row] for row in sheet.rows)
+    return lines.getvalue()
+
+
+def _cell(value: Value) -> Value:
+    """Names come from the file: no control characters, and nothing that a spreadsheet would run as a formula."""
+    if not isinstance(value, str):
+        return value
+    text = harmless(value, 1000)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
+
+
+def free_path(folder: Path, model: Path, screen: str, ending: str) -> Path:
+    """``model-radii.svg`` in the folder, or with the first number from 2 that is not taken."""
+    stem = harmless(model.name.removesuffix(SUFFIX), 80).replace("/", "_")
+    candidates = (folder / f"{stem}-{screen}{number}.{ending}" for number in ("", *(f"-{k}" for k in range(2, 10_000))))
+    return next(path for path in candidates if not path.exists())

@@ -1,0 +1,87 @@
+"""Help: the table of bindings, whole or for one screen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from lipscope.tui.keys.bindings import MOVES, bindings_of, described, key_text
+from lipscope.tui.registry import ScreenEntry
+
+LEGEND = (
+    "An upper bound is proved: it holds for the stored numbers, whatever the input. "
+    "σ and gradient norms are estimates: measured, proved on neither side. "
+    "… is still being computed, – was not computed."
+)
+
+WITH_IDS = 100
+"""Columns of a window that has room for the ids that a keymap uses."""
+
+
+class HelpScreen(ModalScreen[None]):
+    """Every key, what it does, and where it holds.
+
+    Args:
+        about: the screen to explain; None lists all keys.
+        keys: the user's own keys, by binding id.
+    """
+
+    BINDINGS = bindings_of("Help", MOVES)
+
+    def __init__(self, about: ScreenEntry | None = None, keys: Mapping[str, str] = MappingProxyType({})) -> None:
+        super().__init__()
+        self._about = about
+        self._keys = keys
+
+    def compose(self) -> ComposeResult:
+        """One table under a heading for each scope."""
+        about = self._about
+        scopes = None if about is None else (about.title, MOVES)
+        with VerticalScroll(id="help", classes="panel") as box:
+            box.border_title = "keys" if about is None else about.title
+            box.border_subtitle = "esc closes" if about is None else "? lists every key, esc closes"
+            if about is not None:
+                yield Static(f"{about.tooltip}. Needs {about.needs}.\n", markup=False)
+            yield Static(help_table(self._keys, scopes, ids=self.app.size.width >= WITH_IDS), markup=False)
+            yield Static(Text("\n" + LEGEND, style="dim"), markup=False)
+
+    def action_close(self) -> None:
+        """Back to where the user was."""
+        self.dismiss()
+
+
+def help_table(
+    keys: Mapping[str, str] = MappingProxyType({}), scopes: Sequence[str] | None = None, *, ids: bool = False
+) -> Table:
+    """Keys and tooltips of the table of bindings.
+
+    Args:
+        keys: the user's own keys, by binding id.
+        scopes: which scopes, in that order; None is all.
+        ids: whether to print the ids, which ``config.toml`` uses.
+    """
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold", justify="right")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    table.add_column(no_wrap=True, style="dim")
+    scope_before = ""
+    entries = list(described())
+    if scopes is not None:
+        entries = [entry for scope in scopes for entry in entries if entry[0] == scope]
+    for scope, binding in entries:
+        if scope != scope_before:
+            if scope_before:
+                table.add_row("", "", "", "")
+            table.add_row("", Text(scope, style="bold"), "", "")
+            scope_before = scope
+        key = keys.get(str(binding.id)) or key_text(binding)
+        table.add_row(Text(key), Text(binding.description), Text(binding.tooltip), Text(str(binding.id) if ids else ""))
+    return table

@@ -1,0 +1,1 @@
+"""Gradients: how much of the gradient's norm each layer passes back."""

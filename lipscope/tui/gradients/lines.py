@@ -1,0 +1,266 @@
+"""The rows of the Gradients screen: one line a layer, its distribution drawn in ASCII. Pure functions of the state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+
+import numpy as np
+
+from lipscope.records import GradientNorms, LayerReport, gradient_kept, loses_most
+from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.plots.blocks import Range, axis, spectrum_axis
+from lipscope.tui.text import harmless
+from lipscope.tui.work.state import Phase, State
+
+ROUNDING = 1e-5
+"""Of a norm in float32: what is above by less is shown with the same digits."""
+
+ONE, MINIMUM, LOW, HIGH, BAND, MEAN, RANDOM, BOTH, BEYOND = ":<[]-*o@>"
+"""What is drawn: the line at 1, the minimum, the 5 and 95 percentiles, what lies between, the means, off the axis."""
+
+LEGEND = "* mean  [--] 5-95 %  < min, margin gradients   o mean of random ones (@ both)   : 1"
+SHORT_LEGEND = "* mean  [--] 5-95 %  < min  o random  @ both  : 1"
+
+EIGHTHS = " ▏▎▍▌▋▊▉█"
+"""Zero to eight eighths of a cell, from the left."""
+
+
+@dataclass(frozen=True)
+class GradientRow:
+    """One layer of the screen.
+
+    Args:
+        name: as in the file.
+        role: the normalisation scales, so it does not set the axis.
+        margin, random, cumulative: what was measured.
+        most: whether it is the layer that loses most.
+    """
+
+    name: str
+    role: str
+    margin: GradientNorms | None
+    random: GradientNorms | None
+    cumulative: GradientNorms | None
+    most: bool
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The widths of the columns, in cells; 0 for one that has no room.
+
+    Args:
+        name, mean, plot, number, bar: from left to right; number and bar are of the cumulative norm.
+    """
+
+    name: int
+    mean: int
+    plot: int
+    number: int
+    bar: int
+
+
+def gradient_rows(state: State) -> list[GradientRow]:
+    """The layers that have been measured, in forward order."""
+    losing = loses_most(state.layers.values())
+    return [_row(report, losing) for report in state.layers.values() if report.gradient_norm]
+
+
+def _row(report: LayerReport, losing: LayerReport | None) -> GradientRow:
+    return GradientRow(
+        report.name,
+        report.role,
+        report.gradient_norm,
+        report.gradient_norm_random,
+        report.gradient_norm_cumulative,
+        losing is not None and losing.name == report.name,
+    )
+
+
+def columns(width: int, longest: int) -> Columns:
+    """What fits into ``width`` cells: names first, then the plot, then the cumulative column.
+
+    >>> columns(60, 24)
+    Columns(name=20, mean=7, plot=22, number=7, bar=0)
+    """
+    name = max(min(longest, width // 3, 44), 8)
+    bar = 0 if width < 76 else min(width // 8, 20)
+    gaps = 4 + bool(bar)
+    plot = max(width - name - 7 - 7 - bar - gaps, 8)
+    return Columns(name, 7, plot, 7, bar)
+
+
+def gradient_axis(rows: Iterable[GradientRow]) -> tuple[Range, bool]:
+    """The axis of all ratios but the normalisation's, 1 always on it, and whether it is of the deviation from 1."""
+    body = [norms for row in rows if row.role != "normalisation" for norms in (row.margin, row.random) if norms]
+    values = chain.from_iterable((norms.minimum, norms.mean, norms.p95) for norms in body)
+    finite = [value for value in values if math.isfinite(value)]
+    return spectrum_axis(np.asarray(finite, dtype=np.float64))
+
+
+def strip(row: GradientRow, over: Range, width: int, *, deviation: bool = False) -> str:
+    """The distribution of one layer on the axis; what lies beyond its ends is drawn at the end.
+
+    >>> norms = GradientNorms(0.5, 0.2, 1.0, 0.4, 0.7, "by hand")
+    >>> strip(GradientRow("a", "body", norms, None, None, False), Range(0.0, 1.0), 21)
+    '    <   [-*---]     :'
+    """
+    cells = [" "] * width
+
+    def at(value: float) -> int:
+        return over.column(value - deviation, width) if math.isfinite(value) else width - 1
+
+    cells[at(1.0)] = ONE
+    if row.margin is not None:
+        cells[at(row.margin.minimum)] = MINIMUM
+        low, high = at(row.margin.p05), at(row.margin.p95)
+        cells[low : high + 1] = BAND * (high + 1 - low)
+        cells[low], cells[high] = LOW, HIGH
+        cells[at(row.margin.mean)] = MEAN
+    if row.random is not None:
+        random = at(row.random.mean)
+        cells[random] = BOTH if cells[random] == MEAN else RANDOM
+    if row.margin is not None and not row.margin.mean - deviation <= over.high:
+        cells[-1] = BEYOND
+    return "".join(cells)
+
+
+def bar(value: float, most: float, width: int) -> str:
+    """A horizontal bar in eighths of a cell; one that goes beyond ``most``, by more than rounding, ends in ``>``.
+
+    >>> bar(0.5, 1.0, 8), bar(4.0, 1.0, 8), bar(1.0000001, 1.0, 8)
+    ('████    ', '███████>', '████████')
+    """
+    if value > most * (1 + ROUNDING) or not math.isfinite(value):
+        return "█" * (width - 1) + ">"
+    eighths = max(round(value / most * 8 * width), 1 if value > 0 else 0)
+    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).ljust(width)[:width]
+
+
+def heading(over: Range, shape: Columns, *, deviation: bool) -> list[str]:
+    """Two lines above the rows: the names of the columns with the ticks of the axis, and the axis."""
+    line, labels = axis(over, shape.plot)
+    what = "mean-1" if deviation else "mean"
+    cumulative = "cumul." if not shape.bar else f"{'cumul.':{shape.number}s} {'bar, 0 to 1':{shape.bar}s}"
+    return [
+        f"{'layer':{shape.name}s} {what:>{shape.mean}s} {labels} {cumulative[: shape.number + shape.bar + 1]}",
+        f"{'':{shape.name + shape.mean + 1}s} {line}",
+    ]
+
+
+def ratio_text(value: float, width: int, *, deviation: bool = False) -> str:
+    """A ratio in ``width`` >= 7 cells; its difference from 1 where that is tiny.
+
+    >>> ratio_text(0.73794, 7), ratio_text(1e60, 7), ratio_text(1 - 2e-6, 7, deviation=True)
+    (' 0.7379', '1.0e+60', '-2.0e-6')
+    """
+    if deviation:
+        mantissa, _, exponent = f"{value - 1:.1e}".partition("e")
+        return f"{mantissa}e{int(exponent)}".rjust(width) if value != 1 else "0".rjust(width)
+    return (f"{value:.4f}" if abs(value) < 100 else f"{value:.1e}").rjust(width)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row of the screen in pieces, so that each can be styled.
+
+    Args:
+        name, mean, plot, cumulative: the columns, each as wide as its column.
+    """
+
+    name: str
+    mean: str
+    plot: str
+    cumulative: str
+
+
+def line(row: GradientRow, over: Range, shape: Columns, *, deviation: bool) -> Line:
+    """One layer in its columns."""
+    # The normalisation scales: its ratio is no small deviation from 1 even where the others are.
+    small = deviation and row.role == "body"
+    mean = ratio_text(row.margin.mean, shape.mean, deviation=small) if row.margin else ""
+    cumulative = ""
+    if row.cumulative is not None:
+        cumulative = ratio_text(row.cumulative.mean, shape.number)
+        if shape.bar:
+            cumulative += " " + bar(row.cumulative.mean, 1.0, shape.bar)
+    name = harmless(row.name, shape.name, keep="end")
+    drawn = strip(row, over, shape.plot, deviation=deviation)
+    return Line(name, mean.rjust(shape.mean), drawn, cumulative)
+
+
+def summary(state: State) -> str:
+    """The layer that loses most, in a sentence, and what that was measured on."""
+    rows = gradient_rows(state)
+    if not rows:
+        return ""
+    images = next((harmless(row.margin.images, 60) for row in rows if row.margin), "")
+    most = loses_most(state.layers.values())
+    if most is None or most.gradient_norm is None:
+        first = "No layer of the body loses gradient: each passes back over 0.9999 of what its bound allows."
+    else:
+        name, kept = harmless(most.name, 40, keep="end"), gradient_kept(most)
+        allowed = f", {kept:.4f} of what its bound allows" if kept is not None and most.bound.value != 1.0 else ""
+        first = f"Loses most: {name}, which passes back {most.gradient_norm.mean:.4f} of the norm{allowed}."
+    return f"{first} Estimates on {images}."
+
+
+def tightness_words(state: State) -> str:
+    """The end-to-end figure in one sentence; empty where there is none."""
+    tight = state.tightness
+    if tight is None:
+        return ""
+    mean, low, high = (share_text(value) for value in (tight.mean, tight.p05, tight.p95))
+    return f"End to end the margin is {mean} times as steep as its proved bound (5-95 %: {low}-{high}, estimate)."
+
+
+def share_text(value: float) -> str:
+    """Three decimals, or two digits of a small number.
+
+    >>> share_text(0.7379), share_text(0.00092)
+    ('0.738', '0.00092')
+    """
+    return f"{value:.3f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def absent(state: State) -> str:
+    """Why there is nothing to see (yet); empty when there is."""
+    if gradient_rows(state):
+        return ""
+    if not state.modelled and state.layers:
+        return (
+            "No gradients: lipscope has no model for this file, so nothing can be passed through it. "
+            "`--describe arch.json` says how its tensors are connected."
+        )
+    if state.phase.active:
+        return "Gradient norms are measured as soon as the bounds are proved …"
+    if state.phase is Phase.FAILED:
+        return "No gradients: the analysis failed before they were measured."
+    if state.phase is Phase.CANCELLED:
+        return "No gradients: the analysis was cancelled before they were measured; r starts it again."
+    return "No gradients: on every image they vanish or overflow."
+
+
+def gradient_sheet(state: State) -> Sheet:
+    """The screen as data: statistics by layer, and the tightness among the facts."""
+    statistics = ("mean", "min", "p05", "p95", "max")
+    kinds = ("margin", "random", "cumulative")
+    names = tuple(f"{kind} {which} (estimate)" for kind in kinds for which in statistics)
+    rows = tuple(
+        (
+            row.name,
+            *chain.from_iterable(_numbers(norms) for norms in (row.margin, row.random, row.cumulative)),
+            row.most,
+        )
+        for row in gradient_rows(state)
+    )
+    facts = {"tightness": state.tightness.to_json()} if state.tightness else {}
+    return Sheet(("layer", *names, "loses most"), rows, facts)
+
+
+def _numbers(norms: GradientNorms | None) -> tuple[Value, ...]:
+    if norms is None:
+        return (None,) * 5
+    return norms.mean, norms.minimum, norms.p05, norms.p95, norms.maximum

@@ -1,0 +1,1 @@
+"""Images: the test images, and what is certified of each."""

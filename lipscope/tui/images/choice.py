@@ -1,0 +1,244 @@
+"""Which images the Images screen lists and in which order, and what is known of one of them. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipscope.tui.text import Fact, harmless
+from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
+
+if TYPE_CHECKING:
+    from lipscope.files.results import Certificates
+    from lipscope.tui.work.gallery import Adversarial
+
+KEEPS = {
+    "all": "all images",
+    "wrong": "classified wrongly",
+    "correct": "classified correctly",
+    "certified": "correct and certified beyond eps",
+    "uncertified": "correct, not certified beyond eps",
+    "attacked": "attacked",
+    "broken": "attacked, class changed within eps",
+}
+"""The filters in the order of their key, with their words."""
+
+SORTS = {
+    "radius": ("smallest radius first", "largest radius first"),
+    "distance": ("smallest attack distance first", "largest attack distance first"),
+    "gap": ("smallest attack distance / radius first", "largest attack distance / radius first"),
+    "index": ("by number", "by number, last first"),
+}
+"""The orders, each both ways; those of an attack are offered where there was one."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What of the images is listed.
+
+    Args:
+        keep: one of ``KEEPS``.
+        label: of this class only; None for all.
+        sort: one of ``SORTS``.
+        reverse: the other way round.
+        eps: the radius of "certified".
+    """
+
+    keep: str = "all"
+    label: int | None = None
+    sort: str = "radius"
+    reverse: bool = False
+    eps: Fraction = DEFAULT_EPS[0]
+
+
+def attacked(certificates: Certificates) -> NDArray[np.bool_]:
+    """(n,) which images an attack was run on: those that the results name, else those that it changed."""
+    distance = certificates.attack_distance
+    if distance is None:
+        return np.zeros(len(certificates), dtype=np.bool_)
+    named = certificates.attack.get("attacked")
+    found = np.isfinite(distance)
+    if not isinstance(named, list):
+        return found
+    for pair in named:
+        match pair:
+            case [int(first), int(end)]:
+                found |= (certificates.index >= first) & (certificates.index < end)
+    return found
+
+
+def kept(certificates: Certificates, choice: Choice) -> NDArray[np.bool_]:
+    """(n,) which images pass the filters."""
+    limit = largest_not_above(choice.eps)
+    correct, beyond = certificates.correct, certificates.radius > limit
+    every = np.ones(len(certificates), dtype=np.bool_)
+    distance = certificates.attack_distance
+    masks = {
+        "all": every,
+        "wrong": ~correct,
+        "correct": correct,
+        "certified": correct & beyond,
+        "uncertified": correct & ~beyond,
+        "attacked": attacked(certificates),
+        "broken": ~every if distance is None else distance <= limit,
+    }
+    of_class = every if choice.label is None else certificates.label == choice.label
+    passing: NDArray[np.bool_] = masks[choice.keep] & of_class
+    return passing
+
+
+def arranged(certificates: Certificates, choice: Choice) -> NDArray[np.int64]:
+    """The rows of the images that are listed, in their order; equals keep the order of their numbers."""
+    rows = np.flatnonzero(kept(certificates, choice))
+    keys = _key(certificates, choice.sort)[rows]
+    order = np.lexsort((certificates.index[rows], -keys if choice.reverse else keys))
+    return rows[order].astype(np.int64)
+
+
+def _key(certificates: Certificates, sort: str) -> NDArray[np.float64]:
+    distance = certificates.attack_distance
+    if sort == "index" or (distance is None and sort != "radius"):
+        return certificates.index.astype(np.float64)
+    if sort == "radius" or distance is None:
+        return certificates.radius
+    if sort == "distance":
+        return distance
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = distance / certificates.radius
+    return np.where(np.isnan(ratio), np.inf, ratio)
+
+
+def next_of(values: list[Any], value: Any, step: int = 1) -> Any:
+    """The value after another in a cycle; the first where that one is not in it.
+
+    >>> next_of(["a", "b"], "b"), next_of([None, 0, 1], None, -1), next_of(["a"], "z")
+    ('a', 1, 'a')
+    """
+    return values[(values.index(value) + step) % len(values)] if value in values else values[0]
+
+
+def keeps_of(certificates: Certificates) -> list[str]:
+    """The filters that mean something for these results."""
+    without = {"attacked", "broken"} if certificates.attack_distance is None else set()
+    return [keep for keep in KEEPS if keep not in without]
+
+
+def sorts_of(certificates: Certificates) -> list[str]:
+    """The orders that mean something for these results."""
+    without = {"distance", "gap"} if certificates.attack_distance is None else set()
+    return [sort for sort in SORTS if sort not in without]
+
+
+def class_name(classes: tuple[str, ...], number: int, width: int = 20) -> str:
+    """The name of a class, harmless; its number where it has none.
+
+    >>> class_name(("cat", "dog"), 1), class_name((), 3)
+    ('dog', '3')
+    """
+    return harmless(classes[number], width) if 0 <= number < len(classes) else str(number)
+
+
+def distance_text(distance: float) -> str:
+    """Four decimals, never less than the distance: an attack's distance is an upper bound.
+
+    >>> distance_text(0.25671), distance_text(float("inf"))
+    ('0.2568', 'none found')
+    """
+    return f"{math.ceil(distance * 1e4) / 1e4:.4f}" if math.isfinite(distance) else "none found"
+
+
+def verdict_word(certificates: Certificates, row: int, eps: Fraction) -> str:
+    """What the image counts as at eps."""
+    if not certificates.correct[row]:
+        return "WRONG"
+    return "certified" if certificates.radius[row] > largest_not_above(eps) else "uncertified"
+
+
+def image_facts(
+    certificates: Certificates,
+    row: int,
+    eps: Fraction,
+    classes: tuple[str, ...],
+    found: Adversarial | None,
+    unkept: str = "",
+) -> list[Fact]:
+    """What is known of one image, each number called a bound or an estimate.
+
+    Args:
+        certificates: of all images.
+        row: of this one.
+        eps: the radius that it is judged at.
+        classes: their names.
+        found: the adversarial image that was kept.
+        unkept: why the file of adversarial images is not used.
+    """
+    right = bool(certificates.correct[row])
+    predicted = class_name(classes, int(certificates.predicted[row]))
+    facts = [
+        ("image", f"{int(certificates.index[row]):,}: {class_name(classes, int(certificates.label[row]))}"),
+        ("predicted", f"{predicted} ({'right' if right else 'WRONG'})"),
+        ("runner-up", class_name(classes, int(certificates.runner_up[row]))),
+        ("radius", f"≥ {radius_text(float(certificates.radius[row]))} proved, {harmless(certificates.kind, 16)}"),
+    ]
+    if certificates.sound_radius is not None and certificates.kind != "sound":
+        facts.append(("sound", f"≥ {radius_text(float(certificates.sound_radius[row]))} proved"))
+    facts.append((f"at {format_eps(eps)}", verdict_word(certificates, row, eps)))
+    if certificates.attack_distance is not None:
+        facts.append(("attack", _attack_words(certificates, row, classes, found)))
+    if unkept:
+        facts.append(("pixels", harmless(unkept, 300)))
+    return facts
+
+
+def _attack_words(
+    certificates: Certificates, row: int, classes: tuple[str, ...], found: Adversarial | None
+) -> str:  # fmt: skip
+    assert certificates.attack_distance is not None
+    distance = float(certificates.attack_distance[row])
+    if not math.isfinite(distance):
+        was = bool(attacked(certificates)[row])
+        return "attacked: no other class was found" if was else "not attacked"
+    inside = ", INSIDE THE CERTIFIED RADIUS" if distance < certificates.radius[row] else ""
+    words = f"class changes at {distance_text(distance)}{inside}"
+    if found is None:
+        return f"{words}; its pixels are not kept"
+    becomes = f"becomes {class_name(classes, found.predicted)}"
+    if found.nearest:
+        return f"{becomes} at {distance_text(distance)}{inside}; pixels kept"
+    return f"{words}; pixels kept of one at {distance_text(found.distance)}: {becomes}"
+
+
+def logit_rows(
+    logits: NDArray[np.float64], certificates: Certificates, row: int, most: int
+) -> list[tuple[int, float, str]]:
+    """The largest logits, largest first, with the letters of their meaning.
+
+    P for the predicted class, R for its runner-up, L for the label; the three are always among them, where there is
+    room.
+
+    Returns:
+        class, logit, letters; at most ``most``.
+    """
+    marks: Mapping[str, int] = {
+        "P": int(certificates.predicted[row]),
+        "R": int(certificates.runner_up[row]),
+        "L": int(certificates.label[row]),
+    }
+    order = np.argsort(-logits, kind="stable").tolist()
+    chosen = order[:most]
+    for number in marks.values():
+        if number in order and number not in chosen and chosen:
+            victim = next((one for one in reversed(chosen) if one not in marks.values()), None)
+            if victim is not None:
+                chosen[chosen.index(victim)] = number
+    chosen.sort(key=lambda number: -logits[number])
+    return [
+        (number, float(logits[number]), "".join(letter for letter, of in marks.items() if of == number))
+        for number in chosen
+    ]

@@ -1,0 +1,107 @@
+"""One image: its picture, what is known of it, its logits."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.widgets import Static
+
+from lipscope.tui.images.choice import image_facts
+from lipscope.tui.images.logit_bars import LogitBars
+from lipscope.tui.images.pictures import Pictures, pictures_of
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.facts import grid
+from lipscope.tui.work.state import State
+
+if TYPE_CHECKING:
+    from lipscope.tui.work.gallery import Adversarial, Answer
+
+NEEDED = 50
+"""Columns for a picture and words beside it."""
+
+
+class ImageDetail(Container):
+    """What stands beside the list."""
+
+    def __init__(self) -> None:
+        super().__init__(id="image-detail")
+        self._about: tuple[object, object, object] = (None, None, None)
+        self._at: tuple[int, Fraction] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Pictures beside or above words."""
+        yield Pictures(id="image-pictures")
+        with VerticalScroll(id="image-words", can_focus=False):
+            yield Static(id="image-facts", markup=False)
+        yield LogitBars()
+
+    def show(self, state: State, row: int, eps: Fraction, classes: tuple[str, ...]) -> None:
+        """Show the image in a row of the results; -1 shows that nothing is listed."""
+        certificates = state.results.certificates
+        about, at = (certificates, state.images, state.answer), (row, eps)
+        if at == self._at and all(now is before for now, before in zip(about, self._about, strict=True)):
+            return
+        self._about, self._at = about, at
+        pictures, bars = self.query_one(Pictures), self.query_one(LogitBars)
+        facts = self.query_one("#image-facts", Static)
+        if certificates is None or row < 0:
+            pictures.show([], "No image passes the filters: f and n choose others.")
+            facts.update("")
+            bars.say("")
+            return
+        answer = state.answer if state.answer is not None and state.answer.row == row else None
+        found: Adversarial | None = answer.adversarial if answer else None
+        pixels = state.pixels(row)
+        if pixels is None:
+            pictures.show([], missing(state))
+        else:
+            pictures.show(pictures_of(pixels, found, classes))
+        self.set_class(pixels is not None and found is not None, "-pair")
+        facts.update(grid(image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")))
+        if answer is not None and answer.logits is not None:
+            bars.show(answer.logits, certificates, row, classes)
+        else:
+            bars.say(_no_logits(state, answer))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Where there is no room for words beside the picture, the picture alone."""
+        self.set_class(event.size.width < NEEDED, "-slim")
+
+    def turn(self) -> None:
+        """Begin with the next picture."""
+        self.query_one(Pictures).turn()
+
+
+def missing(state: State) -> str:
+    """Why there is no picture, and what to do; empty where there is one."""
+    images = state.images
+    if images is None or images.reading:
+        return "Reading the data set …"
+    if images.error is not None:
+        error = images.error
+        why = f" ({harmless(error.why, 200)})" if error.why else ""
+        step = f" Next: {harmless(error.next_step, 300)}." if error.next_step else ""
+        return f"No pictures: {harmless(error.what, 200)}{why}.{step}"
+    if state.other_images:
+        name = harmless(f"{images.name} {images.split}", 60)
+        return (
+            f"No pictures: the images of {name} that were found are not those that the results are about (their "
+            "fingerprints differ), so none is shown. Next: name the right folder with --data-dir, or run "
+            "`lipscope certify --force`."
+        )
+    return ""
+
+
+def _no_logits(state: State, answer: Answer | None) -> str:
+    if missing(state) and not (state.images is None or state.images.reading):
+        return "Logits need the pixels of the image."
+    if answer is None:
+        return "Computing the logits …"
+    if answer.failure is not None:
+        step = f" Next: {harmless(answer.failure.next_step, 200)}." if answer.failure.next_step else ""
+        return f"No logits: {harmless(answer.failure.what, 200)}.{step}"
+    return "No logits: nothing here can evaluate the model."

@@ -1,0 +1,279 @@
+"""Images: the test images as pictures, sorted and filtered by what is certified about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.widget import Widget
+
+from lipscope.tui.images.choice import (
+    KEEPS,
+    SORTS,
+    Choice,
+    arranged,
+    class_name,
+    distance_text,
+    image_facts,
+    keeps_of,
+    next_of,
+    sorts_of,
+    verdict_word,
+)
+from lipscope.tui.images.detail import ImageDetail
+from lipscope.tui.images.sheet import SHEET_COLUMNS, images_sheet
+from lipscope.tui.keys.bindings import bindings_of
+from lipscope.tui.keys.motion import focus
+from lipscope.tui.panes import Sheet, named
+from lipscope.tui.results import results_notice
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.eps_line import EpsLine
+from lipscope.tui.widgets.fold import FoldBar
+from lipscope.tui.widgets.long_list import LongList
+from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.work.messages import AnswerWanted, ImagesWanted
+from lipscope.tui.work.state import State
+from lipscope.units import radius_text
+
+if TYPE_CHECKING:
+    from lipscope.files.results import Certificates
+
+ANSWER_AFTER = 0.1
+"""Seconds that the cursor rests on an image before its logits are computed."""
+
+
+class ImagesPane(EpsPane):
+    """The fifth screen."""
+
+    BINDINGS = bindings_of("Images")
+
+    def __init__(self) -> None:
+        super().__init__(id="images-pane")
+        self._state: State | None = None
+        self._choice = Choice()
+        self._rows = np.zeros(0, np.int64)
+        self._row = -1
+        self._asked: tuple[object, object] = (None, None)
+        self._asked_row = -1
+
+    def compose(self) -> ComposeResult:
+        """A line of words on top, the picture, and the list beside it."""
+        yield Notice("results", id="images-notice")
+        with Vertical(id="images-content"):
+            yield EpsLine(id="images-line")
+            with Container(id="images-panes"):
+                with Vertical(id="images-picture-side", classes="panel"):
+                    yield ImageDetail()
+                with Vertical(id="images-list-side", classes="panel"):
+                    yield LongList(id="images-list")
+            yield FoldBar("#images-picture-side", "left", "picture")
+            yield FoldBar("#images-list-side", "right", "list")
+
+    # What is shown
+
+    @property
+    def _certificates(self) -> Certificates | None:
+        return self._state.results.certificates if self._state is not None else None
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        certificates, images = self._certificates, self._state.images if self._state is not None else None
+        if certificates is not None and certificates.classes:
+            return certificates.classes
+        return images.data.classes if images is not None and images.data is not None else ()
+
+    def show(self, state: State) -> None:
+        """Show another state."""
+        before, self._state = self._certificates, state
+        certificates = state.results.certificates
+        notice = results_notice(state)
+        self.query_one(Notice).show(notice)
+        self.set_class(bool(notice), "-noticed")
+        self.set_class(certificates is None, "-empty")
+        self.query_one("#images-content").display = certificates is not None
+        if certificates is not before:
+            self.refresh_bindings()
+            self._arrange()
+        self._ask()
+        self._show_image()
+
+    def on_show(self, _event: events.Show) -> None:
+        """In front for the first time, the screen needs the data set."""
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for what is missing, but only while somebody looks."""
+        state, certificates = self._state, self._certificates
+        if state is None or certificates is None or not self.is_on_screen:
+            return
+        images = state.images
+        if images is None or (images.name, images.split) != (certificates.data_name, certificates.data_split):
+            self.post_message(ImagesWanted())
+        elif not images.reading and self._row >= 0:
+            about, row = (certificates, images), self._row
+            if row != self._asked_row or any(now is not then for now, then in zip(about, self._asked, strict=True)):
+                self._asked, self._asked_row = about, row
+                self.set_timer(ANSWER_AFTER, lambda: self._ask_for(row))
+
+    def _ask_for(self, row: int) -> None:
+        if row == self._row:
+            self.post_message(AnswerWanted(row))
+
+    def _arrange(self) -> None:
+        """List the images that pass the filters, the cursor staying on its image."""
+        certificates = self._certificates
+        if certificates is None:
+            self._rows, self._row = np.zeros(0, np.int64), -1
+            return
+        self._rows = arranged(certificates, self._choice)
+        places = np.flatnonzero(self._rows == self._row)
+        self.query_one(LongList).show(
+            len(self._rows), self._line, _heading(certificates), place=int(places[0]) if len(places) else 0
+        )
+        self._say()
+
+    def _say(self) -> None:
+        certificates, choice = self._certificates, self._choice
+        if certificates is None:
+            return
+        words = KEEPS[choice.keep]
+        if choice.label is not None:
+            words += f", class {class_name(self._names, choice.label)}"
+        order = SORTS[choice.sort][choice.reverse]
+        count = f"{len(self._rows):,} of {len(certificates):,}"
+        self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}")
+        side = self.query_one("#images-list-side")
+        side.border_title = f"{count} images"
+        side.border_subtitle = order
+        for bar in self.query(FoldBar):
+            bar.say(f"{count}, {order}" if bar.side == "right" else "")
+
+    def _line(self, place: int, width: int) -> str:
+        """One image in one line."""
+        certificates = self._certificates
+        assert certificates is not None
+        row = int(self._rows[place])
+        cells = [f"{int(certificates.index[row]):>6}", radius_text(float(certificates.radius[row]))]
+        if certificates.attack_distance is not None and width >= 44:
+            distance = float(certificates.attack_distance[row])
+            cells.append(f"{distance_text(distance) if np.isfinite(distance) else '–':>7}")
+        cells.append(f"{verdict_word(certificates, row, self.eps):11}")
+        names = self._names
+        label = class_name(names, int(certificates.label[row]))
+        if not certificates.correct[row]:
+            label += f" as {class_name(names, int(certificates.predicted[row]))}"
+        return harmless("  ".join([*cells, label]), width)
+
+    def _show_image(self) -> None:
+        if self._state is not None and self._state.results.certificates is not None:
+            self.query_one(ImageDetail).show(self._state, self._row, self.eps, self._names)
+
+    @on(LongList.Chosen, "#images-list")
+    def _chosen(self, message: LongList.Chosen) -> None:
+        message.stop()
+        at = self.query_one(LongList).place
+        self._row = int(self._rows[at]) if 0 <= at < len(self._rows) else -1
+        self._show_image()
+        self._ask()
+
+    def focus_main(self) -> None:
+        """Put the focus where the keys of this screen work, also while the list is folded."""
+        focus(self)
+
+    def moving(self) -> Widget:
+        """The keys that move up and down move in the list, folded or not."""
+        return self.query_one(LongList)
+
+    # Actions
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without results there is nothing to choose from; while a radius is typed, keys are letters."""
+        if action not in {"move", "type_eps", "keep", "label", "sort", "reverse", "turn"}:
+            return True
+        return self._certificates is not None and not self.query_one(EpsLine).typing
+
+    def _choose(self, choice: Choice) -> None:
+        self._choice = choice
+        self._arrange()
+        self._show_image()
+
+    def action_keep(self, step: int) -> None:
+        """The next filter."""
+        if self._certificates is not None:
+            keep = next_of(keeps_of(self._certificates), self._choice.keep, step)
+            self._choose(replace(self._choice, keep=keep))
+
+    def action_label(self, step: int) -> None:
+        """The next class, or all again."""
+        if self._certificates is not None:
+            labels = [None, *np.unique(self._certificates.label).tolist()]
+            self._choose(replace(self._choice, label=next_of(labels, self._choice.label, step)))
+
+    def action_sort(self) -> None:
+        """The next order."""
+        if self._certificates is not None:
+            sort = next_of(sorts_of(self._certificates), self._choice.sort)
+            self._choose(replace(self._choice, sort=sort, reverse=False))
+
+    def action_reverse(self) -> None:
+        """The order turned round."""
+        self._choose(replace(self._choice, reverse=not self._choice.reverse))
+
+    def action_turn(self) -> None:
+        """The next picture, where not all fit."""
+        self.query_one(ImageDetail).turn()
+
+    def show_eps(self) -> None:
+        """What is certified at the radius chosen."""
+        self._choose(replace(self._choice, eps=self.eps))
+
+    def step_back(self) -> bool:
+        """Close the entry, then leave the filters; False when there is nothing to undo."""
+        if self.close_entry():
+            return True
+        if (self._choice.keep, self._choice.label) != ("all", None):
+            self._choose(replace(self._choice, keep="all", label=None))
+            return True
+        return False
+
+    # Export
+
+    def sheet(self) -> Sheet:
+        """The images that are listed, in their order."""
+        certificates = self._certificates
+        if certificates is None:
+            notice = results_notice(self._state) if self._state is not None else ""
+            return Sheet(SHEET_COLUMNS, (), {"notice": notice})
+        return images_sheet(certificates, self._rows, self._choice, self._names)
+
+    def copied(self) -> str:
+        """What is known of the image under the cursor."""
+        certificates = self._certificates
+        if certificates is None or self._row < 0:
+            return ""
+        facts: Iterable[tuple[str, str]] = image_facts(certificates, self._row, self.eps, self._names, None)
+        return "\t".join(f"{label} {value}" for label, value in facts)
+
+    def cells(self) -> list[tuple[str, str]]:
+        """The numbers of the image under the cursor."""
+        certificates = self._certificates
+        if certificates is None or self._row < 0:
+            return []
+        only = images_sheet(certificates, np.array([self._row]), self._choice, self._names)
+        return named(only.columns, only.rows[0])
+
+
+def _heading(certificates: Certificates) -> Callable[[int], str]:
+    def heading(width: int) -> str:
+        cells = [f"{'image':>6}", "radius"]
+        if certificates.attack_distance is not None and width >= 44:
+            cells.append(f"{'attack':>7}")
+        return harmless("  ".join([*cells, f"{'at eps':11}", "class"]), width)
+
+    return heading

@@ -1,0 +1,140 @@
+"""An image as it is, beside what an attack made of it and the difference."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.segment import Segment
+from rich.style import Style
+from textual.app import App
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lipscope.tui.images.choice import class_name, distance_text
+from lipscope.tui.images.half_blocks import Pixels, coloured_line, difference, fitting, plain_line, resized
+from lipscope.tui.text import harmless
+
+if TYPE_CHECKING:
+    from lipscope.tui.work.gallery import Adversarial
+
+GAP = 2
+SMALLEST = (8, 4)
+"""Cells; a picture with less is none."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One picture with its words.
+
+    Args:
+        caption: above it.
+        pixels: of any size.
+    """
+
+    caption: str
+    pixels: Pixels
+
+
+def pictures_of(image: Pixels, found: Adversarial | None, classes: tuple[str, ...]) -> list[Picture]:
+    """The image; with an adversarial one that, its class and distance, and the difference too."""
+    shown = [Picture("image", image)]
+    if found is not None and found.point.shape == image.shape:
+        change, factor = difference(image, found.point)
+        bytes_ = np.clip(np.rint(255 * found.point.astype(np.float64)), 0, 255).astype(np.uint8)
+        words = f"adversarial: {class_name(classes, found.predicted)} {distance_text(found.distance)}"
+        shown += [Picture(words, bytes_), Picture(f"difference x{factor:.3g}, grey is none", change)]
+    return shown
+
+
+class Pictures(Widget):
+    """As many pictures side by side as fit; colours where there are colours, else characters."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._pictures: list[Picture] = []
+        self._words = ""
+        self._first = 0
+        self._drawn: list[Pixels] = []
+        self._drawn_for: object = None
+
+    def show(self, pictures: list[Picture], words: str = "") -> None:
+        """Show other pictures, or words where there is none."""
+        self._pictures, self._words = pictures, words
+        self._first = min(self._first, max(len(pictures) - 1, 0))
+        self._drawn_for = None
+        self.refresh()
+
+    @property
+    def hidden(self) -> int:
+        """How many pictures there is no room for."""
+        return len(self._pictures) - self._fitting()[0] if self._pictures else 0
+
+    def turn(self) -> None:
+        """Begin with the next picture: all are seen in turn where not all fit."""
+        if self._pictures:
+            self._first = (self._first + 1) % len(self._pictures)
+            self._drawn_for = None
+            self.refresh()
+
+    def _fitting(self) -> tuple[int, int, int]:
+        """How many pictures, and the height and width in pixels of each: as large as all can be, or the first few."""
+        columns, rows = self.size.width, self.size.height - 1
+        _, height, width = self._pictures[0].pixels.shape
+        for number in range(len(self._pictures), 0, -1):
+            room = (columns - GAP * (number - 1)) // number
+            if number == 1 or room >= min(width, 2 * rows * width // height):
+                tall, wide = fitting(height, width, max(room, 1), max(rows, 1))
+                return number, tall, wide
+        raise AssertionError("one picture always fits")
+
+    def render_line(self, y: int) -> Strip:
+        """One line of captions or of cells."""
+        columns, rows = self.size
+        style = self.rich_style
+        if not self._pictures or columns < SMALLEST[0] or rows < SMALLEST[1]:
+            return self._line_of_words(y, style)
+        number, tall, wide = self._fitting()
+        chosen = (self._pictures * 2)[self._first : self._first + number]
+        if self._drawn_for != (self.size, self._first):
+            self._drawn = [resized(picture.pixels, tall, wide) for picture in chosen]
+            self._drawn_for = (self.size, self._first)
+        if y > (tall + 1) // 2:
+            return Strip.blank(columns, style)
+        segments: list[Segment] = []
+        plain = without_colours(self.app)
+        for place, (picture, pixels) in enumerate(zip(chosen, self._drawn, strict=True)):
+            if place:
+                segments.append(Segment(" " * GAP, style))
+            if y == 0:
+                caption = picture.caption if number == len(self._pictures) else f"{picture.caption} (v: next)"
+                segments.append(Segment(harmless(caption, wide).ljust(wide), style + Style(bold=True)))
+            elif plain:
+                segments.append(Segment(plain_line(pixels, y - 1, dark=self.app.current_theme.dark), style))
+            else:
+                segments += coloured_line(pixels, y - 1)
+        return Strip(segments).adjust_cell_length(columns, style).crop(0, columns)
+
+    def _line_of_words(self, y: int, style: Style) -> Strip:
+        columns = self.size.width
+        lines = _wrapped(self._words, max(columns, 1))
+        text = lines[y] if y < len(lines) else ""
+        return Strip([Segment(text.ljust(columns), style)]).crop(0, columns)
+
+
+def _wrapped(words: str, columns: int) -> list[str]:
+    from rich.console import Console
+    from rich.text import Text
+
+    if not words:
+        return []
+    lines = Text(words).wrap(Console(width=columns), columns)
+    return [line.plain.rstrip() for line in lines]
+
+
+def without_colours(app: App[object]) -> bool:
+    """Whether a picture must do without colours: NO_COLOR, a theme of the terminal's own, or 16 colours."""
+    few = not app.is_headless and app.console.color_system in (None, "standard", "windows")
+    return few or app.no_color or "NO_COLOR" in os.environ or app.native_ansi_color

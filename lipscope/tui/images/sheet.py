@@ -1,0 +1,53 @@
+"""The Images screen as data for export."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipscope.tui.images.choice import KEEPS, SORTS, Choice, attacked, class_name, verdict_word
+from lipscope.tui.panes import Sheet, Value
+from lipscope.units import format_eps
+
+if TYPE_CHECKING:
+    from lipscope.files.results import Certificates
+
+SHEET_COLUMNS = (
+    "image", "label", "label_name", "predicted", "runner_up", "radius (proved lower bound)",
+    "sound radius (proved lower bound)", "attack distance (upper bound)", "attacked", "at_eps",
+)  # fmt: skip
+
+
+def images_sheet(
+    certificates: Certificates, rows: NDArray[np.int64], choice: Choice, classes: tuple[str, ...]
+) -> Sheet:
+    """The images in these rows."""
+    tried = attacked(certificates)
+
+    def line(row: int) -> tuple[Value, ...]:
+        sound, distance = certificates.sound_radius, certificates.attack_distance
+        found = None if distance is None or not math.isfinite(distance[row]) else float(distance[row])
+        label = int(certificates.label[row])
+        return (
+            int(certificates.index[row]), label, class_name(classes, label, 200),
+            int(certificates.predicted[row]), int(certificates.runner_up[row]), float(certificates.radius[row]),
+            None if sound is None else float(sound[row]), found, bool(tried[row]),
+            verdict_word(certificates, row, choice.eps),
+        )  # fmt: skip
+
+    facts = {
+        "kind": certificates.kind,
+        "eps": format_eps(choice.eps),
+        "filter": KEEPS[choice.keep],
+        "class": choice.label,
+        "order": SORTS[choice.sort][choice.reverse],
+        "data": {
+            "name": certificates.data_name,
+            "split": certificates.data_split,
+            "fingerprint": certificates.data_fingerprint,
+        },
+    }
+    return Sheet(SHEET_COLUMNS, tuple(line(row) for row in rows.tolist()), facts)

@@ -1,0 +1,1 @@
+"""Layers: the table, and all that is known of one layer."""

@@ -1,0 +1,1 @@
+"""Overview: the verdict, and what it proves."""

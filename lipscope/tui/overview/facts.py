@@ -1,0 +1,225 @@
+"""What the overview lists: what the file claims, and what lipscope recomputed. Pure functions of the state."""
+
+from __future__ import annotations
+
+import json
+import math
+import operator
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from lipscope.errors import CheckpointError
+from lipscope.files.checkpoint import Header
+from lipscope.records import NEAR_ONE, VERDICT_TOLERANCE, Estimate, LayerReport, Verdict
+from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text, sparkline
+from lipscope.tui.text import Fact, harmless
+from lipscope.tui.work.state import Phase, State
+
+CLAIMED_FIRST = {
+    "architecture": "architecture",
+    "blocks": "blocks a stage",
+    "channels": "first channels",
+    "activation": "activation",
+    "head": "head",
+    "terms": "series terms",
+    "classes": "classes",
+    "dataset": "data set",
+    "mean": "input mean",
+    "std": "input std",
+}
+"""Keys of ``lipscope.config`` with their labels, in the order of interest."""
+
+MOST_CLAIMS = 40
+
+
+def claims(header: Header) -> list[Fact]:
+    """What the metadata claim; nothing of it is verified here."""
+    if header.config is None:
+        facts = [(key, value) for key, value in header.metadata.items()]
+    else:
+        config = header.config
+        known = [key for key in CLAIMED_FIRST if key in config]
+        facts = [(CLAIMED_FIRST[key], _plain(config[key])) for key in known]
+        facts += [(key, _plain(value)) for key, value in config.items() if key not in CLAIMED_FIRST]
+        facts += _training_claims(header)
+        facts += [("written by", f"lipscope {header.metadata.get('lipscope.version', '?')}")]
+    shown = [(harmless(label, 16), harmless(value)) for label, value in facts[:MOST_CLAIMS]]
+    if len(facts) > MOST_CLAIMS:
+        shown.append(("and more", f"{len(facts) - MOST_CLAIMS} further entries"))
+    return shown or [("metadata", "none: the file claims nothing")]
+
+
+def _training_claims(header: Header) -> list[Fact]:
+    try:
+        training = header.training
+    except CheckpointError as error:
+        return [("training", error.what)]
+    facts: list[Fact] = []
+    for key, value in training.items():
+        if key == "wall_seconds" and _finite(value):
+            facts.append(("wall time", seconds_text(float(value))))
+        elif key == "recipe" and isinstance(value, Mapping):
+            facts.append(("recipe", ", ".join(f"{k} {_plain(v)}" for k, v in list(value.items())[:MOST_CLAIMS])))
+        else:
+            facts.append((key, _plain(value)))
+    return facts
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list) and len(value) <= 8 and all(isinstance(item, int | float) for item in value):
+        return ", ".join(f"{item:.4g}" for item in value)
+    return json.dumps(value)
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def file_facts(state: State) -> list[Fact]:
+    """What the bytes of the file tell before anything is computed."""
+    header = state.header
+    dtypes = sorted({harmless(tensor.dtype, 10) for tensor in header.tensors})
+    return [
+        ("file", harmless(header.path, keep="end")),
+        ("size", size_text(header.file_size)),
+        ("parameters", f"{header.parameters:,} in {len(header.tensors):,} tensors"),
+        ("stored as", ", ".join(dtypes[:6]) or "nothing"),
+        ("SHA-256", state.sha256[:32] + "…" if state.sha256 else "being computed"),
+    ]
+
+
+def recomputed(state: State) -> list[Fact]:
+    """What lipscope computed from the bytes, each fact with the word proved or estimate."""
+    reports = list(state.layers.values())
+    tensors_only = bool(reports) and all(report.role == "tensor" for report in reports)
+    facts: list[Fact] = []
+    if reports and not tensors_only and state.verdict is not None:
+        claim = "the description" if state.header.config is None else "the claimed architecture"
+        facts.append(("model", f"{len(reports)} layers; the stored tensors fit {claim}"))
+    if reports:
+        proved = sum(report.bound.proved and math.isfinite(report.bound.value) for report in reports)
+        what = "tensors" if tensors_only else "layers"
+        facts.append(("bounds", f"proved for {proved} of {len(reports)} {what}"))
+    facts += _through_the_depth(reports)
+    facts += [
+        (f"{report.role}", f"{bound_text(report.bound)} {'(proved)' if report.bound.proved else ''}".strip())
+        for report in reports
+        if report.role == "normalisation"
+    ]
+    facts += _extreme(reports, "σ max", lambda r: r.sigma_max, largest=True)
+    facts += _extreme(reports, "σ min", lambda r: r.sigma_min, largest=False)
+    facts += _lost(reports)
+    losses = [(r.gradient_norm.mean, r) for r in reports if r.gradient_norm and r.role != "head"]
+    if losses:
+        mean, worst = min(losses, key=lambda loss: loss[0])
+        facts.append(("gradient norm", f"lowest mean {mean:.4f} in {harmless(worst.name, 40, keep='end')} (estimate)"))
+    if facts:
+        return facts
+    if state.phase.active:
+        return [("", "the analysis has begun; its first results appear here")]
+    return [("", "nothing: the analysis did not get that far")]
+
+
+MOST_BARS = 40
+
+
+def _through_the_depth(reports: list[LayerReport]) -> list[Fact]:
+    """The product of the proved bounds after each layer of the body, as a line of bars; flat is what is hoped for."""
+    bounds = [report.bound for report in reports if report.role == "body"]
+    if len(bounds) < 2 or not all(bound.proved and math.isfinite(bound.value) for bound in bounds):
+        return []
+    products = list(accumulate((bound.value for bound in bounds), operator.mul))
+    shown = products[:: -(-len(products) // MOST_BARS)]
+    last = rounded(products[-1] * (1 + 1e-12), up=True)
+    return [("by depth", f"{sparkline(shown)}  ≤ {last} after {len(products)} layers (proved)")]
+
+
+def _lost(reports: list[LayerReport]) -> list[Fact]:
+    """The layer with the smallest share of singular values at 1, of those whose shape could keep them all."""
+    shares = [
+        (share, report)
+        for report in reports
+        if report.role == "body" and report.spectrum is not None and (share := report.spectrum.at_one) is not None
+    ]
+    if not shares:
+        return []
+    share, worst = min(shares, key=lambda pair: pair[0])
+    where = f"fewest in {harmless(worst.name, 40, keep='end')}: " if share < 1 else "in every layer "
+    return [("σ at 1", f"{where}{100 * share:.1f}% within {NEAR_ONE} (estimate)")]
+
+
+def _extreme(
+    reports: list[LayerReport],
+    label: str,
+    find: Callable[[LayerReport], Estimate | None],
+    *,
+    largest: bool,
+) -> list[Fact]:
+    found = [(estimate.value, report) for report in reports if (estimate := find(report)) is not None]
+    found = [item for item in found if not math.isnan(item[0])]
+    if not found:
+        return []
+    value, report = (max if largest else min)(found, key=lambda item: item[0])
+    which = "largest" if largest else "smallest"
+    name = harmless(report.name, 40, keep="end")
+    return [(label, f"{which} {estimate_text(value)} in {name} (estimate)")]
+
+
+def unknowable(state: State) -> str:
+    """What a file without a model leaves open; empty for lipscope's own."""
+    if state.modelled:
+        return ""
+    return (
+        "lipscope has no model for this file. It shows each tensor on its own; the order and wiring of the "
+        "layers, their strides, paddings and activations, and the size of the input are not in the file, so "
+        "the Lipschitz constant of the network cannot be known from it. `--describe arch.json` says it."
+    )
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The answer in one line.
+
+    Args:
+        status: ``proved``, ``violated``, ``not-proved``, or ``pending`` while there is none.
+        text: the line.
+        reason: the sentence under it.
+    """
+
+    status: str
+    text: str
+    reason: str = ""
+
+
+def headline(state: State) -> Headline:
+    """The verdict, or why there is none (yet)."""
+    if state.verdict is not None:
+        return _verdict_headline(state.verdict)
+    if state.phase is Phase.FAILED:
+        return Headline("pending", "NO VERDICT", "the analysis failed, see below")
+    if state.phase is Phase.CANCELLED:
+        return Headline("pending", "NO VERDICT", "the analysis was cancelled; r starts it again")
+    if state.phase is Phase.DONE:
+        return Headline("pending", "NO VERDICT", "the analysis ended without one")
+    return Headline("pending", "CHECKING whether it is 1-Lipschitz …", "each layer's bound is proved first")
+
+
+def _verdict_headline(verdict: Verdict) -> Headline:
+    reason = harmless(verdict.reason, 400)
+    if verdict.status != "proved":
+        ratio = verdict.lipschitz
+        shown = f" (a ratio of {rounded(ratio, up=False)} was found)" if ratio and math.isfinite(ratio) else ""
+        violated = verdict.status == "violated"
+        return Headline(verdict.status, f"VIOLATED: not 1-Lipschitz{shown}" if violated else "NOT PROVED", reason)
+    if verdict.lipschitz is None or not math.isfinite(verdict.lipschitz):
+        # A claim of proof without a finite number is no proof, whoever makes it.
+        return Headline("not-proved", "NOT PROVED", f"the bound is not a finite number; {reason}")
+    limit = f"L ≤ {rounded(verdict.lipschitz, up=True)}"
+    one = verdict.lipschitz <= 1 + VERDICT_TOLERANCE
+    return Headline("proved", f"PROVED 1-Lipschitz ({limit})" if one else f"PROVED with {limit}", reason)

@@ -1,0 +1,1 @@
+"""Radii: how far around each test image the prediction is proved."""

@@ -1,0 +1,59 @@
+"""The Radii screen as data for export."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.radii.classes import class_rows
+from lipscope.tui.results import other_sides
+from lipscope.units import DEFAULT_EPS, format_eps
+
+if TYPE_CHECKING:
+    from lipscope.files.results import Certificates
+
+RADII_COLUMNS = (
+    "class", "radius_above", "images", "correct", "certified", "certified_sound", "not_broken_by_attack", "class_name",
+    "mean_radius_of_correct",
+)  # fmt: skip
+
+
+def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
+    """All images at the radii of the literature and at ``eps``, then every class at ``eps``; counts of images."""
+    sides = {side.heading: side for side in other_sides(certificates)}
+    total, correct = len(certificates), int(certificates.correct.sum())
+    mean = certificates.mean_correct_radius() if correct else None
+    rows: list[tuple[Value, ...]] = []
+    for radius in sorted({*DEFAULT_EPS, eps}):
+        others = (sides[name].count(radius) if name in sides else None for name in ("sound", "attack ≤"))
+        rows.append(
+            ("all", format_eps(radius), total, correct, certificates.certified_count(radius), *others, None, mean)
+        )
+    rows += [
+        (
+            row.label,
+            format_eps(eps),
+            row.images,
+            row.correct,
+            row.certified,
+            None,
+            None,
+            row.name,
+            row.mean_radius,
+        )
+        for row in class_rows(certificates, eps)
+    ]
+    facts = {
+        "kind": certificates.kind,
+        "data": {
+            "name": certificates.data_name,
+            "split": certificates.data_split,
+            "fingerprint": certificates.data_fingerprint,
+        },
+        "results_are_about_model": certificates.model_sha256,
+        "lipschitz_bound": certificates.lipschitz,
+        "images_attacked": int(certificates.attacked.sum()),
+        "average_certified_radius": certificates.average_certified_radius(),
+    }
+    return Sheet(RADII_COLUMNS, tuple(rows), facts)

@@ -1,1 +1,0 @@
-"""One file per screen: what each tab holds, and the help."""

@@ -1,0 +1,221 @@
+"""What the Training screen says and lists. Pure functions of the state."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lipscope.files.run_log import RunLayers, RunLog, seconds_left
+from lipscope.records import RunEvent
+from lipscope.tui.numerals import rounded, seconds_text
+from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.plots.bars import progress_bar
+from lipscope.tui.text import harmless
+from lipscope.tui.work.run_watch import RunView
+from lipscope.tui.work.state import State
+
+TREND = 8
+"""Cells of the small curve of a layer."""
+
+ROOMY, WIDE = 76, 104
+"""Columns from which on words are not cut short, and a line holds what else takes two."""
+
+LEVELS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class LayerRow:
+    """One layer through the training.
+
+    Args:
+        name, kind: of the layer.
+        bounds: its proved bound after each measured epoch; NaN where nothing is proved.
+        gradients: the mean gradient ratio, an estimate; NaN where it was not measured.
+    """
+
+    name: str
+    kind: str
+    bounds: NDArray[np.float64]
+    gradients: NDArray[np.float64]
+
+
+def layer_rows(layers: Sequence[RunLayers]) -> list[LayerRow]:
+    """The layers of the latest record, in forward order, each with its values in all records."""
+    if not layers:
+        return []
+    found = [{layer.name: layer for layer in record.layers} for record in layers]
+    rows = []
+    for layer in layers[-1].layers:
+        states = [record.get(layer.name) for record in found]
+        bounds = [math.nan if state is None or state.bound is None else state.bound for state in states]
+        gradients = [math.nan if state is None or state.gradient is None else state.gradient for state in states]
+        rows.append(LayerRow(layer.name, layer.kind, np.array(bounds), np.array(gradients)))
+    return rows
+
+
+def trend(values: NDArray[np.float64], cells: int = TREND) -> str:
+    """The finite values as at most ``cells`` bars; level where they differ by less than a millionth.
+
+    >>> trend(np.array([0.0, 1.0, 2.0])), trend(np.array([1.0, 1.0 + 1e-9])), trend(np.arange(100.0), 4)
+    ('▁▄█', '▄▄', '▁▃▅█')
+    """
+    finite = values[np.isfinite(values)]
+    if len(finite) > cells:
+        finite = finite[np.linspace(0, len(finite) - 1, cells).round().astype(int)]
+    if not len(finite):
+        return ""
+    finite = finite / max(float(np.abs(finite).max()), 1e-300)  # else the span of huge values could overflow
+    low, span = float(finite.min()), float(finite.max() - finite.min())
+    if span <= 1e-6:
+        return LEVELS[3] * len(finite)
+    return "".join(LEVELS[int((value - low) / span * 7)] for value in finite.tolist())
+
+
+def ends(values: NDArray[np.float64]) -> tuple[float, float]:
+    """The first and the last finite value; NaN where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite[0]), float(finite[-1])) if len(finite) else (math.nan, math.nan)
+
+
+def bound_cell(value: float) -> str:
+    """A proved bound, never printed smaller than it is; words where there is none.
+
+    >>> bound_cell(1.0 + 2.0**-30), bound_cell(float("nan"))
+    ('1.000000001', 'not proved')
+    """
+    return rounded(value, up=True) if math.isfinite(value) else "not proved"
+
+
+def ratio_cell(value: float) -> str:
+    """An estimate in four decimals; a dash where it was not measured.
+
+    >>> ratio_cell(0.99876), ratio_cell(float("nan"))
+    ('0.9988', '–')
+    """
+    return f"{value:.4f}" if math.isfinite(value) else "–"
+
+
+def column(epochs: Sequence[RunEvent], name: str) -> NDArray[np.float64]:
+    """One field of all epochs; NaN where it is None."""
+    values = (getattr(event, name) for event in epochs)
+    return np.array([math.nan if value is None else float(value) for value in values])
+
+
+def progress_words(view: RunView, width: int) -> str:
+    """``RUNNING  epoch 3 of 8, step 410 of 1,560  ████▎      26 %  7 min 05 s left``, as much of it as fits."""
+    log = view.log
+    word = view.standing.upper()
+    if log is None:
+        return word
+    event = log.progress.event if log.progress is not None else None
+    done = log.epochs[-1] if log.epochs else None
+    if event is not None and (done is None or event.step > done.step):
+        epoch, planned, share = event.epoch, event.epochs, event.step / max(event.steps, 1)
+        of = " of " if width >= ROOMY else "/"
+        where = f"epoch {epoch}{of}{planned}, step {event.step:,}{of}{event.steps:,}"
+    elif done is not None:
+        share = done.epoch / max(done.epochs, 1)
+        where = f"epoch {done.epoch} of {done.epochs} done, step {done.step:,}"
+    else:
+        share, where = 0.0, f"no epoch of {log.planned or '?'} is done"
+    left = seconds_left(log) if view.standing == "running" else None
+    after = f"{seconds_text(left)} left" if left is not None else ""
+    start = f"{word}  {where}"
+    percent = f"{min(share, 1.0):4.0%}"
+    room = width - len(start) - len(percent) - len(after) - 6
+    bar = f"▕{progress_bar(round(1000 * share), 1000, min(room, 30))}▏" if room >= 6 else ""
+    return "  ".join(part for part in (start, f"{bar}{percent}", after) if part)
+
+
+def figures(log: RunLog, width: int) -> list[str]:
+    """Up to four lines: the running epoch, the last one, then time, speed and learning rate."""
+    done = log.epochs[-1] if log.epochs else None
+    event = log.progress.event if log.progress is not None else None
+    lines = []
+    if event is not None and (done is None or event.step > done.step):
+        now = f"loss {event.loss:.3f}, clean {event.accuracy:.1%}, certified {event.certified:.1%}"
+        short = f"so far: {now} (est.)"
+        lines.append(f"so far: {now} (estimates); {event.images_per_second:,.0f} images/s" if width >= ROOMY else short)
+    if done is not None:
+        line = f"epoch {done.epoch}: loss {done.loss:.3f}, clean {done.train_accuracy:.1%}, " + (
+            f"certified {done.train_certified:.1%}"
+        )
+        if done.validation_accuracy is not None and done.validation_certified is not None:
+            held = (
+                f"held out: clean {done.validation_accuracy:.1%}, certified {done.validation_certified:.1%} (estimates)"
+            )
+            lines += [f"{line}; {held}"] if width >= WIDE else [line, held]
+        else:
+            lines.append(f"{line} (estimates)")
+        rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
+        cells = 16 if width >= ROOMY else 5
+        lines.append(
+            f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s {trend(speed, cells)}  "
+            f"learning rate {done.learning_rate:.3g} {trend(rate, cells)}"
+        )
+    return lines
+
+
+def notice(state: State) -> str:
+    """Why there is nothing to see, or what the user should know about what is seen; empty when all is well."""
+    view = state.run
+    if view is None:
+        return (
+            "No run folder: this model was opened by itself. `lipscope inspect runs/NAME` shows the training of a "
+            "run, live or finished; `lipscope train --ui` trains and shows it."
+        )
+    folder = harmless(shlex.quote(str(view.path)), 80, keep="end")
+    if view.log is None:
+        return f"The run cannot be read: {harmless(view.error or 'reading it …')}."
+    words = []
+    if view.error is not None:
+        words.append(f"The run can no longer be read: {harmless(view.error)}. What is shown was read before.")
+    if view.standing == "stalled":
+        words.append(
+            f"No news for {seconds_text(view.silent)}: the training may have been killed, or wait for something. "
+            f"If it is dead, `lipscope train --resume {folder}` goes on from its last save."
+        )
+    elif view.standing == "stopped":
+        words.append(f"Stopped and saved; `lipscope train --resume {folder}` goes on.")
+    elif view.standing == "failed":
+        words.append(f"The training ended with an error; `lipscope train --resume {folder}` tries again.")
+    elif view.standing == "not started":
+        since = f" for {seconds_text(view.silent)}" if view.silent else ""
+        words.append(f"Nothing has been trained yet{since}: curves appear after the first epoch.")
+    words += [f"DAMAGED: {harmless(damage)}; the other lines are shown." for damage in view.log.damage]
+    return " ".join(words)
+
+
+SHEET = (
+    "epoch", "step", "loss", "clean, training (estimate)", "certified at 36/255, training (estimate)",
+    "clean, held out (estimate)", "certified at 36/255, held out (estimate)", "learning rate", "images/s", "seconds",
+)  # fmt: skip
+
+
+def training_sheet(state: State) -> Sheet:
+    """One row an epoch; the run's description and the layers, epoch by epoch, among the facts."""
+    log = state.run.log if state.run is not None else None
+    if log is None or state.run is None:
+        return Sheet(SHEET, (), {"notice": notice(state)})
+    rows = tuple(_row(event) for event in log.epochs)
+    facts = {
+        "run": str(state.run.path),
+        "standing": state.run.standing,
+        "config": dict(log.config),
+        "recipe": dict(log.recipe),
+        "layers": [record.to_json() for record in log.layers],
+        "notice": notice(state),
+    }
+    return Sheet(SHEET, rows, facts)
+
+
+def _row(event: RunEvent) -> tuple[Value, ...]:
+    return (
+        event.epoch, event.step, event.loss, event.train_accuracy, event.train_certified, event.validation_accuracy,
+        event.validation_certified, event.learning_rate, event.images_per_second, event.seconds,
+    )  # fmt: skip

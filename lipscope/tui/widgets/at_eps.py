@@ -1,0 +1,61 @@
+"""What the screens with a line of eps have in common: the radius is typed or moved, and shared by all of them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from textual import on
+from textual.containers import Container
+
+from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.work.messages import EpsMoved
+from lipscope.units import DEFAULT_EPS
+
+
+class EpsPane(Container, can_focus=True):
+    """A screen whose :class:`EpsLine` chooses the radius."""
+
+    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self.eps: Fraction = DEFAULT_EPS[0]
+
+    def take_eps(self, eps: Fraction) -> None:
+        """Another radius, chosen here or on another screen; the same one costs nothing."""
+        if eps != self.eps:
+            self.eps = eps
+            self.show_eps()
+
+    def show_eps(self) -> None:
+        """Show what holds at the radius chosen."""
+        raise NotImplementedError
+
+    def focus_main(self) -> None:
+        """Put the focus where the keys of this screen work."""
+        raise NotImplementedError
+
+    def action_move(self, steps: int) -> None:
+        """Move eps by ``steps`` 255ths."""
+        self._choose_eps(moved(self.eps, steps))
+
+    def action_type_eps(self) -> None:
+        """Type a radius."""
+        self.query_one(EpsLine).open_entry()
+
+    @on(EpsLine.Changed)
+    def _typed(self, message: EpsLine.Changed) -> None:
+        message.stop()
+        self.focus_main()
+        self._choose_eps(message.eps)
+
+    def _choose_eps(self, eps: Fraction) -> None:
+        self.take_eps(eps)  # here at once: the next key moves on from it
+        self.post_message(EpsMoved(eps, self))
+
+    def close_entry(self) -> bool:
+        """Leave a typed radius; False where none is being typed."""
+        line = self.query_one(EpsLine)
+        if not line.typing:
+            return False
+        line.close_entry()
+        self.focus_main()
+        return True

@@ -1,0 +1,267 @@
+"""The images behind the results, and what the model says of one of them: read and computed by threads, on demand."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import SUFFIX
+from lipscope.tui.work.latest import Latest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lipscope.data import ImageSet
+    from lipscope.files.results import Certificates
+
+
+class Evaluator(Protocol):
+    """A model that was read from a file."""
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes that it was read from."""
+
+    def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """(classes,) of one image (3, height, width)."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """The data set that the results are about.
+
+    Args:
+        name, split: what the results call it.
+        reading: whether it is still being read.
+        data: the images; None where they cannot be had.
+        fingerprint: of ``data``.
+        error: why there are none.
+    """
+
+    name: str
+    split: str
+    reading: bool = True
+    data: ImageSet | None = None
+    fingerprint: str = ""
+    error: LipscopeError | None = None
+
+
+@dataclass(frozen=True)
+class Adversarial:
+    """An image of another class that an attack kept.
+
+    Args:
+        point: (3, height, width) float32 in [0, 1].
+        predicted: the class there.
+        distance: l2 from the image, rounded up.
+        nearest: whether it is the one whose distance the results quote; a further one where that was not kept.
+    """
+
+    point: NDArray[np.float32]
+    predicted: int
+    distance: float
+    nearest: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model says of one image.
+
+    Args:
+        row: of the certificates.
+        logits: (classes,) float32 evaluation; None where it failed.
+        failure: why.
+        adversarial: that an attack kept for this image; None without one.
+        unkept: why the file of adversarial images is not used, in words; empty where it is, or is not there.
+    """
+
+    row: int
+    logits: NDArray[np.float64] | None = None
+    failure: LipscopeError | None = None
+    adversarial: Adversarial | None = None
+    unkept: str = ""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One image that an answer is wanted of.
+
+    Args:
+        row: of the certificates.
+        index: its record number.
+        pixels: (3, height, width); None where the data set is not here.
+        model_sha256, data_fingerprint: of the model and the images that the certificates are about.
+        predicted: the certified class.
+        distance: the smallest at which an attack changed it, by the results; infinite where none did.
+    """
+
+    row: int
+    index: int
+    pixels: NDArray[np.uint8] | None = field(repr=False)
+    model_sha256: str
+    data_fingerprint: str = ""
+    predicted: int = -1
+    distance: float = math.inf
+
+
+class Gallery:
+    """Threads that start when they are first asked: one reads the data set, one answers for single images.
+
+    Args:
+        path: the model.
+        read: a split of a data set by name.
+        evaluator: reads the model; None where nobody can evaluate it.
+        tell: takes the images and the answers, from any thread.
+        guard: runs a function, and hands over what escapes it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        read: Callable[[str, Literal["train", "test"]], ImageSet],
+        evaluator: Callable[[Path], Evaluator] | None,
+        tell: Callable[[Images | Answer], None],
+        guard: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._path, self._read, self._evaluator = path, read, evaluator
+        self._tell, self._guard = tell, guard
+        self._model: Evaluator | None = None
+        self._answers: Latest[Question] = Latest(self._answer, "lipscope-logits", guard)
+        self._lock = threading.Lock()
+        self._reading = 0
+
+    @property
+    def busy(self) -> bool:
+        """Whether something that was asked for is still to come."""
+        with self._lock:
+            return self._reading > 0 or self._answers.busy
+
+    def close(self) -> None:
+        """Let the threads end; nothing waits for them."""
+        self._answers.close()
+
+    def want_images(self, certificates: Certificates) -> None:
+        """Read the data set that these results are about."""
+        name, split = certificates.data_name, certificates.data_split
+        with self._lock:
+            self._reading += 1
+        threading.Thread(
+            target=self._guard, args=(lambda: self._read_images(name, split),), name="lipscope-images", daemon=True
+        ).start()
+
+    def want_answer(self, question: Question) -> None:
+        """Answer for this image next; a question that waits is forgotten, for the user has moved on."""
+        self._answers.ask(question)
+
+    def _read_images(self, name: str, split: str) -> None:
+        try:
+            try:
+                data = self._read(name, "train" if split == "train" else "test")
+                images = Images(name, split, reading=False, data=data, fingerprint=data.fingerprint())
+            except LipscopeError as error:
+                images = Images(name, split, reading=False, error=error)
+            self._tell(images)
+        finally:
+            with self._lock:
+                self._reading -= 1
+
+    def _answer(self, question: Question) -> None:
+        answer = _with_adversarial(self._path, question)
+        if question.pixels is not None and self._evaluator is not None:
+            try:
+                self._model = self._model or self._evaluator(self._path)
+                answer = _answered(self._model, question, answer)
+            except LipscopeError as failure:
+                answer = replace(answer, failure=failure)
+        self._tell(answer)
+
+
+def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:
+    assert question.pixels is not None
+    if model.sha256 != question.model_sha256:
+        failure = CheckpointError(
+            "the model on the disk is another one than the results are about",
+            next_step="run `lipscope certify --force` on it, then r reads both again",
+        )
+        return replace(answer, failure=failure)
+    return replace(answer, logits=model.logits(question.pixels))
+
+
+def _with_adversarial(model: Path, question: Question) -> Answer:
+    """What attacks kept of an image: the pair of a refuted certificate, else the nearest adversarial image."""
+    violation = kept_adversarial(model, question)
+    if violation is not None:
+        return Answer(question.row, adversarial=violation)
+    try:
+        return Answer(question.row, adversarial=nearest_adversarial(model, question))
+    except CheckpointError as error:
+        why = f" ({error.why})" if error.why else ""
+        step = f"; {error.next_step}" if error.next_step else ""
+        return Answer(question.row, unkept=f"{Path(error.where).name} is ignored: {error.what}{why}{step}")
+
+
+def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
+    """The adversarial image that `lipscope attack` kept of an image; None without one. The others are not read.
+
+    Raises:
+        CheckpointError: the file is damaged, stale, or contradicts the results.
+    """
+    from lipscope.files.adversarials import adversarials_path, read_one
+
+    path = adversarials_path(model)
+    if not path.exists():
+        return None
+    found = read_one(path, question.index, question.model_sha256, question.data_fingerprint, question.pixels)
+    if found is None:
+        return None
+    if found.original != question.predicted or found.distance < question.distance:
+        raise CheckpointError(
+            f"contradicts the results about image {question.index}", where=str(path),
+            next_step="run `lipscope attack --force`",
+        )  # fmt: skip
+    return Adversarial(found.pixels, found.changed, found.distance, found.distance == question.distance)
+
+
+def violation_beside(model: Path, index: int) -> Path:
+    """Where `lipscope attack` keeps the pair of an image whose certificate it refuted.
+
+    >>> violation_beside(Path("runs/a/model.safetensors"), 17).name
+    'model.certified.violation-17.safetensors'
+    """
+    return model.with_name(f"{model.name.removesuffix(SUFFIX)}.certified.violation-{index}{SUFFIX}")
+
+
+def kept_adversarial(model: Path, question: Question) -> Adversarial | None:
+    """The adversarial image that an attack on this model kept for an image; None without one that fits."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    from lipscope.files.checkpoint import read_header
+
+    path = violation_beside(model, question.index)
+    if not path.is_file():
+        return None
+    try:
+        metadata = read_header(path).metadata
+        arrays = load_file(path)
+        told = json.loads(metadata["violation"])
+        image, point = arrays["image"], arrays["adversarial"]
+        found = Adversarial(point, int(told["adversarial_class"]), float(told["distance"]))
+    except (CheckpointError, SafetensorError, OSError, KeyError, TypeError, ValueError):
+        return None
+    fits = (
+        metadata.get("model_sha256") == question.model_sha256
+        and point.dtype == np.float32
+        and image.shape == point.shape
+        and bool(np.isfinite(point).all())
+        and (question.pixels is None or np.array_equal(image, question.pixels))
+    )
+    return found if fits else None

@@ -1,0 +1,199 @@
+"""The matrices that a file stores for a layer, reduced to what a screen can show. Read by a thread, without torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import Header, TensorInfo, read_header
+from lipscope.tui.work.latest import Latest
+from lipscope.tui.work.watch import Stamp, stamp_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MOST = 1 << 26
+"""Entries; a larger tensor is not read for a picture."""
+
+SIDE = 256
+"""The longest side of a matrix that is kept for drawing; a longer one is reduced by whole blocks."""
+
+DTYPES = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """What a file stores for one layer, as matrices.
+
+    Args:
+        layer: the name that was asked for.
+        tensor: the name of the tensor; empty where the file stores no matrix for the layer.
+        shape: of the tensor, outputs x inputs x taps.
+        grid: rows and columns of taps: (3, 3) of a 3x3 convolution, (1, 1) of a matrix.
+        taps: (number of taps, rows, columns), each entry the one of largest magnitude of a block; NaN where the
+            block holds a value that is not finite.
+        block: rows and columns of that block.
+        scale: the largest magnitude of a finite entry.
+        unknown: how many entries are not finite.
+        error: why there is nothing.
+    """
+
+    layer: str
+    tensor: str = ""
+    shape: tuple[int, ...] = ()
+    grid: tuple[int, int] = (1, 1)
+    taps: NDArray[np.float32] | None = None
+    block: tuple[int, int] = (1, 1)
+    scale: float = 0.0
+    unknown: int = 0
+    error: LipscopeError | None = None
+
+
+def tensor_of(tensors: Sequence[TensorInfo], layer: str) -> TensorInfo | None:
+    """The largest tensor of at least two axes under the name of a layer; None where there is none."""
+    inside = f"{layer}."
+    matrices = [one for one in tensors if len(one.shape) >= 2 and (one.name == layer or one.name.startswith(inside))]
+    return max(matrices, key=lambda one: (one.size, one.name), default=None)
+
+
+def read_kernel(path: Path, layer: str) -> Kernel:
+    """The matrices that a file stores for a layer.
+
+    Raises:
+        CheckpointError: the file cannot be read, or the tensor is too large or of a type that is not drawn.
+    """
+    header = read_header(path)
+    info = tensor_of(header.tensors, layer)
+    if info is None:
+        return Kernel(layer)
+    if info.size > MOST:
+        raise CheckpointError(f"the tensor has {info.size:,} entries, more than are drawn", where=info.name)
+    if info.size == 0:
+        raise CheckpointError("the tensor is empty", where=info.name)
+    return reduced(layer, info.name, _values(header, info))
+
+
+def _values(header: Header, info: TensorInfo) -> NDArray[np.float32]:
+    """The tensor in float32: values beyond its range become infinite, and count as not finite."""
+    import numpy as np
+
+    dtype = DTYPES.get(info.dtype)
+    if dtype is None:
+        raise CheckpointError(f"tensors of type {info.dtype} are not drawn", where=info.name)
+    path = header.file_of(info.name)
+    try:
+        with path.open("rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+            file.seek(start + _offset(path, header, info))
+            raw = file.read(info.offsets[1] - info.offsets[0])
+    except OSError as error:
+        raise CheckpointError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+    stored = np.frombuffer(raw, dtype)
+    if stored.size != info.size:
+        raise CheckpointError("the file is truncated", where=str(path), next_step="copy or write it again")
+    if info.dtype == "BF16":  # the upper half of a float32
+        return (stored.astype("<u4") << 16).view("<f4").reshape(info.shape)
+    with np.errstate(over="ignore"):
+        return stored.astype(np.float32).reshape(info.shape)
+
+
+def _offset(path: Path, header: Header, info: TensorInfo) -> int:
+    """Where the tensor begins behind the header of its own file."""
+    if path == header.path:
+        return info.offsets[0]
+    return next(one.offsets[0] for one in read_header(path).tensors if one.name == info.name)
+
+
+def reduced(layer: str, name: str, values: NDArray[np.float32]) -> Kernel:
+    """The kernel of a tensor whose first axis are outputs, the second inputs, and the rest taps.
+
+    Args:
+        layer, name: of the layer and of the tensor.
+        values: at least two axes, not empty.
+    """
+    import numpy as np
+
+    outputs, inputs, *window = values.shape
+    grid = (window[0], window[1]) if len(window) == 2 else (1, math.prod(window))
+    finite = np.isfinite(values)
+    known = np.where(finite, values, np.nan)
+    magnitudes = np.abs(values[finite])
+    block = (-(-outputs // SIDE), -(-inputs // SIDE))
+    taps = np.moveaxis(known.reshape(outputs, inputs, -1), 2, 0)
+    return Kernel(
+        layer, name, values.shape, grid, extremes(taps, block), block,
+        float(magnitudes.max(initial=0.0)), int(values.size - magnitudes.size),
+    )  # fmt: skip
+
+
+def extremes(matrices: NDArray[np.float32], block: tuple[int, int]) -> NDArray[np.float32]:
+    """The entry of largest magnitude of every block of rows x columns, NaN where one is in it.
+
+    Args:
+        matrices: (n, rows, columns).
+        block: rows and columns; the last blocks may be smaller.
+
+    >>> import numpy as np
+    >>> extremes(np.array([[[1, -3, 2], [0, 1, -1]]], np.float32), (2, 2))
+    array([[[-3.,  2.]]], dtype=float32)
+    """
+    import numpy as np
+
+    down, across = (np.arange(0, size, step) for size, step in zip(matrices.shape[1:], block, strict=True))
+    high = np.maximum.reduceat(np.maximum.reduceat(matrices, down, axis=1), across, axis=2)
+    low = np.minimum.reduceat(np.minimum.reduceat(matrices, down, axis=1), across, axis=2)
+    return np.where(np.isnan(high) | (high >= -low), high, low)
+
+
+class KernelReader:
+    """Reads the kernel of the layer that was asked for last, in a thread of its own.
+
+    Args:
+        path: the model.
+        stamp: of the file that was opened: another one's tensors would not be those of the analysis.
+        tell: takes the kernels, from any thread.
+        guard: runs a function, and hands over what escapes it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        stamp: Stamp | None,
+        tell: Callable[[Kernel], None],
+        guard: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._path, self._stamp, self._tell = path, stamp, tell
+        self._questions: Latest[str] = Latest(self._read, "lipscope-kernel", guard)
+        self._asked: str | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a kernel is still to come."""
+        return self._questions.busy
+
+    def want(self, layer: str) -> None:
+        """Read this one next, unless it is the one that was asked for last."""
+        if layer != self._asked:
+            self._asked = layer
+            self._questions.ask(layer)
+
+    def close(self) -> None:
+        """Let the thread end."""
+        self._questions.close()
+
+    def _read(self, layer: str) -> None:
+        try:
+            kernel = read_kernel(self._path, layer)
+            if stamp_of(self._path) != self._stamp:
+                raise CheckpointError(
+                    "the file on the disk is another one than was opened", where=str(self._path),
+                    next_step="r reads it again",
+                )  # fmt: skip
+        except LipscopeError as error:
+            kernel = Kernel(layer, error=error)
+        self._tell(kernel)

@@ -1,0 +1,153 @@
+"""Following a run folder from a thread: what another process, or a child of this one, writes into it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from textual.message import Message
+
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import SUFFIX
+from lipscope.files.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, RunLog, Standing, read_run, standing_of
+from lipscope.tui.work.watch import SECONDS, stamp_of
+
+MODEL = "model" + SUFFIX
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run folder at one moment, as the screens show it.
+
+    Args:
+        path: the folder.
+        log: what its files tell; None where they cannot be read.
+        standing: where the training stands.
+        silent: seconds since the last news, to the minute beyond the first; only while that matters.
+        model: whether there is a model to analyse.
+        error: why the folder cannot be read.
+        said: the last lines that the training said, where it is a child of this process.
+    """
+
+    path: Path
+    log: RunLog | None = None
+    standing: Standing = "not started"
+    silent: float = 0.0
+    model: bool = False
+    error: LipscopeError | None = None
+    said: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody trains here now."""
+        return self.standing in ("stopped", "finished", "failed")
+
+
+class RunRead(Message):
+    """The run folder tells something new."""
+
+    def __init__(self, view: RunView) -> None:
+        super().__init__()
+        self.view = view
+
+
+@dataclass(frozen=True)
+class Child:
+    """A training that this process has started.
+
+    Args:
+        said: its last lines so far.
+        code: how it ended; None while it runs.
+    """
+
+    said: Callable[[], tuple[str, ...]]
+    code: Callable[[], int | None]
+
+
+class RunWatch:
+    """A thread that reads the folder whenever a file of it has changed.
+
+    Args:
+        path: the folder.
+        post: hands a message to the app; safe to call from any thread.
+        look_every: seconds between two looks.
+        now: tells seconds since 1970.
+        child: the training, where this process has started it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        post: Callable[[Message], bool],
+        *,
+        look_every: float = SECONDS,
+        now: Callable[[], float] = time.time,
+        child: Child | None = None,
+    ) -> None:
+        self._path = path
+        self._post = post
+        self._look_every = look_every
+        self._now = now
+        self._child = child
+        self._stamps: tuple[object, ...] = ()
+        self._view = RunView(path)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="lipscope-run", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    @property
+    def started(self) -> bool:
+        """Whether it looks, or has looked."""
+        return self._thread.ident is not None
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._closed.set()
+
+    def _follow(self) -> None:
+        told: RunView | None = None
+        while True:
+            view = self.look()
+            if view != told:
+                told = view
+                # The app's loop may have closed since: nobody is left to tell.
+                with suppress(RuntimeError):
+                    self._post(RunRead(view))
+            if self._closed.wait(self._look_every):
+                return
+
+    def look(self) -> RunView:
+        """The folder now; its files are read only where one of them has changed."""
+        stamps = tuple(stamp_of(self._path / name) for name in (DESCRIPTION, METRICS, LAYERS, PROGRESS))
+        if stamps != self._stamps:
+            self._stamps = stamps
+            try:
+                self._view = RunView(self._path, read_run(self._path))
+            except CheckpointError as error:
+                self._view = replace(self._view, error=error)
+        view = replace(
+            self._view, model=(self._path / MODEL).is_file(), said=self._child.said() if self._child else ()
+        )  # fmt: skip
+        if view.log is None:
+            return view
+        now = self._now()
+        standing = self._standing(view.log, now)
+        silent = max(now - view.log.written, 0.0) if standing in ("stalled", "not started") else 0.0
+        return replace(view, standing=standing, silent=silent - silent % 60)
+
+    def _standing(self, log: RunLog, now: float) -> Standing:
+        code = self._child.code() if self._child is not None else None
+        if self._child is None or log.finished:
+            return standing_of(log, now)
+        if code is None:
+            # What an earlier session left behind says nothing about the child.
+            found = standing_of(log, now)
+            return "running" if found in ("stopped", "failed") else found
+        return "stopped" if code == 130 else "failed"

@@ -1,0 +1,279 @@
+"""One file under inspection: starts and cancels the work on it, and turns what the threads say into states."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import singledispatchmethod
+from pathlib import Path
+
+from textual.message import Message
+
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import Header, read_header
+from lipscope.files.run_log import read_run
+from lipscope.records import AnalysisEvent, LayerReport
+from lipscope.tui.work.gallery import Images, Question
+from lipscope.tui.work.messages import (
+    Analysed,
+    AnalysisEnded,
+    Answered,
+    Crashed,
+    FileChanged,
+    Hashed,
+    ImagesRead,
+    KernelRead,
+    ResultsRead,
+    WorkMessage,
+)
+from lipscope.tui.work.run_watch import Child, RunView, RunWatch
+from lipscope.tui.work.state import Phase, State
+from lipscope.tui.work.worker import Means, Work
+
+MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, KernelRead, Crashed)
+
+
+NO_MODEL = "no model yet: the first epoch of the training writes it"
+TRAINING = "the training runs; r analyses the model that it has written so far"
+
+
+class Session:
+    """What is known of one file, and the work that finds out more.
+
+    Args:
+        path: the model; its header is read here.
+        means: what the work is done with.
+        post: hands a message to the app's thread.
+        changed: called after every change of :attr:`state`, on the app's thread.
+        behind: another session whose analysis goes first, so that two never compute at once.
+        run: the folder of the training that writes the model, which need not be there yet.
+        child: that training, where this process has started it; the model is analysed when it has ended.
+
+    Raises:
+        CheckpointError: the header, or the description of the run, cannot be read.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        means: Means,
+        *,
+        post: Callable[[Message], bool],
+        changed: Callable[[], None],
+        behind: Session | None = None,
+        run: Path | None = None,
+        child: Child | None = None,
+    ) -> None:
+        self._path = path
+        self._means = means
+        self._post = post
+        self._changed = changed
+        self._behind = behind
+        self._work: Work | None = None
+        self._layers: dict[str, LayerReport] = {}
+        self._layers_changed = False
+        self._child = child
+        self._waiting = run is not None and (child is not None or not path.exists())
+        ahead = run is not None and self._waiting
+        self._state = State(Header(path, 0, (), config=read_run(run).config) if ahead and run else read_header(path))
+        self._watch = None if run is None else RunWatch(run, post, look_every=means.look_every, child=child)
+        self.crash: BaseException | None = None
+
+    @property
+    def state(self) -> State:
+        """What is known now."""
+        if self._layers_changed:
+            # Copied when it is looked at, not at every event: a file may have 5,000 tensors.
+            self._layers_changed = False
+            self._state = replace(self._state, layers=dict(self._layers))
+        return self._state
+
+    @property
+    def phase(self) -> Phase:
+        """Where the analysis stands."""
+        return self._state.phase
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is nothing to analyse yet, or not before the training has ended."""
+        return self._waiting
+
+    @property
+    def busy(self) -> bool:
+        """Whether a thread still computes."""
+        return self._work is not None and self._work.alive
+
+    def start(self, *, fresh: bool = False) -> None:
+        """Start the work, behind that of an earlier start, which is cancelled.
+
+        Args:
+            fresh: whether to analyse although there may be kept results.
+        """
+        if self._watch is not None and not self._watch.started:
+            self._watch.start()
+        if self._waiting:
+            self._set(replace(self._state, doing=NO_MODEL))
+            return
+        if self._work is not None:
+            self._work.close()
+        self._layers = {}
+        ahead = self._behind._work if self._behind is not None else None
+        after = [work for work in (self._work, ahead) if work is not None]
+        self._work = Work(self._path, self._means, self._post, after=after, fresh=fresh)
+        self._work.start()
+        self._set(State(self._state.header, run=self._state.run))
+
+    def reload(self) -> None:
+        """Read the file again and analyse it from the start; what was kept of it is made anew."""
+        try:
+            header = read_header(self._path)
+        except CheckpointError as failure:
+            if not self._waiting:
+                self.cancel()
+                self._fail(failure)
+            return
+        self._waiting = False
+        self._state = State(header, run=self._state.run)
+        self.start(fresh=True)
+
+    def learn_run(self, view: RunView) -> None:
+        """Learn what the run folder tells; a model that was waited for is analysed once it is there."""
+        doing = self._state.doing
+        if self._waiting:
+            doing = TRAINING if view.model else NO_MODEL
+        self._set(replace(self._state, run=view, doing=doing))
+        if self._waiting and view.model and (self._child is None or view.ended):
+            self._waiting = False
+            try:
+                self._state = replace(self._state, header=read_header(self._path))
+            except CheckpointError as failure:
+                self._fail(failure)
+            else:
+                self.start()
+
+    def want_images(self) -> None:
+        """Read the data set that the results are about, unless it is here, on its way, or known to be missing."""
+        certificates, images = self._state.results.certificates, self._state.images
+        if self._work is None or certificates is None:
+            return
+        name, split = certificates.data_name, certificates.data_split
+        if images is None or (images.name, images.split) != (name, split):
+            self._work.gallery.want_images(certificates)
+            self._set(replace(self._state, images=Images(name, split), answer=None))
+
+    def want_answer(self, row: int) -> None:
+        """Ask the model, and what an attack kept, about one image of the results."""
+        certificates = self._state.results.certificates
+        if self._work is None or certificates is None or not 0 <= row < len(certificates):
+            return
+        distances = certificates.attack_distance
+        question = Question(
+            row, int(certificates.index[row]), self._state.pixels(row), certificates.model_sha256,
+            certificates.data_fingerprint, int(certificates.predicted[row]),
+            math.inf if distances is None else float(distances[row]),
+        )  # fmt: skip
+        self._work.gallery.want_answer(question)
+
+    def want_kernel(self, layer: str) -> None:
+        """Read the matrices that the file stores for a layer, unless they are on their way."""
+        if self._work is not None:
+            self._work.kernels.want(layer)
+
+    def cancel(self) -> None:
+        """Stop the analysis; what is known so far stays."""
+        if self._work is not None:
+            self._work.cancel()
+            self._set(replace(self._state, phase=Phase.CANCELLED))
+
+    def close(self) -> None:
+        """Let the threads end at their next event; nothing waits for them."""
+        if self._watch is not None:
+            self._watch.close()
+        if self._work is not None:
+            self._work.close()
+
+    def take(self, message: WorkMessage) -> None:
+        """Learn what a thread found out; what belongs to earlier work is old news."""
+        if message.work is self._work or isinstance(message, Crashed):
+            self._learn(message)
+
+    @singledispatchmethod
+    def _learn(self, message: WorkMessage) -> None:
+        raise NotImplementedError(type(message))
+
+    @_learn.register
+    def _(self, message: Analysed) -> None:
+        if not self._state.phase.active:
+            return
+        event = message.event
+        if event.layer is not None:
+            self._layers[event.layer.name] = event.layer
+            self._layers_changed = True
+        self._set(_after(self._state, event))
+
+    @_learn.register
+    def _(self, message: AnalysisEnded) -> None:
+        if not self._state.phase.active:
+            return
+        phase = Phase.DONE if message.failure is None else Phase.FAILED
+        self._set(
+            replace(
+                self._state, phase=phase, seconds=message.seconds, failure=message.failure, cached=message.cached
+            )
+        )  # fmt: skip
+
+    @_learn.register
+    def _(self, message: ResultsRead) -> None:
+        self._set(replace(self._state, results=message.results, answer=None))
+
+    @_learn.register
+    def _(self, message: Hashed) -> None:
+        self._set(replace(self._state, sha256=message.sha256))
+
+    @_learn.register
+    def _(self, message: FileChanged) -> None:
+        self._set(replace(self._state, on_disk=message.on_disk))
+
+    @_learn.register
+    def _(self, message: ImagesRead) -> None:
+        self._set(replace(self._state, images=message.images, answer=None))
+
+    @_learn.register
+    def _(self, message: Answered) -> None:
+        self._set(replace(self._state, answer=message.answer))
+
+    @_learn.register
+    def _(self, message: KernelRead) -> None:
+        self._set(replace(self._state, kernel=message.kernel))
+
+    @_learn.register
+    def _(self, message: Crashed) -> None:
+        self.crash = self.crash or message.error
+        self._fail(
+            LipscopeError(
+                f"{type(message.error).__name__}: {message.error}",
+                why="an error in lipscope itself, not in the file",
+                next_step="quit to see the traceback, and report it",
+            )
+        )
+
+    def _fail(self, failure: LipscopeError) -> None:
+        self._set(replace(self._state, phase=Phase.FAILED, failure=failure))
+
+    def _set(self, state: State) -> None:
+        self._state = state
+        self._changed()
+
+
+def _after(state: State, event: AnalysisEvent) -> State:
+    """The state after one step of the analysis; the layers apart."""
+    return replace(
+        state,
+        phase=Phase.RUNNING,
+        verdict=event.verdict or state.verdict,
+        tightness=event.tightness or state.tightness,
+        done=event.done,
+        total=event.total,
+        doing=event.doing,
+    )

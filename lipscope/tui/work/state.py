@@ -1,0 +1,124 @@
+"""What the app knows at one moment. Widgets are shown a state; none keeps knowledge of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, Literal
+
+from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import Header
+from lipscope.records import LayerReport, Tightness, Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lipscope.files.results import Certificates  # numpy, which the first paint does without
+    from lipscope.tui.work.gallery import Answer, Images
+    from lipscope.tui.work.kernels import Kernel
+    from lipscope.tui.work.run_watch import RunView
+
+
+class Phase(Enum):
+    """Where the analysis stands."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+
+    @property
+    def active(self) -> bool:
+        """Whether more may come."""
+        return self in (Phase.STARTING, Phase.RUNNING)
+
+
+@dataclass(frozen=True)
+class Results:
+    """What lies beside the model.
+
+    Args:
+        reading: whether it is still being read.
+        certificates: the radii; None where there is no readable file.
+        error: why the file that is there cannot be read.
+    """
+
+    reading: bool = True
+    certificates: Certificates | None = None
+    error: LipscopeError | None = None
+
+
+@dataclass(frozen=True)
+class State:
+    """Everything that is on the screens.
+
+    Args:
+        header: what the file says of itself.
+        phase: where the analysis stands.
+        layers: by name, in forward order.
+        verdict: None until the bounds are done.
+        tightness: of the certificate; None until the gradient norms are done.
+        done, total, doing: progress in steps, and what comes next.
+        seconds: how long the analysis took; None until it is done.
+        failure: why it failed.
+        results: of an earlier certification.
+        sha256: of the model's bytes; None until computed.
+        cached: whether the analysis was not run now, but kept from an earlier run on the same bytes.
+        on_disk: what has become of the file since it was opened.
+        images: the data set that the results are about; None until a screen wants it.
+        answer: the latest about a single image.
+        kernel: the matrices of the layer that was asked for last; None until a screen wants some.
+        run: the run folder around the model; None where there is none.
+    """
+
+    header: Header
+    phase: Phase = Phase.STARTING
+    layers: Mapping[str, LayerReport] = field(default_factory=dict)
+    verdict: Verdict | None = None
+    tightness: Tightness | None = None
+    done: int = 0
+    total: int = 0
+    doing: str = ""
+    seconds: float | None = None
+    failure: LipscopeError | None = None
+    results: Results = field(default_factory=Results)
+    sha256: str | None = None
+    cached: bool = False
+    on_disk: Literal["same", "replaced", "gone"] = "same"
+    images: Images | None = None
+    answer: Answer | None = None
+    kernel: Kernel | None = None
+    run: RunView | None = None
+
+    @property
+    def modelled(self) -> bool:
+        """Whether the layers are known: the file is one of lipscope's, or somebody described how it is connected."""
+        return self.header.config is not None or any(layer.role != "tensor" for layer in self.layers.values())
+
+    @property
+    def stale(self) -> bool | None:
+        """Whether the results are about other bytes than the file's; None while that is unknown."""
+        certificates = self.results.certificates
+        if certificates is None or self.sha256 is None:
+            return None
+        return certificates.model_sha256 != self.sha256
+
+    @property
+    def other_images(self) -> bool:
+        """Whether the images that were found are not those that the results are about."""
+        certificates, images = self.results.certificates, self.images
+        if certificates is None or images is None or images.data is None:
+            return False
+        beyond = bool((certificates.index < 0).any() or (certificates.index >= len(images.data)).any())
+        return beyond or images.fingerprint != certificates.data_fingerprint
+
+    def pixels(self, row: int) -> NDArray[np.uint8] | None:
+        """(3, height, width) of the image in a row of the results; None while, or where, it cannot be had."""
+        certificates, images = self.results.certificates, self.images
+        if certificates is None or images is None or images.data is None or self.other_images:
+            return None
+        pixels: NDArray[np.uint8] = images.data.images[certificates.index[row]]
+        return pixels

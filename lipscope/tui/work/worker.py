@@ -1,0 +1,272 @@
+"""Work off the app's thread: the analysis of the model (or its kept results), and the files beside it.
+
+The threads are daemons of ``threading`` and not Textual's thread workers: those run in asyncio's default
+executor, which ``asyncio.run`` waits for on the way out, so that quitting would last as long as an SVD.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+from textual.message import Message
+
+from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files.checkpoint import SUFFIX, sha256_of
+from lipscope.records import AnalysisEvent
+from lipscope.tui.work.gallery import Answer, Evaluator, Gallery, Images
+from lipscope.tui.work.kernels import KernelReader
+from lipscope.tui.work.messages import (
+    Analysed,
+    AnalysisEnded,
+    Answered,
+    Crashed,
+    FileChanged,
+    Hashed,
+    ImagesRead,
+    KernelRead,
+    ResultsRead,
+)
+from lipscope.tui.work.pauses import yield_to_keys
+from lipscope.tui.work.state import Results
+from lipscope.tui.work.watch import SECONDS, Stamp, stamp_of, watch
+
+if TYPE_CHECKING:
+    from lipscope.data import ImageSet
+    from lipscope.tui.work.cache import Cache
+
+Analyse = Callable[[Path], Iterator[AnalysisEvent]]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What the work is done with.
+
+    Args:
+        analyse: yields the events; may block for long between two of them.
+        cache: keeps analyses; None keeps nothing.
+        clock: tells seconds.
+        look_every: seconds between two looks at the files on the disk.
+        data_dir: searched first for the images.
+        evaluator: reads a model that answers for single images; None where there is none.
+    """
+
+    analyse: Analyse
+    cache: Cache | None = None
+    clock: Callable[[], float] = time.monotonic
+    look_every: float = SECONDS
+    data_dir: Path | None = None
+    evaluator: Callable[[Path], Evaluator] | None = None
+
+    def read_images(self, name: str, split: Literal["train", "test"]) -> ImageSet:
+        """One split of a data set.
+
+        Raises:
+            LipscopeError: it is not here, unknown or damaged.
+        """
+        from lipscope.data import load
+
+        return load(name, split, self.data_dir)
+
+
+class Work:
+    """Threads: one analyses the model, one reads the results and hashes the model, two watch these files.
+
+    Args:
+        path: the model.
+        means: what it is done with.
+        post: hands a message to the app; safe to call from any thread.
+        after: work whose analysis must end first (that on the same file was cancelled): two never compute at once.
+        fresh: whether to analyse although there may be kept results.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        means: Means,
+        post: Callable[[Message], bool],
+        *,
+        after: Sequence[Work] = (),
+        fresh: bool = False,
+    ) -> None:
+        self._path = path
+        self._means = means
+        self._app_post = post
+        self._after = list(after)
+        self._cache = means.cache
+        self._fresh = fresh
+        self._stamp = stamp_of(path)
+        self._results_stamp = stamp_of(results_beside(path))
+        self._sha256: str | None = None
+        self._cancelled = threading.Event()
+        self._closed = threading.Event()
+        self._threads = self._made(("analysis", self._run_analysis), ("files", self._read_files))
+        self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over)
+        self.kernels = KernelReader(
+            path, self._stamp, lambda kernel: self.post(KernelRead(self, kernel)), self._handing_over
+        )
+        self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
+
+    def _made(self, *targets: tuple[str, Callable[[], None]]) -> tuple[threading.Thread, ...]:
+        return tuple(
+            threading.Thread(target=self._handing_over, args=(target,), name=f"lipscope-{name}", daemon=True)
+            for name, target in targets
+        )
+
+    def start(self) -> None:
+        """Start all threads, the analysis last: it waits for the hash before it keeps its results."""
+        for thread in (*self._watchers, *reversed(self._threads)):
+            thread.start()
+
+    def cancel(self) -> None:
+        """Ask the analysis to stop at its next event; none of its messages follows that event."""
+        self._cancelled.set()
+
+    def close(self) -> None:
+        """Cancel, and stop watching the files."""
+        self.cancel()
+        self.gallery.close()
+        self.kernels.close()
+        self._closed.set()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a thread of this work, or of the work it waits for, still computes."""
+        return any(thread.is_alive() for thread in self._threads) or self.gallery.busy or self.kernels.busy
+
+    def join_analysis(self) -> None:
+        """Wait for the analysis to end."""
+        self._threads[0].join()
+
+    def _tell(self, news: Images | Answer) -> None:
+        self.post(Answered(self, news) if isinstance(news, Answer) else ImagesRead(self, news))
+
+    def _handing_over(self, target: Callable[[], None]) -> None:
+        with _HandOver(self):
+            target()
+
+    def _run_analysis(self) -> None:
+        while self._after:
+            self._after.pop().join_analysis()
+        if self._cancelled.is_set() or self._answered_by_cache():
+            return
+        yield_to_keys()
+        clock = self._means.clock
+        started = clock()
+        events: list[AnalysisEvent] = []
+        try:
+            for event in self._means.analyse(self._path):
+                if self._cancelled.is_set():
+                    return
+                events.append(event)
+                self.post(Analysed(self, event))
+        except LipscopeError as failure:
+            self.post(AnalysisEnded(self, clock() - started, failure))
+            return
+        seconds = clock() - started
+        self.post(AnalysisEnded(self, seconds))
+        self._keep(events, seconds)
+
+    def _answered_by_cache(self) -> bool:
+        if self._cache is None or self._fresh or not self._cache.candidates(self._path):
+            return False
+        try:
+            sha256 = sha256_of(self._path)
+        except (OSError, CheckpointError):
+            return False
+        kept = self._cache.read(self._path, sha256)
+        if kept is None:
+            return False
+        self.post(Hashed(self, sha256))
+        for event in kept.events:
+            self.post(Analysed(self, event))
+        self.post(AnalysisEnded(self, kept.seconds, cached=True))
+        return True
+
+    def _keep(self, events: list[AnalysisEvent], seconds: float) -> None:
+        """Keep the results, unless the file may have changed between the first byte read and now."""
+        if self._cache is None:
+            return
+        from lipscope.tui.work.cache import Kept, condensed
+
+        self._threads[1].join()
+        with suppress(OSError, CheckpointError):
+            if sha256_of(self._path) == self._sha256 and stamp_of(self._path) == self._stamp:
+                self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
+
+    def _read_files(self) -> None:
+        self.post(ResultsRead(self, _read_results(self._path)))
+        try:
+            self._sha256 = sha256_of(self._path)
+        except (OSError, CheckpointError):
+            return  # the analysis reads the same file and says what is wrong with it
+        self.post(Hashed(self, self._sha256))
+
+    def _watch_model(self) -> None:
+        def changed(stamp: Stamp | None) -> None:
+            if stamp is None:
+                self.post(FileChanged(self, "gone"))
+                return
+            with suppress(OSError, CheckpointError):
+                same = sha256_of(self._path) == self._sha256  # touched or copied over by itself
+                self.post(FileChanged(self, "same" if same else "replaced"))
+
+        watch(self._path, self._stamp, changed, self._closed, self._means.look_every)
+
+    def _watch_results(self) -> None:
+        def changed(_stamp: Stamp | None) -> None:
+            self.post(ResultsRead(self, _read_results(self._path)))
+
+        watch(results_beside(self._path), self._results_stamp, changed, self._closed, self._means.look_every)
+
+    def post(self, message: Message) -> None:
+        """Hand a message to the app, if there still is one."""
+        try:
+            self._app_post(message)
+        except RuntimeError:
+            # The app's loop closed between its check and the call: nobody is left to tell.
+            if not self._cancelled.is_set():
+                raise
+
+
+class _HandOver:
+    """What escapes a thread reaches the app's thread, which shows and raises it; a thread can only print."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            self._work.post(Crashed(self._work, error))
+        return True
+
+
+def results_beside(model: Path) -> Path:
+    """:func:`lipscope.files.results.results_path`, without the numpy of that room: the first paint comes before it."""
+    return model.with_name(model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX)
+
+
+def _read_results(model: Path) -> Results:
+    from lipscope.files.results import read_results
+
+    path = results_beside(model)
+    if not path.exists():
+        return Results(reading=False)
+    try:
+        certificates, _summary = read_results(path)
+    except CheckpointError as error:
+        return Results(reading=False, error=error)
+    if not len(certificates):
+        return Results(reading=False, error=CheckpointError("holds no images", where=str(path)))
+    return Results(reading=False, certificates=certificates)

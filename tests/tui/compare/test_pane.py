@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from lipscope.files.results import results_path
+from lipscope.tui.app import InspectApp
+from lipscope.tui.compare.pane import ComparePane
+from lipscope.tui.registry import entry
+from lipscope.tui.work.state import Phase
+from tests.tui.conftest import FAILURE, Script, bounds, finished, screen_text, until, words, write_checkpoint
+from tests.tui.pictured import write_synthetic
+
+
+@pytest.fixture
+def other(tmp_path):
+    return write_checkpoint(tmp_path / "b.safetensors", channels=32)
+
+
+async def comparing(pilot) -> ComparePane:
+    app = pilot.app
+    await pilot.press(entry("compare").key)
+    await until(pilot, lambda: not any(app._active) and not app.busy and not app._repaint_pending)
+    return app.query_one(ComparePane)
+
+
+async def test_layers_and_certified_images_side_by_side(model, other, script):
+    a, b = write_synthetic(model), write_synthetic(other, seed=6)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app) as pilot:
+        pane = await comparing(pilot)
+        assert script.runs == 2
+        assert [pair.name for pair in pane._pairs] == [report.name for report in bounds()]
+        text = screen_text(app)
+        assert "model.safetensors" in text
+        assert "b.safetensors" in text
+        sure = [certificates.correct & (certificates.radius > 36 / 255) for certificates in (a, b)]
+        only_a, only_b = (sure[0] & ~sure[1]).sum(), (sure[1] & ~sure[0]).sum()
+        assert f"only A {only_a}, only B {only_b}" in text
+        assert f"certified by both {(sure[0] & sure[1]).sum()}, by neither {(~sure[0] & ~sure[1]).sum()}" in text
+        assert f"{only_a + only_b} images certified by one alone" in text
+        assert f"{100 * sure[0].mean():.2f}%" in words(app, "#compare-accuracy")
+        assert f"{100 * (sure[1].mean() - sure[0].mean()):+.2f}" in words(app, "#compare-accuracy")
+        await pilot.press("d")
+        await pilot.pause()
+        assert f"{only_a} images certified by A alone" in screen_text(app)
+        assert set(pane._only.tolist()) == set(np.flatnonzero(sure[0] & ~sure[1]).tolist())
+        await pilot.press("d", "right")
+        await until(pilot, lambda: pane.eps == Fraction(37, 255))
+        sure = [certificates.correct & (certificates.radius > 37 / 255) for certificates in (a, b)]
+        assert set(pane._only.tolist()) == set(np.flatnonzero(sure[1] & ~sure[0]).tolist())
+        await pilot.press("equals_sign", *"0.25", "enter")
+        await until(pilot, lambda: pane.eps == Fraction(1, 4))
+        assert "1/4" in words(app, "#compare-accuracy")
+
+
+async def test_both_curves_are_marked_by_letters(model, other, script):
+    write_synthetic(model)
+    write_synthetic(other, seed=6)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app, (200, 60)) as pilot:
+        await comparing(pilot)
+        await pilot.pause()
+        plot = words(app, "#compare-curve")
+        assert plot.count("B") > 4
+        assert plot.count("A") >= 2
+
+
+async def test_quantities_and_the_largest_difference_first(model, other, script):
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app, (60, 20)) as pilot:
+        pane = await comparing(pilot)
+        seen = []
+        for _ in range(4):
+            heading = next(line for line in screen_text(app).split("\n") if line.startswith("layer"))
+            seen.append(next(word for word in ("bound", "σ max", "σ min", "gradient") if word in heading))
+            await pilot.press("v")
+            await pilot.pause()
+        assert seen == ["bound", "σ max", "σ min", "gradient"]
+        before = [pair.name for pair in pane._pairs]
+        await pilot.press("s")
+        await pilot.pause()
+        assert sorted(pair.name for pair in pane._pairs) == sorted(before)
+        await pilot.press("s")
+        await pilot.pause()
+        assert [pair.name for pair in pane._pairs] == before
+
+
+async def test_one_model_alone_names_the_command(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (60, 20)) as pilot:
+        await pilot.press(entry("compare").key)
+        await until(pilot, lambda: "lipscope inspect a.safetensors b.safetensors" in words(app, "#compare-alone"))
+        await pilot.press("v", "s", "d", "right", "equals_sign", "down", "c")
+        assert app.session.crash is None
+
+
+async def test_without_results_the_command_is_named_and_layers_are_compared(model, other, script):
+    write_synthetic(model)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app) as pilot:
+        pane = await comparing(pilot)
+        said = words(app, "#compare-obstacle")
+        assert "No results beside B" in said
+        assert "lipscope certify" in said
+        assert "No results beside A" not in said
+        assert "36/255" in words(app, "#compare-accuracy")
+        assert pane._common is None
+        assert len(pane._pairs) == len(bounds())
+        write_synthetic(other, seed=6)
+        await pilot.press("r")
+        await until(pilot, lambda: pane._common is not None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"data_name": "cifar100"}, "different data sets"),
+        ({"data_fingerprint": "e" * 64}, "fingerprints differ"),
+        ({"kind": "sound"}, "different kinds"),
+    ],
+)
+async def test_what_cannot_be_compared_is_not(model, other, script, changes, said):
+    write_synthetic(model)
+    write_synthetic(other, **changes)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app) as pilot:
+        pane = await comparing(pilot)
+        assert said in words(app, "#compare-obstacle")
+        assert "only A" not in screen_text(app)
+        assert pane._common is None
+        assert pane.sheet().facts["not_compared"]
+        assert all(not app.query_one(name).region.area for name in ("#compare-curve", "#compare-images"))
+
+
+async def test_stale_failed_and_damaged_are_said(model, other):
+    write_synthetic(model, model_sha256="ab" * 32)
+    results_path(other).write_bytes(b"damaged")
+    script = Script(failure=FAILURE, failure_first=True)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app) as pilot:
+        await comparing(pilot)
+        warned = words(app, "#compare-warnings")
+        assert "The analysis of A FAILED: the weights are not finite" in warned
+        assert "STALE: the radii of A" in warned
+        assert "The results of B cannot be used" in words(app, "#compare-obstacle")
+
+
+async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(model, other):
+    script = Script(hold_at=4)
+    app = InspectApp(model, analyse=script, other=other)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.press(entry("compare").key)
+        await until(pilot, lambda: app.state.done == 4)
+        assert script.runs == 1
+        await pilot.press("x")
+        assert app.session.phase is app.other.phase is Phase.CANCELLED
+        script.gate.set()
+        await until(pilot, lambda: "The analysis of B was cancelled" in words(app, "#compare-warnings"))
+        await until(pilot, lambda: not app.busy)
+        assert script.runs == 1
+    for thread in script.threads:
+        thread.join(10)
+
+
+async def test_enter_gives_both_curves_the_whole_screen_and_escape_takes_it_back(model, other, script):
+    write_synthetic(model)
+    write_synthetic(other, seed=6)
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app, (60, 20)) as pilot:
+        await comparing(pilot)
+        assert "B letters" not in screen_text(app)
+        await pilot.press("enter")
+        await until(pilot, lambda: "A dotted line, B letters" in screen_text(app))
+        assert screen_text(app).count("B") > 5
+        await pilot.press("escape")
+        await until(pilot, lambda: "B letters" not in screen_text(app))
+        assert app.query_one("#compare-layers").region.area

@@ -1,0 +1,350 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+from safetensors.numpy import save_file
+from textual.geometry import Offset
+
+from lipscope.errors import DataError
+from lipscope.tui.app import InspectApp
+from lipscope.tui.images.choice import distance_text
+from lipscope.tui.images.half_blocks import UPPER
+from lipscope.tui.images.pane import ImagesPane
+from lipscope.tui.images.pictures import Pictures
+from lipscope.tui.radii.pane import RadiiPane
+from lipscope.tui.registry import entry
+from lipscope.tui.widgets.long_list import LongList
+from lipscope.tui.work.gallery import violation_beside
+from lipscope.tui.work.worker import Means
+from lipscope.units import radius_text
+from tests.tui.conftest import finished, screen_text, until, words
+from tests.tui.pictured import Brightness, N, synthetic_images, write_synthetic
+
+
+def app_on(model, script, **means) -> InspectApp:
+    return InspectApp(model, analyse=Means(script, **{"evaluator": Brightness, **means}))
+
+
+async def images(pilot) -> ImagesPane:
+    """The screen with everything that it asks for."""
+    app = pilot.app
+    await pilot.press(entry("images").key)
+    await until(pilot, lambda: app.state.images is not None and not app.state.images.reading)
+    await answered(pilot)
+    return app.query_one(ImagesPane)
+
+
+async def answered(pilot) -> None:
+    app, pane = pilot.app, pilot.app.query_one(ImagesPane)
+    await until(pilot, lambda: app.state.answer is not None and app.state.answer.row == pane._row)
+    await until(pilot, lambda: not app._repaint_pending)
+
+
+def chosen_line(app) -> str:
+    return next(line for line in screen_text(app).split("\n") if "≥" in line)
+
+
+def pixels_drawn(app) -> np.ndarray:
+    """(3, height, width) of the first picture, from the colours of its cells."""
+    region = app.query_one(Pictures).region
+    rows = []
+    for strip in app.screen._compositor.render_strips()[region.y + 1 : region.y + 17]:
+        cells = [seg for seg in strip.crop(region.x, region.x + 32) if UPPER in seg.text]
+        rows += [
+            [tuple(getattr(seg.style, part).triplet) for seg in cells for _ in seg.text]
+            for part in ("color", "bgcolor")
+        ]
+    return np.array(rows, np.uint8).transpose(2, 0, 1)
+
+
+async def test_the_picture_is_the_image_pixel_by_pixel(model, script):
+    certificates = write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        for key in ("", "down", "G"):
+            await pilot.press(*([key] if key else []))
+            await answered(pilot)
+            assert np.array_equal(pixels_drawn(app), synthetic_images().images[certificates.index[pane._row]])
+        assert certificates.radius[pane._row] == certificates.radius.max()
+
+
+async def test_the_list_runs_by_radius_either_way_and_keys_move_in_it(model, script):
+    certificates = write_synthetic(model)
+    order = np.argsort(certificates.radius, kind="stable")
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        half = app.query_one(LongList).size.height // 2
+        for keys, place in [
+            ((), 0), (("j",), 1), (("down", "down"), 3), (("k",), 2), (("ctrl+d",), 2 + half), (("g", "g"), 0),
+            (("G",), N - 1), (("ctrl+u",), N - 1 - half),
+        ]:  # fmt: skip
+            await pilot.press(*keys)
+            await pilot.pause()
+            assert pane._row == order[place], keys
+            assert f"≥ {radius_text(certificates.radius[order[place]])} proved" in chosen_line(app)
+        kept = pane._row
+        await pilot.press("S")
+        await pilot.pause()
+        assert pane._row == kept  # the cursor stays on its image
+        await pilot.press("g", "g")
+        assert pane._row == order[-1]
+        assert "largest radius first" in screen_text(app)
+
+
+async def test_the_mouse_chooses_an_image_and_scrolls(model, script):
+    certificates = write_synthetic(model)
+    order = np.argsort(certificates.radius, kind="stable")
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.click(LongList, offset=Offset(4, 5))
+        assert pane._row == order[4]
+        listed = app.query_one(LongList)
+        listed.scroll_to(y=500, animate=False)
+        await pilot.pause()
+        await pilot.click(LongList, offset=Offset(4, 1))
+        assert pane._row == order[500]
+
+
+async def test_filters_keep_what_they_say(model, script):
+    certificates = write_synthetic(model, attacked=200)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        limit = 36 / 255
+        right, beyond = certificates.correct, certificates.radius > limit
+        for mask, said in [
+            (~right, "classified wrongly"), (right, "classified correctly"),
+            (right & beyond, "correct and certified beyond eps"), (right & ~beyond, "correct, not certified"),
+            (np.arange(N) < 200, "attacked"), (certificates.attack_distance <= limit, "class changed within eps"),
+        ]:  # fmt: skip
+            await pilot.press("f")
+            await pilot.pause()
+            assert sorted(pane._rows.tolist()) == np.flatnonzero(mask).tolist(), said
+            assert f"{mask.sum():,} of 1,000: " in screen_text(app)
+            assert said in screen_text(app)
+        await pilot.press("escape", "n", "n")
+        await pilot.pause()
+        assert set(certificates.label[pane._rows].tolist()) == {1}
+        assert app.query_one("TabbedContent").active == "images"
+        await pilot.press("N", "N", "F", "F")
+        await pilot.pause()
+        assert sorted(pane._rows.tolist()) == list(range(200))
+        await pilot.press("s")  # by attack distance
+        await pilot.pause()
+        distances = certificates.attack_distance[pane._rows]
+        assert (np.diff(distances) >= 0).all()
+        assert f"class changes at {distance_text(distances[0])}" in words(app, "#image-detail")
+
+
+async def test_a_filter_that_nothing_passes_is_a_state_of_its_own(model, script):
+    label = synthetic_images().labels
+    write_synthetic(model, predicted=label, runner_up=(label + 1) % 10)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await images(pilot)
+        await pilot.press("f")
+        await until(pilot, lambda: "No image passes the filters" in screen_text(app))
+        await pilot.press("down", "G", "s", "S", "v", "c")
+        assert app.session.crash is None
+        await pilot.press("escape")
+        await until(pilot, lambda: "1,000 of 1,000" in screen_text(app))
+
+
+async def test_eps_is_one_on_all_screens(model, script):
+    write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.press("right", "shift+right")
+        await until(pilot, lambda: pane.eps == Fraction(47, 255))
+        assert app.query_one(RadiiPane).eps == Fraction(47, 255)
+        await pilot.press(entry("radii").key, "left")
+        await until(pilot, lambda: pane.eps == Fraction(46, 255))
+        await pilot.press(entry("images").key, "equals_sign", *"1/2", "enter")
+        await until(pilot, lambda: pane.eps == Fraction(1, 2))
+        assert " eps 1/2 " in screen_text(app)
+
+
+async def test_logits_are_computed_on_demand_and_lettered(model, script):
+    certificates = write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        mean = float(synthetic_images().images[pane._row].mean()) / 255
+        shown = words(app, "#logit-bars")
+        assert "(float32, estimates)" in shown
+        assert f"{9 * mean:.4f}" in shown
+        text = screen_text(app)
+        label = synthetic_images().classes[certificates.label[pane._row]]
+        assert any("L" in line[: line.find(label)] for line in text.split("\n") if label in line)
+
+
+async def test_logits_that_contradict_the_results_are_said_to(model, script):
+    class Other(Brightness):
+        def logits(self, pixels):
+            return -super().logits(pixels)
+
+    write_synthetic(model)
+    app = app_on(model, script, evaluator=Other)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        top = int(np.argmax(app.state.answer.logits))
+        assert top != app.state.results.certificates.predicted[pane._row]
+        said = words(app, "#logit-bars")
+        assert f"! the largest is {synthetic_images().classes[top]}, the results say otherwise" in said
+
+
+async def test_what_an_attack_kept_is_shown_with_the_difference(model, script):
+    certificates = write_synthetic(model, attacked=N)
+    row = int(np.argmin(certificates.radius))
+    image = synthetic_images().images[row]
+    point = (image / 255 * 0.9).astype(np.float32)
+    told = json.dumps({"adversarial_class": 4, "distance": 0.5})
+    metadata = {"lipscope.violation": "lipscope.violation/1", "model_sha256": certificates.model_sha256}
+    save_file(
+        {"image": image.copy(), "adversarial": point}, violation_beside(model, row), {**metadata, "violation": told}
+    )
+    app = app_on(model, script)
+    async with finished(app, (200, 60)) as pilot:
+        await images(pilot)
+        shown = words(app, "#image-detail")
+        assert "adversarial" in shown
+        assert "grey is none" in shown
+        assert f"becomes {synthetic_images().classes[4]}" in words(app, "#image-facts")
+        await pilot.press("down")
+        await answered(pilot)
+        assert "its pixels are not kept" in words(app, "#image-facts")
+        assert "grey is none" not in screen_text(app)
+        await pilot.press("up")
+        await answered(pilot)
+        await pilot.resize_terminal(80, 24)
+        seen = []
+        for _ in range(3):
+            await pilot.pause()
+            seen.append(words(app, "#image-pictures").split(" (v")[0])
+            await pilot.press("v")
+        assert [text.split()[0] for text in seen] == ["image", "adversarial:", "difference"]
+
+
+# The states on the way
+
+
+async def test_without_results_it_names_the_command(model, script):
+    app = app_on(model, script)
+    async with finished(app, (60, 20)) as pilot:
+        await pilot.press(entry("images").key)
+        await until(pilot, lambda: "No results beside the model yet" in screen_text(app))
+        assert "lipscope certify" in screen_text(app)
+        await pilot.press("f", "n", "s", "S", "equals_sign", "right", "down", "G", "c", "v")
+        assert app.session.crash is None
+        assert app.state.images is None
+
+
+async def test_without_the_data_set_the_list_stays_and_the_next_step_is_named(model, script, monkeypatch):
+    write_synthetic(model)
+
+    def missing(self, name, split):
+        raise DataError("data set synthetic not found", next_step="run `lipscope data fetch synthetic`")
+
+    monkeypatch.setattr(Means, "read_images", missing)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await images(pilot)
+        shown = words(app, "#image-pictures")
+        assert "No pictures: data set synthetic not found. Next: run `lipscope data fetch synthetic`." in shown
+        assert "Logits need the pixels" in words(app, "#logit-bars")
+        assert "1,000 of 1,000 images" in screen_text(app)
+
+
+async def test_other_images_than_those_of_the_results_are_refused(model, script):
+    write_synthetic(model, data_fingerprint="e" * 64)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await images(pilot)
+        assert "are not those that the results are about" in words(app, "#image-pictures")
+        assert UPPER not in screen_text(app)
+        assert app.state.answer.logits is None
+
+
+async def test_numbers_beyond_the_data_set_are_refused(model, script):
+    write_synthetic(model, index=np.arange(N) + 1)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await images(pilot)
+        assert app.state.other_images
+        assert UPPER not in screen_text(app)
+
+
+async def test_while_the_data_is_read_it_says_so_and_nothing_waits(model, script, monkeypatch):
+    import threading
+
+    write_synthetic(model)
+    gate = threading.Event()
+
+    def slow(self, name, split):
+        gate.wait(20)
+        return synthetic_images()
+
+    monkeypatch.setattr(Means, "read_images", slow)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await pilot.press(entry("images").key)
+        await until(pilot, lambda: "Reading the data set" in screen_text(app))
+        await pilot.press("down")
+        assert app.query_one(LongList).place == 1
+        assert app.busy
+        gate.set()
+        await until(pilot, lambda: UPPER in screen_text(app))
+
+
+async def test_a_model_that_cannot_answer_is_told_of(model, script):
+    from lipscope.errors import CheckpointError
+
+    def broken(path):
+        raise CheckpointError("tensor x holds NaN", next_step="train again")
+
+    write_synthetic(model)
+    app = app_on(model, script, evaluator=broken)
+    async with finished(app) as pilot:
+        await images(pilot)
+        assert "No logits: tensor x holds NaN. Next: train again." in words(app, "#logit-bars")
+        assert UPPER in screen_text(app)
+
+
+async def test_without_colours_pictures_are_characters(model, script, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await images(pilot)
+        text = screen_text(app)
+        assert UPPER not in text
+        assert sum(text.count(c) for c in "=+*#%@") > 100
+
+
+async def test_scrolling_ten_thousand_images_paints_only_what_is_seen(model, script):
+    from lipscope.files.results import results_path, write_results
+
+    plain = write_synthetic(model)
+    many = {name: np.tile(getattr(plain, name), 10) for name in ("label", "predicted", "runner_up", "radius", "margin")}
+    write_results(results_path(model), replace(plain, index=np.arange(10 * N), **many), {})
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        await pilot.press(entry("images").key)
+        await until(pilot, lambda: "10,000 of 10,000" in screen_text(app))
+        listed, pane = app.query_one(LongList), app.query_one(ImagesPane)
+        made = []
+        line = listed._line
+        listed._line = lambda place, width: made.append(place) or line(place, width)
+        for key in ("ctrl+d", "ctrl+d", "G"):
+            made.clear()
+            await pilot.press(key)
+            await pilot.pause()
+            assert len(made) <= 3 * listed.size.height, key
+        assert pane._rows[listed.place] == pane._row

@@ -1,0 +1,39 @@
+from textual.binding import Binding
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.dialogs.copy import CopyScreen
+from lipscope.tui.dialogs.export import ExportScreen
+from lipscope.tui.dialogs.help import HelpScreen, help_table
+from lipscope.tui.keys.bindings import BINDINGS, described, key_text
+from lipscope.tui.registry import SCREENS
+
+
+def test_every_binding_is_complete_and_unique():
+    ids = [binding.id for _, binding in described()]
+    assert all(ids)
+    assert len(set(ids)) == len(ids)
+    for _, binding in described():
+        assert binding.description
+        assert binding.tooltip
+        assert key_text(binding)
+
+
+def test_no_key_means_two_things_at_once():
+    everywhere = {key for binding in BINDINGS["Everywhere"] for key in binding.key.split(",")}
+    for screen in SCREENS:
+        keys = [key for binding in BINDINGS.get(screen.title, ()) for key in binding.key.split(",")]
+        assert len(keys) == len(set(keys))
+        assert not everywhere & set(keys)
+
+
+def test_every_binding_has_its_action():
+    dialogs = {"Help": HelpScreen, "Export": ExportScreen, "Copy": CopyScreen}
+    owners = {"Everywhere": InspectApp, "Move": InspectApp, **dialogs, **{s.title: s.load() for s in SCREENS}}
+    for scope, binding in described():
+        assert isinstance(binding, Binding)
+        action = binding.action.partition("(")[0].removeprefix("app.")
+        assert callable(getattr(owners[scope], f"action_{action}")), binding
+
+
+def test_help_lists_the_whole_table():
+    assert help_table().row_count >= sum(len(bindings) for bindings in BINDINGS.values())

@@ -1,0 +1,99 @@
+"""Keys that come faster than the app can follow: none is lost, and none ends on the screen before."""
+
+import asyncio
+
+import pytest
+from textual import events
+from textual.widgets import Input
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.layers.table import LayerTable
+from lipscope.tui.radii.pane import RadiiPane
+from lipscope.tui.registry import SCREENS, entry
+from tests.tui.conftest import finished, until, write_radii
+
+
+def typed(app: InspectApp, *keys: str) -> None:
+    """All keys in one go, as a terminal hands them over after the app was busy."""
+    for key in keys:
+        app.post_message(events.Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
+
+
+@pytest.mark.parametrize("keys", ["34", "42", "25"])
+async def test_a_number_key_at_any_moment_of_the_change_before_stays_in_front(model, script, keys):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        last = next(screen.id for screen in SCREENS if screen.key == keys[1])
+        for turns in range(0, 40, 2):
+            typed(app, keys[0])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            typed(app, keys[1])
+            for _ in range(3):
+                await pilot.pause()
+            assert app.query_one("TabbedContent").active == last, f"{turns} turns of the loop between the keys"
+            assert app.focused in app.query_one(f"#{last}").query("*")
+
+
+async def test_all_number_keys_end_on_the_last(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, *"1234567", *"1234567", "4")
+        for _ in range(3):
+            await pilot.pause()
+        assert app.query_one("TabbedContent").active == "radii"
+
+
+async def test_keys_right_after_a_number_key_work_on_the_new_screen(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, "2", "j", "j")
+        await until(pilot, lambda: app.query_one(LayerTable).cursor_row == 2)
+        typed(app, entry("radii").key, "right", "right", "l")
+        await until(pilot, lambda: app.query_one(RadiiPane).eps * 255 == 39)
+        assert app.query_one(LayerTable).cursor_row == 2
+
+
+async def test_escape_and_a_number_key_in_one_go(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, "5", "escape", "2", "j")
+        await until(pilot, lambda: app.query_one(LayerTable).cursor_row == 1)
+        assert app.query_one("TabbedContent").active == "layers"
+
+
+async def test_a_filter_typed_in_one_go_with_its_key(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, "2", "slash", *"conv", "enter")
+        await until(pilot, lambda: app.focused is app.query_one(LayerTable) and app.focused.row_count == 5)
+        assert app.query_one("#layers Input", Input).value == "conv"
+        assert app.query_one("TabbedContent").active == "layers"
+
+
+async def test_an_eps_typed_in_one_go_with_its_key_leads_to_no_other_screen(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, "4", "equals_sign", *"72", "slash", *"255", "enter")
+        await until(pilot, lambda: app.query_one(RadiiPane).eps * 255 == 72)
+        assert app.query_one("TabbedContent").active == "radii"
+
+
+@pytest.mark.parametrize("screen", ["radii", "images"])
+async def test_every_step_of_eps_counts(model, script, screen):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        typed(app, entry(screen).key, *["right"] * 9, "left")
+        for pane in ("#radii-pane", "#images-pane", "#compare-pane"):
+            await until(pilot, lambda pane=pane: app.query_one(pane).eps * 255 == 44)
+        for turns in range(0, 40, 2):
+            typed(app, "right")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            typed(app, "left")
+        for _ in range(3):
+            await pilot.pause()
+        assert {app.query_one(pane).eps * 255 for pane in ("#radii-pane", "#images-pane", "#compare-pane")} == {44}

@@ -1,0 +1,348 @@
+import json
+from dataclasses import replace
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from lipscope.records import AnalysisEvent, Bound, Estimate, LayerReport, Spectrum
+from lipscope.tui.app import InspectApp
+from lipscope.tui.layers.table import LayerTable
+from lipscope.tui.widgets.histogram import Histogram
+from lipscope.tui.work.messages import Analysed
+from tests.tui.conftest import Script, bounds, finished, measured, screen_text, until, words, write_checkpoint
+
+
+async def layers(pilot):
+    await pilot.press("2")
+    await until(pilot, lambda: "upper bound" in screen_text(pilot.app))
+    return pilot.app.query_one(LayerTable)
+
+
+def names(table: LayerTable) -> list[str]:
+    return [key.value for key in table.rows]
+
+
+async def test_the_table_in_a_wide_window_has_every_column(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (230, 40)) as pilot:
+        table = await layers(pilot)
+        row = [cell.plain for cell in table.get_row("stage1.block1.conv")]
+        assert row[:5] == ["stage1.block1.conv", "SOC 3x3, stride 2", "16×32×32", "32×16×16", "≤ 1.0000000002"]
+        assert row[6:] == ["1.0000000", "100.0%", "Lanczos", "0.9920"]
+        assert names(table) == [report.name for report in bounds()]
+
+
+async def test_the_detail_tells_proofs_from_estimates(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 74)) as pilot:
+        await layers(pilot)
+        await pilot.press("down")
+        await until(pilot, lambda: "SOC 3x3" in screen_text(app))
+        text = words(app, "#detail-text")
+        assert "≤ 1.0000000002, proved by skew kernel" in text
+        assert "1.0000000, estimate by Lanczos, 40 rounds, residual 3.0e-09" in text
+        assert "64 images of cifar10 test" in text
+        assert "8,192 outputs for 16,384 inputs" in text
+        assert "The stored kernel is skew to the last bit." in text
+        await pilot.press("end")
+        await until(pilot, lambda: "not proved: its rows" in words(app, "#detail-text"))
+
+
+async def test_sort_and_filter(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        table = await layers(pilot)
+        await pilot.press("s")
+        assert names(table)[:2] == ["head", "normalise"]  # unproved first, then the largest
+        assert "upper bound, largest first" in screen_text(app)
+        await pilot.press("slash", *"CONV")
+        await until(pilot, lambda: table.row_count == 5)
+        assert "5 of 12 layers matching CONV" in screen_text(app)
+        await pilot.press("enter")
+        assert app.focused is table
+        await pilot.press("s")
+        assert len(names(table)) == 5
+        await pilot.press("escape")
+        assert table.row_count == 12
+        while "forward order" not in screen_text(app):
+            await pilot.press("s")
+            await pilot.pause()
+        assert names(table) == [report.name for report in bounds()]
+
+
+async def test_a_filter_that_matches_nothing_says_so(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("slash", *"[red")
+        await until(pilot, lambda: "no layer matches the filter" in screen_text(app))
+        assert "0 of 12 layers matching [red" in screen_text(app)
+
+
+async def test_a_click_on_a_heading_sorts(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        table = await layers(pilot)
+        line = screen_text(app).split("\n")[4]
+        x = line.index("upper bound") - table.region.x
+        await pilot.click(LayerTable, offset=(x, 0))
+        await until(pilot, lambda: names(table)[0] == "head")
+        await pilot.click(LayerTable, offset=(x, 0))
+        await until(pilot, lambda: names(table)[-1] == "head")
+        assert "reversed" in screen_text(app)
+        await pilot.click(LayerTable, offset=(x, 0))
+        await until(pilot, lambda: names(table) == [report.name for report in bounds()])
+
+
+async def test_the_cursor_stays_on_its_layer_while_rows_arrive(model, script):
+    script.hold_at = 3
+    app = InspectApp(model, analyse=script)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: app.state.done == 3)
+        table = await layers(pilot)
+        await pilot.press("down", "down", "down", "down")
+        chosen = table.chosen.key
+        script.gate.set()
+        await until(pilot, lambda: not app.state.phase.active and not app._repaint_pending)
+        assert table.chosen.key == chosen
+        assert table.chosen.report.gradient_norm is not None
+
+
+async def test_the_histogram_marks_one_and_has_a_log_axis(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        assert not app.query_one("#spectrum", Histogram).region.area  # the normalisation has no spectrum
+        await pilot.press("down")
+        await until(pilot, lambda: "singular values, σ − 1" in screen_text(app))
+        assert "σ = 1" in screen_text(app)
+        linear = screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: screen_text(app) != linear)
+        assert "100┤" in screen_text(app)
+        await pilot.press("y")
+        await until(pilot, lambda: screen_text(app) == linear)
+
+
+async def test_enter_enlarges_the_detail(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (60, 20)) as pilot:
+        table = await layers(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "singular values" in screen_text(app))
+        assert not table.region.area
+        for size in ((60, 20), (200, 50)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda size=size: app.query_one("#detail").region.width == size[0])
+        await pilot.press("enter")
+        await until(pilot, lambda: table.region.area)
+
+
+async def test_spectra_with_nothing_to_draw(model):
+    strange = [
+        replace(bounds()[1], spectrum=Spectrum((float("nan"),), (1.0,), 1, "dense SVD", True)),
+        replace(bounds()[2], spectrum=Spectrum((), (), 0, "dense SVD", True)),
+        replace(bounds()[3], spectrum=Spectrum((1.0, 1.0), (2.0, 2.0), 4, "dense SVD", True),
+                sigma_max=Estimate(float("nan"), "power iteration")),
+    ]  # fmt: skip
+    app = InspectApp(model, analyse=Script(strange, bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("down")
+        await pilot.press("down")
+        await until(pilot, lambda: "100.0% within 0.001 of 1" in words(app, "#detail"))
+        assert "NaN" in screen_text(app)
+
+
+async def test_hostile_names_and_metadata_are_shown_harmless(tmp_path):
+    evil = [
+        "[bold red]x[/]",
+        "\x1b[2J\x1b]0;owned\x07",
+        "a\nb",
+        "\u202egnp",
+        "",
+        "[/",
+        "$text",
+        "n" * 100_000,
+    ]
+    path = tmp_path / "evil.safetensors"
+    save_file({f"t{i}.weight": np.zeros((2, 2), np.float32) for i in range(len(evil))}, path)
+    raw = path.read_bytes()
+    header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    renamed = {evil[i]: header[f"t{i}.weight"] for i in range(len(evil))}
+    renamed["__metadata__"] = {"[blink]k": "\x1b[31m[red]" * 1_000_000}
+    text = json.dumps(renamed).encode()
+    path.write_bytes(len(text).to_bytes(8, "little") + text + raw[-16 * len(evil) :])
+    reports = [
+        LayerReport(
+            name, name, None, None, Bound(1.0, name), role="tensor", notes=(name,), sigma_max=Estimate(1.0, name)
+        )
+        for name in evil
+    ]
+    app = InspectApp(path, analyse=Script(reports, bounds_only=True))
+    async with finished(app, (120, 36)) as pilot:
+        assert "\\x1b[31m[red]" in words(app, "#claims")
+        table = await layers(pilot)
+        assert table.row_count == len(evil)
+        seen = ""
+        for _ in evil:
+            seen += screen_text(app)
+            await pilot.press("down")
+            await pilot.pause()
+        assert all(character.isprintable() or character == "\n" for character in seen)
+        assert "[bold red]x[/]" in seen
+        assert "\\x1b[2J\\x1b]0;owned\\x07" in seen
+        app.export_screenshot().encode()
+
+
+async def test_thousands_of_tensors_do_not_stop_the_keys(tmp_path):
+    def reports():
+        for i in range(5000):
+            yield LayerReport(f"t{i}", "kernel", None, None, Bound(1.0, "norm"), role="tensor")
+
+    app = InspectApp(write_checkpoint(tmp_path / "a.safetensors"), analyse=Script(list(reports()), bounds_only=True))
+    async with finished(app, (80, 24)) as pilot:
+        table = await layers(pilot)
+        assert table.row_count == 5000
+        await pilot.press("pagedown", "down")
+        assert table.cursor_row > 1
+
+
+async def test_a_later_report_replaces_the_earlier_in_place(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        table = await layers(pilot)
+        better = replace(measured(bounds()[1], 1), sigma_max=Estimate(0.25, "dense SVD"))
+        app.session._set(replace(app.state, phase=type(app.state.phase).RUNNING))
+        app.post_message(Analysed(app.session._work, AnalysisEvent(25, 25, "", layer=better)))
+        await until(pilot, lambda: table.get_cell(better.name, "sigma_max").plain == "0.2500000")
+        assert table.row_count == 12
+
+
+async def test_learned_angles_are_drawn_and_a_shows_the_next(model):
+    angles = {"theta0": (np.pi / 2,) * 8, "theta1": (np.pi,) * 8}
+    reports = [replace(bounds()[2], kind="Householder, order 2", angles=angles)]
+    app = InspectApp(model, analyse=Script(reports, bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await until(pilot, lambda: "learned angles theta0 in degrees (1 of 2" in screen_text(app))
+        assert "8 learned angles, 90.0° to 90.0°, mean 90.0°" in words(app, "#detail")
+        assert "mean 90.0°" in screen_text(app)
+        await pilot.press("a")
+        await until(pilot, lambda: "learned angles theta1 in degrees (2 of 2" in screen_text(app))
+        assert "mean 180.0°" in screen_text(app)
+        await pilot.press("a")
+        await until(pilot, lambda: "theta0 in degrees" in screen_text(app))
+
+
+async def test_where_singular_values_are_lost(model):
+    lossy = replace(bounds()[1], spectrum=Spectrum((1.0, 0.5, 0.25), (6.0, 1.0, 1.0), 8, "by hand", True))
+    app = InspectApp(model, analyse=Script([lossy], bounds_only=True))
+    async with finished(app, (120, 60)) as pilot:
+        assert "fewest in stage1.block1.conv: 75.0% within 0.001 (estimate)" in words(app, "#recomputed")
+        await layers(pilot)
+        await until(pilot, lambda: "about 2 of 8 (25.0%) below 0.999, down to 0.2500000" in words(app, "#detail"))
+
+
+async def test_the_tree_shows_the_names_level_by_level_and_escape_leaves_it(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 50)) as pilot:
+        table = await layers(pilot)
+        await pilot.press("down", "t")
+        await until(pilot, lambda: "▼ stage1" in screen_text(app))
+        assert not table.region.area
+        assert "conv  SOC 3x3, stride 2  ≤ 1.0000000002" in screen_text(app)
+        await pilot.press("slash", *"stage2", "enter")
+        await until(pilot, lambda: "stage1" not in words(app, "#table-side"))
+        await pilot.press("escape", "escape")
+        await until(pilot, lambda: table.region.area)
+        assert table.row_count == 12
+
+
+async def test_a_tensor_of_thousands_of_dots_is_a_tree_of_a_few_levels(model):
+    deep = LayerReport(".".join("a" * 5000), "kernel", None, None, Bound(1.0, "norm"), role="tensor")
+    app = InspectApp(model, analyse=Script([deep, replace(deep, name=".")], bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("t")
+        await until(pilot, lambda: "▼ a" in screen_text(app))
+
+
+async def test_v_shows_histogram_curve_and_kernel_in_turn(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (100, 36)) as pilot:
+        await layers(pilot)
+        await pilot.press("down")
+        await until(pilot, lambda: "histogram, v: next" in screen_text(app))
+        await pilot.press("v")
+        await until(pilot, lambda: "sorted σ − 1 by rank, line: σ = 1" in screen_text(app))
+        assert "5,000" in screen_text(app)  # of 8,192 singular values
+        await pilot.press("v")
+        await until(pilot, lambda: "stage1.block1.conv.kernel 4×4×3×3; as stored" in screen_text(app))
+        assert "tap 1 of 9, row 1, column 1 (a: next)" in words(app, "#kernel")
+        await pilot.press(*"aaaaa")
+        await until(pilot, lambda: "tap 6 of 9, row 2, column 3" in words(app, "#kernel"))
+        await pilot.press("down")
+        await until(pilot, lambda: "No kernel: the file stores no matrix" in words(app, "#kernel"))
+        await pilot.press("G")
+        await until(pilot, lambda: "head.weight 10×32; as stored" in screen_text(app))
+        assert " tap" not in words(app, "#kernel")
+        await pilot.press("v")
+        await until(pilot, lambda: "kernel, v: next" not in screen_text(app))
+
+
+async def test_all_taps_stand_together_where_they_fit(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 36)) as pilot:
+        await layers(pilot)
+        await pilot.press("down", "v", "v", "enter")
+        await until(pilot, lambda: "as stored; 3 x 3 taps" in screen_text(app))
+        assert screen_text(app).count("┼") == 4
+        await pilot.press("a")
+        await until(pilot, lambda: "tap 1 of 9" in words(app, "#kernel"))
+        assert "┼" not in screen_text(app)
+        await pilot.press(*"a" * 9)
+        await until(pilot, lambda: "3 x 3 taps" in words(app, "#kernel"))
+
+
+async def test_where_there_is_room_histogram_and_curve_stand_together(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (200, 40)) as pilot:
+        await layers(pilot)
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: "histogram and sorted curve, v: next" in screen_text(app))
+        assert app.query_one("#spectrum").region.area
+        assert app.query_one("#spectrum-curve").region.x > app.query_one("#spectrum").region.x
+        await pilot.press("v")
+        await until(pilot, lambda: "kernel, v: next" in screen_text(app))
+
+
+async def test_a_kernel_is_read_by_a_thread_and_a_replaced_file_is_not_drawn(model, script, tmp_path):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("down", "v", "v")
+        await until(pilot, lambda: "conv.kernel" in words(app, "#kernel"))
+        assert app.state.kernel.layer == "stage1.block1.conv"
+        write_checkpoint(tmp_path / "other.safetensors", channels=99).replace(model)
+        await pilot.press("G")
+        await until(pilot, lambda: "another one than was opened. Next: r reads it again." in words(app, "#kernel"))
+        await pilot.press("r")
+        await until(pilot, lambda: "head.weight 10×32" in words(app, "#kernel"))
+
+
+async def test_a_kernel_with_nan_is_drawn_with_question_marks(tmp_path):
+    path = tmp_path / "nan.safetensors"
+    weight = np.full((4, 4), 0.5, np.float32)
+    weight[1, 2], weight[3, 3] = np.nan, -0.25
+    save_file({"fc.weight": weight}, path)
+    report = LayerReport("fc.weight", "matrix", None, None, Bound.unproved("not finite"), role="tensor")
+    app = InspectApp(path, analyse=Script([report], bounds_only=True))
+    async with finished(app) as pilot:
+        await layers(pilot)
+        await pilot.press("v", "v")
+        await until(pilot, lambda: "? 1 not finite" in words(app, "#kernel"))
+        drawn = screen_text(app)
+        assert "████??██" in drawn
+        assert "██████xx" not in drawn  # half of the scale is the densest of the negative ones
+        assert "██████##" in drawn

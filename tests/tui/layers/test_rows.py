@@ -1,0 +1,144 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lipscope.files.checkpoint import Header, TensorInfo, read_header
+from lipscope.records import Bound, Estimate, GradientNorms, LayerReport
+from lipscope.tui.layers.rows import COLUMNS, GAP, Row, arranged, fitting_columns, natural, next_sort, rows
+from lipscope.tui.work.state import Phase, State
+from tests.tui.conftest import VERDICT, bounds, measured
+
+
+def header(*names: str, config: dict | None = None) -> Header:
+    tensors = tuple(TensorInfo(name, "F32", (2, 2), (16 * i, 16 * i + 16)) for i, name in enumerate(names))
+    return Header(Path("a.safetensors"), 1000, tensors, {}, config)
+
+
+def test_before_the_analysis_the_header_is_grouped_by_layer(model):
+    listed = rows(State(read_header(model)))
+    assert [row.key for row in listed] == [
+        *(f"stage{s}.block1.{part}" for s in range(1, 6) for part in ("conv", "activation")),
+        "head",
+    ]
+    assert listed[0].kind == "bias 4, kernel 4×4×3×3"
+    assert all(row.active and row.report is None for row in listed)
+
+
+def test_names_count():
+    listed = rows(State(header("layer10.weight", "layer2.weight", "layer2.bias", "weight")))
+    assert [row.key for row in listed] == ["layer2", "layer10", "weight"]
+
+
+def test_real_rows_replace_the_headers_as_they_come(model):
+    state = State(read_header(model), phase=Phase.RUNNING)
+    first = {report.name: report for report in bounds()[:2]}
+    listed = rows(replace(state, layers=first))
+    assert [row.key for row in listed[:3]] == ["normalise", "stage1.block1.conv", "stage1.block1.activation"]
+    assert [row.report is not None for row in listed[:3]] == [True, True, False]
+    assert len({row.key for row in listed}) == len(listed) == 12
+    everything = {report.name: report for report in bounds()}
+    done = rows(replace(state, layers=everything, verdict=VERDICT))
+    assert [row.key for row in done] == list(everything)
+
+
+def test_tensors_of_an_unknown_file_cover_their_group_and_sort_naturally():
+    names = ("layer10.conv.weight", "layer2.conv.weight", "layer2.conv.bias")
+    reports = {name: LayerReport(name, "tensor", None, None, Bound(1.0, "norm"), role="tensor") for name in names[:2]}
+    listed = rows(State(header(*names), phase=Phase.RUNNING, layers=reports))
+    assert [row.key for row in listed] == ["layer2.conv.weight", "layer10.conv.weight"]
+
+
+def test_many_tensors_of_one_name_are_summed_up():
+    listed = rows(State(header(*(f"layer.{c}" for c in "abcdefg"))))
+    assert listed[0].kind.endswith("and 3 more")
+
+
+def report(name: str, value: float, sigma: float | None = None, gradient: float | None = None) -> Row:
+    return Row(
+        name,
+        "convolution",
+        LayerReport(
+            name, "convolution", None, None,
+            Bound(value, "norm") if value < 100 else Bound.unproved("no rule"),
+            sigma_max=None if sigma is None else Estimate(sigma, "Lanczos"),
+            gradient_norm=None if gradient is None else GradientNorms(gradient, 0, 1, 0, 1, "none"),
+        ),
+    )  # fmt: skip
+
+
+def test_worst_first_unproved_and_nan_before_all_missing_last():
+    some = [report("a", 1.0, 0.5, 0.9), report("b", 3.0), report("c", 1e9, float("nan"), 0.2), Row("d", "later")]
+    assert [row.key for row in arranged(some, wanted="", sort=None)] == ["a", "b", "c", "d"]
+    assert [row.key for row in arranged(some, wanted="", sort="bound")] == ["c", "b", "a", "d"]
+    assert [row.key for row in arranged(some, wanted="", sort="sigma_max")] == ["c", "a", "b", "d"]
+    assert [row.key for row in arranged(some, wanted="", sort="gradient")] == ["c", "a", "b", "d"]
+
+
+def test_filter_finds_name_or_kind_in_any_case():
+    some = [Row("stage1.conv", "SOC 3×3"), Row("head", "LLN")]
+    assert [row.key for row in arranged(some, wanted="CONV", sort=None)] == ["stage1.conv"]
+    assert [row.key for row in arranged(some, wanted="lln", sort=None)] == ["head"]
+    assert arranged(some, wanted="nothing", sort=None) == []
+
+
+@pytest.mark.parametrize("width", range(20, 220, 7))
+@pytest.mark.parametrize("longest", [0, 10, 25, 44])
+def test_columns_fit(width, longest):
+    columns = fitting_columns(width, longest)
+    used = sum(cells + GAP for _, cells in columns)
+    assert used <= max(width, 26)
+    assert next(c.key for c, _ in columns) == "name"
+    assert {"name", "bound"} <= {c.key for c, _ in columns}
+    order = [c.key for c in COLUMNS]
+    assert [c.key for c, _ in columns] == sorted((c.key for c, _ in columns), key=order.index)
+
+
+def test_all_columns_are_there_in_a_wide_table():
+    assert len(fitting_columns(200, 30)) == len(COLUMNS)
+
+
+def test_cells_never_exceed_their_column():
+    hostile = measured(bounds()[1], 1)
+    hostile = replace(hostile, kind="\x1b[2J" * 1000, input_shape=(10**9,) * 9, sigma_max=Estimate(1.0, "[red]" * 100))
+    row = Row("stage1.block1.conv", hostile.kind, hostile)
+    for column in COLUMNS[1:]:
+        assert len(column.cell(row)) <= column.width, column.key
+        assert column.cell(row).isprintable()
+
+
+def test_missing_cells_say_whether_more_may_come():
+    later, never = Row("a", "k", bounds()[1], True), Row("a", "k", bounds()[1], False)
+    cell = next(column.cell for column in COLUMNS if column.key == "sigma_max")
+    assert (cell(later), cell(never)) == ("…", "–")
+
+
+def test_natural_survives_a_name_of_digits():
+    assert natural("1" * 10_000) == natural("1" * 10_000)
+    assert sorted(["²", "2", "a"], key=natural)
+
+
+def test_sort_cycle_visits_every_shown_column_and_returns_to_forward_order():
+    shown = ["name", "kind", "bound", "sigma_max", "gradient"]
+    seen, sort = [], None
+    for _ in range(6):
+        sort = next_sort(sort, shown)
+        seen.append(sort)
+    assert seen == ["bound", "sigma_max", "gradient", "name", "kind", None]
+    assert next_sort("sigma_min", shown) is None  # its column went with the width
+
+
+def test_every_column_sorts_and_reverses_with_missing_last():
+    full = [Row(r.name, r.kind, measured(r, i)) for i, r in enumerate(bounds())]
+    some = [*full, Row("later", "kernel")]
+    for column in COLUMNS:
+        forward = arranged(some, wanted="", sort=column.key)
+        ranks = [rank for row in forward if (rank := column.rank(row)) is not None]
+        assert ranks == sorted(ranks), column.key
+        backward = arranged(some, wanted="", sort=column.key, reverse=True)
+        assert [r for row in backward if (r := column.rank(row)) is not None] == ranks[::-1], column.key
+        if column.rank(some[-1]) is None:
+            assert forward[-1] is some[-1]
+            assert backward[-1] is some[-1]
+        assert column.order
+    assert [row.key for row in arranged(some, wanted="", sort=None, reverse=True)] == [row.key for row in some[::-1]]

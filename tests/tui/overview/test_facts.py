@@ -1,0 +1,154 @@
+import json
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from lipscope.files.checkpoint import Header, read_header
+from lipscope.records import Bound, Verdict
+from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
+from lipscope.tui.work.state import Phase, State
+from tests.tui.conftest import VERDICT, bounds, measured, write_checkpoint
+
+
+@pytest.fixture
+def state(model) -> State:
+    reports = {report.name: measured(report, i) for i, report in enumerate(bounds())}
+    return State(read_header(model), phase=Phase.DONE, layers=reports, verdict=VERDICT)
+
+
+def test_claims_of_a_checkpoint(state):
+    facts = dict(claims(state.header))
+    assert facts["architecture"] == "lipconvnet"
+    assert facts["data set"] == "cifar10"
+    assert facts["input std"] == "0.2507, 0.2507, 0.2507"
+    assert facts["wall time"] == "10 min 05 s"
+    assert "gamma 0.1" in facts["recipe"]
+    assert facts["written by"].startswith("lipscope ")
+
+
+def test_claims_are_harmless_few_and_short():
+    metadata = {f"key\x1b{i}": "[bold]\x1b]0;title\x07" * 10_000 for i in range(1000)}
+    facts = claims(Header(Path("a"), 10, (), metadata))
+    assert len(facts) == 41
+    assert facts[-1] == ("and more", "960 further entries")
+    assert all(label.isprintable() and value.isprintable() and len(value) <= 200 for label, value in facts)
+
+
+def test_a_file_without_metadata_claims_nothing():
+    assert claims(Header(Path("a"), 10, ())) == [("metadata", "none: the file claims nothing")]
+
+
+@pytest.mark.parametrize("training", ["not JSON", "[1]"])
+def test_unreadable_training_is_said_not_raised(tmp_path, training):
+    header = read_header(write_checkpoint(tmp_path / "a.safetensors"))
+    damaged = replace(header, metadata={**header.metadata, "lipscope.training": training})
+    assert "JSON" in dict(claims(damaged))["training"]
+
+
+def test_odd_values_in_the_training_are_shown():
+    header = Header(
+        Path("a"), 1, (),
+        {"lipscope.training": json.dumps({"wall_seconds": "long", "recipe": [1], "x": None, "nan": float("nan")})},
+        {"architecture": {"deep": [[1]]}},
+    )  # fmt: skip
+    facts = dict(claims(header))
+    assert facts["wall_seconds"] == "long"
+    assert facts["recipe"] == "1"
+    assert facts["x"] == "null"
+    assert facts["nan"] == "nan"
+    assert facts["architecture"] == '{"deep": [[1]]}'
+
+
+def test_file_facts(state):
+    facts = dict(file_facts(state))
+    assert facts["parameters"] == f"{state.header.parameters:,} in 17 tensors"
+    assert facts["stored as"] == "F32"
+    assert facts["SHA-256"] == "being computed"
+    assert dict(file_facts(replace(state, sha256="ab" * 32)))["SHA-256"].startswith("abab")
+
+
+def test_recomputed_says_proved_or_estimate(state):
+    facts = dict(recomputed(state))
+    assert facts["bounds"] == "proved for 11 of 12 layers"
+    assert facts["normalisation"] == "≤ 3.98884 (proved)"
+    for label in ("σ max", "σ min", "gradient norm"):
+        assert facts[label].endswith("(estimate)")
+    # the head is not meant to preserve gradients, so it is not the layer that loses most
+    assert "stage5.block1.activation" in facts["gradient norm"]
+
+
+def test_recomputed_before_anything_is_known(state):
+    early = replace(state, layers={}, verdict=None, phase=Phase.STARTING)
+    assert "has begun" in recomputed(early)[0][1]
+    assert "nothing" in recomputed(replace(early, phase=Phase.FAILED))[0][1]
+
+
+def test_headline_of_a_proof(state):
+    line = headline(state)
+    assert line.status == "proved"
+    assert line.text == "PROVED 1-Lipschitz (L ≤ 1.0000000004)"
+    assert line.reason == VERDICT.reason
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
+def test_a_proof_without_a_finite_number_is_none(state, value):
+    line = headline(replace(state, verdict=Verdict("proved", value, "of NaN")))
+    assert (line.status, line.text) == ("not-proved", "NOT PROVED")
+    assert "not a finite number" in line.reason
+
+
+@pytest.mark.parametrize(
+    ("verdict", "status", "text"),
+    [
+        (Verdict("proved", 1.375, "r"), "proved", "PROVED with L ≤ 1.375"),
+        (Verdict("proved", 2.0**100, "r"), "proved", "PROVED with L ≤ 1.26766e30"),
+        (Verdict("violated", 1.61, "r"), "violated", "VIOLATED: not 1-Lipschitz (a ratio of 1.61 was found)"),
+        (Verdict("violated", None, "r"), "violated", "VIOLATED: not 1-Lipschitz"),
+        (Verdict("not-proved", None, "r"), "not-proved", "NOT PROVED"),
+    ],
+)
+def test_headlines(state, verdict, status, text):
+    line = headline(replace(state, verdict=verdict))
+    assert line.status == status
+    assert line.text == text
+
+
+@pytest.mark.parametrize(
+    ("phase", "word"),
+    [
+        (Phase.STARTING, "CHECKING"),
+        (Phase.RUNNING, "CHECKING"),
+        (Phase.CANCELLED, "NO VERDICT"),
+        (Phase.FAILED, "NO VERDICT"),
+        (Phase.DONE, "NO VERDICT"),
+    ],
+)
+def test_without_a_verdict_none_is_shown(state, phase, word):
+    line = headline(replace(state, verdict=None, phase=phase))
+    assert line.status == "pending"
+    assert line.text.startswith(word)
+
+
+def test_only_unknown_files_leave_something_open(state):
+    assert unknowable(state) == ""
+    other = replace(state, header=replace(state.header, config=None))
+    assert "cannot be known" in unknowable(replace(other, layers={}))
+    assert unknowable(other) == ""  # somebody described it: its layers are known
+    assert ("model", f"{len(state.layers)} layers; the stored tensors fit the description") in recomputed(other)
+
+
+def test_the_bound_through_the_depth_is_the_product_of_the_bodys_bounds(model):
+    state = State(read_header(model), layers={report.name: report for report in bounds()})
+    line = dict(recomputed(state))["by depth"]
+    exact = Fraction(1)
+    for report in bounds():
+        if report.role == "body":
+            exact *= Fraction(report.bound.value)
+    shown = Fraction(line.partition("≤ ")[2].partition(" ")[0])
+    assert exact <= shown < exact + Fraction(1, 10**9)
+    assert line.startswith("▁" * 10)
+    unproved = replace(bounds()[1], bound=Bound.unproved("no rule"))
+    without = State(read_header(model), layers={r.name: r for r in [unproved, *bounds()[2:]]})
+    assert "by depth" not in dict(recomputed(without))

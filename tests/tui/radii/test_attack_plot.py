@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from lipscope.files.results import results_path, write_results
+from lipscope.tui.app import InspectApp
+from lipscope.tui.radii.attack_plot import AttackPlot
+from lipscope.tui.radii.scatter import ScatterPlot
+from lipscope.tui.widgets.histogram import Histogram
+from tests.tui.conftest import finished, screen_text, until, write_radii
+
+
+def attacked(model, *, inside=0, n=2000, limit=500):
+    """The first 500 images attacked, 20 of them in vain, and ``inside`` of them broken inside their radius."""
+    certificates = write_radii(model, n=n)
+    distance = np.full(n, np.inf)
+    distance[:limit] = certificates.radius[:limit] * np.linspace(1.01, 2, limit) + 1e-3
+    distance[20:40] = np.inf
+    distance[40 : 40 + inside] = certificates.radius[40 : 40 + inside] / 2
+    found = replace(certificates, attack_distance=distance, attack={"attacked": [[0, limit]]})
+    write_results(results_path(model), found, {"schema": "lipscope.certify/1"})
+    return found
+
+
+async def shown(pilot):
+    await pilot.press("4")
+    await until(pilot, lambda: "Attack" in screen_text(pilot.app))
+    await pilot.press("b")
+    await until(pilot, lambda: "attack distance − radius" in screen_text(pilot.app))
+
+
+async def test_the_picture_shows_every_attacked_image(model, script):
+    found = attacked(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 40)) as pilot:
+        await shown(pilot)
+        await until(pilot, lambda: "inside the radius: 0" in screen_text(app))
+        text = screen_text(app)
+        assert "attack distance − radius of 480 images" in text
+        assert "unbroken: 20 of 500 attacked" in text
+        assert "attack distance over radius" in text
+        gaps = app.query_one("#radii-gap", Histogram)._data.values
+        changed = np.isfinite(found.attack_distance)
+        assert np.array_equal(gaps, (found.attack_distance - found.radius)[changed])
+        plot = app.query_one(ScatterPlot)
+        await until(pilot, lambda: len(plot.plt._active.monitor.x) == 2)
+        points = list(zip(plot.plt._active.monitor.x[1], plot.plt._active.monitor.y[1], strict=True))
+        pairs = set(zip(found.radius[changed].tolist(), found.attack_distance[changed].tolist(), strict=True))
+        assert 100 < len(points) <= 480
+        assert set(points) <= pairs
+        await pilot.press("b")
+        await until(pilot, lambda: "attack distance − radius" not in screen_text(app))
+        assert "correct images" in screen_text(app)
+
+
+async def test_images_broken_inside_their_radius_stand_out(model, script):
+    attacked(model, inside=3)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 40)) as pilot:
+        await shown(pilot)
+        await until(pilot, lambda: "inside the radius: 3" in screen_text(app))
+        assert app.query_one("#radii-scatter-panel").has_class("-violated")
+        assert app.query_one("#radii-gap", Histogram)._data.over.low < 0
+
+
+async def test_without_an_attack_there_is_nothing_to_show(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: "certified" in screen_text(app))
+        assert "Attack" not in screen_text(app)
+        await pilot.press("b")
+        assert not app.query_one(AttackPlot).display
+
+
+async def test_small_screens_and_empty_attacks_do_not_break(model, script):
+    found = attacked(model, limit=40)
+    distance = np.full(len(found), np.inf)
+    for size in ((60, 20), (80, 24), (200, 60)):
+        for results in (found, replace(found, attack_distance=distance)):
+            write_results(results_path(model), results, {"schema": "lipscope.certify/1"})
+            app = InspectApp(model, analyse=script)
+            async with finished(app, size) as pilot:
+                await shown(pilot)
+                assert "attacked" in screen_text(app)
+
+
+async def test_counts_are_of_the_attacked_images_and_look_like_no_share_of_all(model, script):
+    found = attacked(model)
+    first = (found.correct & (found.attack_distance > 36 / 255))[:500].sum()
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 40)) as pilot:
+        await pilot.press("4")
+        await until(pilot, lambda: f" {first}/500 " in screen_text(app))

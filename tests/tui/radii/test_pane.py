@@ -1,0 +1,160 @@
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+
+from lipscope.files.results import results_path, write_results
+from lipscope.tui.app import InspectApp
+from lipscope.tui.plots.rates import CurvePlot
+from lipscope.tui.radii.pane import RadiiPane
+from lipscope.tui.registry import entry
+from lipscope.tui.widgets.eps_line import EpsLine, moved
+from tests.tui.conftest import finished, screen_text, until, write_radii
+
+
+async def radii(pilot) -> RadiiPane:
+    await pilot.press(entry("radii").key)
+    await until(pilot, lambda: "certified" in screen_text(pilot.app))
+    return pilot.app.query_one(RadiiPane)
+
+
+def line_of_eps(app) -> str:
+    return next(line for line in screen_text(app).split("\n") if " eps " in line)
+
+
+async def test_arrows_move_eps_and_the_counts_follow(model, script):
+    certificates = write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        pane = await radii(pilot)
+        for key, eps in [
+            ("right", Fraction(37, 255)),
+            ("shift+right", Fraction(47, 255)),
+            ("left", Fraction(46, 255)),
+            ("shift+left", Fraction(36, 255)),
+        ]:
+            await pilot.press(key)
+            assert pane.eps == eps
+            count = int(((certificates.radius > eps) & certificates.correct).sum())
+            await until(pilot, lambda eps=eps: f"eps {eps * 255}/255" in line_of_eps(app))
+            assert f"({count:,} of 2,000)" in line_of_eps(app)
+            assert f"{count / 20:.2f}% certified" in line_of_eps(app)
+
+
+def test_eps_stays_in_its_range():
+    assert moved(Fraction(3), 10) == 3
+    assert moved(Fraction(0), -1) == 0
+    assert moved(Fraction(1, 2), 1) == Fraction(1, 2) + Fraction(1, 255)
+
+
+async def test_eps_can_be_typed(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        pane = await radii(pilot)
+        await pilot.press("equals_sign", *"108/255", "enter")
+        await until(pilot, lambda: "eps 108/255" in line_of_eps(app))
+        assert pane.eps == Fraction(108, 255)
+        assert app.focused is pane
+        await pilot.press("equals_sign", *"1/7", "enter")
+        await until(pilot, lambda: "eps 1/7" in line_of_eps(app))
+        assert sum("1/7" in line for line in screen_text(app).split("\n")) >= 2  # a row of the table too
+
+
+async def test_a_bad_eps_is_explained_and_escape_gives_up(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        pane = await radii(pilot)
+        for typed, complaint in [("9/0", "denominator is zero"), ("q", "not a fraction")]:
+            await pilot.press("equals_sign", *typed, "enter")
+            await until(pilot, lambda complaint=complaint: complaint in screen_text(app))
+            assert pane.eps == Fraction(36, 255)
+            await pilot.press("escape")
+            assert not app.query_one(EpsLine).typing
+        assert app.query_one("TabbedContent").active == "radii"
+
+
+async def test_wrong_images_are_set_apart(model, script):
+    certificates = write_radii(model)
+    wrong = int((~certificates.correct).sum())
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await radii(pilot)
+        text = screen_text(app)
+        assert f"radii of {2000 - wrong:,} correct images" in text
+        assert f"apart: {wrong} wrong ({wrong / 20:.2f}%)" in text
+
+
+async def test_the_curve_is_resampled_to_its_width(model, script):
+    write_radii(model, n=5000)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await radii(pilot)
+        curve = app.query_one(CurvePlot)
+        points = curve.plt._active.monitor.x[0]
+        assert len(points) <= 2 * curve.size.width
+        labels = screen_text(app)
+        assert "80%" in labels
+        assert "0.4" in labels
+
+
+async def test_without_results_it_names_the_command(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (60, 20)) as pilot:
+        await pilot.press(entry("radii").key)
+        await until(pilot, lambda: "No results beside the model yet" in screen_text(app))
+        assert "lipscope certify" in screen_text(app)
+        await pilot.press("equals_sign", "right")
+        assert not app.query_one(EpsLine).typing
+        assert "Type eps" not in screen_text(app)
+
+
+async def test_stale_results_stay_visible_but_flagged(model, script):
+    write_radii(model, sha256="ab" * 32)
+    app = InspectApp(model, analyse=script)
+    for size in [(60, 20), (80, 24)]:
+        app = InspectApp(model, analyse=script)
+        async with finished(app, size) as pilot:
+            await radii(pilot)
+            text = screen_text(app)
+            assert "STALE: these radii are about another model file" in text
+            assert "▲" in text
+            assert "108/255" in text
+
+
+async def test_radii_at_the_edges(model, script):
+    plain = write_radii(model, n=4)
+    label = np.zeros(4, np.int64)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (80, 24)) as pilot:
+        await radii(pilot)
+        for kind, predicted, radius in [
+            ("all wrong", label + 1, np.zeros(4)),
+            ("ties", label, np.zeros(4)),
+            ("all at eps", label, np.full(4, 36 / 255)),
+            ("\x1b[2J", label, np.array([0.0, 1e-300, 1.0, 1e6])),
+        ]:
+            write_results(
+                results_path(model), replace(plain, predicted=predicted, label=label, radius=radius, kind=kind), {}
+            )
+            await pilot.press("r")
+            shown = "\\x1b[2J" if kind.startswith("\x1b") else kind
+            await until(pilot, lambda kind=kind: app.state.results.certificates.kind == kind and not app.busy)
+            assert f"{shown} radii" in str(app.query_one("#radii-accuracy").border_subtitle)
+            await pilot.press("right")
+            assert "of 4)" in line_of_eps(app)
+            assert app.session.crash is None
+
+
+async def test_the_boundary_is_strict(model, script):
+    plain = write_radii(model, n=2)
+    label = np.zeros(2, np.int64)
+    below, above = np.nextafter(36 / 255, 0), np.nextafter(36 / 255, 1)
+    write_results(
+        results_path(model), replace(plain, label=label, predicted=label, radius=np.array([below, above])), {}
+    )
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (80, 24)) as pilot:
+        await radii(pilot)
+        assert "(1 of 2)" in line_of_eps(app)

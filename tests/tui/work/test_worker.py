@@ -1,0 +1,131 @@
+import threading
+import time
+
+import pytest
+
+from lipscope.tui.work.messages import Analysed, AnalysisEnded, Crashed, Hashed, ResultsRead
+from lipscope.tui.work.worker import Means, Work
+from tests.tui.conftest import FAILURE, Script, write_radii
+
+
+class Mailbox:
+    """Takes the messages of a work instead of an app."""
+
+    def __init__(self):
+        self.messages = []
+
+    def __call__(self, message):
+        self.messages.append(message)
+        return True
+
+    def of(self, kind):
+        return [message for message in self.messages if isinstance(message, kind)]
+
+
+def finish(work: Work) -> None:
+    deadline = time.monotonic() + 10
+    while work.alive:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_all_events_in_order_then_the_end(model, script):
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    finish(work)
+    done = [message.event.done for message in mailbox.of(Analysed)]
+    assert done == sorted(done)
+    assert done[-1] == 25
+    assert isinstance([m for m in mailbox.messages if isinstance(m, Analysed | AnalysisEnded)][-1], AnalysisEnded)
+    assert mailbox.of(AnalysisEnded)[0].failure is None
+
+
+def test_results_and_hash_arrive(model, script):
+    certificates = write_radii(model, n=50)
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    finish(work)
+    assert len(mailbox.of(ResultsRead)[0].results.certificates) == 50
+    assert mailbox.of(Hashed)[0].sha256 == certificates.model_sha256
+
+
+def test_a_damaged_results_file_is_an_error_to_show(model, script):
+    model.with_name("model.certified.safetensors").write_bytes(b"damaged")
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    finish(work)
+    results = mailbox.of(ResultsRead)[0].results
+    assert results.certificates is None
+    assert results.error is not None
+
+
+def test_results_without_images_are_an_error_to_show(model, script):
+    write_radii(model, n=0)
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    finish(work)
+    assert "no images" in mailbox.of(ResultsRead)[0].results.error.what
+
+
+def test_after_cancel_nothing_more_is_said(model, script):
+    script.hold_at = 3
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    assert script.waiting.wait(10)
+    work.cancel()
+    script.gate.set()
+    finish(work)
+    assert len(mailbox.of(Analysed)) == 3
+    assert not mailbox.of(AnalysisEnded)
+
+
+def test_the_next_analysis_waits_for_the_cancelled_one(model):
+    first, second = Script(hold_at=1), Script()
+    mailbox = Mailbox()
+    old = Work(model, Means(first), mailbox)
+    old.start()
+    assert first.waiting.wait(10)
+    old.cancel()
+    new = Work(model, Means(second), mailbox, after=[old])
+    new.start()
+    time.sleep(0.1)
+    assert second.runs == 0
+    assert new.alive
+    first.gate.set()
+    finish(new)
+    assert second.runs == 1
+
+
+def test_a_foreseen_failure_is_told(model, script):
+    script.failure = FAILURE
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    finish(work)
+    assert mailbox.of(AnalysisEnded)[0].failure is FAILURE
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("in a layer"), MemoryError(), SystemExit(3)])
+def test_an_unforeseen_error_is_handed_over(model, script, error):
+    script.failure = error
+    mailbox = Mailbox()
+    work = Work(model, Means(script), mailbox)
+    work.start()
+    finish(work)
+    assert mailbox.of(Crashed)[0].error is error
+    assert not mailbox.of(AnalysisEnded)
+
+
+def test_the_threads_do_not_outlive_the_program(model, script):
+    script.hold_at = 0
+    work = Work(model, Means(script), Mailbox())
+    work.start()
+    assert script.waiting.wait(10)
+    ours = [thread for thread in threading.enumerate() if thread.name.startswith("lipscope-analysis")]
+    assert ours
+    assert all(thread.daemon for thread in ours)
