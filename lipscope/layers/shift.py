@@ -15,17 +15,13 @@ from lipscope.records import Bound, Shape
 DIRECTIONS = ((2, 1), (2, -1), (3, 1), (3, -1))
 """(axis, step): down, up, right, left."""
 
-SHIFTED = 8
-"""Of the channels of each half, one in so many moves in each direction; the others stay."""
-
 
 class ShiftAbs(LipschitzLayer):
-    """|x| on the first half of the channels, then circular shifts by one pixel of channel groups in four directions.
+    """|x| on the first half of the channels; the second half moves by one pixel, a quarter of it in each direction.
 
     |x| turned by 45 degrees is MaxMin: (x + y, x - y) / sqrt(2) has the absolute value of its second part where (max,
-    min) has both; between orthogonal matrices the two say the same, and |x| reads and writes half as much. The shifts
-    are those of LipNeXt (ICLR 2026). A piecewise isometry, with a Jacobian that is a signed permutation almost
-    everywhere.
+    min) has both; between orthogonal matrices the two say the same, and |x| costs less. Circular shifts of channel
+    groups are LipNeXt's (ICLR 2026). A piecewise isometry, whose Jacobian is a signed permutation.
 
     Args:
         shifting: whether anything is shifted.
@@ -67,12 +63,11 @@ class _ShiftAbs(torch.autograd.Function):
         ctx.save_for_backward(x)
         ctx.shifting = shifting
         result = torch.empty_like(x)
-        for first, last, absolute, axis, step in _groups(x.shape[1], shifting):
+        half = x.shape[1] // 2
+        torch.abs(x[:, :half], out=result[:, :half])
+        for first, last, axis, step in _groups(x.shape[1], shifting):
             for source, target in _moves(x[:, first:last], result[:, first:last], axis, step):
-                if absolute:
-                    torch.abs(source, out=target)
-                else:
-                    target.copy_(source)
+                target.copy_(source)
         return result
 
     @staticmethod
@@ -80,28 +75,30 @@ class _ShiftAbs(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (x,) = ctx.saved_tensors
         result = torch.empty_like(x)
-        for first, last, _, axis, step in _groups(x.shape[1], ctx.shifting):
+        half = x.shape[1] // 2
+        # |x| is a leaky ReLU of slope -1, whose gradient takes one pass.
+        torch.ops.aten.leaky_relu_backward.grad_input(
+            gradient[:, :half], x[:, :half], -1.0, False, grad_input=result[:, :half]
+        )
+        for first, last, axis, step in _groups(x.shape[1], ctx.shifting):
             for source, target in _moves(gradient[:, first:last], result[:, first:last], axis, -step):
                 target.copy_(source)
-        half = x.shape[1] // 2
-        result[:, :half].mul_(x[:, :half].sign())
         return result, None
 
 
-def _groups(channels: int, shifting: bool) -> Iterator[tuple[int, int, bool, int, int]]:
-    """(first, last, whether absolute, axis, step) of each group of channels; step 0 stays.
+def _groups(channels: int, shifting: bool) -> Iterator[tuple[int, int, int, int]]:
+    """(first, last, axis, step) of the groups of the second half; step 0 stays, as do channels that are left over.
 
-    >>> list(_groups(4, True))
-    [(0, 2, True, 2, 0), (2, 4, False, 2, 0)]
+    >>> list(_groups(9, True))
+    [(4, 5, 2, 1), (5, 6, 2, -1), (6, 7, 3, 1), (7, 8, 3, -1), (8, 9, 2, 0)]
     """
-    half = channels // 2
-    for start, end, absolute in ((0, half, True), (half, channels, False)):
-        size = (end - start) // SHIFTED if shifting else 0
-        place = start
-        for axis, step in DIRECTIONS if size else ():
-            yield place, place + size, absolute, axis, step
-            place += size
-        yield place, end, absolute, 2, 0
+    place = channels // 2
+    size = (channels - place) // len(DIRECTIONS) if shifting else 0
+    for axis, step in DIRECTIONS if size else ():
+        yield place, place + size, axis, step
+        place += size
+    if place < channels:
+        yield place, channels, 2, 0
 
 
 def _moves(source: Tensor, target: Tensor, axis: int, step: int) -> Iterator[tuple[Tensor, Tensor]]:
