@@ -8,9 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lipscope.bounds.rounding import up
-from lipscope.layers.contract import LinearLayer
+from lipscope.bounds.rounding import Arithmetic, outward, up
+from lipscope.layers.contract import UNBOUNDED, LinearLayer, Rounding
+from lipscope.layers.roundings import length
 from lipscope.records import Bound, Shape
+
+NORMAL = 2.0**-1000
+"""Below this, sums, roots and quotients in float64 are not trusted to a relative error."""
 
 
 class BatchNorm(LinearLayer):
@@ -74,6 +78,25 @@ class BatchNorm(LinearLayer):
         if not math.isfinite(largest):
             return Bound.unproved("batch norm: the variance plus eps of a channel is not positive")
         return Bound(up(largest, 8), "max |gamma| / sqrt(variance + eps)")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """(x - mean) s + beta with s = gamma / sqrt(variance + eps): gamma_9 s (|x| + |mean|) + gamma_2 |beta|.
+
+        Four roundings make s in float64, and every stored number is rounded to the dtype.
+        """
+        variance, scales = self.variance.detach().double() + self.eps, self.scales().abs()
+        largest = float(scales.max())
+        if float(variance.min()) < NORMAL or bool(((scales > 0) & (scales < NORMAL)).any()):
+            return UNBOUNDED
+        places = math.sqrt(math.prod(input_shape[1:]))
+        mean, beta = (outward(length(values) * places) for values in (self.mean, self.beta))
+        centred = outward(norm + mean)
+        # What is flushed on the way in is multiplied by s, a flushed s by what came in.
+        flushed = 8 * arithmetic.smallest * (math.sqrt(math.prod(input_shape)) * (1 + largest) + centred)
+        error = outward(arithmetic.gamma(9) * largest * centred + arithmetic.gamma(2) * beta + flushed)
+        error = arithmetic.held(error, max(2 * centred, 2 * largest, outward(2 * largest * centred)))
+        result = outward(self.bound(input_shape).value * centred + beta + error)
+        return Rounding(error, arithmetic.held(result))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""

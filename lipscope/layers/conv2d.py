@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lipscope.bounds.axes import polyphase
+from lipscope.bounds.rounding import Arithmetic
 from lipscope.bounds.strided import convolution_bound
-from lipscope.layers.contract import LinearLayer
+from lipscope.layers.contract import LinearLayer, Rounding
+from lipscope.layers.roundings import affine_rounding
 from lipscope.records import Bound, Shape
 
 PADDING_MODES = ("zeros", "circular")
@@ -84,10 +88,20 @@ class Conv2d(LinearLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """The norm at this image size, by frequencies, by the matrix, or by unfoldings; the method says which."""
+        return self._norm(self.weight.detach(), input_shape)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """A sum of products and the bias in every output; |K| has a norm of its own at this image size."""
+        shape = self.output_shape(input_shape)
+        absolute = self._norm(self.weight.detach().double().abs(), input_shape).value
+        return affine_rounding(
+            self.bound(input_shape).value, absolute, self.weight[0].numel(), self.bias, math.prod(shape[1:]),
+            math.prod(shape), norm, arithmetic,
+        )  # fmt: skip
+
+    def _norm(self, kernel: Tensor, input_shape: Shape) -> Bound:
         _, height, width = input_shape
-        return convolution_bound(
-            self.weight.detach(), (height, width), self.stride, self.padding, self.padding_mode, self.groups
-        )
+        return convolution_bound(kernel, (height, width), self.stride, self.padding, self.padding_mode, self.groups)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(out, H', W')."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipscope.layers.contract import LipschitzLayer
+from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.layers.contract import LipschitzLayer, Rounding
 from lipscope.records import Bound, Shape
 
 
@@ -23,6 +26,10 @@ class ReLU(LipschitzLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1: the slopes are 0 and 1."""
         return Bound.exactly(1.0, "slopes 0 and 1")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Numbers are kept or cut, not computed."""
+        return Rounding(0.0, norm)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
@@ -56,6 +63,12 @@ class LeakyReLU(LipschitzLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1: the slopes are 1 and s."""
         return Bound.exactly(1.0, f"slopes 1 and {self.slope:g}")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """The slope is rounded to the dtype, and the product with it: gamma_2 |s| |x|."""
+        flushed = 2 * arithmetic.smallest * (math.sqrt(math.prod(input_shape)) + norm)
+        error = arithmetic.held(outward(arithmetic.gamma(2) * abs(self.slope) * norm + flushed))
+        return Rounding(error, arithmetic.held(outward(norm + error)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""

@@ -5,8 +5,11 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipscope.bounds.convolution import absolute_bound
 from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.layers.contract import LinearLayer
+from lipscope.bounds.rounding import Arithmetic
+from lipscope.layers.contract import LinearLayer, Rounding
+from lipscope.layers.roundings import affine_rounding
 from lipscope.records import Bound, Shape
 
 
@@ -37,6 +40,12 @@ class Linear(LinearLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """The spectral norm of the weight."""
         return Bound(spectral_norm_bound(self.weight.detach()), "matrix norm by Cholesky")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """A sum of products and the bias in every output."""
+        outputs, inputs = self.weight.shape
+        lipschitz, absolute = self.bound(input_shape).value, absolute_bound(self.weight)
+        return affine_rounding(lipschitz, absolute, inputs, self.bias, 1, outputs, norm, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(out,)."""

@@ -9,9 +9,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipscope.bounds.pooling import average_pool_bound, l2_pool_bound, max_pool_bound
-from lipscope.bounds.rounding import up
-from lipscope.layers.contract import LinearLayer, LipschitzLayer
+from lipscope.bounds.rounding import Arithmetic, outward, up
+from lipscope.layers.contract import LinearLayer, LipschitzLayer, Rounding
 from lipscope.layers.conv2d import window_places
+from lipscope.layers.roundings import mean_rounding
 from lipscope.records import Bound, Shape
 
 Pair = tuple[int, int]
@@ -44,6 +45,11 @@ class AveragePool2d(LinearLayer):
         """The norm of the means, up to rounding."""
         return average_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride, self.padding)
 
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Of a mean over the window."""
+        outputs = math.prod(self.output_shape(input_shape))
+        return mean_rounding(self.bound(input_shape).value, math.prod(self.window), outputs, norm, arithmetic)
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
         return _pooled(input_shape, self.window, self.stride, self.padding)
@@ -66,6 +72,12 @@ class GlobalAveragePool(LinearLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """1 / sqrt(H W)."""
         return Bound(up(1 / math.sqrt(math.prod(input_shape[1:])), 3), "1 / sqrt(pixels)")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Of a mean over the whole image."""
+        return mean_rounding(
+            self.bound(input_shape).value, math.prod(input_shape[1:]), input_shape[0], norm, arithmetic
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, 1, 1)."""
@@ -99,6 +111,10 @@ class MaxPool2d(LipschitzLayer):
         """sqrt(windows over a pixel); exactly 1 where none overlap."""
         return max_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride, self.padding)
 
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Numbers are chosen, not computed."""
+        return Rounding(0.0, arithmetic.held(outward(self.bound(input_shape).value * norm)))
+
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
         return _pooled(input_shape, self.window, self.stride, self.padding)
@@ -130,6 +146,16 @@ class L2Pool2d(LipschitzLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """sqrt(windows over a pixel); exactly 1 where none overlap."""
         return l2_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """A root of a sum of k squares: gamma_(k+2) of it, and the root of what underflows in the squares."""
+        terms, outputs = math.prod(self.window), math.sqrt(math.prod(self.output_shape(input_shape)))
+        length = outward(self.bound(input_shape).value * norm)
+        lost = math.sqrt(4 * terms * arithmetic.smallest) * outputs
+        # A flushed pixel is lost from the windows that hold it.
+        flushed = 2 * arithmetic.smallest * outputs * (terms + 1)
+        error = arithmetic.held(outward(arithmetic.gamma(terms + 2) * length + lost + flushed), outward(norm * norm))
+        return Rounding(error, arithmetic.held(outward(length + error)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -13,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.bounds.composition import chain_bound, sum_bound
-from lipscope.layers.contract import LipschitzLayer, Trainable
+from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.layers.contract import LipschitzLayer, Rounding, Trainable
+from lipscope.layers.roundings import chain_rounding
 from lipscope.records import Bound, Shape
 
 Branch = Literal["main", "shortcut"]
@@ -86,6 +89,18 @@ class Residual(LipschitzLayer, Trainable):
         for which, _, layer, shape in self.parts(input_shape):
             bounds[which].append(layer.bound(shape))
         return sum_of(bounds["main"], bounds["shortcut"])
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """The errors of both branches, and one addition an output."""
+        branches: dict[Branch, list[tuple[LipschitzLayer, Shape]]] = {"main": [], "shortcut": []}
+        for which, _, layer, shape in self.parts(input_shape):
+            branches[which].append((layer, shape))
+        first, second = (chain_rounding(parts, norm, arithmetic) for parts in branches.values())
+        largest = outward(first.norm + second.norm)
+        outputs = math.sqrt(math.prod(self.output_shape(input_shape)))
+        added = arithmetic.unit_roundoff * largest + 3 * arithmetic.smallest * outputs
+        error = arithmetic.held(outward(first.error + second.error + added), largest)
+        return Rounding(error, arithmetic.held(outward(largest + added)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of both branches."""

@@ -10,13 +10,19 @@ from mpmath import mp, mpf
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.bcop import BCOPConv2d
 from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.conv2d import Conv2d
+from lipscope.layers.elementwise import LeakyReLU, ReLU
 from lipscope.layers.groupsort import GroupSort, MaxMin
-from lipscope.layers.heads import LastLayerNormalized, OrthogonalHead
+from lipscope.layers.heads import LinearHead, OrthogonalHead
 from lipscope.layers.householder import HouseHolder1, HouseHolder2
+from lipscope.layers.linear import Linear
 from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
 from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.residual import Residual
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.composition import LipschitzNet
 from tests import dense
@@ -63,11 +69,76 @@ def apply(layer: LipschitzLayer, x: Numbers) -> Numbers:
             return _sorted_groups(x, layer.group_size)
         if isinstance(layer, Flatten):
             return x.ravel()
-        if isinstance(layer, LastLayerNormalized):
-            return _product(layer.weight.double().numpy(), x) + exactly(layer.bias)
+        if isinstance(layer, LinearHead | Linear):
+            result = _product(layer.weight.detach().double().numpy(), x)
+            return result if layer.bias is None else result + exactly(layer.bias)
         if isinstance(layer, OrthogonalHead):
             return _convolution(layer.conv, x.reshape(-1, 1, 1)).ravel()
+        if isinstance(layer, ReLU):
+            return np.maximum(x, mpf(0))
+        if isinstance(layer, LeakyReLU):
+            return np.where(x < 0, x * mpf(layer.slope), x)
+        if isinstance(layer, Conv2d):
+            return _plain_convolution(layer, x)
+        if isinstance(layer, BatchNorm):
+            mean, variance, gamma, beta = (
+                exactly(values).reshape(-1, 1, 1) for values in (layer.mean, layer.variance, layer.gamma, layer.beta)
+            )
+            root = np.vectorize(mp.sqrt, otypes=[object])(variance + mpf(layer.eps))
+            return (x - mean) / root * gamma + beta
+        if isinstance(layer, AveragePool2d | GlobalAveragePool | MaxPool2d | L2Pool2d):
+            return _pooled(layer, x)
+        if isinstance(layer, Residual):
+            first = second = x
+            for _, part in layer.branch("main"):
+                first = apply(part, first)
+            for _, part in layer.branch("shortcut"):
+                second = apply(part, second)
+            return first + second
     raise NotImplementedError(type(layer))
+
+
+def _plain_convolution(layer: Conv2d, x: Numbers) -> Numbers:
+    """Output by output, from the definition."""
+    (channels, height, width), (down, right) = x.shape, layer.padding
+    padded = np.full((channels, height + 2 * down, width + 2 * right), mpf(0), dtype=object)
+    if layer.padding_mode == "circular":
+        for place in np.ndindex(*padded.shape):
+            padded[place] = x[place[0], (place[1] - down) % height, (place[2] - right) % width]
+    else:
+        padded[:, down : down + height, right : right + width] = x
+    kernel = exactly(layer.weight)
+    outputs, inputs, *taps = kernel.shape
+    shape = layer.output_shape(x.shape)
+    result = np.empty(shape, dtype=object)
+    for out, i, j in np.ndindex(*shape):
+        first = out // (outputs // layer.groups) * inputs
+        top, left = i * layer.stride[0], j * layer.stride[1]
+        window = padded[first : first + inputs, top : top + taps[0], left : left + taps[1]]
+        result[out, i, j] = (window * kernel[out]).sum()
+    return result if layer.bias is None else result + exactly(layer.bias).reshape(-1, 1, 1)
+
+
+def _pooled(layer: AveragePool2d | GlobalAveragePool | MaxPool2d | L2Pool2d, x: Numbers) -> Numbers:
+    channels, height, width = x.shape
+    if isinstance(layer, GlobalAveragePool):
+        return (x.reshape(channels, -1).sum(axis=1) / mpf(height * width)).reshape(channels, 1, 1)
+    down, right = getattr(layer, "padding", (0, 0))
+    outside = mpf("-inf") if isinstance(layer, MaxPool2d) else mpf(0)
+    padded = np.full((channels, height + 2 * down, width + 2 * right), outside, dtype=object)
+    padded[:, down : down + height, right : right + width] = x
+    shape = layer.output_shape(x.shape)
+    result = np.empty(shape, dtype=object)
+    for c, i, j in np.ndindex(*shape):
+        top, left = i * layer.stride[0], j * layer.stride[1]
+        window = padded[c, top : top + layer.window[0], left : left + layer.window[1]].ravel()
+        if isinstance(layer, MaxPool2d):
+            result[c, i, j] = max(window)
+        elif isinstance(layer, L2Pool2d):
+            result[c, i, j] = mp.norm(window.tolist())
+        else:
+            result[c, i, j] = window.sum() / mpf(len(window))
+    return result
 
 
 def length(values: Numbers) -> mpf:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,17 @@ from mpmath import mp, mpf
 from torch import Tensor
 
 from lipscope.bounds.rounding import FLOAT32, FLOAT64, Arithmetic
+from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.contract import UNBOUNDED, LipschitzLayer, Rounding
+from lipscope.layers.conv2d import Conv2d
+from lipscope.layers.elementwise import LeakyReLU, ReLU
 from lipscope.layers.groupsort import GroupSort, MaxMin
-from lipscope.layers.heads import LastLayerNormalized, OrthogonalHead
+from lipscope.layers.heads import Head, LastLayerNormalized, LinearHead, OrthogonalHead
 from lipscope.layers.householder import TRIGONOMETRIC_ROUNDOFFS, HouseHolder1, HouseHolder2
+from lipscope.layers.linear import Linear
+from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
 from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.layers.residual import Residual
 from lipscope.layers.soc import SOCConv2d
 from lipscope.records import Shape
 from tests.always import always
@@ -47,11 +54,24 @@ def share(layer: LipschitzLayer, x: Tensor, arithmetic: Arithmetic) -> float:
     return float(error / rounding.error)
 
 
-def biased(layer: LastLayerNormalized | OrthogonalHead, seed: int) -> LipschitzLayer:
+def biased(layer: Head, seed: int) -> LipschitzLayer:
     with torch.no_grad():
         for number, parameter in enumerate(layer.parameters()):
             parameter.copy_(noise(*parameter.shape, seed=seed + number))
     return layer.eval().requires_grad_(False)
+
+
+def plain(seed: int, inputs: int, **options: Any) -> Conv2d:
+    """A convolution of 2 channels with a bias."""
+    return Conv2d(noise(2, inputs, 3, 2, seed=seed).float(), noise(2, seed=seed + 9).float(), **options)
+
+
+def normalizing(seed: int, channels: int = 3) -> BatchNorm:
+    """A batch norm in float64; the variance of its first channel is only just positive."""
+    variance = noise(channels, seed=seed).abs()
+    variance[0] = -0.9e-5
+    mean, gamma, beta = (noise(channels, seed=seed + k) for k in (1, 2, 3))
+    return BatchNorm(mean, variance, gamma, beta, 1e-5).eval()
 
 
 LAYERS: dict[str, tuple[Callable[[int], LipschitzLayer], Shape]] = {
@@ -64,6 +84,34 @@ LAYERS: dict[str, tuple[Callable[[int], LipschitzLayer], Shape]] = {
     "SOC 3x3, on a map": (lambda seed: soc(2, 2, 3, seed=seed), (2, 3, 4)),
     "SOC 3x3, stride 2": (lambda seed: soc(1, 2, 3, stride=2, seed=seed), (1, 6, 4)),
     "LLN": (lambda seed: biased(LastLayerNormalized(5, 3), seed), (5,)),
+    "linear head": (lambda seed: biased(LinearHead(5, 3), seed), (5,)),
+    "linear": (lambda seed: Linear(noise(3, 5, seed=seed).float(), noise(3, seed=seed + 9).float()), (5,)),
+    "linear in float64": (lambda seed: Linear(noise(3, 5, seed=seed)), (5,)),
+    "convolution": (lambda seed: plain(seed, 2, padding=(1, 1)), (2, 3, 4)),
+    "convolution, stride 2": (lambda seed: plain(seed, 2, stride=(2, 2), padding=(1, 0)), (2, 4, 4)),
+    "convolution, wrapped": (lambda seed: plain(seed, 2, padding=(2, 2), padding_mode="circular"), (2, 2, 2)),
+    "convolution, groups": (lambda seed: plain(seed, 1, groups=2), (2, 3, 3)),
+    "convolution in float64": (lambda seed: Conv2d(noise(2, 2, 1, 1, seed=seed), noise(2, seed=seed)), (2, 2, 2)),
+    "batch norm": (lambda seed: normalizing(seed).float(), (3, 2, 2)),
+    "batch norm in float64": (normalizing, (3, 2, 2)),
+    "ReLU": (lambda seed: ReLU(), (2, 2, 2)),
+    "leaky ReLU": (lambda seed: LeakyReLU(-0.3), (2, 2, 2)),
+    "average pool": (lambda seed: AveragePool2d((3, 2), (2, 1), (1, 1)), (2, 4, 4)),
+    "global average pool": (lambda seed: GlobalAveragePool(), (2, 5, 3)),
+    "max pool": (lambda seed: MaxPool2d((3, 3), (1, 2), (1, 1)), (2, 4, 4)),
+    "l2 pool": (lambda seed: L2Pool2d((2, 3), (1, 2)), (2, 4, 5)),
+    "residual sum": (
+        lambda seed: Residual(
+            [
+                ("a", Conv2d(noise(2, 2, 3, 3, seed=seed), padding=(1, 1))),
+                ("b", ReLU()),
+                ("c", soc(2, 2, 3, seed=seed)),
+            ],
+            [("d", normalizing(seed, 2).float())],
+        ),
+        (2, 3, 3),
+    ),
+    "residual sum with the identity": (lambda seed: Residual([("a", soc(2, 2, 3, seed=seed))]), (2, 3, 3)),
     "orthogonal head": (lambda seed: biased(OrthogonalHead(4, 3), seed), (4,)),
 }
 
@@ -75,7 +123,7 @@ def test_the_error_of_a_layer_is_within_its_bound(name: str, arithmetic: Arithme
     make, shape = LAYERS[name]
     shares = [share(make(seed), scale * noise(1, *shape, seed=50 + seed), arithmetic) for seed in range(4)]
     assert max(shares) <= 1
-    if name not in ("flatten", "MaxMin", "GroupSort") and scale == 1.0:
+    if name not in ("flatten", "MaxMin", "GroupSort", "ReLU", "max pool") and scale == 1.0:
         # The bound is no fantasy: the error is there, and not lost in it.
         assert max(shares) > 1e-4
 
@@ -211,3 +259,12 @@ def test_flushing_to_zero_is_paid_for(name: str, scale: float) -> None:
         torch.set_flush_denormal(False)
     error = fifty_digits.length(fifty_digits.exactly(computed) - fifty_digits.apply(layer, exact))
     assert error <= rounding.error + (0 if rounding.error else 1e-37 * math.sqrt(x.numel()))
+
+
+def test_weights_that_float64_cannot_scale_prove_nothing() -> None:
+    ones = torch.ones(2, dtype=torch.float64)
+    layer = BatchNorm(ones, 1e-306 * ones, ones, ones, 0.0)
+    assert layer.rounding((2, 1, 1), 1.0, FLOAT64) == UNBOUNDED
+    assert L2Pool2d((2, 2), (2, 2)).rounding((1, 2, 2), 1e160, FLOAT64).error == math.inf
+    assert AveragePool2d((2, 2), (2, 2)).rounding((1, 2, 2), 2.0**999, FLOAT64).error == math.inf
+    assert Linear(1e-200 * noise(2, 2), 1e-200 * ones).rounding((2,), 1.0, FLOAT64).norm >= 1.4e-200
