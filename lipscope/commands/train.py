@@ -53,6 +53,7 @@ RUNS = Path("runs")
 )
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
 @click.option("--batch", "batch_size", type=int, help="Images a step, instead of the recipe's.")
+@click.option("--accumulate", type=int, help="Parts of a batch that pass one after another: less memory. [default: 1]")
 @click.option("--lr", "learning_rate", type=float, help="Largest learning rate, instead of the recipe's.")
 @click.option(
     "--loss",

@@ -31,13 +31,30 @@ class World:
         """This process's part of a batch of indices: every ``size``-th."""
         return indices[self.rank :: self.size]
 
-    def average_gradients(self, parameters: Iterable[Parameter]) -> None:
-        """Replace every gradient by its mean over the processes."""
-        if self.size > 1:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    dist.all_reduce(parameter.grad)
-                    parameter.grad /= self.size
+    @contextmanager
+    def averaging(self, parameters: Iterable[Parameter]) -> Iterator[None]:
+        """Average each gradient over the processes while ``backward`` goes on to the layers below.
+
+        A parameter's gradient is sent as soon as backward has it; the block ends when all have come back.
+        """
+        if self.size == 1:
+            yield
+            return
+        sent: list[dist.Work] = []
+
+        def send(parameter: Tensor) -> None:
+            assert parameter.grad is not None
+            parameter.grad /= self.size
+            sent.append(dist.all_reduce(parameter.grad, async_op=True))
+
+        hooks = [each.register_post_accumulate_grad_hook(send) for each in parameters if each.requires_grad]
+        try:
+            yield
+            for work in sent:
+                work.wait()
+        finally:
+            for hook in hooks:
+                hook.remove()
 
     def total(self, values: Tensor) -> Tensor:
         """The sum over the processes."""

@@ -45,6 +45,8 @@ class Recipe:
         loss: a name in :data:`lipscope.train.losses.LOSSES`.
         temperature: of the loss, in units of the logits.
         optimizer: ``"sgd"``, or ``"manifold"`` for nets of orthogonal matrices: the learning rate is then an angle.
+        accumulate: parts of a batch that pass one after another before the optimiser steps, for batches that do not
+            fit into the memory at once.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Recipe:
     loss: str = "cross-entropy"
     temperature: float = 1.0
     optimizer: str = "sgd"
+    accumulate: int = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -77,6 +80,7 @@ class Recipe:
         for name, number, low in (
             ("epochs", self.epochs, 1),
             ("batch_size", self.batch_size, 1),
+            ("accumulate", self.accumulate, 1),
             ("gamma", self.gamma, 0),
             ("offset", self.offset, 0),
             ("holdout", self.holdout, 0),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor
 
@@ -40,7 +42,7 @@ def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.Optimizer:
 def take_step(
     net: LipschitzNet, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World
 ) -> Tensor:
-    """One step of the optimiser on augmented images.
+    """One step of the optimiser on augmented images, in as many parts as the recipe accumulates gradients over.
 
     Args:
         batch: images (N, C, H, W) uint8 and labels (N,), of this process.
@@ -48,6 +50,21 @@ def take_step(
     Returns:
         (3,) float64: the sums of loss, correct and certified over this process's images.
     """
+    images, labels = batch
+    parts = min(recipe.accumulate, len(labels))
+    optimizer.zero_grad(set_to_none=True)
+    sums = torch.zeros(3, dtype=torch.float64, device=world.device)
+    for number, part in enumerate(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True), start=1):
+        with world.averaging(net.parameters()) if number == parts else nullcontext():
+            sums += add_gradients(net, part, recipe, world, len(part[1]) / len(labels))
+    optimizer.step()
+    return sums
+
+
+def add_gradients(
+    net: LipschitzNet, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World, share: float
+) -> Tensor:
+    """Add the gradients of ``share`` times the mean loss over these images, and sum up as :func:`take_step` does."""
     images, labels = batch
     x = images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
     with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.bfloat16):
@@ -57,10 +74,7 @@ def take_step(
     loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature)
     if recipe.gamma:
         loss = loss - recipe.gamma * certificate_regularisation(logits, labels, constants)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    world.average_gradients(net.parameters())
-    optimizer.step()
+    (loss * share).backward()
     with torch.no_grad():
         counted = correct_and_certified(logits, labels, constants)
         return torch.cat([(loss * len(labels)).reshape(1).to(torch.float64), counted.to(torch.float64)])

@@ -119,3 +119,18 @@ def test_images_are_left_alone(batch):
     net, before = trainable(), batch[0].clone()
     take_step(net, make_optimizer(net, RECIPE), batch, RECIPE, ALONE)
     assert torch.equal(batch[0], before)
+
+
+@pytest.mark.parametrize("parts", [2, 3, 16, 100])
+def test_parts_of_a_batch_add_up_to_the_gradients_of_the_whole(batch, parts):
+    """3 does not divide 16, and 100 parts are as many as images. SOC's norms go on with every pass, so not for it."""
+    gradients, sums = [], []
+    for accumulate in (1, parts):
+        net = trainable(activation="hh1", conv="cayley")
+        recipe = replace(RECIPE, accumulate=accumulate)
+        optimizer = make_optimizer(net, recipe)
+        sums.append(take_step(net, optimizer, batch, recipe, ALONE))
+        gradients.append({name: parameter.grad for name, parameter in net.named_parameters()})
+    torch.testing.assert_close(sums[1], sums[0], rtol=1e-5, atol=1e-5)
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-3, atol=1e-5, msg=name)
