@@ -51,10 +51,11 @@ def draw_screen(
         UsageError: a size that is none.
         LipscopeError: the analysis failed, or the file cannot be written.
     """
-    from lipscope.files.checkpoint import atomic_path
+    from lipscope.files.writing import atomic_path, require_writable
     from lipscope.tui.picture import SIZE, parse_size, picture
 
     cells = SIZE if size is None else parse_size(size)
+    require_writable(target)
     drawn = picture(
         path, means_for(data_dir, description), screen=screen, size=cells, other=other, run=run_around(path)
     )  # fmt: skip

@@ -215,12 +215,14 @@ def _check_place(csv_file: Path, model: Path) -> None:
         UsageError: the model, its results, or a folder that is not there.
     """
     from lipscope.files.results import results_path, summary_path
+    from lipscope.files.writing import require_writable
 
     where, results = f"--csv {csv_file}", results_path(model)
     if any(_same_file(csv_file, kept) for kept in (model, results, summary_path(results))):
         raise UsageError("would overwrite the model or its results", where=where, next_step="choose another name")
     if not csv_file.absolute().parent.is_dir():
         raise UsageError("no such folder", where=where, next_step="make it first")
+    require_writable(csv_file)
 
 
 def _same_file(one: Path, other: Path) -> bool:

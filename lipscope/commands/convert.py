@@ -21,6 +21,7 @@ def convert_command(source: Path, out: Path | None, dataset: str | None, force: 
     Only tensors are read: no pickled code runs.
     """
     from lipscope.files.checkpoint import sha256_of
+    from lipscope.files.writing import require_writable
     from lipscope.models.published import import_published, load_published, published_config
     from lipscope.models.stored import save_model
 
@@ -29,6 +30,7 @@ def convert_command(source: Path, out: Path | None, dataset: str | None, force: 
         raise UsageError(
             "exists already", where=str(target), next_step="choose another --out, or overwrite with --force"
         )
+    require_writable(target)
     tensors = load_published(source)
     config = published_config(tensors, str(source), dataset)
     net = import_published(tensors, config, str(source))

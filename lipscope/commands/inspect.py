@@ -85,6 +85,7 @@ def inspect_command(
     """
     from lipscope.files.checkpoint import index_of, read_header
     from lipscope.files.run_log import is_run, read_run
+    from lipscope.files.writing import require_writable
 
     if max_lipschitz is not None and not check:
         raise UsageError("--max-lipschitz needs --check")
@@ -124,6 +125,8 @@ def inspect_command(
     if log is not None and untrained:
         click.echo(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
         return 0
+    if witness is not None:
+        require_writable(witness)
     report = inspect_report(path, data_dir=data_dir, description=description)
     # By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
     proved = verdict(report.layers)

@@ -14,6 +14,7 @@ from lipscope.data.dataset import Split
 from lipscope.data.pickles import parse_pickled
 from lipscope.data.releases import Form, Release
 from lipscope.errors import DataError
+from lipscope.files.opening import open_regular
 
 LARGEST_MEMBER = 250_000_000
 """Bytes; the largest official file has 155 million."""
@@ -54,7 +55,7 @@ def verified_files(path: Path, form: Form, names: tuple[str, ...]) -> Iterator[t
         DataError: not the official archive, damaged, or a file is missing in it, too large, or not a file.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             verify(file, form, path)
             yield from _members(file, form, names, path)
     except OSError as error:
@@ -68,7 +69,7 @@ def verify_archive(path: Path, form: Form) -> None:
         DataError: unreadable, or not the official archive.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             verify(file, form, path)
     except OSError as error:
         raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error

@@ -15,6 +15,8 @@ from lipscope.data.releases import RELEASES, Form, Release
 from lipscope.data.storage import cannot_write, check_room
 from lipscope.data.transfer import PATIENCE, Narrate, Patience, Progress, partial_size, transfer
 from lipscope.errors import DataError
+from lipscope.files.locks import exclusive
+from lipscope.files.opening import open_regular
 
 
 def fetch(
@@ -65,7 +67,7 @@ def import_archive(path: Path, *, data_dir: Path | None = None, releases: Mappin
         DataError: unreadable, none of the official archives, or see ``unpack``.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     except FileNotFoundError as error:
         raise DataError("no such file", where=str(path), next_step="check the path") from error
@@ -91,14 +93,28 @@ def unpack(path: Path, form: Form, release: Release, folder: Path) -> Path:
     Raises:
         DataError: not the official archive, damaged, its files hold no images; the folder is there already or
             cannot be written; the disk is full.
+        BusyError: another process unpacks it into the same folder.
     """
     final = folder / form.folder
     if final.exists():
         raise DataError("is there already", where=str(final), next_step="move it away, or choose another --data-dir")
-    names = (*form.train, *form.test)
     temporary = folder / f".{form.folder}.{os.getpid()}.partial"
     try:
-        temporary.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    with exclusive(final, busy="another process is unpacking it"):
+        for leftover in folder.glob(f".{form.folder}.*.partial"):
+            # Of a process that was killed: whoever lives holds the lock.
+            shutil.rmtree(leftover, ignore_errors=True)
+        _unpack_into(temporary, path, form, release)
+    return final
+
+
+def _unpack_into(temporary: Path, path: Path, form: Form, release: Release) -> None:
+    final, names = temporary.with_name(form.folder), (*form.train, *form.test)
+    try:
+        temporary.mkdir()
         for name, data in verified_files(path, form, (*names, form.names)):
             if name in names:
                 parse_file(data, name, form, release, f"{path}:{name}")
@@ -111,7 +127,6 @@ def unpack(path: Path, form: Form, release: Release, folder: Path) -> Path:
         raise cannot_write(final, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return final
 
 
 def unpacked_size(release: Release) -> int:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.errors import UsageError
+from lipscope.files.opening import read_regular
 from lipscope.records import Shape
 
 SCHEMA = "lipscope.describe/1"
@@ -150,7 +151,7 @@ def read_description(path: Path) -> Description:
     try:
         if path.stat().st_size > LARGEST:
             raise UsageError("is too large for a description", where=where)
-        content = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=_object)
+        content = json.loads(read_regular(path).decode(), object_pairs_hook=_object)
     except OSError as error:
         raise UsageError("cannot be read", where=where, why=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:

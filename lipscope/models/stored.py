@@ -13,8 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from lipscope.errors import CheckpointError
+from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
+from lipscope.files.opening import read_regular
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
 
@@ -38,9 +39,15 @@ def save_model(net: LipschitzNet, path: Path, config: Mapping[str, Any], trainin
     """Write a frozen model (no parametrisations) with its configuration, atomically.
 
     Raises:
-        LipscopeError: the place cannot be written to, or the disk is full.
+        LipscopeError: a weight is not finite, the place cannot be written to, or the disk is full.
     """
     tensors = {name: tensor.detach().float().contiguous() for name, tensor in net.state_dict().items()}
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise LipscopeError(
+                "the model was not written", where=str(path), why=f"tensor {name} holds NaN or infinite values",
+                next_step="a training that diverged? lower --lr",
+            )  # fmt: skip
     with atomic_path(path) as temporary:
         temporary.write_bytes(with_sorted_metadata(save(tensors, metadata_for(config, training))))
 
@@ -61,7 +68,7 @@ def load_model(path: Path) -> StoredModel:
             why="no lipscope.schema in its metadata",
             next_step="`lipscope inspect` still analyses its tensors; `lipscope convert` imports published .pth files",
         )
-    content = path.read_bytes()
+    content = read_regular(path)
     if read_header(path) != header:
         raise CheckpointError("the file changed while it was read", where=where, next_step="run it again")
     try:

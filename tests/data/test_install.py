@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -128,3 +129,20 @@ def test_unpack_where_it_cannot(tmp_path):
     path.write_bytes(archives[release.binary.archive.name])
     with pytest.raises(DataError, match="cannot be written"):
         unpack(path, release.binary, release, path)
+
+
+def test_unpack_removes_what_a_killed_one_left(tmp_path):
+    release, archives = tiny(CIFAR10)
+    path = tmp_path / "archive"
+    path.write_bytes(archives[release.binary.archive.name])
+    leftover = tmp_path / f".{release.binary.folder}.12345.partial"
+    leftover.mkdir()
+    (leftover / "data_batch_1.bin").touch()
+    folder = unpack(path, release.binary, release, tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, folder])
+
+
+def test_import_waits_for_no_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match="it is a pipe"):
+        import_archive(tmp_path / "pipe", data_dir=tmp_path)

@@ -113,3 +113,29 @@ def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(LipscopeError, match="cannot be written") as caught, exclusive(tmp_path / "no" / "x"):
         pytest.fail("held")
     assert not isinstance(caught.value, BusyError)
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "hard link", "notes", "pipe", "folder"])
+def test_what_lies_under_the_locks_name_is_neither_followed_nor_touched(kind: str, target: Path) -> None:
+    """A clone can bring a link named like the lock: emptied, it would be any file of the user."""
+    place, precious = lock_path(target), target.with_name("precious")
+    precious.write_text("precious")
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    elif kind == "notes":
+        place.write_text("process of thought\n")
+    elif kind == "hard link":
+        place.hardlink_to(precious)
+    else:
+        place.symlink_to("precious" if kind == "link" else "nothing")
+    before = place.lstat()
+    with pytest.raises(LipscopeError, match="cannot be locked") as caught, exclusive(target):
+        pytest.fail("held")
+    assert not isinstance(caught.value, BusyError)
+    assert str(place) in caught.value.next_step
+    assert os.path.samestat(place.lstat(), before)
+    assert precious.read_text() == "precious"
+    assert kind != "notes" or place.read_text() == "process of thought\n"
+    assert not target.with_name("nothing").exists()

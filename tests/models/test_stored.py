@@ -232,3 +232,14 @@ def test_an_unwritable_place_is_an_error_in_words(tmp_path: Path) -> None:
         with pytest.raises(LipscopeError, match="cannot be written"):
             save_model(small_net(), path, small_config().to_json(), {})
     assert (tmp_path / "file").read_text() == "x"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_weights_that_are_not_finite_are_never_written(value: float, tmp_path: Path) -> None:
+    net = small_net()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"the last good one")
+    next(net.parameters()).data.flatten()[0] = value
+    with pytest.raises(LipscopeError, match="NaN or infinite"):
+        save_model(net, path, small_config().to_json(), {})
+    assert path.read_bytes() == b"the last good one"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.errors import CheckpointError
+from lipscope.files.opening import IrregularError, open_regular
 
 SCHEMA = "lipscope.checkpoint/1"
 SUFFIX = ".safetensors"
@@ -96,7 +97,7 @@ def read_file_header(path: Path) -> Header:
             raise CheckpointError(
                 "is a folder, not a checkpoint", where=where, next_step="name the model.safetensors inside it"
             )
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(8)
             if len(start) < 8:
                 raise CheckpointError(
@@ -111,6 +112,11 @@ def read_file_header(path: Path) -> Header:
             raw = file.read(length)
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=where, next_step="check the path") from error
+    except IrregularError as error:
+        raise CheckpointError(
+            f"is {error.kind}, not a file", where=where, why="a checkpoint is read more than once",
+            next_step="save it to a file first",
+        ) from error  # fmt: skip
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
     try:

@@ -14,6 +14,7 @@ from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint.header import Header, TensorInfo, read_file_header
+from lipscope.files.opening import open_regular, read_regular
 
 INDEX_SUFFIX = ".safetensors.index.json"
 LARGEST_INDEX = 100_000_000
@@ -88,7 +89,7 @@ def sha256_of_shards(index: Path) -> str:
     digest = hashlib.sha256()
     try:
         for shard in sorted(set(_parse(index)["weight_map"].values())):
-            with index.with_name(shard).open("rb") as file:
+            with open_regular(index.with_name(shard)) as file:
                 while block := file.read(1 << 20):
                     digest.update(block)
     except OSError as error:
@@ -108,7 +109,7 @@ def _parse(index: Path) -> Mapping[str, Any]:
     try:
         if index.stat().st_size > LARGEST_INDEX:
             raise CheckpointError("is too large for an index", where=where)
-        content: Any = json.loads(index.read_bytes())
+        content: Any = json.loads(read_regular(index))
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:

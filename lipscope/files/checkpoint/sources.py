@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lipscope.files.checkpoint.header import Header, read_file_header
 from lipscope.files.checkpoint.shards import index_of, read_sharded_header, sha256_of_shards
+from lipscope.files.opening import open_regular
 
 
 def read_header(path: Path) -> Header:
@@ -27,5 +28,5 @@ def sha256_of(path: Path) -> str:
     index = index_of(path)
     if index is not None:
         return sha256_of_shards(index)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from lipscope.errors import CheckpointError
+from lipscope.files.opening import open_regular
 
 WRAPPERS = ("state_dict", "model", "net")
 """Keys under which training scripts put a state dict beside other things."""
@@ -34,7 +35,8 @@ def load_published(path: Path) -> dict[str, Tensor]:
     if path.is_dir():
         raise CheckpointError("is a folder, not a checkpoint", where=where)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with open_regular(path) as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             "refused or damaged: only tensors are read, no pickled code",
