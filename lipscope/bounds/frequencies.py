@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from lipscope.bounds.matrix import normalized, spectral_norm_bound
+from lipscope.bounds.memo import once_per_content
 from lipscope.bounds.rounding import gamma, scaled, up
 
 Twist = tuple[bool, bool]
 """By axis, whether the frequencies are shifted by half a step."""
 
 
+@once_per_content
 def grid_bound(kernel: Tensor, height: int, width: int, twist: Twist = (False, False)) -> float:
     """A proved upper bound on the maximum of ||K^(w)|| over a grid, with the rounding of the transform added.
 

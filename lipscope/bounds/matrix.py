@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from lipscope.bounds.memo import once_per_content
 from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, outward, scaled, up
 
 LARGEST_BATCH_BYTES = 256 * 2**20
@@ -28,6 +29,7 @@ ROUGH_STEPS = 8
 """Steps of Lanczos that tell norms apart to a few percent."""
 
 
+@once_per_content
 def spectral_norm_bound(matrices: Tensor) -> float:
     """A proved upper bound on max ||A||_2 over a batch of matrices, tight to about n^2 u.
 

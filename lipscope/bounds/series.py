@@ -8,6 +8,7 @@ rational arithmetic by Bernstein coefficients.
 
 from __future__ import annotations
 
+import functools
 import math
 from fractions import Fraction
 
@@ -20,6 +21,7 @@ LARGEST_RHO = 64.0
 """Beyond it p_n has nothing to do with the exponential, and the generic bound is returned."""
 
 
+@functools.lru_cache(4096)
 def taylor_modulus(terms: int, rho: float) -> tuple[float, float]:
     """An enclosure of |p_n(i lambda)| over |lambda| <= rho: (lower, upper), rounded outward.
 
