@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.errors import CheckpointError
+from lipscope.files.foreign import START, foreign
 from lipscope.files.opening import IrregularError, open_regular
 
 SCHEMA = "lipscope.checkpoint/1"
 SUFFIX = ".safetensors"
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors format itself."""
+
+MOST_TENSORS = 500_000
+"""Of one file: their entries take 100 times the bytes of the header in memory."""
+
+MOST_AXES = 64
+"""Of one tensor."""
+
+DEEPEST = 3
+"""Brackets inside each other: the header, an entry, a shape."""
 
 ITEM_SIZES = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
@@ -98,7 +109,11 @@ def read_file_header(path: Path) -> Header:
                 "is a folder, not a checkpoint", where=where, next_step="name the model.safetensors inside it"
             )
         with open_regular(path) as file:
-            start = file.read(8)
+            beginning = file.read(START)
+            kind = foreign(path, beginning) if beginning[8:9] != b"{" else None
+            if kind is not None:
+                raise CheckpointError(f"not a safetensors file but {kind.name}", where=where, next_step=kind.next_step)
+            start = beginning[:8]
             if len(start) < 8:
                 raise CheckpointError(
                     "the file is empty" if not start else "the file is truncated",
@@ -106,9 +121,11 @@ def read_file_header(path: Path) -> Header:
                 )  # fmt: skip
             (length,) = struct.unpack("<Q", start)
             if length > LARGEST_HEADER:
-                raise _not_safetensors(where, f"its first 8 bytes announce a header of {length} bytes")
+                why = f"its first 8 bytes announce a header of {length:,} bytes, the limit is {LARGEST_HEADER:,}"
+                raise _not_safetensors(where, why)
             if length > file_size - 8:
                 raise _truncated(where, f"the header needs {8 + length} bytes, the file has {file_size}")
+            file.seek(8)
             raw = file.read(length)
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=where, next_step="check the path") from error
@@ -119,18 +136,68 @@ def read_file_header(path: Path) -> Header:
         ) from error  # fmt: skip
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
-    try:
-        entries = json.loads(raw.decode())
-    except (ValueError, RecursionError) as error:
-        raise _not_safetensors(where, "its header is not JSON") from error
-    if not isinstance(entries, dict):
-        raise _not_safetensors(where, "its header is not a JSON object")
-    metadata = entries.pop("__metadata__", {})
+    entries = _entries(raw, where)
+    stored = entries.pop("__metadata__", None)
+    metadata = {} if stored is None else stored
     if not isinstance(metadata, dict) or not all(map(_is_text, [*metadata.keys(), *metadata.values()])):
         raise _not_safetensors(where, "its metadata are not strings")
-    tensors = tuple(sorted((_tensor(name, entry, where) for name, entry in entries.items()), key=lambda t: t.offsets))
-    _check_layout(tensors, file_size - 8 - length, where)
+    data_size = file_size - 8 - length
+    tensors = tuple(
+        sorted((_tensor(name, entry, data_size, where) for name, entry in entries.items()), key=lambda t: t.offsets)
+    )
+    _check_layout(tensors, data_size, where)
     return Header(path, file_size, tensors, metadata, _config(metadata, path))
+
+
+STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
+SHALLOW = re.compile(rb"[\[{](?:[\[{](?:\[\]|\{\})*+[\]}])*+[\]}]")
+"""Brackets that are nested no deeper than :data:`DEEPEST`."""
+
+
+def _entries(raw: bytes, where: str) -> dict[str, Any]:
+    """The header as an object, after a look at its brackets and commas: it costs no more than it weighs.
+
+    Raises:
+        CheckpointError: not JSON, too deeply nested, too many tensors or numbers, or a name that is there twice.
+    """
+    marks = STRINGS.sub(b"", raw).translate(None, delete=_NO_MARKS)
+    brackets = marks.replace(b",", b"")
+    balanced = brackets.count(b"{") + brackets.count(b"[") == len(brackets) / 2
+    if brackets and balanced and not SHALLOW.fullmatch(brackets):
+        raise _not_safetensors(where, f"its header is nested more than {DEEPEST} deep")
+    if brackets.count(b"{") > MOST_TENSORS + 2:
+        raise _not_safetensors(where, f"{brackets.count(b'{') - 1:,} tensors, the limit is {MOST_TENSORS:,}")
+    if brackets.count(b"[") > 2 * (MOST_TENSORS + 1) or marks.count(b",") > 12 * MOST_TENSORS:
+        raise _not_safetensors(where, f"its header lists more numbers than {MOST_TENSORS:,} tensors have")
+    try:
+        entries = json.loads(raw.decode(), object_pairs_hook=_without_twins)
+    except _TwiceError as error:
+        raise _not_safetensors(where, f"{str(error)[:80]!r} is in its header twice") from error
+    except (ValueError, RecursionError) as error:
+        padded = raw.endswith(b"\0") and b"\0" not in raw.rstrip(b"\0")
+        why = (
+            "its header is padded with zero bytes, safetensors pads with spaces" if padded else "its header is not JSON"
+        )
+        raise _not_safetensors(where, why) from error
+    if not isinstance(entries, dict):
+        raise _not_safetensors(where, "its header is not a JSON object")
+    return entries
+
+
+_NO_MARKS = bytes(set(range(256)) - set(b"{}[],"))
+
+
+class _TwiceError(Exception):
+    """A name that an object of the header has twice: readers would disagree which counts."""
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _TwiceError(name)
+        found[name] = value
+    return found
 
 
 def _not_safetensors(where: str, why: str) -> CheckpointError:
@@ -144,20 +211,39 @@ def _truncated(where: str, why: str) -> CheckpointError:
     return CheckpointError("the file is truncated", where=where, why=why, next_step="copy or write it again")
 
 
-def _tensor(name: str, entry: object, where: str) -> TensorInfo:
+def _tensor(name: str, entry: object, data_size: int, where: str) -> TensorInfo:
     try:
         if not isinstance(entry, dict) or not isinstance(entry["shape"], list):
             raise TypeError(name)
         dtype, shape, (begin, end) = entry["dtype"], tuple(entry["shape"]), entry["data_offsets"]
         numbers = [*shape, begin, end]
-        if not _is_text(name) or not isinstance(dtype, str) or not all(type(n) is int and n >= 0 for n in numbers):
+        if (
+            not _is_text(name)
+            or not isinstance(dtype, str)
+            or not all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+        ):
             raise ValueError(name)
-        size = ITEM_SIZES.get(dtype)
-        if size is not None and end - begin != math.prod(shape) * size:
+        if len(shape) > MOST_AXES:
+            raise _not_safetensors(where, f"tensor {name[:80]!r} has {len(shape):,} axes, the limit is {MOST_AXES}")
+        # Of a dtype that is not known, each number takes a bit at least.
+        size, count = ITEM_SIZES.get(dtype), _elements(shape, 8 * max(data_size, end))
+        if (size is None and count > 8 * (end - begin)) or (size is not None and end - begin != count * size):
             raise ValueError(name)
     except (KeyError, TypeError, ValueError) as error:
         raise _not_safetensors(where, f"the entry of tensor {name[:80]!r} is malformed") from error
     return TensorInfo(name, dtype, shape, (begin, end))
+
+
+def _elements(shape: tuple[int, ...], most: int) -> int:
+    """The product of the shape, multiplied only until it is passed: 0 or the product, or more than ``most``."""
+    if 0 in shape:
+        return 0
+    product = 1
+    for length in shape:
+        product *= length
+        if product > most:
+            break
+    return product
 
 
 def _is_text(value: object) -> bool:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import resource
 import struct
 import tempfile
+import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -130,15 +134,36 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "header of 100 MB and 1": (struct.pack("<Q", LARGEST_HEADER + 1) + b"{}", "not a safetensors file"),
     "header of 2^64 - 1": (b"\xff" * 8 + b"{}", "not a safetensors file"),
     "zero header": (bytes(8), "its header is not JSON"),
-    "pickle": (b"\x80\x02}q\x00.", "file"),
-    "zip": (b"PK\x03\x04" + bytes(100), "file"),
+    "zeros": (bytes(100), "nothing but zero bytes"),
+    "pickle": (b"\x80\x02}q\x00.", "not a safetensors file but a pickle"),
+    "zip": (b"PK\x03\x04" + bytes(100), "but a zip archive, as torch.save writes, and damaged"),
+    "Git LFS pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+    "HTML": (b"<!doctype html>\n<html>", "an HTML page; download"),
+    "HTML after blanks": (b"\xef\xbb\xbf \n<HTML lang=en>", "an HTML page"),
+    "GGUF": (b"GGUF\x03\x00\x00\x00" + bytes(40), "a GGUF file"),
+    "gzip": (gzip.compress(b"x" * 100), "a gzip file; unpack"),
+    "header over the limit": (
+        struct.pack("<Q", LARGEST_HEADER + 1) + b"{}",
+        "100,000,001 bytes, the limit is 100,000,000",
+    ),
+    "a tensor twice": (packed(b'{"a":{"dtype":"F32"},"a":{"dtype":"F32"}}'), "'a' is in its header twice"),
+    "a shape twice": (packed(b'{"a":{"shape":[],"shape":[1]}}'), "'shape' is in its header twice"),
+    "metadata twice": (packed(b'{"__metadata__":{"x":"a","x":"b"}}'), "'x' is in its header twice"),
+    "NUL padding": (packed(b"{}\0\0\0"), "padded with zero bytes"),
+    "65 axes": (packed({"a": entry(0, 4, [1] * 65)}, bytes(4)), "has 65 axes, the limit is 64"),
+    "an unknown dtype of less than a bit": (packed({"a": entry(0, 1, [9], "F1")}, bytes(1)), "malformed"),
+    "numbers of 4000 digits": (
+        packed(b'{"a":{"dtype":"I8","shape":[],"data_offsets":[' + b"9" * 4000 + b",1]}}"),
+        "malformed",
+    ),
+    "lists in lists": (packed(b'{"a":[[[1]]]}'), "nested more than 3 deep"),
     "not JSON": (packed(b"nonsense"), "its header is not JSON"),
     "not UTF-8": (packed(b'{"\xff": 1}'), "its header is not JSON"),
     "UTF-16": (packed('{"__metadata__": {}}'.encode("utf-16")), "its header is not JSON"),
     "byte order mark": (packed(b"\xef\xbb\xbf{}"), "its header is not JSON"),
     "half of JSON": (packed(b'{"a": {'), "its header is not JSON"),
     "deeply nested": (packed(b"[" * 200_000), "its header is not JSON"),
-    "deeply nested entry": (packed(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "its header is not JSON"),
+    "deeply nested entry": (packed(b'{"a":' * 100_000 + b"1" + b"}" * 100_000), "nested more than 3 deep"),
     "a number of 5000 digits": (packed(b'{"a": ' + b"9" * 5000 + b"}"), "its header is not JSON"),
     "JSON list": (packed([1, 2]), "its header is not a JSON object"),
     "JSON number": (packed(3), "its header is not a JSON object"),
@@ -206,6 +231,55 @@ def test_malformed_files_are_refused_in_one_line_with_a_next_step(name: str, tmp
     str(error).encode()
 
 
+def test_null_metadata_are_none_as_safetensors_has_it(tmp_path: Path) -> None:
+    path = write(tmp_path, packed({"__metadata__": None, "a": entry(0, 4)}, bytes(4)))
+    assert theirs_accepts(path)
+    assert read_header(path).metadata == {}
+
+
+COSTLY: dict[str, tuple[bytes, str]] = {
+    "a product of a million digits": (
+        packed(
+            b'{"a":{"dtype":"F9","shape":['
+            + b",".join([b"9223372036854775807"] * 100_000)
+            + b'],"data_offsets":[0,1]}}',
+            b"x",
+        ),
+        "axes",
+    ),
+    "products of many": (
+        packed(
+            b"{"
+            + b",".join(
+                b'"%d":{"dtype":"F9","shape":[%s],"data_offsets":[0,1]}' % (i, b",".join([b"9" * 18] * 60))
+                for i in range(2000)
+            )
+            + b"}",
+            b"x",
+        ),
+        "malformed",
+    ),
+    "empty lists": (packed(b'{"a":{"dtype":"F32","shape":[' + b",".join([b"[]"] * 3_000_000) + b"]}}"), "nested"),
+    "numbers": (
+        packed(b'{"a":{"dtype":"F32","shape":[' + b",".join([b"1"] * 7_000_000) + b"]}}"),
+        "lists more numbers",
+    ),
+    "objects": (packed(b"{" + b",".join([b'"a":{}'] * 600_000) + b"}"), "600,000 tensors, the limit is 500,000"),
+    "quotes": (packed(b'{"' + b'\\"' * 1_000_000), "not JSON"),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_a_header_costs_no_more_than_it_weighs(name: str, tmp_path: Path) -> None:
+    content, message = COSTLY[name]
+    path = write(tmp_path, content)
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with pytest.raises(CheckpointError, match=message):
+        read_header(path)
+    assert time.process_time() - started < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000
+
+
 def test_a_missing_file_and_a_folder_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"no such file.*check the path"):
         read_header(tmp_path / "no.safetensors")
@@ -215,9 +289,21 @@ def test_a_missing_file_and_a_folder_say_what_to_do(tmp_path: Path) -> None:
         read_header(write(tmp_path, b"x") / "below.safetensors")
 
 
-def test_a_pth_file_points_to_convert(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="lipscope convert"):
-        read_header(write(tmp_path, b"PK\x03\x04\x00\x00\x08\x08" + bytes(100)))
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["best/data.pkl", "best/data/0"], "but a file of torch.save; `lipscope convert`"),
+        (["best/data.pkl", "best/constants.pkl", "best/code/__torch__.py"], "but a TorchScript archive"),
+        (["a.txt"], "but a zip archive; unpack it first"),
+    ],
+)
+def test_zip_archives_are_told_apart_by_what_is_in_them(names: list[str], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "best.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(name, "x")
+    with pytest.raises(CheckpointError, match=said):
+        read_header(path)
 
 
 def test_damaged_training_metadata_raise_when_asked_for(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def references_of(family: str) -> list[Any]:
 def check_against_the_json_beside(path: Path) -> None:
     """Configuration, logits to 1e-4, predictions and radii of 200 test images."""
     expected = json.loads(path.with_suffix(".json").read_text())
-    tensors = load_published(path)
+    tensors = load_published(path).tensors
     config = published_config(tensors, str(path))
     assert config == LipConvnetConfig(
         blocks=expected["block_size"], channels=expected["init_channels"], activation=expected["activation"],

@@ -83,7 +83,7 @@ def test_reference_checkpoints_differ_from_the_json_beside_them_by_one_step_of_t
     Any other orientation, order of factors or padding is off by 0.5 and more.
     """
     expected = json.loads(path.with_suffix(".json").read_text())
-    tensors = load_published(path)
+    tensors = load_published(path).tensors
     config = published_config(tensors, str(path))
     assert (config.conv, config.blocks, config.channels) == ("bcop", expected["block_size"], expected["init_channels"])
     net = import_published(tensors, config, str(path))

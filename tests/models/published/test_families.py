@@ -65,7 +65,7 @@ def test_imported_logits_are_those_of_the_description(conv: str, configuration: 
     state = reference.random_state(*configuration)
     blocks, channels, activation, lln, classes = configuration
     images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1))
-    tensors = load_published(saved(state, tmp_path))
+    tensors = load_published(saved(state, tmp_path)).tensors
     config = published_config(tensors, "best.pth")
     assert (config.conv, config.blocks, config.channels, config.activation) == (conv, blocks, channels, activation)
     assert (config.head, config.classes) == ("lln" if lln else "orthogonal", classes)
