@@ -1,4 +1,4 @@
-"""``lipscope data``: fetch, import and list the data sets."""
+"""``lipscope data``: fetch, import, list and pack the data sets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from lipscope.commands.options import data_dir_option
 from lipscope.data.install import fetch, import_archive
 from lipscope.data.listing import Listed, listing
 from lipscope.data.locate import search_folders
+from lipscope.data.pack import pack, unpack_parts
 from lipscope.data.releases import RELEASES
 
 
 @click.group("data")
 def data_command() -> None:
-    """Fetch, import and list the data sets."""
+    """Fetch, import, list and pack the data sets."""
 
 
 @data_command.command("fetch")
@@ -47,6 +48,31 @@ def import_command(archive: Path, data_dir: Path | None) -> None:
     place = import_archive(archive, data_dir=data_dir)
     click.echo(f"{place.release.name}: {place.form.archive.name}, checksum right", err=True)
     click.echo(str(place.path))
+
+
+@data_command.command("pack")
+@click.argument("name", type=click.Choice(list(RELEASES)))
+@click.argument("folder", type=click.Path(path_type=Path))
+@data_dir_option
+def pack_command(name: str, folder: Path, data_dir: Path | None) -> None:
+    """Write a data set into FOLDER as a few lossless files of at most 60 MB, to be carried in pieces."""
+    with Progress(TextColumn(name), BarColumn(), TimeRemainingColumn(), console=Console(stderr=True)) as bar:
+        task = bar.add_task("")
+        for path in pack(
+            name,
+            folder,
+            data_dir=data_dir,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        ):
+            click.echo(str(path))
+
+
+@data_command.command("unpack")
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path))
+@data_dir_option
+def unpack_command(parts: tuple[Path, ...], data_dir: Path | None) -> None:
+    """Restore the official binary folder from all PARTS that `lipscope data pack` made."""
+    click.echo(str(unpack_parts(parts, data_dir=data_dir)))
 
 
 @data_command.command("list")
