@@ -52,6 +52,7 @@ RUNS = Path("runs")
     help="[default: manifold for a ShiftNet; else paper on a GPU, fast on a CPU]",
 )
 @click.option("--epochs", type=int, help="Instead of the recipe's.")
+@click.option("--minutes", type=float, help="Wall time to be done in, instead of epochs.")
 @click.option("--batch", "batch_size", type=int, help="Images a step, instead of the recipe's.")
 @click.option("--accumulate", type=int, help="Parts of a batch that pass one after another: less memory. [default: 1]")
 @click.option("--lr", "learning_rate", type=float, help="Largest learning rate, instead of the recipe's.")
@@ -69,6 +70,11 @@ RUNS = Path("runs")
 @click.option("--device", help="A torch device, e.g. cpu or cuda:1. [default: a GPU where there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME-DATE]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
+@click.option(
+    "--extend",
+    type=click.Path(path_type=Path),
+    help="Go on where the decay of this run began, as if it had been given these --minutes.",
+)
 @click.option("--ui", is_flag=True, help="Show the run in the terminal app; leaving it saves and stops the training.")
 @data_dir_option
 def train_command(
@@ -85,6 +91,7 @@ def train_command(
     device: str | None,
     out: Path | None,
     resume: Path | None,
+    extend: Path | None,
     ui: bool,
     data_dir: Path | None,
     **changes: Any,
@@ -102,10 +109,13 @@ def train_command(
     from lipscope.train.distribution import world
     from lipscope.train.hardware import describe_hardware
     from lipscope.train.loop import Listeners, train
-    from lipscope.train.run import RunFolder, create_run, open_run
+    from lipscope.train.run import RunFolder, create_run, extend_run, open_run
 
     if resume is not None:
         _refuse_changes(click.get_current_context())
+    if extend is not None:
+        _refuse_changes(click.get_current_context(), "extend", "minutes", "out")
+        out, minutes = _required(out, "--out"), _required(changes["minutes"], "--minutes")
     if ui:
         from lipscope.commands.train_ui import require_terminal, train_and_show
 
@@ -117,6 +127,14 @@ def train_command(
         if resume is not None:
             run = open_run(resume)
             data = load(run.config.dataset, "train", data_dir)
+        elif extend is not None:
+            run = open_run(extend)
+            data = load(run.config.dataset, "train", data_dir)
+            run = (
+                extend_run(run, out, minutes)
+                if leading
+                else RunFolder(out, run.config, replace(run.recipe, minutes=minutes))
+            )
         else:
             width = (32 if gpu else 16) if channels is None else channels
             config: Config
@@ -146,7 +164,7 @@ def train_command(
         if leading:
             narrate(
                 f"{run.config.title} on {data.name} ({len(data)} images from {data.source}), recipe {run.recipe.name}, "
-                f"{run.recipe.epochs} epochs, on {describe_hardware(here.device)}"
+                f"{_length(run.recipe)}, on {describe_hardware(here.device)}"
             )
             narrate(f"run folder {run.path}")
         with _stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
@@ -179,7 +197,20 @@ def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, A
     return replace(recipe, seed=seed, **given)
 
 
-def _refuse_changes(context: click.Context) -> None:
+def _required(value: Any, option: str) -> Any:
+    """The value of an option that ``--extend`` needs.
+
+    Raises:
+        UsageError: it is not given.
+    """
+    from lipscope.errors import UsageError
+
+    if value is None:
+        raise UsageError(f"--extend needs {option}", next_step="say how long the whole training is, and its new folder")
+    return value
+
+
+def _refuse_changes(context: click.Context, *allowed: str) -> None:
     """A resumed run keeps what it was started with.
 
     Raises:
@@ -190,7 +221,7 @@ def _refuse_changes(context: click.Context) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "device", "data_dir", "ui"):
+        if given and name not in ("resume", "device", "data_dir", "ui", *allowed):
             raise UsageError(
                 f"{parameter.opts[0]} cannot change a run that is resumed",
                 where="--resume",
@@ -242,6 +273,10 @@ def _shiftnet(stages: str | None, stem: int | None, dataset: str) -> ShiftNetCon
             ) from error
         config = replace(config, widths=widths, blocks=blocks)
     return config if stem is None else replace(config, stem=stem)
+
+
+def _length(recipe: Recipe) -> str:
+    return f"{recipe.epochs} epochs" if recipe.minutes is None else f"{recipe.minutes:g} minutes"
 
 
 def _run_name(config: Config, recipe: Recipe) -> str:

@@ -23,7 +23,7 @@ from lipscope.train.distribution import World
 from lipscope.train.hardware import describe_hardware
 from lipscope.train.holdout import split_holdout, validate
 from lipscope.train.layerwise import Allowance, few_images
-from lipscope.train.recipe import learning_rate_at
+from lipscope.train.pace import Pace
 from lipscope.train.run import RunFolder
 from lipscope.train.step import make_optimizer, take_step
 
@@ -59,12 +59,14 @@ class Counters:
             those of all processes.
         best: the best validation score so far.
         seconds: wall time of the earlier sessions of this run.
+        decay_from: the first step of the decay of a training by the clock.
     """
 
     step: int
     sums: Tensor
     best: float = -math.inf
     seconds: float = 0.0
+    decay_from: int | None = None
 
 
 def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | None = None) -> bool:
@@ -115,7 +117,6 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
     if batch % world.size:
         raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
     steps_per_epoch = len(split.labels) // batch
-    steps = steps_per_epoch * recipe.epochs
 
     torch.manual_seed(recipe.seed)
     net = build(run.config.to_json(), str(run.path))
@@ -135,21 +136,25 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
             raise run.damaged_state(error) from error
     if world.rank == 0:
         run.forget_after(counters.step // steps_per_epoch)
+    pace = Pace(recipe, steps_per_epoch, counters.decay_from)
     watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
 
-    def save() -> None:
+    def save(stable: bool = False) -> None:
         """Together with the other processes: the sums are of all of them."""
         sums = world.total(counters.sums.clone())
         if world.rank == 0:
             state = {**vars(counters), "sums": sums, "seconds": watch.seconds()}
-            run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()})
+            run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, stable)
         watch.saved = time.perf_counter()
 
     order, order_of = torch.empty(0, dtype=torch.int64), -1
-    while counters.step < steps:
-        stop, due = world.any(listeners.should_stop(), watch.save_due())
-        if stop or due:
-            save()
+    while not pace.finished(counters.step):
+        decay = pace.decay_due(counters.step, watch.seconds())
+        stop, due, decay = world.any(listeners.should_stop(), watch.save_due(), decay)
+        if decay:
+            counters.decay_from = pace.decay_from = counters.step
+        if stop or due or decay:
+            save(stable=decay)
         if stop:
             return False
         epoch, within = divmod(counters.step, steps_per_epoch)
@@ -159,23 +164,27 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
         chosen = world.share(order[within * batch : (within + 1) * batch]).to(world.device)
         images = crop_and_flip(split.images[chosen], _generator(recipe.seed, 1 + world.rank, counters.step))
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(recipe, (counters.step + 1) / steps)
+            group["lr"] = pace.learning_rate(counters.step)
         counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world)
         counters.step += 1
 
-        if watch.report_due() or counters.step == steps:
+        last = pace.finished(counters.step)
+        if watch.report_due() or last:
             # Sums of this process alone: joining them at a moment that each clock chooses would deadlock.
             seen = (within + 1) * batch // world.size
             loss, accuracy, certified = (counters.sums / seen).tolist()
             _check_finite(loss, run, epoch)
             speed = watch.images_per_second(batch)
+            steps = pace.steps(counters.step, watch.seconds())
             left = (steps - counters.step) * batch / speed
+            epochs = -(-steps // steps_per_epoch)
             listeners.on_step(
-                StepEvent(epoch + 1, recipe.epochs, counters.step, steps, loss, accuracy, certified, speed, left)
+                StepEvent(epoch + 1, epochs, counters.step, steps, loss, accuracy, certified, speed, left)
             )
-        if within + 1 < steps_per_epoch:
+        if within + 1 < steps_per_epoch and not last:
             continue
-        loss, accuracy, certified = (world.total(counters.sums.clone()) / (steps_per_epoch * batch)).tolist()
+        epochs = -(-pace.steps(counters.step, watch.seconds()) // steps_per_epoch)
+        loss, accuracy, certified = (world.total(counters.sums.clone()) / ((within + 1) * batch)).tolist()
         _check_finite(loss, run, epoch)
         throughput = watch.end_epoch(batch)
         frozen = net.frozen()
@@ -186,7 +195,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
             counters.best = max(counters.best, validation[1])
         event = RunEvent(
             epoch=epoch + 1,
-            epochs=recipe.epochs,
+            epochs=epochs,
             step=counters.step,
             loss=loss,
             train_accuracy=accuracy,
@@ -199,7 +208,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
         )
         if world.rank == 0:
             layers = None
-            if epoch in (0, recipe.epochs - 1) or allowance.allows(watch.seconds()):
+            if epoch == 0 or last or allowance.allows(watch.seconds()):
                 layers = allowance.measure(frozen, layer_images, epoch + 1, counters.step)
             run.append(event, layers)
         listeners.on_epoch(event)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -44,6 +45,9 @@ class Recipe:
         seed: of the initial weights, the held-out images, the batches and the augmentation.
         loss: a name in :data:`lipscope.train.losses.LOSSES`.
         temperature: of the loss, in units of the logits.
+        minutes: wall time by which the training ends, instead of ``epochs`` and ``schedule``: the learning rate stays
+            until ``decay`` of the time is left, and then falls linearly to 0. None trains by epochs.
+        decay: share of the time, for a training by the clock.
         optimizer: ``"sgd"``, or ``"manifold"`` for nets of orthogonal matrices: the learning rate is then an angle.
         accumulate: parts of a batch that pass one after another before the optimiser steps, for batches that do not
             fit into the memory at once.
@@ -66,6 +70,8 @@ class Recipe:
     temperature: float = 1.0
     optimizer: str = "sgd"
     accumulate: int = 1
+    minutes: float | None = None
+    decay: float = 0.5
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -94,6 +100,10 @@ class Recipe:
             raise UsageError("temperature must be positive", why=f"got {self.temperature}")
         if not 0 <= self.seed < 2**63:
             raise UsageError("seed must be at least 0 and under 2^63", why=f"got {self.seed}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError("minutes must be positive", why=f"got {self.minutes}")
+        if not 0 < self.decay < 1:
+            raise UsageError("decay must be over 0 and under 1", why=f"got {self.decay}")
         if not 0 <= self.warmup < 1:
             raise UsageError("warmup must be at least 0 and under 1", why=f"got {self.warmup}")
         if not self.learning_rate > 0:

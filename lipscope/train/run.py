@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import os
 import pickle
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,11 @@ class RunFolder:
         """Weights, optimiser and counters of the last save."""
         return self.path / "state.pt"
 
+    @property
+    def stable(self) -> Path:
+        """The state from which a training by the clock began to decay; a longer one may continue from it."""
+        return self.path / "stable.pt"
+
     def append(self, event: RunEvent, layers: RunLayers | None = None) -> None:
         """Add the line of an epoch, and that of its layers where they were measured.
 
@@ -91,8 +97,12 @@ class RunFolder:
             temporary.write_text(json.dumps(Progress(status, event).to_json()) + "\n", encoding="utf-8")
             temporary.replace(self.path / PROGRESS)
 
-    def save_state(self, state: Mapping[str, Any]) -> None:
+    def save_state(self, state: Mapping[str, Any], stable: bool = False) -> None:
         """Write the state, atomically.
+
+        Args:
+            state: tensors, numbers, and containers of them.
+            stable: whether a decay begins here, so that the state is kept in a file of its own too.
 
         Raises:
             LipscopeError: the disk is full, or the folder cannot be written to.
@@ -100,19 +110,25 @@ class RunFolder:
         # torch.save names no cause when a disk is full, so only bytes in memory go through it.
         content = io.BytesIO()
         torch.save(dict(state), content)
-        with atomic_path(self.state) as temporary:
-            temporary.write_bytes(content.getbuffer())
+        for file in (self.state, self.stable) if stable else (self.state,):
+            with atomic_path(file) as temporary:
+                temporary.write_bytes(content.getbuffer())
 
-    def load_state(self, device: torch.device) -> dict[str, Any] | None:
+    def load_state(self, device: torch.device, stable: bool = False) -> dict[str, Any] | None:
         """The saved state, without running pickled code; None before the first save.
+
+        Args:
+            device: where its tensors go.
+            stable: the state at the beginning of the decay instead of the last.
 
         Raises:
             CheckpointError: the file is damaged.
         """
-        if not self.state.exists():
+        file = self.stable if stable else self.state
+        if not file.exists():
             return None
         try:
-            state: dict[str, Any] = torch.load(self.state, map_location=device, weights_only=True)
+            state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
         except pickle.UnpicklingError as error:
             # Its own message recommends to let pickled code run.
             raise self.damaged_state(ValueError("not plain tensors and numbers")) from error
@@ -170,6 +186,43 @@ def create_run(path: Path, config: Config, recipe: Recipe) -> RunFolder:
     with atomic_path(path / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return RunFolder(path, config, recipe)
+
+
+def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
+    """A new run that goes on where the decay of an earlier one began, as if that had been given more minutes.
+
+    Args:
+        earlier: a run by the clock.
+        path: of the new folder.
+        minutes: of the whole training, those up to the decay of the earlier run included.
+
+    Raises:
+        UsageError: the earlier run has not come to its decay, or the decay of the new one would begin before.
+        CheckpointError: the earlier state is damaged.
+        LipscopeError: the folder cannot be made.
+    """
+    state = earlier.load_state(torch.device("cpu"), stable=True)
+    if state is None:
+        raise UsageError(
+            "the run cannot be extended", where=str(earlier.path), why="it has not come to a decay by the clock",
+            next_step="train with --minutes, to its end",
+        )  # fmt: skip
+    if not isinstance(state.get("seconds"), float):
+        raise earlier.damaged_state(TypeError("no wall time"))
+    needed = state["seconds"] / 60 / (1 - earlier.recipe.decay)
+    if minutes <= needed:
+        raise UsageError(
+            f"{minutes:g} minutes are too few to extend the run", where=str(earlier.path),
+            why=f"its first decay began after {state['seconds'] / 60:.1f}", next_step=f"give more than {needed:.1f}",
+        )  # fmt: skip
+    run = create_run(path, earlier.config, replace(earlier.recipe, minutes=minutes))
+    for before, now in ((earlier.metrics, run.metrics), (earlier.layers, run.layers)):
+        if before.exists():
+            with atomic_path(now) as temporary:
+                temporary.write_bytes(before.read_bytes())
+    # The best score so far is of a model that this folder does not hold.
+    run.save_state({**state, "decay_from": None, "best": -math.inf})
+    return run
 
 
 def open_run(path: Path) -> RunFolder:

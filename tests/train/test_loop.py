@@ -17,6 +17,7 @@ from lipscope.train import loop
 from lipscope.train.distribution import World
 from lipscope.train.loop import Listeners, _generator, train
 from lipscope.train.recipe import learning_rate_at
+from lipscope.train.run import extend_run, open_run
 from tests.conftest import TINY
 from tests.train.conftest import ALONE
 
@@ -330,7 +331,7 @@ def test_the_stored_model_is_proved_and_says_what_it_claims(unbroken):
 
 def test_the_state_holds_no_more_than_it_takes(unbroken):
     state = unbroken.load_state(ALONE.device)
-    assert set(state) == {"step", "sums", "best", "seconds", "net", "optimizer"}
+    assert set(state) == {"step", "sums", "best", "seconds", "decay_from", "net", "optimizer"}
     assert state["step"] == STEPS
 
 
@@ -364,3 +365,61 @@ def test_a_state_that_does_not_fit(new_run, few_images, damage):
     with pytest.raises(CheckpointError, match="the saved training state is damaged"):
         train(run, few_images, ALONE)
     assert train(new_run("another", epochs=1), few_images, ALONE)
+
+
+@pytest.fixture
+def one_step_a_second(monkeypatch):
+    """A clock that only steps move."""
+    monkeypatch.setattr(loop.Stopwatch, "seconds", lambda self: float(self._counters.step))
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+@pytest.mark.parametrize("piece", [4, 9])
+def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, piece):
+    run, other = new_run("unbroken", minutes=14 / 60), new_run("stopped", minutes=14 / 60)
+    rates = []
+    assert train(run, few_images, ALONE, Listeners(on_epoch=lambda event: rates.append(event.learning_rate)))
+    train_in_pieces(other, few_images, piece)
+    assert_same_outcome(run, other)
+    *_, before, last = lines(run)
+    # 6 steps are an epoch: 7 stable ones, 7 of the decay, so that the last epoch has 2.
+    assert (before["step"], last["step"], last["epoch"], last["epochs"]) == (12, 14, 3, 3)
+    assert rates[-1] < rates[-2]
+    assert read_header(run.model).training["steps"] in (6, 12, 14)
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_images):
+    run = new_run(minutes=8 / 60, holdout=0)
+    assert train(run, few_images, ALONE)
+    last = lines(run)[-1]
+    assert last["step"] == 8
+    counted = last["train_accuracy"] * ((8 - 300 // 40) * 40)
+    assert counted == pytest.approx(round(counted), abs=1e-9)
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+def test_an_extended_run_is_the_longer_one_bit_for_bit(new_run, few_images, tmp_path):
+    short, long = (new_run(name, minutes=seconds / 60, holdout=0) for name, seconds in (("short", 10), ("long", 20)))
+    assert train(short, few_images, ALONE)
+    assert train(long, few_images, ALONE)
+    extended = extend_run(short, tmp_path / "extended", 20 / 60)
+    assert open_run(extended.path) == extended
+    assert train(extended, few_images, ALONE)
+    ours, theirs = load_file(extended.model), load_file(long.model)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert [line["step"] for line in lines(extended)] == [line["step"] for line in lines(long)]
+    assert not torch.equal(load_file(short.model)["head.weight"], ours["head.weight"])
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+def test_a_run_that_cannot_be_extended(new_run, few_images, tmp_path):
+    by_epochs = new_run("epochs")
+    assert train(by_epochs, few_images, ALONE)
+    with pytest.raises(UsageError, match="cannot be extended"):
+        extend_run(by_epochs, tmp_path / "more", 3.0)
+    short = new_run("short", minutes=10 / 60)
+    assert train(short, few_images, ALONE)
+    with pytest.raises(UsageError, match="too few to extend"):
+        extend_run(short, tmp_path / "more", 10 / 60)
+    assert not (tmp_path / "more").exists()

@@ -47,7 +47,9 @@ def test_one_cycle_never_exceeds_the_largest_rate():
     [("schedule", "cosine"), ("epochs", 0), ("batch_size", 0), ("gamma", -0.1), ("gamma", float("nan")),
      ("offset", -1.0), ("holdout", -1), ("weight_decay", -1e-9), ("learning_rate", 0.0), ("learning_rate", -1.0),
      ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63), ("warmup", 1.0), ("warmup", -0.1),
-     ("loss", "hinge"), ("temperature", 0.0), ("temperature", float("nan"))],
+     ("loss", "hinge"),
+     ("minutes", 0.0), ("minutes", float("inf")), ("decay", 1.0), ("optimizer", "adam"),
+     ("temperature", 0.0), ("temperature", float("nan"))],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_by_name(name, value):
     with pytest.raises(UsageError) as caught:
