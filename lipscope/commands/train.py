@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lipscope.models.registry import Config
     from lipscope.models.shiftnet import ShiftNetConfig
     from lipscope.train.recipe import Recipe
+    from lipscope.train.run import RunFolder
 
 RUNS = Path("runs")
 
@@ -109,13 +110,12 @@ def train_command(
     from lipscope.train.distribution import world
     from lipscope.train.hardware import describe_hardware
     from lipscope.train.loop import Listeners, train
-    from lipscope.train.run import RunFolder, create_run, extend_run, open_run
+    from lipscope.train.run import RunFolder, create_run, open_run
 
     if resume is not None:
         _refuse_changes(click.get_current_context())
     if extend is not None:
         _refuse_changes(click.get_current_context(), "extend", "minutes", "out")
-        out, minutes = _required(out, "--out"), _required(changes["minutes"], "--minutes")
     if ui:
         from lipscope.commands.train_ui import require_terminal, train_and_show
 
@@ -130,11 +130,7 @@ def train_command(
         elif extend is not None:
             run = open_run(extend)
             data = load(run.config.dataset, "train", data_dir)
-            run = (
-                extend_run(run, out, minutes)
-                if leading
-                else RunFolder(out, run.config, replace(run.recipe, minutes=minutes))
-            )
+            run = _extended(run, out, changes["minutes"], leading)
         else:
             width = (32 if gpu else 16) if channels is None else channels
             config: Config
@@ -197,17 +193,21 @@ def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, A
     return replace(recipe, seed=seed, **given)
 
 
-def _required(value: Any, option: str) -> Any:
-    """The value of an option that ``--extend`` needs.
+def _extended(earlier: RunFolder, out: Path | None, minutes: float | None, leading: bool) -> RunFolder:
+    """The run folder of the longer training.
 
     Raises:
-        UsageError: it is not given.
+        UsageError: it is not said how long.
     """
     from lipscope.errors import UsageError
+    from lipscope.train.run import RunFolder, extend_run
 
-    if value is None:
-        raise UsageError(f"--extend needs {option}", next_step="say how long the whole training is, and its new folder")
-    return value
+    if minutes is None:
+        raise UsageError("--extend needs --minutes", next_step="say how long the whole training is to take")
+    folder = out or RUNS / _run_name(earlier.config, earlier.recipe)
+    if leading:
+        return extend_run(earlier, folder, minutes)
+    return RunFolder(folder, earlier.config, replace(earlier.recipe, minutes=minutes))
 
 
 def _refuse_changes(context: click.Context, *allowed: str) -> None:

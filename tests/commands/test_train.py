@@ -101,6 +101,24 @@ def test_a_shiftnet_is_trained_along_the_manifold_and_certified(tmp_path, capsys
 
 
 @pytest.mark.usefixtures("small")
+def test_a_training_by_the_clock_is_extended(tmp_path, capsys):
+    first, longer = tmp_path / "first", tmp_path / "longer"
+    options = ("--dataset", "synthetic", "--model", "shiftnet", "--stages", "8x2,16x1", "--stem", 4, "--batch", 100)
+    assert train(*options, "--minutes", 0.02, "--out", first) == 0
+    assert "0.02 minutes" in capsys.readouterr().err
+    assert (first / "stable.pt").exists()
+    assert train("--extend", first, "--minutes", 0.04, "--out", longer) == 0
+    assert metrics(longer)[-1]["step"] > metrics(first)[-1]["step"]
+    for arguments, said in (
+        (("--extend", first, "--out", tmp_path / "other"), "--extend needs --minutes"),
+        (("--extend", first, "--minutes", 1, "--lr", 1), "--lr cannot change a run"),
+        (("--extend", first, "--minutes", 1, "--out", longer), "a run is there already"),
+    ):
+        assert train(*arguments) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
 def test_a_loss_comes_with_the_settings_of_its_paper(tmp_path, capsys):
     for name, options, expected in (
         ("annealed", (), (2.0, 0.75)),
