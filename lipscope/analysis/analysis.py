@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import Literal
 
 import torch
 
+from lipscope.analysis.chain import chain_of_reports
 from lipscope.analysis.gradients import GradientFlow, gradient_flow, tightness
 from lipscope.analysis.images import measuring_images
 from lipscope.analysis.spectra.angles import angles
@@ -28,7 +28,7 @@ from lipscope.layers.heads import Head
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Residual, sum_of
-from lipscope.records import AnalysisEvent, Bound, InspectReport, LayerReport, Tightness
+from lipscope.records import AnalysisEvent, Bound, Chain, InspectReport, LayerReport, Tightness, round_down
 
 
 def analyse(path: Path, *, data_dir: Path | None = None, description: Path | None = None) -> Iterator[AnalysisEvent]:
@@ -63,19 +63,21 @@ def inspect_report(path: Path, *, data_dir: Path | None = None, description: Pat
     judged = verdict(())
     tight: Tightness | None = None
     notes: tuple[str, ...] = ()
+    chain: Chain | None = None
     for event in analyse(path, data_dir=data_dir, description=description):
         if event.layer is not None:
             layers[event.layer.name] = event.layer
         judged = event.verdict or judged
         tight = event.tightness or tight
         notes = event.notes or notes
+        chain = event.chain or chain
     if sha256_of(path) != digest:
         raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     with full_precision():
         context = environment(dtype="float64 bounds and singular values, float32 gradients")
     architecture = header.architecture if description is None else f"described by {description.name}"
     return InspectReport(
-        str(path), digest, architecture, header.metadata, judged, tuple(layers.values()), context, tight, notes
+        str(path), digest, architecture, header.metadata, judged, tuple(layers.values()), context, tight, notes, chain
     )
 
 
@@ -96,7 +98,9 @@ def _model(subject: Subject, data_dir: Path | None) -> Iterator[AnalysisEvent]:
         doing = f"bound of {places[done + 1].name}" if done + 1 < len(places) else "gradient norms"
         yield AnalysisEvent(done + 1, total, doing, row.report)
     reports = [row.report for row in rows.values()]
-    yield AnalysisEvent(len(places), total, "gradient norms", verdict=verdict(reports), notes=_notes(subject))
+    chain = chain_of_reports(reports, subject.head)
+    judged = verdict(reports, searching=True)
+    yield AnalysisEvent(len(places), total, "gradient norms", verdict=judged, notes=_notes(subject), chain=chain)
 
     images, source = measuring_images(subject.dataset, subject.net.input_shape, data_dir)
     with full_precision():
@@ -161,7 +165,7 @@ def _tightness(flow: GradientFlow, head: Head | None, reports: list[LayerReport]
     if not all(bound.proved for bound in before):
         return None
     if head is not None:
-        constants = head.pair_bounds()[flow.predicted, flow.runner_up]
+        constants = head.pair_bounds_between(flow.predicted, flow.runner_up)
     else:
         constants = torch.where(flow.predicted == flow.runner_up, 1.0, math.sqrt(2))
     return tightness(flow, constants, product_up([bound.value for bound in before]))
@@ -200,12 +204,7 @@ def _bound(place: Place, rows: Mapping[str, _Row]) -> Bound:
 
 
 def _floor_note(floor: float) -> str:
-    return f"every singular value, over the smaller side, is proved to be at least {_round_down(floor)}"
-
-
-def _round_down(value: float) -> str:
-    """Nine decimals, never printing more than the value."""
-    return f"{Decimal(value).quantize(Decimal('1e-9'), rounding=ROUND_FLOOR):f}"
+    return f"every singular value, over the smaller side, is proved to be at least {round_down(floor)}"
 
 
 def _unknown(header: Header) -> Iterator[AnalysisEvent]:

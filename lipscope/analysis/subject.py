@@ -57,7 +57,7 @@ def load_subject(path: Path, description: Path | None = None) -> Subject | None:
     """
     if description is not None:
         model = load_described(path, description)
-        return Subject(model.net, None, model.description.dataset, model.sha256, False, model.unused)
+        return Subject(model.net, model.net.head, model.description.dataset, model.sha256, False, model.unused)
     if read_header(path).config is None:
         return None
     stored = load_model(path)

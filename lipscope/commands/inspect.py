@@ -22,7 +22,7 @@ from lipscope.tui.registry import SCREENS
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
-    from lipscope.records import Estimate, InspectReport, LayerReport, Verdict
+    from lipscope.records import Arrow, Chain, Estimate, InspectReport, LayerReport
 
 BOUND_LEGEND = (
     "proved bound: on the Lipschitz constant, from above, rounded up. est.: estimates of the extreme singular values s "
@@ -33,7 +33,12 @@ BOUND_LEGEND = (
 @click.command("inspect")
 @click.argument("model", type=click.Path(path_type=Path), required=False)
 @click.argument("other", type=click.Path(path_type=Path), required=False)
-@click.option("--check", is_flag=True, help="Exit with 5 unless the model is proved 1-Lipschitz; opens no app.")
+@click.option(
+    "--check",
+    is_flag=True,
+    help="Exit with 5 unless the network is proved 1-Lipschitz from normalised pixels to features; opens no app.",
+)
+@click.option("--whole", is_flag=True, help="Let --check ask for the whole network, from pixels to logits.")
 @click.option(
     "--max-lipschitz", type=click.FloatRange(min=0, min_open=True), help="The constant for --check. [default: 1]"
 )
@@ -65,6 +70,7 @@ def inspect_command(
     model: Path | None,
     other: Path | None,
     check: bool,
+    whole: bool,
     max_lipschitz: float | None,
     description: Path | None,
     witness: Path | None,
@@ -78,8 +84,9 @@ def inspect_command(
 
     Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file, or
     model.safetensors.index.json with its shards, is analysed tensor by tensor, or as the network that --describe
-    makes of it. The verdict speaks of the network on normalised inputs. MODEL may also be the folder of a run, live or
-    finished: then its training is shown too.
+    makes of it. The verdict speaks of the network from normalised pixels to features; the chain above the table
+    gives the constants from end to end. MODEL may also be the folder of a run, live or finished: then its training
+    is shown too.
 
     With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
@@ -87,8 +94,9 @@ def inspect_command(
     from lipscope.files.run_log import is_run, read_run
     from lipscope.files.writing import require_writable
 
-    if max_lipschitz is not None and not check:
-        raise UsageError("--max-lipschitz needs --check")
+    for option, given in (("--max-lipschitz", max_lipschitz is not None), ("--whole", whole)):
+        if given and not check:
+            raise UsageError(f"{option} needs --check")
     if size is not None and screenshot is None:
         raise UsageError("--size needs --screenshot")
     if screenshot is not None and (as_json or check or witness):
@@ -120,7 +128,6 @@ def inspect_command(
         return 0
 
     from lipscope.analysis.analysis import inspect_report
-    from lipscope.analysis.verdict import verdict
 
     if log is not None and untrained:
         click.echo(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
@@ -129,33 +136,37 @@ def inspect_command(
         require_writable(witness)
     report = inspect_report(path, data_dir=data_dir, description=description)
     # By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
-    proved = verdict(report.layers)
+    asked = None if report.chain is None else report.chain.whole if whole else report.chain.body
     limit = 1.0 if max_lipschitz is None else max_lipschitz
-    within = proved.within(limit)
+    within = asked is not None and asked.bound.proved and asked.bound.value <= allowed(limit)
     certified = _results(path, report.sha256)
     exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
         kept = {} if witness is None else {"witness": exhibited}
-        checked = {"check": _check_json(proved, limit, within)} if check else {}
+        checked = {"check": _check_json(asked, limit, within)} if check else {}
         inspected = {**report.to_json(), "certified": certified, **checked, **kept}
         click.echo(json.dumps(inspected if log is None else report_json(log, inspected)))
     else:
         told = [] if log is None else [*run_lines(log), ""]
-        asked = [_check(proved, limit, within)] if check else []
-        click.echo("\n".join([*told, _text(report, certified), *asked]))
+        answer = [_check(asked, limit, within)] if check else []
+        click.echo("\n".join([*told, _text(report, certified), *answer]))
     return 0 if within or not check else CheckFailedError.exit_code
 
 
-def _check(proved: Verdict, limit: float, within: bool) -> str:
+def _check(asked: Arrow | None, limit: float, within: bool) -> str:
     """The answer to --check; the verdict speaks of 1 whatever the limit is."""
-    bound = "no bound is proved" if proved.lipschitz is None else f"L <= {round_up(proved.lipschitz)} is proved"
+    about = f" {asked.scope}" if asked else ""
+    proved = asked.bound if asked and asked.bound.proved else None
+    bound = f"L <= {round_up(proved.value)} is proved" if proved else "no bound is proved"
     rounding = f" (up to {allowed(limit)}, for rounding)" if allowed(limit) != limit else ""
     shortest = repr(limit).removesuffix(".0")
-    return f"check    {'passed' if within else 'FAILED'}: {bound}, the limit is {shortest}{rounding}"
+    return f"check    {'passed' if within else 'FAILED'}: {bound}{about}, the limit is {shortest}{rounding}"
 
 
-def _check_json(proved: Verdict, limit: float, within: bool) -> dict[str, Any]:
-    return {"limit": limit, "allowed": allowed(limit), "proved": proved.lipschitz, "within": within}
+def _check_json(asked: Arrow | None, limit: float, within: bool) -> dict[str, Any]:
+    bound = asked.bound.to_json()["value"] if asked else None
+    scope = asked.scope.to_json() if asked else None
+    return {"limit": limit, "allowed": allowed(limit), "proved": bound, "within": within, "scope": scope}
 
 
 def _exhibit(
@@ -200,6 +211,7 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
         f"sha256   {report.sha256}",
         f"model    {report.architecture or 'unknown: the tensors are analysed one by one'}",
         f"verdict  {report.verdict.headline}",
+        *_chain(report.chain),
         "",
         f"{'layer':28s} {'kind':26s} {'input -> output':26s} {'proved bound':>14s} {'est. s min':>12s}"
         f" {'est. s max':>12s} {'est. grad':>9s}",
@@ -214,6 +226,19 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
     elif "lipscope.schema" in report.claims:
         lines.append("no certified radii yet: `lipscope certify` makes them.")
     return "\n".join(lines)
+
+
+def _chain(chain: Chain | None) -> list[str]:
+    """A line for each arrow, and one for all of them."""
+    if chain is None:
+        return []
+    arrows = [*chain.arrows, chain.whole] if len(chain.arrows) > 1 else chain.arrows
+    lines = []
+    for arrow in arrows:
+        bound = f"L <= {round_up(arrow.bound.value)}" if arrow.bound.proved else f"not proved: {arrow.bound.reason}"
+        pairs = f"; a difference of two logits: <= {round_up(arrow.pairs.value)}" if arrow.pairs else ""
+        lines.append(f"{arrow.scope.start} -> {arrow.scope.end}".ljust(24) + bound + pairs)
+    return ["chain    " + lines[0], *("         " + line for line in lines[1:])]
 
 
 def _row(layer: LayerReport) -> str:

@@ -13,7 +13,11 @@ from lipscope.bounds.matrix import length_bound, spectral_norm_bound
 from lipscope.bounds.rounding import Arithmetic, gamma, outward, up
 from lipscope.layers.contract import LinearLayer, Rounding, Trainable
 from lipscope.layers.convolutions import CONVOLUTIONS
+from lipscope.layers.linear import Linear
 from lipscope.records import Bound, Shape
+
+PAIR_EFFORT = 2.0**31
+"""Operations up to which every pair of classes is looked at (a few seconds)."""
 
 
 class Head(LinearLayer, Trainable):
@@ -25,6 +29,14 @@ class Head(LinearLayer, Trainable):
     @abstractmethod
     def pair_bounds(self) -> Tensor:
         """(classes, classes) float64: proved upper bounds on the Lipschitz constants of f_l - f_i; diagonal 0."""
+
+    @abstractmethod
+    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
+        """(n,) float64: those of the pairs (first_k, second_k) of classes."""
+
+    @abstractmethod
+    def largest_pair_bound(self) -> float:
+        """A bound on all of them."""
 
     @abstractmethod
     def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
@@ -49,6 +61,14 @@ class LinearHead(Head):
         self.classes = classes
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.bias = nn.Parameter(torch.zeros(classes))
+
+    @staticmethod
+    def of(layer: Linear) -> LinearHead:
+        """A linear layer as a head: the same function."""
+        head = LinearHead(layer.weight.shape[1], len(layer.weight))
+        head.weight = layer.weight
+        head.bias = nn.Parameter(torch.zeros_like(layer.weight[:, 0])) if layer.bias is None else layer.bias
+        return head
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """Rows that are normal with variance 1 / features."""
@@ -76,9 +96,22 @@ class LinearHead(Head):
 
     def pair_bounds(self) -> Tensor:
         """||w_l - w_i||, computed directly in float64 and rounded up."""
+        every = torch.arange(self.classes)
+        return torch.stack([self.pair_bounds_between(one.expand(self.classes), every) for one in every])
+
+    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
+        """||w_l - w_i||; squares that underflow add at most sqrt(features) 2^-511 to the norm of what is not 0."""
         weight = self.rows().detach().to(torch.float64)
-        distances = torch.linalg.vector_norm(weight.unsqueeze(1) - weight.unsqueeze(0), dim=2)
-        return torch.mul(distances, 1 + gamma(weight.shape[1] + 8))
+        apart = weight[first] - weight[second]
+        lost = apart.any(dim=1).to(torch.float64) * (math.sqrt(weight.shape[1]) * 2.0**-510)
+        lengths: Tensor = torch.linalg.vector_norm(apart, dim=1) * (1 + gamma(weight.shape[1] + 8))
+        return lengths + lost
+
+    def largest_pair_bound(self) -> float:
+        """The largest ||w_l - w_i||; sqrt(2) ||W|| where there are too many pairs."""
+        if self.classes**2 * self.weight.shape[1] <= PAIR_EFFORT:
+            return float(self.pair_bounds().max())
+        return up(math.sqrt(2) * self.bound((self.weight.shape[1],)).value, 2)
 
     def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
         """A sum of products and the bias: gamma_(F+2) (||w_i|| ||x|| + |b_i|), by Cauchy and Schwarz."""
@@ -171,9 +204,17 @@ class OrthogonalHead(Head):
 
     def pair_bounds(self) -> Tensor:
         """sqrt(2) times the bound of the layer, rounded up."""
-        constant = up(math.sqrt(2) * self.bound((self.conv.in_channels,)).value, 2)
-        pairs = torch.full((self.classes, self.classes), constant, dtype=torch.float64)
+        pairs = torch.full((self.classes, self.classes), self.largest_pair_bound(), dtype=torch.float64)
         return pairs.fill_diagonal_(0.0)
+
+    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
+        """The same for every pair, 0 for a class and itself."""
+        pairs = torch.full(first.shape, self.largest_pair_bound(), dtype=torch.float64)
+        return pairs.masked_fill(first == second, 0.0)
+
+    def largest_pair_bound(self) -> float:
+        """sqrt(2) times the bound of the layer, rounded up."""
+        return up(math.sqrt(2) * self.bound((self.conv.in_channels,)).value, 2)
 
     def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
         """No logit errs by more than all of them together."""

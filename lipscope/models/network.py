@@ -8,6 +8,9 @@ from typing import Protocol
 from torch import Tensor, nn
 
 from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.heads import LinearHead
+from lipscope.layers.linear import Linear
+from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.records import Shape
 
 
@@ -22,7 +25,7 @@ class Network(Protocol):
 
 
 class LayerStack(nn.Module):
-    """Named layers one after another, with no head.
+    """Named layers one after another. A linear layer at the end of others is the head.
 
     Args:
         stack: (name, layer) in forward order; names are unique.
@@ -33,7 +36,15 @@ class LayerStack(nn.Module):
         super().__init__()
         self.input_shape = input_shape
         self._names = tuple(name for name, _ in stack)
-        self.stack = nn.ModuleList(layer for _, layer in stack)
+        *before, last = (layer for _, layer in stack)
+        deep = any(not isinstance(layer, Normalize | Flatten) for layer in before)
+        self.stack = nn.ModuleList([*before, LinearHead.of(last) if deep and isinstance(last, Linear) else last])
+
+    @property
+    def head(self) -> LinearHead | None:
+        """The last layer, where it is a head."""
+        last = self.stack[-1]
+        return last if isinstance(last, LinearHead) else None
 
     def layers(self) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
         """Every layer in forward order with its name and the shape that it takes."""

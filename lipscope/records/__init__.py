@@ -10,21 +10,25 @@ from lipscope.records.layers import (
     gradient_kept,
     loses_most,
 )
-from lipscope.records.numbers import Bound, Estimate, Shape, round_up
-from lipscope.records.reports import VERDICT_TOLERANCE, AnalysisEvent, InspectReport, Verdict, allowed
+from lipscope.records.numbers import Bound, Estimate, Shape, round_down, round_up
+from lipscope.records.reports import AnalysisEvent, InspectReport
 from lipscope.records.runs import RunEvent, StepEvent
+from lipscope.records.verdict import VERDICT_TOLERANCE, Arrow, Chain, Scope, Verdict, allowed
 
 __all__ = [
     "GRADIENT_KEPT",
     "NEAR_ONE",
     "VERDICT_TOLERANCE",
     "AnalysisEvent",
+    "Arrow",
     "Bound",
+    "Chain",
     "Estimate",
     "GradientNorms",
     "InspectReport",
     "LayerReport",
     "RunEvent",
+    "Scope",
     "Shape",
     "Spectrum",
     "StepEvent",
@@ -33,5 +37,6 @@ __all__ = [
     "allowed",
     "gradient_kept",
     "loses_most",
+    "round_down",
     "round_up",
 ]

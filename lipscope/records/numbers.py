@@ -103,3 +103,17 @@ def round_up(value: float) -> str:
         return str(Context(prec=10, rounding=ROUND_CEILING).create_decimal(value))
     rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=ROUND_CEILING)
     return f"{rounded:f}".rstrip("0").rstrip(".")
+
+
+def round_down(value: float) -> str:
+    """At most ten decimals (ten digits from 1e15 on), never printing more than the value.
+
+    >>> round_down(1.00000000039), round_down(0.1)
+    ('1.0000000003', '0.1')
+    """
+    from decimal import ROUND_FLOOR, Context, Decimal
+
+    if value >= 1e15:
+        return str(Context(prec=10, rounding=ROUND_FLOOR).create_decimal(value))
+    rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=ROUND_FLOOR)
+    return f"{rounded:f}".rstrip("0").rstrip(".")

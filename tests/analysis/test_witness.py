@@ -103,13 +103,14 @@ def test_a_pair_of_inputs_of_a_network(tmp_path):
             ("relu", ReLU()),
             ("flatten", Flatten()),
             ("fc", Linear(fc)),
+            ("last", ReLU()),
         ],
         (2, 4, 4),
     )
     images = torch.rand(3, 2, 4, 4, generator=torch.Generator().manual_seed(0))
     witness = network_witness(net, images, SHA)
     module = nn.Sequential(
-        nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5, bias=False)
+        nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.ReLU(), nn.Flatten(), nn.Linear(48, 5, bias=False), nn.ReLU()
     )
     module = module.double()
     with torch.no_grad():

@@ -54,7 +54,7 @@ def test_the_worked_example(example, capsys):
     assert [layer["name"] for layer in facts["layers"]] == [
         "stem", "1.relu", "2.max_pool", "conv", "bn", "block", "4.relu", "5.average_pool", "6.flatten", "fc",
     ]  # fmt: skip
-    assert [layer["role"] for layer in facts["layers"]] == ["body"] * 3 + ["part"] * 2 + ["body"] * 5
+    assert [layer["role"] for layer in facts["layers"]] == ["body"] * 3 + ["part"] * 2 + ["body"] * 4 + ["head"]
     assert facts["notes"] == ["1 tensors of the file are not used by the description: bn.num_batches_tracked"]
     layers = {layer["name"]: layer for layer in facts["layers"]}
     stem = zero_padded_matrix(example.stem.weight.detach().double().numpy(), 8, 8)
@@ -64,16 +64,21 @@ def test_the_worked_example(example, capsys):
     both = layers["conv"]["bound"]["value"] * layers["bn"]["bound"]["value"]
     assert layers["block"]["bound"]["value"] == pytest.approx(1 + both)
     product = np.prod([layer["bound"]["value"] for layer in facts["layers"] if layer["role"] == "body"])
-    assert facts["verdict"]["status"] == "proved"
+    assert facts["verdict"]["status"] == "bounded"
     assert facts["verdict"]["lipschitz"] == pytest.approx(product)
+    assert facts["verdict"]["scope"] == {"from": "input", "to": "features"}
+    head = np.linalg.norm(example.fc.weight.detach().double().numpy(), 2)
+    assert [arrow["bound"]["value"] for arrow in facts["chain"]["arrows"]] == pytest.approx([product, head])
     for layer in facts["layers"]:
         assert 0 < layer["gradient_norm"]["mean"] <= layer["bound"]["value"] * (1 + 1e-5)
         assert layer["gradient_norm_random"]["mean"] <= layer["bound"]["value"] * (1 + 1e-5)
-    # Measured through torch's own modules: the gradient of the two largest outputs' difference.
+    # Measured through torch's own modules: the gradient of the two largest outputs' difference, over the constant of
+    # their rows' difference.
     images = torch.rand(64, 3, 8, 8, generator=torch.Generator().manual_seed(0), requires_grad=True)
-    top = example(images).topk(2, dim=1).values
-    (gradient,) = torch.autograd.grad((top[:, 0] - top[:, 1]).sum(), images)
-    slopes = gradient.flatten(1).norm(dim=1) / (2**0.5 * facts["verdict"]["lipschitz"])
+    top = example(images).topk(2, dim=1)
+    (gradient,) = torch.autograd.grad((top.values[:, 0] - top.values[:, 1]).sum(), images)
+    apart = (example.fc.weight[top.indices[:, 0]] - example.fc.weight[top.indices[:, 1]]).norm(dim=1).detach()
+    slopes = gradient.flatten(1).norm(dim=1) / (apart * facts["verdict"]["lipschitz"])
     assert facts["tightness"]["values"] == pytest.approx(slopes.tolist(), rel=1e-4)
 
 
@@ -82,7 +87,9 @@ def test_the_worked_example_as_text(example, capsys):
     text = capsys.readouterr().out
     assert "model    described by small.json" in text
     assert "note: 1 tensors of the file are not used by the description: bn.num_batches_tracked" in text
-    assert re.search(r"^verdict  PROVED with L <= \d", text, re.M)
+    assert re.search(
+        r"^verdict  BOUNDED: L <= [\d.]+ is proved from input to features, 1-Lipschitz is not \(", text, re.M
+    )
     assert re.search(r"^block +residual sum +8x4x4 -> 8x4x4", text, re.M)
     assert "<- loses most" in text
     assert "lipscope certify" not in text  # it does not take such files
@@ -97,20 +104,55 @@ def test_the_verdict_stands_in_ci(example, capsys):
 
 
 def test_contracting_layers_make_up_for_expanding_ones(tmp_path, capsys):
-    """A layer with norm 2 in front of one with 1/4: the network is 1-Lipschitz, and no layer claims to be."""
+    """A layer with norm 2 in front of one with 1/4: the whole is 1-Lipschitz; up to the last layer, the head, not."""
     save_file({"a.weight": 2 * torch.eye(4), "b.weight": torch.eye(4) / 4}, tmp_path / "m.safetensors")
     layers = [{"kind": "linear", "name": "a"}, {"kind": "linear", "name": "b"}]
     content = {"schema": "lipscope.describe/1", "input_shape": [4], "layers": layers}
     (tmp_path / "m.json").write_text(json.dumps(content))
-    code, facts, _ = inspect(capsys, str(tmp_path / "m.safetensors"), "--describe", str(tmp_path / "m.json"), "--check")
-    assert (code, facts["verdict"]["status"]) == (0, "proved")
-    assert facts["verdict"]["lipschitz"] == pytest.approx(0.5)
+    arguments = (str(tmp_path / "m.safetensors"), "--describe", str(tmp_path / "m.json"), "--check")
+    code, facts, _ = inspect(capsys, *arguments)
+    assert (code, facts["verdict"]["status"], facts["check"]["proved"]) == (5, "violated", pytest.approx(2.0))
+    code, facts, _ = inspect(capsys, *arguments, "--whole")
+    assert (code, facts["check"]["proved"]) == (0, pytest.approx(0.5))
+    content["layers"].append({"kind": "relu"})
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    code, facts, _ = inspect(capsys, *arguments)
+    assert (code, facts["verdict"]["status"], facts["verdict"]["lipschitz"]) == (0, "proved", pytest.approx(0.5))
+    assert facts["verdict"]["scope"] == {"from": "input", "to": "output"}
+
+
+def test_a_checkpoint_and_its_description_get_the_same_answer(tmp_path, capsys, tiny_model):
+    """The LLN head of lipscope's own is the linear layer at the end of a description."""
+    kernel = torch.eye(3)[:, :, None, None]
+    weight = torch.randn(4, 12, generator=torch.Generator().manual_seed(0))
+    rows = weight / torch.linalg.vector_norm(weight, dim=1, keepdim=True)
+    save_file({"conv.weight": kernel, "head.weight": rows, "head.bias": torch.zeros(4)}, tmp_path / "m.safetensors")
+    layers = [
+        {"kind": "normalize", "mean": [0.5] * 3, "std": [0.25] * 3},
+        {"kind": "conv2d", "name": "conv"},
+        {"kind": "flatten"},
+        {"kind": "linear", "name": "head"},
+    ]
+    content = {"schema": "lipscope.describe/1", "input_shape": [3, 2, 2], "layers": layers}
+    (tmp_path / "m.json").write_text(json.dumps(content))
+    arguments = (str(tmp_path / "m.safetensors"), "--describe", str(tmp_path / "m.json"), "--check")
+    code, described, _ = inspect(capsys, *arguments)
+    _, own, _ = inspect(capsys, str(tiny_model), "--check")
+    assert code == 0
+    assert described["verdict"]["status"] == own["verdict"]["status"] == "proved"
+    for facts in (described, own):
+        assert facts["verdict"]["scope"] == facts["check"]["scope"] == {"from": "normalised", "to": "features"}
+        assert [arrow["to"] for arrow in facts["chain"]["arrows"]] == ["normalised", "features", "logits"]
+    head = described["chain"]["arrows"][2]
+    apart = torch.cdist(rows.double(), rows.double()).max()
+    assert head["pairs"]["value"] == pytest.approx(float(apart), rel=1e-9)
+    assert described["chain"]["whole"]["bound"]["value"] == pytest.approx(4 * head["bound"]["value"], rel=1e-12)
 
 
 def test_a_network_that_expands_and_its_witness(example, capsys):
     """The page's own lines recompute the ratio, and torch's own modules give it."""
     with torch.no_grad():
-        example.fc.weight.mul_(50)
+        example.conv.weight.mul_(50)
     save_file(example.state_dict(), "small.safetensors")
     code, facts, said = inspect(
         capsys, "small.safetensors", "--describe", "small.json", "--witness", "witness.safetensors"
@@ -118,14 +160,15 @@ def test_a_network_that_expands_and_its_witness(example, capsys):
     assert code == 0
     assert facts["verdict"]["status"] == "violated"
     assert re.fullmatch(
-        r"the whole network: a pair of inputs gives [\d.]+; L <= [\d.]+ is proved", facts["verdict"]["reason"]
+        r"a pair of inputs gives [\d.]+; L <= [\d.]+ is proved from input to features", facts["verdict"]["reason"]
     )
     names: dict[str, object] = {}
     exec(compile(RECOMPUTE, "describe.md", "exec"), names)
     assert names["ratio"] == pytest.approx(facts["verdict"]["lipschitz"], rel=1e-12)
     assert facts["witness"]["ratio"] == pytest.approx(facts["verdict"]["lipschitz"], rel=1e-12)
     assert names["claims"]["model_sha256"] == sha256_of(Path("small.safetensors"))
-    moved = example.double()(names["x"][None]) - example.double()(names["y"][None])
+    example.double().fc = torch.nn.Identity()
+    moved = example(names["x"][None]) - example(names["y"][None])
     assert float(moved.detach().norm() / (names["x"] - names["y"]).norm()) == pytest.approx(names["ratio"], rel=1e-9)
     assert "witness written to witness.safetensors: (network)" in said
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header
-from lipscope.records import NEAR_ONE, VERDICT_TOLERANCE, Estimate, LayerReport, Verdict
+from lipscope.records import NEAR_ONE, Estimate, LayerReport, Verdict, allowed
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text, sparkline
 from lipscope.tui.text import Fact, harmless
 from lipscope.tui.work.state import Phase, State
@@ -187,7 +187,7 @@ class Headline:
     """The answer in one line.
 
     Args:
-        status: ``proved``, ``violated``, ``not-proved``, or ``pending`` while there is none.
+        status: ``proved``, ``bounded``, ``violated``, ``not-proved``, or ``pending`` while there is none.
         text: the line.
         reason: the sentence under it.
     """
@@ -199,10 +199,13 @@ class Headline:
 
 def headline(state: State) -> Headline:
     """The verdict, or why there is none (yet)."""
-    if state.verdict is not None:
-        return _verdict_headline(state.verdict)
+    verdict = state.verdict
+    if verdict is not None and (state.phase.active or not verdict.searching):
+        return _verdict_headline(verdict)
     if state.phase is Phase.FAILED:
         return Headline("pending", "NO VERDICT", "the analysis failed, see below")
+    if state.phase is Phase.CANCELLED and verdict is not None:
+        return Headline("pending", "NO VERDICT", "cancelled before a violation was searched for; r starts it again")
     if state.phase is Phase.CANCELLED:
         return Headline("pending", "NO VERDICT", "the analysis was cancelled; r starts it again")
     if state.phase is Phase.DONE:
@@ -211,15 +214,20 @@ def headline(state: State) -> Headline:
 
 
 def _verdict_headline(verdict: Verdict) -> Headline:
-    reason = harmless(verdict.reason, 400)
-    if verdict.status != "proved":
+    searching = "; a violation is still searched for" if verdict.searching else ""
+    reason = harmless(verdict.reason, 400) + searching
+    about = f" {verdict.scope}" if verdict.scope else ""
+    if verdict.status == "violated":
         ratio = verdict.lipschitz
         shown = f" (a ratio of {rounded(ratio, up=False)} was found)" if ratio and math.isfinite(ratio) else ""
-        violated = verdict.status == "violated"
-        return Headline(verdict.status, f"VIOLATED: not 1-Lipschitz{shown}" if violated else "NOT PROVED", reason)
+        what = f"{harmless(verdict.layer, 40, keep='end')} is not 1-Lipschitz" if verdict.layer else "not 1-Lipschitz"
+        return Headline("violated", f"VIOLATED: {what}{shown}", reason)
+    if verdict.status == "not-proved":
+        return Headline("not-proved", "NOT PROVED", reason)
     if verdict.lipschitz is None or not math.isfinite(verdict.lipschitz):
         # A claim of proof without a finite number is no proof, whoever makes it.
         return Headline("not-proved", "NOT PROVED", f"the bound is not a finite number; {reason}")
     limit = f"L ≤ {rounded(verdict.lipschitz, up=True)}"
-    one = verdict.lipschitz <= 1 + VERDICT_TOLERANCE
-    return Headline("proved", f"PROVED 1-Lipschitz ({limit})" if one else f"PROVED with {limit}", reason)
+    if verdict.status == "proved" and verdict.lipschitz <= allowed(1):
+        return Headline("proved", f"PROVED 1-Lipschitz ({limit}){about}", reason)
+    return Headline("bounded", f"BOUNDED: {limit} is proved{about}, 1-Lipschitz is not", reason)

@@ -95,7 +95,7 @@ class OverviewPane(VerticalScroll):
             (
                 answer.text,
                 answer.reason,
-                bound if answer.status == "proved" else None,
+                bound if answer.status in ("proved", "bounded") else None,
                 sha256,
                 str(self._state.header.path),
             ),

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from lipscope.tui.overview.facts import Headline
 
-SIGNS = {"proved": "✔", "violated": "✘", "not-proved": "?", "pending": "…"}
+SIGNS = {"proved": "✔", "bounded": "≤", "violated": "✘", "not-proved": "?", "pending": "…"}
 """A sign beside the words; the colour only repeats them."""
 
 

@@ -10,7 +10,13 @@ from lipscope.tui.overview.facts import Headline
 from lipscope.tui.text import harmless
 from lipscope.version import __version__
 
-WORDS = {"proved": "PROVED", "violated": "VIOLATED", "not-proved": "NOT PROVED", "pending": "NO VERDICT"}
+WORDS = {
+    "proved": "PROVED",
+    "bounded": "BOUNDED",
+    "violated": "VIOLATED",
+    "not-proved": "NOT PROVED",
+    "pending": "NO VERDICT",
+}
 
 
 class TitleLine(Widget):

@@ -272,6 +272,7 @@ def _after(state: State, event: AnalysisEvent) -> State:
         state,
         phase=Phase.RUNNING,
         verdict=event.verdict or state.verdict,
+        chain=event.chain or state.chain,
         tightness=event.tightness or state.tightness,
         done=event.done,
         total=event.total,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from lipscope.errors import LipscopeError
 from lipscope.files.checkpoint import Header
-from lipscope.records import LayerReport, Tightness, Verdict
+from lipscope.records import Chain, LayerReport, Tightness, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +60,7 @@ class State:
         phase: where the analysis stands.
         layers: by name, in forward order.
         verdict: None until the bounds are done.
+        chain: the constants from end to end; None until the bounds are done, and where there is none.
         tightness: of the certificate; None until the gradient norms are done.
         done, total, doing: progress in steps, and what comes next.
         seconds: how long the analysis took; None until it is done.
@@ -78,6 +79,7 @@ class State:
     phase: Phase = Phase.STARTING
     layers: Mapping[str, LayerReport] = field(default_factory=dict)
     verdict: Verdict | None = None
+    chain: Chain | None = None
     tightness: Tightness | None = None
     done: int = 0
     total: int = 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lipscope.files.checkpoint import Header, read_header
-from lipscope.records import Bound, Verdict
+from lipscope.records import Bound, Scope, Verdict
 from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured, write_checkpoint
@@ -102,8 +102,20 @@ def test_a_proof_without_a_finite_number_is_none(state, value):
 @pytest.mark.parametrize(
     ("verdict", "status", "text"),
     [
-        (Verdict("proved", 1.375, "r"), "proved", "PROVED with L ≤ 1.375"),
-        (Verdict("proved", 2.0**100, "r"), "proved", "PROVED with L ≤ 1.26766e30"),
+        (Verdict("bounded", 1.375, "r"), "bounded", "BOUNDED: L ≤ 1.375 is proved, 1-Lipschitz is not"),
+        (Verdict("bounded", 2.0**100, "r"), "bounded", "BOUNDED: L ≤ 1.26766e30 is proved, 1-Lipschitz is not"),
+        # Whoever says so: a constant above 1 is never shown as a success.
+        (Verdict("proved", 1.375, "r"), "bounded", "BOUNDED: L ≤ 1.375 is proved, 1-Lipschitz is not"),
+        (
+            Verdict("proved", 1.0, "r", scope=Scope("normalised", "features")),
+            "proved",
+            "PROVED 1-Lipschitz (L ≤ 1) from normalised pixels to features",
+        ),
+        (
+            Verdict("violated", 1.61, "r", "stage1.conv"),
+            "violated",
+            "VIOLATED: stage1.conv is not 1-Lipschitz (a ratio of 1.61 was found)",
+        ),
         (Verdict("violated", 1.61, "r"), "violated", "VIOLATED: not 1-Lipschitz (a ratio of 1.61 was found)"),
         (Verdict("violated", None, "r"), "violated", "VIOLATED: not 1-Lipschitz"),
         (Verdict("not-proved", None, "r"), "not-proved", "NOT PROVED"),
@@ -113,6 +125,23 @@ def test_headlines(state, verdict, status, text):
     line = headline(replace(state, verdict=verdict))
     assert line.status == status
     assert line.text == text
+
+
+@pytest.mark.parametrize(
+    ("phase", "text"),
+    [
+        (Phase.RUNNING, "PROVED 1-Lipschitz (L ≤ 1)"),
+        (Phase.CANCELLED, "NO VERDICT"),
+        (Phase.FAILED, "NO VERDICT"),
+        (Phase.DONE, "NO VERDICT"),
+    ],
+)
+def test_a_search_that_did_not_end_leaves_no_success(state, phase, text):
+    line = headline(replace(state, verdict=Verdict("proved", 1.0, "r", searching=True), phase=phase))
+    assert line.text == text
+    assert (line.status == "proved") == (phase is Phase.RUNNING)
+    if phase is Phase.RUNNING:
+        assert line.reason == "r; a violation is still searched for"
 
 
 @pytest.mark.parametrize(
