@@ -76,6 +76,11 @@ RUNS = Path("runs")
     type=click.Path(path_type=Path),
     help="Go on where the decay of this run began, as if it had been given these --minutes.",
 )
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Replace the run or model in the folder; with --resume, continue a state of an earlier version.",
+)
 @click.option("--ui", is_flag=True, help="Show the run in the terminal app; leaving it saves and stops the training.")
 @data_dir_option
 def train_command(
@@ -93,6 +98,7 @@ def train_command(
     out: Path | None,
     resume: Path | None,
     extend: Path | None,
+    force: bool,
     ui: bool,
     data_dir: Path | None,
     **changes: Any,
@@ -151,10 +157,11 @@ def train_command(
             data = load(dataset, "train", data_dir)
             config = replace(config, classes=len(data.classes))
             folder = out or RUNS / _run_name(config, recipe)
-            run = create_run(folder, config, recipe) if leading else RunFolder(folder, config, recipe)
+            run = create_run(folder, config, recipe, force=force) if leading else RunFolder(folder, config, recipe)
         if ui:
             # The child loads the data itself, and finds the run made.
             given = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir)]
+            given += ["--force"] if force and resume is not None else []
             train_and_show(run.path, given, data_dir)
             return
         if leading:
@@ -164,7 +171,7 @@ def train_command(
             )
             narrate(f"run folder {run.path}")
         with _stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
-            finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping))
+            finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping), force=force)
         if leading and not finished:
             narrate(f"stopped and saved; continue with `lipscope train --resume {run.path}`")
             raise click.Abort
@@ -221,7 +228,7 @@ def _refuse_changes(context: click.Context, *allowed: str) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "device", "data_dir", "ui", *allowed):
+        if given and name not in ("resume", "device", "data_dir", "ui", "force", *allowed):
             raise UsageError(
                 f"{parameter.opts[0]} cannot change a run that is resumed",
                 where="--resume",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from io import BufferedReader
+from contextlib import suppress
+from io import BufferedReader, BufferedWriter
 from pathlib import Path
 
 KINDS = (
@@ -58,6 +59,25 @@ def open_regular(path: Path, *, follow: bool = True) -> BufferedReader:
     require_regular(path.stat(follow_symlinks=follow))
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | CLOSED_TO_CHILDREN | (0 if follow else NO_FOLLOW)
     file = os.fdopen(os.open(path, flags), "rb")
+    try:
+        require_regular(os.fstat(file.fileno()))
+    except OSError:
+        file.close()
+        raise
+    return file
+
+
+def open_to_append(path: Path) -> BufferedWriter:
+    """Open a regular file, or a new one, for writing at its end; no symbolic link is followed.
+
+    Raises:
+        IrregularError: something else lies there.
+        OSError: as :func:`open`.
+    """
+    with suppress(FileNotFoundError):
+        require_regular(path.stat(follow_symlinks=False))
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | CLOSED_TO_CHILDREN | NO_FOLLOW
+    file = os.fdopen(os.open(path, flags, 0o666), "ab")
     try:
         require_regular(os.fstat(file.fileno()))
     except OSError:

@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -69,7 +70,9 @@ class Counters:
     decay_from: int | None = None
 
 
-def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | None = None) -> bool:
+def train(
+    run: RunFolder, data: ImageSet, world: World, listeners: Listeners | None = None, *, force: bool = False
+) -> bool:
     """Train from the start, or from the saved state of the run folder, to the end.
 
     On the same device with the same threads a run that was stopped and resumed gives the same weights, bit for bit,
@@ -80,12 +83,14 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
         data: training images.
         world: this process among its peers.
         listeners: told of the progress.
+        force: see :meth:`RunFolder.prepare`.
 
     Returns:
         whether the training is finished.
 
     Raises:
-        LipscopeError: the loss is no longer finite, or the folder cannot be written to.
+        BusyError: another process trains in this folder.
+        LipscopeError: the loss or a weight is no longer finite, or the folder cannot be written to.
         CheckpointError: the saved state or the metrics are damaged.
         UsageError: a batch that cannot be shared among the processes, or too few images.
     """
@@ -99,14 +104,18 @@ def train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners | N
             run.tell("running", event)
         asked.on_step(event)
 
-    status: Status = "failed"
-    try:
-        finished = _train(run, data, world, replace(asked, on_step=on_step))
-        status = "finished" if finished else "stopped"
-    finally:
-        # Nothing is said where nothing was done: the run was finished before.
-        if world.rank == 0 and (last is not None or status != "finished"):
-            run.tell(status, last)
+    with run.held() if world.rank == 0 else nullcontext():
+        if world.rank == 0:
+            run.prepare(force=force)
+        world.any(False)  # the others read nothing before it is in order
+        status: Status = "failed"
+        try:
+            finished = _train(run, data, world, replace(asked, on_step=on_step))
+            status = "finished" if finished else "stopped"
+        finally:
+            # Nothing is said where nothing was done: the run was finished before.
+            if world.rank == 0 and (last is not None or status != "finished"):
+                run.tell(status, last)
     return finished
 
 
@@ -147,6 +156,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
             run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, stable)
         watch.saved = time.perf_counter()
 
+    if state is None:
+        save()  # a model without a state is then never this run's own, whenever a kill comes
     order, order_of = torch.empty(0, dtype=torch.int64), -1
     while not pace.finished(counters.step):
         decay = pace.decay_due(counters.step, watch.seconds())

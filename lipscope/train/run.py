@@ -7,13 +7,11 @@ model. :mod:`lipscope.files.run_log` reads what is told, without torch.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
-import pickle
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,11 +19,14 @@ from typing import Any
 import torch
 
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
-from lipscope.files.checkpoint import atomic_path
+from lipscope.files.locks import exclusive
+from lipscope.files.opening import open_to_append, read_regular
 from lipscope.files.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, SCHEMA, Progress, RunLayers, Status
+from lipscope.files.writing import atomic_path
 from lipscope.models.registry import Config, configuration
 from lipscope.records import RunEvent, StepEvent
 from lipscope.train.recipe import Recipe
+from lipscope.train.state import BEFORE_DIGESTS, NoDigestError, StateError, packed, sealed, unpacked
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,11 @@ class RunFolder:
         """The state from which a training by the clock began to decay; a longer one may continue from it."""
         return self.path / "stable.pt"
 
+    @property
+    def outcome(self) -> tuple[Path, ...]:
+        """What a training leaves in the folder."""
+        return self.model, self.state, self.stable, self.metrics, self.layers
+
     def append(self, event: RunEvent, layers: RunLayers | None = None) -> None:
         """Add the line of an epoch, and that of its layers where they were measured.
 
@@ -92,10 +98,8 @@ class RunFolder:
 
         Nothing depends on it, so a full disk does not end the training here.
         """
-        temporary = self.path / f".{PROGRESS}.{os.getpid()}.partial"
-        with suppress(OSError):
+        with suppress(LipscopeError), atomic_path(self.path / PROGRESS, durable=False) as temporary:
             temporary.write_text(json.dumps(Progress(status, event).to_json()) + "\n", encoding="utf-8")
-            temporary.replace(self.path / PROGRESS)
 
     def save_state(self, state: Mapping[str, Any], stable: bool = False) -> None:
         """Write the state, atomically.
@@ -107,12 +111,10 @@ class RunFolder:
         Raises:
             LipscopeError: the disk is full, or the folder cannot be written to.
         """
-        # torch.save names no cause when a disk is full, so only bytes in memory go through it.
-        content = io.BytesIO()
-        torch.save(dict(state), content)
+        content = packed(state, self._description())
         for file in (self.state, self.stable) if stable else (self.state,):
             with atomic_path(file) as temporary:
-                temporary.write_bytes(content.getbuffer())
+                temporary.write_bytes(content)
 
     def load_state(self, device: torch.device, stable: bool = False) -> dict[str, Any] | None:
         """The saved state, without running pickled code; None before the first save.
@@ -122,43 +124,76 @@ class RunFolder:
             stable: the state at the beginning of the decay instead of the last.
 
         Raises:
-            CheckpointError: the file is damaged.
+            CheckpointError: the file is damaged, of another run, or of an earlier version (see :meth:`prepare`).
         """
         file = self.stable if stable else self.state
-        if not file.exists():
-            return None
         try:
-            state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
-        except pickle.UnpicklingError as error:
-            # Its own message recommends to let pickled code run.
-            raise self.damaged_state(ValueError("not plain tensors and numbers")) from error
-        except (RuntimeError, EOFError, ValueError, OSError, LookupError) as error:
-            raise self.damaged_state(error) from error
-        if not isinstance(state, dict):
-            raise self.damaged_state(TypeError(f"holds a {type(state).__name__}"))
-        return state
+            return unpacked(read_regular(file), self._description(), device)
+        except FileNotFoundError:
+            return None
+        except NoDigestError as error:
+            raise CheckpointError(
+                "the saved training state was written by an earlier version", where=str(file), why=str(error),
+                next_step=f"if nobody else could write it: `lipscope train --resume {self.path} --force`",
+            ) from error  # fmt: skip
+        except (StateError, OSError) as error:
+            raise self.damaged_state(error, file) from error
 
-    def damaged_state(self, error: Exception) -> CheckpointError:
+    def damaged_state(self, error: Exception, file: Path | None = None) -> CheckpointError:
         """The error of a state that a run cannot be continued from."""
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return CheckpointError(
-            "the saved training state is damaged", where=str(self.state), why=why, next_step="start a new run"
+            "the saved training state is damaged", where=str(file or self.state), why=why, next_step="start a new run"
         )
+
+    def held(self) -> AbstractContextManager[None]:
+        """Keep other processes from training here while the block runs.
+
+        Raises:
+            BusyError: another process does.
+            LipscopeError: the folder cannot be written to.
+        """
+        return exclusive(self.path / DESCRIPTION, busy="another process is training it")
+
+    def prepare(self, *, force: bool) -> None:
+        """Look at what is here before the training goes on.
+
+        Args:
+            force: continue a state of an earlier version, which has no digest; without any state, begin anew although
+                there is a model.
+
+        Raises:
+            UsageError: a model, but no state from which it could be trained on.
+            LipscopeError: the folder cannot be written to.
+        """
+        for file in (self.state, self.stable):
+            if force and file.exists() and (content := read_regular(file)).startswith(BEFORE_DIGESTS):
+                with atomic_path(file) as temporary:
+                    temporary.write_bytes(sealed(content, self._description()))
+        if self.model.exists() and not self.state.exists() and not force:
+            raise UsageError(
+                "there is a model already", where=str(self.model),
+                why="and no saved state from which it could be trained on",
+                next_step="another --out, or --force to train it anew",
+            )  # fmt: skip
+
+    def _description(self) -> bytes:
+        return read_regular(self.path / DESCRIPTION)
 
 
 def _append(file: Path, line: Mapping[str, Any]) -> None:
     try:
-        with file.open("a", encoding="utf-8") as opened:
-            opened.write(json.dumps(line) + "\n")
+        with open_to_append(file) as opened:
+            opened.write(json.dumps(line).encode() + b"\n")
     except OSError as error:
         raise LipscopeError("cannot be written", where=str(file), why=error.strerror or "") from error
 
 
 def _keep_until(file: Path, epoch: int) -> None:
     try:
-        lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = read_regular(file, follow=False).decode().splitlines(keepends=True)
         kept = [line for line in lines if line.endswith("\n") and json.loads(line)["epoch"] <= epoch]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
         raise CheckpointError(
             "damaged", where=str(file), why=str(error)[:200], next_step="remove the damaged lines"
         ) from error
@@ -167,25 +202,43 @@ def _keep_until(file: Path, epoch: int) -> None:
             temporary.write_text("".join(kept), encoding="utf-8")
 
 
-def create_run(path: Path, config: Config, recipe: Recipe) -> RunFolder:
+def create_run(path: Path, config: Config, recipe: Recipe, *, force: bool = False) -> RunFolder:
     """Make a new run folder.
 
+    Args:
+        path: the folder.
+        config: what is trained.
+        recipe: how.
+        force: replace what an earlier run left there, its model too.
+
     Raises:
-        UsageError: a run is there already.
+        UsageError: a run, or what could be left of one, is there already.
+        BusyError: another process trains there.
         LipscopeError: the folder cannot be made.
     """
-    if (path / DESCRIPTION).exists():
-        raise UsageError(
-            "a run is there already", where=str(path), next_step=f"`lipscope train --resume {path}`, or another --out"
-        )
+    run = RunFolder(path, config, recipe)
     content = {"schema": SCHEMA, "config": config.to_json(), "recipe": recipe.to_json()}
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LipscopeError("cannot make the run folder", where=str(path), why=error.strerror or "") from error
-    with atomic_path(path / DESCRIPTION) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    return RunFolder(path, config, recipe)
+    description = path / DESCRIPTION
+    with run.held():
+        left = [file for file in (description, *run.outcome) if os.path.lexists(file)]
+        if left and not force:
+            resume = f"`lipscope train --resume {path}`, " if left[0] == description else ""
+            raise UsageError(
+                "a run is there already" if resume else f"{left[0].name} is there already", where=str(path),
+                next_step=f"{resume}another --out, or --force to replace it",
+            )  # fmt: skip
+        for file in (*left, path / PROGRESS):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise LipscopeError("cannot be replaced", where=str(file), why=error.strerror or "") from error
+        with atomic_path(description) as temporary:
+            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    return run
 
 
 def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
@@ -208,7 +261,7 @@ def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
             next_step="train with --minutes, to its end",
         )  # fmt: skip
     if not isinstance(state.get("seconds"), float):
-        raise earlier.damaged_state(TypeError("no wall time"))
+        raise earlier.damaged_state(TypeError("no wall time"), earlier.stable)
     needed = state["seconds"] / 60 / (1 - earlier.recipe.decay)
     if minutes <= needed:
         raise UsageError(
@@ -219,7 +272,7 @@ def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
     for before, now in ((earlier.metrics, run.metrics), (earlier.layers, run.layers)):
         if before.exists():
             with atomic_path(now) as temporary:
-                temporary.write_bytes(before.read_bytes())
+                temporary.write_bytes(read_regular(before))
     # The best score so far is of a model that this folder does not hold.
     run.save_state({**state, "decay_from": None, "best": -math.inf})
     return run
@@ -233,15 +286,15 @@ def open_run(path: Path) -> RunFolder:
     """
     file = path / DESCRIPTION
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_regular(file))
     except OSError as error:
         raise CheckpointError("no run to resume", where=str(path), why=f"{file.name} cannot be read") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError("damaged", where=str(file), why="not JSON") from error
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise CheckpointError("a run of another version", where=str(file), why=f"expected schema {SCHEMA}")
     try:
         config, recipe = configuration(content["config"]), Recipe.from_json(content["recipe"])
-    except (UsageError, KeyError, TypeError, ValueError) as error:
+    except (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError("damaged", where=str(file), why=str(error)[:200]) from error
     return RunFolder(path, config, recipe)

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 import lipscope.data
 from lipscope.cli import run
 from lipscope.files.checkpoint import read_header
+from lipscope.train.run import open_run
 from tests.full_disk import full_disk
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -152,7 +153,7 @@ def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path)
     assert f"stopped and saved; continue with `lipscope train --resume {broken}`" in stderr
     assert stderr.endswith("lipscope: interrupted\n")
     assert "Traceback" not in stderr
-    state = torch.load(broken / "state.pt", weights_only=True)
+    state = open_run(broken).load_state(torch.device("cpu"))
     assert 16 <= state["step"] < 32
 
     code, stdout, stderr = start("train", "--resume", broken).finish()
@@ -257,7 +258,8 @@ def test_a_full_disk(tmp_path, capsys):
     with full_disk():
         assert train(*SHORT, "--epochs", 1, "--out", out) == 1
     stderr = capsys.readouterr().err
-    assert f"lipscope: {out / 'model.safetensors'}: cannot be written" in stderr
+    # Before the first step, not after the first epoch.
+    assert f"lipscope: {out / 'state.pt'}: cannot be written" in stderr
     assert "free space" in stderr
     # When there is space again, the run goes on.
     assert train("--resume", out) == 0
@@ -282,3 +284,32 @@ def test_damaged_runs(tmp_path, capsys, damage, said):
     stdout, stderr = capsys.readouterr()
     assert stdout == ""
     assert said in stderr
+
+
+@pytest.mark.usefixtures("small")
+def test_force_replaces_a_run_and_continues_a_state_without_a_digest(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 0
+    first = (out / "model.safetensors").read_bytes()
+    assert train(*SHORT, "--epochs", 1, "--out", out, "--seed", 5, "--force") == 0
+    assert (out / "model.safetensors").read_bytes() != first
+    assert len(metrics(out)) == 1
+    state = out / "state.pt"
+    state.write_bytes(state.read_bytes().partition(b"\n")[2])  # as version 0.1 wrote it
+    capsys.readouterr()
+    assert train("--resume", out) == 4
+    assert f"lipscope train --resume {out} --force" in capsys.readouterr().err
+    assert train("--resume", out, "--force") == 0
+    assert train("--resume", out) == 0
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_that_is_trained_is_not_resumed(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 0
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    capsys.readouterr()
+    with open_run(out).held():
+        assert train("--resume", out) == 1
+        assert f"{out / 'run.json'}: another process is training it" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.files.checkpoint import read_header
+from lipscope.files.locks import BusyError
 from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model
 from lipscope.train import loop
@@ -423,3 +424,34 @@ def test_a_run_that_cannot_be_extended(new_run, few_images, tmp_path):
     with pytest.raises(UsageError, match="too few to extend"):
         extend_run(short, tmp_path / "more", 10 / 60)
     assert not (tmp_path / "more").exists()
+
+
+def test_a_second_process_is_refused_and_changes_nothing(new_run, few_images):
+    """The folder still says what the first does."""
+    run = new_run()
+    run.tell("running", None)
+    with run.held():
+        before = {path: path.read_bytes() for path in run.path.iterdir()}
+        with pytest.raises(BusyError, match="another process is training it"):
+            train(run, few_images, ALONE)
+        assert {path: path.read_bytes() for path in run.path.iterdir()} == before
+    assert train(run, few_images, ALONE)
+
+
+def test_weights_that_overflow_in_the_last_step_are_not_stored(new_run, few_images, monkeypatch):
+    """The loss is of the weights before the step."""
+    real, run = loop.take_step, new_run(epochs=1)
+    steps = iter(range(1, 100))
+
+    def overflow(net, *rest):
+        result = real(net, *rest)
+        if next(steps) == STEPS // 3:
+            next(net.parameters()).data.flatten()[0] = torch.inf
+        return result
+
+    monkeypatch.setattr(loop, "take_step", overflow)
+    monkeypatch.setattr(loop, "validate", lambda net, split, world: (0.5, 0.5))
+    with pytest.raises(LipscopeError, match="NaN or infinite"):
+        train(run, few_images, ALONE)
+    assert not run.model.exists()
+    assert run.load_state(ALONE.device)["step"] == 0
