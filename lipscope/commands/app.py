@@ -73,7 +73,7 @@ def run_around(model: Path) -> Path | None:
 
 def means_for(data_dir: Path | None, description: Path | None) -> Means:
     """What the app works with: the analysis, its cache, and what the model says of an image."""
-    from lipscope.tui.work.cache import Cache
+    from lipscope.files.kept_analysis import Cache
     from lipscope.tui.work.pauses import quiet_import
     from lipscope.tui.work.worker import Means
 

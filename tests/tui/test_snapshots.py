@@ -16,11 +16,11 @@ import pytest
 from textual.pilot import Pilot
 
 from lipscope.errors import CheckpointError
+from lipscope.files.kept_analysis import Cache
 from lipscope.files.results import results_path, write_results
 from lipscope.records import Bound, Estimate, LayerReport, Spectrum, Verdict
 from lipscope.tui.app import InspectApp
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.work.cache import Cache
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means
 from tests.tui.conftest import FAILURE, Script, bounds, screen_text, until, write_checkpoint, write_radii

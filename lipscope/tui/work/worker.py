@@ -39,7 +39,7 @@ from lipscope.tui.work.watch import SECONDS, Stamp, stamp_of, watch
 
 if TYPE_CHECKING:
     from lipscope.data import ImageSet
-    from lipscope.tui.work.cache import Cache
+    from lipscope.files.kept_analysis import Cache
 
 Analyse = Callable[[Path], Iterator[AnalysisEvent]]
 
@@ -193,7 +193,7 @@ class Work:
         """Keep the results, unless the file may have changed between the first byte read and now."""
         if self._cache is None:
             return
-        from lipscope.tui.work.cache import Kept, condensed
+        from lipscope.files.kept_analysis import Kept, condensed
 
         self._threads[1].join()
         with suppress(OSError, CheckpointError):

@@ -1,38 +1,34 @@
 """The kept results of an analysis: ``model.inspected.jsonl`` beside the model, for an instant second opening.
 
-A cache is an answer that somebody else could forge: a checkpoint may come in a folder with a file that says "proved".
-So it counts only when its message authentication code was made with a key that this user's own folder holds, and when
-the SHA-256 in it is that of the model's bytes. Before both are checked, nothing of it is parsed. Where the model's
-folder is read-only the file lies in the user's cache folder instead.
+A kept analysis is an answer that somebody else could forge: a checkpoint may come in a folder with a file that says
+"proved". So it counts only when this user's own key has signed it (:mod:`lipscope.files.signing`), and when the SHA-256
+in it is that of the model's bytes. Before both are checked, nothing of it is parsed. Where the model's folder is
+read-only the file lies in the user's cache folder instead.
 """
 
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import os
-import secrets
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from lipscope.errors import LipscopeError
-from lipscope.files.checkpoint import SUFFIX, atomic_path
+from lipscope.files.checkpoint import SUFFIX
+from lipscope.files.opening import open_regular
+from lipscope.files.plain import outline, revived
+from lipscope.files.signing import NAME, UNSIGNED, Signer
+from lipscope.files.writing import atomic_path
 from lipscope.records import AnalysisEvent
-from lipscope.tui.work.plain import outline, revived
 from lipscope.version import __version__
 
-SCHEMA = "lipscope.inspected/1"
+SCHEMA = "lipscope.inspected/2"
 ENDING = ".inspected.jsonl"
 LARGEST = 64_000_000
 """Bytes; a longer analysis is not kept, and a longer file is not read."""
-
-KEY_BYTES = 32
-CODE = 64
-"""Hexadecimal digits of the message authentication code, which are the first line."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +50,29 @@ class Cache:
     Args:
         folder: the user's cache folder; platformdirs knows it when this is None.
         about: what else the results depend on, e.g. the folder of the data sets.
+        signer: knows the user's own.
+        keep: the only folder for them; beside the model, or else in the user's folder, when this is None.
     """
 
-    def __init__(self, folder: Path | None = None, about: str = "") -> None:
+    def __init__(
+        self, folder: Path | None = None, about: str = "", signer: Signer | None = None, keep: Path | None = None
+    ) -> None:
         if folder is None:
             import platformdirs
 
             folder = platformdirs.user_cache_path("lipscope")
         self._folder = folder
         self._about = about
+        self._signer = signer or Signer()
+        self._keep = keep
 
-    def places(self, model: Path) -> tuple[Path, Path]:
+    def places(self, model: Path) -> tuple[Path, ...]:
         """Beside the model, and in the user's folder under a name made of the model's path."""
+        plain = model.name.removesuffix(SUFFIX) + ENDING
+        if self._keep is not None:
+            return (self._keep / plain,)
         name = hashlib.sha256(os.fsencode(model.absolute())).hexdigest()[:32]
-        return model.with_name(model.name.removesuffix(SUFFIX) + ENDING), self._folder / "inspected" / (name + ENDING)
+        return model.with_name(plain), self._folder / "inspected" / (name + ENDING)
 
     def candidates(self, model: Path) -> list[Path]:
         """The files that could hold the analysis of a model."""
@@ -75,84 +80,48 @@ class Cache:
 
     def read(self, model: Path, sha256: str) -> Kept | None:
         """The analysis of these very bytes by this very version, if this user kept one; None otherwise."""
-        key = self._key(create=False)
-        if key is None:
-            return None
         for place in self.candidates(model):
-            kept = self._read(place, sha256, key)
+            kept = self._read(place, sha256)
             if kept is not None:
                 return kept
         return None
 
     def write(self, model: Path, sha256: str, kept: Kept) -> Path | None:
-        """Keep an analysis; where it lies now, or None where there is no place for it."""
-        key = self._key(create=True)
-        if key is None:
-            return None
+        """Keep an analysis; where it lies now, or None where there is no place for it, or no key to sign it."""
         lines = [self._title(sha256, kept.seconds), *map(_line, kept.events)]
-        body = "\n".join(lines).encode()
-        if len(body) > LARGEST:
+        content = self._signer.sign("\n".join(lines).encode())
+        if len(content) > LARGEST or not self._signer.origin(content).own:
             return None
         for place in self.places(model):
             # A folder that cannot be written to is no failure of the analysis: the next place, or none.
             with suppress(LipscopeError, OSError):
                 place.parent.mkdir(parents=True, exist_ok=True)
                 with atomic_path(place) as temporary:
-                    temporary.write_bytes(_code(key, body).encode() + b"\n" + body)
+                    temporary.write_bytes(content)
                 return place
         return None
 
-    def _title(self, sha256: str, seconds: float) -> str:
+    def _title(self, sha256: str, seconds: float, signature: str = UNSIGNED) -> str:
         about = {
             "schema": SCHEMA, "version": __version__, "records": _records(), "about": self._about, "sha256": sha256,
         }  # fmt: skip
-        return json.dumps({**about, "seconds": seconds})
+        return json.dumps({NAME: signature, **about, "seconds": seconds})
 
-    def _read(self, place: Path, sha256: str, key: bytes) -> Kept | None:
+    def _read(self, place: Path, sha256: str) -> Kept | None:
         try:
-            if place.stat().st_size > LARGEST + CODE + 1:
-                return None
-            content = place.read_bytes()
+            with open_regular(place) as file:
+                content = file.read(LARGEST + 1)
         except OSError:
             return None
-        code, body = content[:CODE], content[CODE + 1 :]
-        if not hmac.compare_digest(code, _code(key, body).encode()):
+        if len(content) > LARGEST or not self._signer.origin(content).own:
             return None
-        first, *rest = body.decode().split("\n")
+        first, *rest = content.decode().split("\n")
         title = json.loads(first)
-        if first != self._title(sha256, title["seconds"]):
+        if first != self._title(sha256, title["seconds"], title[NAME]):
             return None
         # Line by line: a long parse would hold the interpreter, and the keys with it.
         events = tuple(revived(AnalysisEvent, json.loads(line)) for line in rest)
         return Kept(events, title["seconds"])
-
-    def _key(self, *, create: bool) -> bytes | None:
-        path = self._folder / "cache.key"
-        with suppress(OSError):
-            key = path.read_bytes()
-            if len(key) == KEY_BYTES:
-                return key
-        if not create:
-            return None
-        with suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            # A name of its own for every call: threads of one process that shared a name would also share the file
-            # behind the link, and the later one would overwrite a key that the earlier one has signed with.
-            descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=self._folder)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(secrets.token_bytes(KEY_BYTES))
-                with suppress(FileExistsError):
-                    os.link(temporary, path)  # the first of several writers wins; the others take its key
-            finally:
-                Path(temporary).unlink()
-            key = path.read_bytes()
-            return key if len(key) == KEY_BYTES else None
-        return None
-
-
-def _code(key: bytes, body: bytes) -> str:
-    return hmac.new(key, body, hashlib.sha256).hexdigest()
 
 
 def _records() -> str:
