@@ -125,3 +125,30 @@ def absolute_bound(kernel: Tensor) -> float:
     # The square roots first: a product of two large sums would overflow.
     schur = math.sqrt(float(sums.sum(0).max())) * math.sqrt(float(sums.sum(1).max()))
     return outward(schur * (1 + gamma(values.numel() + 8)))
+
+
+def padded_absolute_bound(kernel: Tensor, height: int, width: int) -> float:
+    """The same for zero padding by half of the kernel, counting only the taps that meet the map: less on small maps.
+
+    Args:
+        kernel: (out, in, k, k), k odd.
+        height, width: of the map.
+
+    >>> padded_absolute_bound(torch.ones(1, 1, 3, 3), 1, 1) < 1.001, padded_absolute_bound(torch.ones(1, 1, 3, 3), 3, 3)
+    (True, 9.000...)
+    """
+    values = kernel.detach().cpu().to(torch.float64).abs()
+    if values.numel() == 0:
+        return 0.0
+    rows, columns = (_meeting(size, taps) for size, taps in zip((height, width), kernel.shape[2:], strict=True))
+    # The columns of the matrix meet the taps in the opposite order.
+    by_output = torch.einsum("ya,oab,xb->oyx", rows, values.sum(1), columns)
+    by_input = torch.einsum("ya,iab,xb->iyx", rows.flip(1), values.sum(0), columns.flip(1))
+    schur = math.sqrt(float(by_output.max())) * math.sqrt(float(by_input.max()))
+    return outward(schur * (1 + gamma(values.numel() + 8)))
+
+
+def _meeting(size: int, taps: int) -> Tensor:
+    """(size, taps) float64: 1 where a tap at a place of the map meets the map."""
+    met = torch.arange(size).unsqueeze(1) + torch.arange(taps) - taps // 2
+    return ((met >= 0) & (met < size)).to(torch.float64)

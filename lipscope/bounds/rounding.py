@@ -126,7 +126,7 @@ class Arithmetic:
         """The value, or ``inf`` if it or the ``largest`` number met on the way may overflow, or is NaN."""
         return value if max(value, largest) <= self.largest else math.inf
 
-    def products(self, terms: int, absolute: float, norm: float, outputs: int) -> float:
+    def products(self, terms: int, absolute: float, norm: float, outputs: int, depth: int | None = None) -> float:
         """A bound on ||fl(M x) - M x||_2, each output a sum of at most ``terms`` products and one more addition.
 
         Args:
@@ -134,12 +134,13 @@ class Arithmetic:
             absolute: a bound on || |M| ||_2, the matrix of absolute values.
             norm: a bound on ||x||_2.
             outputs: their number.
+            depth: the most additions that a product meets, where the sums are taken in pieces; otherwise ``terms``.
 
         gamma_{m+1} |M| |x| entry by entry, and the underflow of 2 m + 1 operations and of the operands: a row of
         |M| has an l1 norm of at most sqrt(m) || |M| ||, a window of |x| of at most sqrt(m) ||x||.
         """
         flushed = self.smallest * (2 * terms + 1 + math.sqrt(terms) * (absolute + norm + 1))
-        error = self.gamma(terms + 1) * absolute * norm + 2 * math.sqrt(outputs) * flushed
+        error = self.gamma((terms if depth is None else depth) + 1) * absolute * norm + 2 * math.sqrt(outputs) * flushed
         return self.held(outward(error), outward(2 * absolute * norm))
 
 

@@ -28,8 +28,8 @@ from lipscope.errors import UsageError
 from lipscope.files.results import SOUND, Certificates
 from lipscope.models.stored import StoredModel
 
-BATCH = 64
-"""Images at a time; float64 gains nothing from more."""
+BATCH = 128
+"""Images at a time: products that are large, and numbers that stay in the cache."""
 
 
 TOLERANCE = 1e-6
@@ -104,7 +104,8 @@ def float64_logits(
 ) -> tuple[Tensor, dict[str, Any]]:
     """(n, classes) logits as the budget assumes them to be computed, and the environment that they were computed in."""
     _check_float64(device)
-    net = model.net.to(device)
+    # Of all images, so that a run that continues evaluates as one that was not interrupted.
+    net = model.net.to(device).prepared(len(data))
     logits = torch.empty(len(data), net.head.classes, dtype=torch.float64)
     earlier = progress.load() if progress else None
     done = 0 if earlier is None else len(earlier)
@@ -119,7 +120,7 @@ def float64_logits(
             if progress:
                 progress.update(logits[:done])
             on_progress(done, len(data))
-    net.to("cpu")
+    model.net.to("cpu")
     return logits, context
 
 

@@ -11,21 +11,31 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from lipscope.bounds.convolution import absolute_bound, unfolding_bound, zero_padded_bound
+from lipscope.bounds.convolution import (
+    padded_absolute_bound,
+    unfolding_bound,
+    zero_padded_bound,
+)
 from lipscope.bounds.frequencies import grid_bound
 from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.bounds.rounding import Arithmetic, outward, printed_up, up
+from lipscope.bounds.rounding import FLOAT64, Arithmetic, printed_up, up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
+from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.frequency_series import FrequencySeries, frequency_rounding
 from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.padded_frequencies import half_plane
+from lipscope.layers.prepared import LARGEST_MATRIX, FormedMatrix, Prepared, formed_rounding
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
 from lipscope.layers.skew import SkewKernel, is_skew
-from lipscope.layers.tapwise import FEWEST_IMAGES, tapwise_exponential
+from lipscope.layers.taylor import by_frequencies, covered, pieced, series_rounding, series_rows, taylor_exponential
 from lipscope.records import Bound, Shape
 
 TRAINING_TERMS = 5
 """Terms of the series in training mode (the paper's); it expands by up to 0.5% a layer, so it certifies nothing."""
+
+BY_FREQUENCIES = "frequencies"
+"""The method whose norm holds for one size of the maps; the others hold for every size and padding."""
 
 
 class SOCConv2d(OrthogonalConv2d):
@@ -93,15 +103,70 @@ class SOCConv2d(OrthogonalConv2d):
         return Bound(upper, f"|p_{self.terms}(i lambda)|, |lambda| <= {printed_up(rho)} by {source}")
 
     def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
-        """The error of the series, from the proved norms of A and |A|: see :func:`series_rounding`."""
+        """The largest error of all ways to evaluate the series.
+
+        They are :func:`series_rounding` of convolutions in any arithmetic; in float64 :func:`frequency_rounding` on
+        maps that the kernel does not cover, and :func:`formed_rounding` where p_n(A) may be formed as one matrix.
+        """
         kernel = self.effective_kernel().detach()
         if is_skew(kernel):
-            rho = self._enclosure(kernel, input_shape)[2]
+            _, lipschitz, rho, source = self._enclosure(kernel, input_shape)
         else:
-            rho = min(rho for rho, _ in self._norms(kernel, input_shape))
-        size = self.channels * math.prod(self.output_shape(input_shape)[1:])
-        products = self.channels * kernel.shape[2] * kernel.shape[3]
-        return series_rounding(self.terms, rho, absolute_bound(kernel), products, size, norm, arithmetic)
+            rho, source = min(self._norms(kernel, input_shape))
+            lipschitz = taylor_majorant(self.terms, rho)
+        outputs, *sizes = self.output_shape(input_shape)
+        size, products = self.channels * math.prod(sizes), kernel[0].numel()
+        absolute = padded_absolute_bound(kernel, *sizes)
+
+        def error(norm: float, depth: int | None = None) -> float:
+            return series_rounding(self.terms, rho, absolute, products, size, norm, arithmetic, depth)
+
+        def among_frequencies(norm: float) -> float:
+            # What is proved for the map alone says nothing of the grid with walls around it.
+            circular = rho if source != BY_FREQUENCIES else unfolding_bound(kernel)
+            return frequency_rounding(kernel, (sizes[0], sizes[1]), self.terms, circular, lipschitz, norm)
+
+        found = error(norm)
+        if arithmetic != FLOAT64:
+            return found
+        if by_frequencies(kernel, *sizes):
+            found = max(found, among_frequencies(norm))
+        if self._gain(input_shape) > 0:
+            row = error(1.0, pieced(products)) if covered(kernel, *sizes) else among_frequencies(1.0)
+            shape = (outputs * math.prod(sizes), math.prod(input_shape))
+            found = max(found, formed_rounding(shape, row, lipschitz, norm))
+        return found
+
+    def prepared(self, input_shape: Shape, evaluations: int) -> LipschitzLayer:
+        """With the symbols computed once, or with p_n(A) as one matrix where that pays for so many images."""
+        outputs, height, width = self.output_shape(input_shape)
+        kernel = self.effective_kernel().detach()
+        if evaluations * self._gain(input_shape) > outputs * height * width * self._products(input_shape):
+            matrix = series_rows(kernel, height, width, self.terms, outputs)
+            return Prepared(self, FormedMatrix(matrix, (self.in_channels * self.stride**2, height, width)))
+        if by_frequencies(kernel, height, width):
+            return Prepared(self, FrequencySeries(kernel, height, width, self.terms))
+        return self
+
+    def _products(self, input_shape: Shape) -> int:
+        """In the series, for one image in float64."""
+        _, height, width = self.output_shape(input_shape)
+        if by_frequencies(self.kernel, height, width):
+            reach = self.kernel.shape[-1] // 2
+            once = 4 * len(half_plane(height + reach, width + reach)) * self.channels**2
+        else:
+            once = (self.channels * height * width) ** 2
+        return self.terms * once
+
+    def _gain(self, input_shape: Shape) -> int:
+        """Products that p_n(A) as one matrix saves for each image; 0 where it is too large or saves none."""
+        outputs, height, width = self.output_shape(input_shape)
+        numbers = outputs * height * width * math.prod(input_shape)
+        if numbers > LARGEST_MATRIX or not (
+            by_frequencies(self.kernel, height, width) or covered(self.kernel, height, width)
+        ):
+            return 0
+        return max(0, self._products(input_shape) - numbers)
 
     def singular_value_range(self, input_shape: Shape, width: float) -> tuple[float, float] | None:
         """The range of |p_n(i lambda)| over |lambda| <= rho; rho by unfoldings, and by frequencies if that is too wide.
@@ -148,82 +213,4 @@ class SOCConv2d(OrthogonalConv2d):
         if area > 1:
             yield unfolding_bound(kernel), "four unfoldings"
             _, height, width = self.output_shape(input_shape)
-            yield zero_padded_bound(kernel, height, width), "frequencies"
-
-
-def series_rounding(
-    terms: int, rho: float, absolute: float, products: int, size: int, norm: float, arithmetic: Arithmetic
-) -> float:
-    """A bound on the error of :func:`taylor_exponential` for all x with ||x||_2 <= norm.
-
-    The computed terms t_k = fl(A t_(k-1)) err by d_k = gamma || |A| || ||t_(k-1)|| each time, so e_k = ||t_k - A^k x||
-    obeys e_k <= rho e_(k-1) + d_k, and ||t_k|| <= rho ||t_(k-1)|| + d_k. In the sum t_k meets at most n additions, one
-    product and the two roundings of the coefficient 1/k!:
-
-        error <= sum_k e_k / k! + gamma_(n+4) sum_k ||t_k|| / k!.
-
-    Args:
-        terms: n.
-        rho, absolute: proved bounds on ||A|| and || |A| ||.
-        products: in one output of A.
-        size: outputs of A.
-        norm: a bound on ||x||.
-    """
-    error, length = 0.0, norm
-    errors, lengths, undivided = 0.0, norm, norm
-    for k in range(1, terms + 1):
-        local = arithmetic.products(products, absolute, length, size)
-        error = rho * error + local
-        length = rho * length + local
-        errors += error / math.factorial(k)
-        lengths += length / math.factorial(k)
-        undivided += length
-    # Underflow: of the operations and operands of every addition, and of a coefficient that multiplies a whole term.
-    flushed = arithmetic.smallest * (8 * (terms + 1) * math.sqrt(size) + undivided)
-    return arithmetic.held(
-        outward(errors + arithmetic.gamma(terms + 4) * lengths + 2 * flushed), outward(2 * undivided)
-    )
-
-
-def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
-    """sum_{k <= n} A^k x / k!, A the convolution with ``kernel`` and zero padding.
-
-    Maps so small that the kernel covers them are multiplied by the matrix of A itself, several times faster there;
-    larger ones in float64, when there are several images and no gradient is wanted, tap by tap.
-
-    Args:
-        x: (N, C, H, W).
-        kernel: (C, C, k, k), k odd.
-    """
-    shape = x.shape
-    reach = (kernel.shape[-1] + 1) // 2
-    if max(shape[2:]) <= reach:
-        matrix = convolution_matrix(kernel, shape[2], shape[3])
-        total = term = x.flatten(1)
-        for k in range(1, terms + 1):
-            term = F.linear(term, matrix)
-            total = torch.add(total, term, alpha=1 / math.factorial(k))
-        return total.reshape(shape)
-    if x.dtype == torch.float64 and len(x) >= FEWEST_IMAGES and not torch.is_grad_enabled():
-        return tapwise_exponential(x, kernel, terms)
-    padding = kernel.shape[-1] // 2
-    total = term = x.contiguous(memory_format=torch.channels_last)
-    for k in range(1, terms + 1):
-        term = F.conv2d(term, kernel, padding=padding)
-        total = torch.add(total, term, alpha=1 / math.factorial(k))
-    return total
-
-
-def convolution_matrix(kernel: Tensor, height: int, width: int) -> Tensor:
-    """The matrix of the zero-padded convolution on height x width maps that the kernel covers, (C H W, C H W).
-
-    Output (o, p) and input (i, q) are joined by kernel[o, i, q - p + k // 2].
-    """
-    channels, middle = kernel.shape[0], kernel.shape[-1] // 2
-    rows = [
-        kernel[:, :, middle - y : middle - y + height, middle - x : middle - x + width]
-        for y in range(height)
-        for x in range(width)
-    ]
-    size = channels * height * width
-    return torch.stack(rows, dim=1).reshape(size, size)
+            yield zero_padded_bound(kernel, height, width), BY_FREQUENCIES

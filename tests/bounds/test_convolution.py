@@ -11,9 +11,11 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from lipscope.bounds.convolution import (
+    absolute_bound,
     circular_bound,
     every_size_bound,
     grouped_bound,
+    padded_absolute_bound,
     unfolding_bound,
     zero_padded_bound,
 )
@@ -225,3 +227,17 @@ def test_torchs_spectral_norm_does_not_bound_the_operator() -> None:
     for bound in (every_size_bound(weight), unfolding_bound(weight), zero_padded_bound(weight, 6, 6)):
         assert dense.covers(bound, matrix)
     assert supremum_from_below(weight.double()) > 1.5
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 2), (3, 2), (5, 6)])
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_the_absolute_bound_of_a_small_map_counts_the_taps_that_meet_it(
+    size: tuple[int, int], kernel_size: int
+) -> None:
+    kernel = torch.randn(3, 4, kernel_size, kernel_size, generator=torch.Generator().manual_seed(0))
+    matrix = np.abs(dense.zero_padded_matrix(kernel.double().numpy(), *size))
+    schur = math.sqrt(matrix.sum(0).max() * matrix.sum(1).max())
+    found = padded_absolute_bound(kernel, *size)
+    assert dense.norm(matrix) <= found
+    assert found == pytest.approx(schur, rel=1e-9)
+    assert found <= absolute_bound(kernel) * (1 + 1e-9)

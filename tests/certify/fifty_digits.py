@@ -21,6 +21,7 @@ from lipscope.layers.householder import HouseHolder1, HouseHolder2
 from lipscope.layers.linear import Linear
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
+from lipscope.layers.prepared import Prepared
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Residual
 from lipscope.layers.soc import SOCConv2d
@@ -58,6 +59,8 @@ def logits(net: LipschitzNet, x: Numbers) -> Numbers:
 def apply(layer: LipschitzLayer, x: Numbers) -> Numbers:
     """One layer on one input without the batch."""
     with mp.workdps(DIGITS):
+        if isinstance(layer, Prepared):
+            return apply(layer.source, x)
         if isinstance(layer, Normalize):
             mean, std = (exactly(np.array(values)).reshape(-1, 1, 1) for values in layer.constants)
             return (x - mean) / std
@@ -155,13 +158,7 @@ def _convolution(layer: OrthogonalConv2d, x: Numbers) -> Numbers:
     kernel = layer.kernel.detach().double().numpy()
     if isinstance(layer, SOCConv2d):
         x = np.concatenate([x, exactly(np.zeros((layer.channels - len(x), height, width)))])
-        matrix = dense.zero_padded_matrix(kernel, height, width)
-        total = term = x.ravel()
-        factorial = 1
-        for k in range(1, layer.terms + 1):
-            factorial *= k
-            term = _product(matrix, term)
-            total = total + term / factorial
+        total = series(kernel, x, layer.terms).ravel()
     else:
         # Cayley's kernels start at their pixel; BCOP's have it in the middle.
         shift = kernel.shape[2] // 2 if isinstance(layer, BCOPConv2d) else 0
@@ -170,6 +167,19 @@ def _convolution(layer: OrthogonalConv2d, x: Numbers) -> Numbers:
         total = _product(matrix, x.ravel())
     result = total.reshape(-1, height, width)[: layer.out_channels]
     return result + exactly(layer.bias).reshape(-1, 1, 1)
+
+
+def series(kernel: NDArray[np.float64], x: Numbers, terms: int) -> Numbers:
+    """sum_{k <= n} A^k x / k!, A the convolution with zero padding, (C, H, W) to the same shape."""
+    with mp.workdps(DIGITS):
+        matrix = dense.zero_padded_matrix(kernel, *x.shape[1:])
+        total = term = x.ravel()
+        factorial = 1
+        for k in range(1, terms + 1):
+            factorial *= k
+            term = _product(matrix, term)
+            total = total + term / factorial
+        return total.reshape(x.shape)
 
 
 def _product(matrix: NDArray[np.float64], x: Numbers) -> Numbers:

@@ -17,7 +17,8 @@ from torch.nn import functional as F
 from lipscope.bounds.convolution import unfolding_bound
 from lipscope.layers.contract import LinearLayer
 from lipscope.layers.skew import conjugate_kernel, is_skew
-from lipscope.layers.soc import TRAINING_TERMS, SOCConv2d, convolution_matrix, taylor_exponential
+from lipscope.layers.soc import TRAINING_TERMS, SOCConv2d
+from lipscope.layers.taylor import convolution_matrix, taylor_exponential
 from lipscope.records import Shape
 from tests import dense
 from tests.always import always
