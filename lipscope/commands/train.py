@@ -20,6 +20,7 @@ from lipscope.commands.progress import TrainingBar
 if TYPE_CHECKING:
     from lipscope.models.registry import Config
     from lipscope.models.shiftnet import ShiftNetConfig
+    from lipscope.train.loop import Compiled
     from lipscope.train.recipe import Recipe
     from lipscope.train.run import RunFolder
 
@@ -68,6 +69,8 @@ RUNS = Path("runs")
 @click.option("--holdout", type=int, help="Training images kept to pick the epoch; 0 takes the last epoch.")
 @click.option("--float32", is_flag=True, help="No bfloat16 activations.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--compile", "compiled", is_flag=True, help="Compile the steps with torch.compile: minutes at first.")
+@click.option("--cuda-graphs", is_flag=True, help="Compile, and replay a step's kernels as CUDA graphs.")
 @click.option("--device", help="A torch device, e.g. cpu or cuda:1. [default: a GPU where there is one]")
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME-DATE]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
@@ -94,6 +97,8 @@ def train_command(
     activation: str,
     head: str,
     seed: int,
+    compiled: bool,
+    cuda_graphs: bool,
     device: str | None,
     out: Path | None,
     resume: Path | None,
@@ -128,6 +133,7 @@ def train_command(
         require_terminal()
     if device is not None:
         check_device(device)
+    mode: Compiled | None = "reduce-overhead" if cuda_graphs else "default" if compiled else None
     with world(device) as here:
         gpu, leading = here.device.type != "cpu", here.rank == 0
         if resume is not None:
@@ -161,6 +167,7 @@ def train_command(
         if ui:
             # The child loads the data itself, and finds the run made.
             given = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir)]
+            given += [flag for flag, asked in (("--compile", compiled), ("--cuda-graphs", cuda_graphs)) if asked]
             given += ["--force"] if force and resume is not None else []
             train_and_show(run.path, given, data_dir)
             return
@@ -171,7 +178,7 @@ def train_command(
             )
             narrate(f"run folder {run.path}")
         with _stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
-            finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping), force=force)
+            finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping), force=force, compiled=mode)
         if leading and not finished:
             narrate(f"stopped and saved; continue with `lipscope train --resume {run.path}`")
             raise click.Abort
@@ -228,7 +235,7 @@ def _refuse_changes(context: click.Context, *allowed: str) -> None:
     for parameter in context.command.params:
         name = parameter.name or ""
         given = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
-        if given and name not in ("resume", "device", "data_dir", "ui", "force", *allowed):
+        if given and name not in ("resume", "device", "data_dir", "ui", "force", "compiled", "cuda_graphs", *allowed):
             raise UsageError(
                 f"{parameter.opts[0]} cannot change a run that is resumed",
                 where="--resume",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -33,6 +34,9 @@ SAVE_EVERY = 300.0
 
 REPORT_EVERY = 0.5
 """Seconds between progress reports."""
+
+Compiled = Literal["default", "reduce-overhead"]
+"""A mode of ``torch.compile``; the second one replays CUDA graphs, so that launching kernels takes no time."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,13 @@ class Counters:
 
 
 def train(
-    run: RunFolder, data: ImageSet, world: World, listeners: Listeners | None = None, *, force: bool = False
+    run: RunFolder,
+    data: ImageSet,
+    world: World,
+    listeners: Listeners | None = None,
+    *,
+    force: bool = False,
+    compiled: Compiled | None = None,
 ) -> bool:
     """Train from the start, or from the saved state of the run folder, to the end.
 
@@ -84,6 +94,7 @@ def train(
         world: this process among its peers.
         listeners: told of the progress.
         force: see :meth:`RunFolder.prepare`.
+        compiled: whether ``torch.compile`` makes fewer and larger kernels of a step, and how.
 
     Returns:
         whether the training is finished.
@@ -110,7 +121,7 @@ def train(
         world.any(False)  # the others read nothing before it is in order
         status: Status = "failed"
         try:
-            finished = _train(run, data, world, replace(asked, on_step=on_step))
+            finished = _train(run, data, world, replace(asked, on_step=on_step), compiled)
             status = "finished" if finished else "stopped"
         finally:
             # Nothing is said where nothing was done: the run was finished before.
@@ -119,7 +130,7 @@ def train(
     return finished
 
 
-def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -> bool:
+def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, compiled: Compiled | None) -> bool:
     recipe = run.recipe
     split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
     batch = min(recipe.batch_size, len(split.labels))
@@ -131,6 +142,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
     net = build(run.config.to_json(), str(run.path))
     net.make_trainable()
     net.to(world.device).train()
+    features = torch.compile(net.features, mode=compiled) if compiled else net.features
     optimizer = make_optimizer(net, recipe)
     counters = Counters(0, torch.zeros(3, dtype=torch.float64, device=world.device))
     state = run.load_state(world.device)
@@ -176,7 +188,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners) -
         images = crop_and_flip(split.images[chosen], _generator(recipe.seed, 1 + world.rank, counters.step))
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
-        counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world)
+        counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world, features)
         counters.step += 1
 
         last = pace.finished(counters.step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -40,12 +41,18 @@ def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def take_step(
-    net: LipschitzNet, optimizer: torch.optim.Optimizer, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World
+    net: LipschitzNet,
+    optimizer: torch.optim.Optimizer,
+    batch: tuple[Tensor, Tensor],
+    recipe: Recipe,
+    world: World,
+    features: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
     """One step of the optimiser on augmented images, in as many parts as the recipe accumulates gradients over.
 
     Args:
         batch: images (N, C, H, W) uint8 and labels (N,), of this process.
+        features: ``net.features``, or the same compiled.
 
     Returns:
         (3,) float64: the sums of loss, correct and certified over this process's images.
@@ -56,20 +63,28 @@ def take_step(
     sums = torch.zeros(3, dtype=torch.float64, device=world.device)
     for number, part in enumerate(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True), start=1):
         with world.averaging(net.parameters()) if number == parts else nullcontext():
-            sums += add_gradients(net, part, recipe, world, len(part[1]) / len(labels))
+            share = len(part[1]) / len(labels)
+            sums += add_gradients(net, features or net.features, part, recipe, world, share)
     optimizer.step()
     return sums
 
 
 def add_gradients(
-    net: LipschitzNet, batch: tuple[Tensor, Tensor], recipe: Recipe, world: World, share: float
+    net: LipschitzNet,
+    features: Callable[[Tensor], Tensor],
+    batch: tuple[Tensor, Tensor],
+    recipe: Recipe,
+    world: World,
+    share: float,
 ) -> Tensor:
     """Add the gradients of ``share`` times the mean loss over these images, and sum up as :func:`take_step` does."""
     images, labels = batch
     x = images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+    # Features that an earlier graph wrote are not needed any more.
+    torch.compiler.cudagraph_mark_step_begin()
     with torch.autocast(world.device.type, torch.bfloat16, enabled=recipe.bfloat16):
-        features = net.features(x)
-    logits = net.head(features.float())
+        found = features(x)
+    logits = net.head(found.float())
     constants = nominal_pair_constants(net).to(world.device)
     loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature)
     if recipe.gamma:
