@@ -150,7 +150,7 @@ def attack(
     radii = {kind: torch.from_numpy(radius) for kind, radius in claims(certificates).items()}
     with full_precision():
         context = environment(device)
-        net = model.net.to(device)
+        net = model.net.to(device).prepared((n - done) * sum(_evaluations(settings).values()))
         pairs = (net.head.pair_bounds() * model_lipschitz(certificates)).to(device)
         while done < n:
             some = slice(done, min(done + settings.batch_size, n))
@@ -179,7 +179,7 @@ def attack(
             if progress:
                 progress.update(rows[:done])
             on_progress(done, n)
-        net.to("cpu")
+        model.net.to("cpu")
     return Outcome(
         distance=rows[:, 0].numpy().copy(),
         found_by=rows[:, 1].numpy().astype(np.int64),
@@ -238,17 +238,21 @@ def _attacked(target: Target, settings: Settings, on_step: Callable[[], None]) -
     return best
 
 
-def _within(
-    on_progress: Callable[[int, int], None], done: int, size: int, total: int, settings: Settings
-) -> Callable[[], None]:  # fmt: skip
-    """Moves the bar within a batch, by the share of evaluations done out of the most there can be."""
+def _evaluations(settings: Settings) -> dict[str, int]:
+    """By attack, the most evaluations of an image that count as progress."""
     most = {
         "minimum": settings.restarts * (PROJECTIONS + settings.steps),
         "pgd": len(settings.eps) * settings.restarts * (settings.steps + 1),
         "boundary": 4 + 3 * len(SHARES) + NUDGES,
     }
-    planned = sum(most.get(name, 1) for name in settings.names)
-    steps = 0
+    return {name: most.get(name, 1) for name in settings.names}
+
+
+def _within(
+    on_progress: Callable[[int, int], None], done: int, size: int, total: int, settings: Settings
+) -> Callable[[], None]:  # fmt: skip
+    """Moves the bar within a batch, by the share of evaluations done out of the most there can be."""
+    planned, steps = sum(_evaluations(settings).values()), 0
 
     def step() -> None:
         nonlocal steps

@@ -79,7 +79,7 @@ class LipschitzLayer(nn.Module, ABC):
         return UNBOUNDED
 
     def prepared(self, input_shape: Shape, evaluations: int) -> LipschitzLayer:
-        """A layer with the same proofs that evaluates so many images in float64 faster; by default itself.
+        """A layer with the same proofs that evaluates so many images faster in eval mode; by default itself.
 
         It keeps what it has computed of the weights, so that it is right only as long as they stay as they are.
         :meth:`rounding` bounds the error of both ways.

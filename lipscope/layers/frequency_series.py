@@ -38,6 +38,10 @@ class FrequencySeries(nn.Module):
         self.among = PaddedFrequencies(height, width, kernel.shape[-1]).to(kernel.device)
         self.register_buffer("symbols", self.among.symbols(kernel), persistent=False)
 
+    def takes(self, x: Tensor) -> bool:
+        """float64, and no gradient that is wanted."""
+        return x.dtype == torch.float64 and not torch.is_grad_enabled()
+
     def forward(self, x: Tensor, outputs: int) -> Tensor:
         """(N, at most C, H, W) to the first so many channels (N, outputs, H, W); missing ones are zero."""
         among, count, channels = self.among, len(x), self.channels

@@ -105,8 +105,8 @@ class SOCConv2d(OrthogonalConv2d):
     def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
         """The largest error of all ways to evaluate the series.
 
-        They are :func:`series_rounding` of convolutions in any arithmetic; in float64 :func:`frequency_rounding` on
-        maps that the kernel does not cover, and :func:`formed_rounding` where p_n(A) may be formed as one matrix.
+        They are :func:`series_rounding` of convolutions; in float64 :func:`frequency_rounding` on maps that the kernel
+        does not cover; and :func:`formed_rounding` where p_n(A) may be formed as one matrix.
         """
         kernel = self.effective_kernel().detach()
         if is_skew(kernel):
@@ -118,7 +118,7 @@ class SOCConv2d(OrthogonalConv2d):
         size, products = self.channels * math.prod(sizes), kernel[0].numel()
         absolute = padded_absolute_bound(kernel, *sizes)
 
-        def error(norm: float, depth: int | None = None) -> float:
+        def directly(norm: float, arithmetic: Arithmetic, depth: int | None = None) -> float:
             return series_rounding(self.terms, rho, absolute, products, size, norm, arithmetic, depth)
 
         def among_frequencies(norm: float) -> float:
@@ -126,16 +126,14 @@ class SOCConv2d(OrthogonalConv2d):
             circular = rho if source != BY_FREQUENCIES else unfolding_bound(kernel)
             return frequency_rounding(kernel, (sizes[0], sizes[1]), self.terms, circular, lipschitz, norm)
 
-        found = error(norm)
-        if arithmetic != FLOAT64:
-            return found
-        if by_frequencies(kernel, *sizes):
-            found = max(found, among_frequencies(norm))
+        found = [directly(norm, arithmetic)]
+        if by_frequencies(kernel, *sizes) and arithmetic == FLOAT64:
+            found.append(among_frequencies(norm))
         if self._gain(input_shape) > 0:
-            row = error(1.0, pieced(products)) if covered(kernel, *sizes) else among_frequencies(1.0)
+            row = directly(1.0, FLOAT64, pieced(products)) if covered(kernel, *sizes) else among_frequencies(1.0)
             shape = (outputs * math.prod(sizes), math.prod(input_shape))
-            found = max(found, formed_rounding(shape, row, lipschitz, norm))
-        return found
+            found.append(formed_rounding(shape, row, lipschitz, norm, arithmetic))
+        return max(found)
 
     def prepared(self, input_shape: Shape, evaluations: int) -> LipschitzLayer:
         """With the symbols computed once, or with p_n(A) as one matrix where that pays for so many images."""

@@ -89,7 +89,7 @@ class LipschitzNet(nn.Module):
         return net.requires_grad_(False)
 
     def prepared(self, evaluations: int) -> LipschitzNet:
-        """The same network in eval mode, made ready to evaluate so many images in float64; it shares the weights."""
+        """The same network in eval mode, made ready to evaluate so many images; it shares the weights."""
         layers = {name: layer.prepared(shape, evaluations) for name, layer, shape in self.layers()}
         body = [(name, layers[name]) for name in self._names]
         return LipschitzNet(self.normalize, body, self.head, self.input_shape, self.one_lipschitz).eval()
