@@ -164,7 +164,7 @@ def test_an_outline_changes_with_the_fields():
 
 def test_it_leaves_the_committed_checkpoints_clean():
     """Whoever opens a checkpoint of a clone sees no change in git."""
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     patterns = (root / ".gitignore").read_text().split("\n")
     beside, _ = Cache(root / "nowhere").places(root / "checkpoints" / "a.safetensors")
     assert beside.name.endswith(".inspected.jsonl")
