@@ -2,24 +2,28 @@
 
 ``model.adversarial.safetensors`` holds the pixels exactly as they were confirmed; its metadata hold the SHA-256 of the
 model, the fingerprint of the images and a digest of the arrays. It is bound to the results row by row: the class that
-was changed is the certified one, and no distance is below the one that the results quote. Reading needs numpy, not
-torch, and one image can be read without the others.
+was changed is the certified one, and no distance is below the one that the results quote. It is signed with the user's
+own key; without that its images are claimed by somebody else. Reading needs numpy, not torch, and one image can be read
+without the others.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import load_file, save
+from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
+from lipscope.files.checkpoint import SUFFIX, read_header, with_sorted_metadata
+from lipscope.files.opening import read_regular
+from lipscope.files.signing import NAME, UNSIGNED, Origin, Signer
+from lipscope.files.writing import atomic_path
 from lipscope.version import __version__
 
 SCHEMA = "lipscope.adversarial/1"
@@ -41,6 +45,7 @@ class Adversarials:
         distance: (n,) float64, l2 to the image, rounded up.
         adversarial: (n, C, H, W) float32 in [0, 1].
         model_sha256, data_fingerprint: what they are about.
+        origin: whose work they are.
     """
 
     index: NDArray[np.int64]
@@ -50,6 +55,7 @@ class Adversarials:
     adversarial: NDArray[np.float32]
     model_sha256: str
     data_fingerprint: str
+    origin: Origin = field(default_factory=lambda: Origin(own=True))
 
     def __len__(self) -> int:
         return len(self.index)
@@ -71,23 +77,38 @@ class Found:
     distance: float
 
 
-def adversarials_path(model: Path) -> Path:
-    """Where they lie: ``model.adversarial.safetensors`` beside the model.
+def adversarials_path(model: Path, folder: Path | None = None) -> Path:
+    """Where they lie: ``model.adversarial.safetensors`` beside the model, or in another folder.
 
     >>> adversarials_path(Path("runs/a/model.safetensors")).name
     'model.adversarial.safetensors'
     """
-    return model.with_name(model.name.removesuffix(SUFFIX) + ".adversarial" + SUFFIX)
+    name = model.name.removesuffix(SUFFIX) + ".adversarial" + SUFFIX
+    return model.with_name(name) if folder is None else folder / name
+
+
+def origin_of(path: Path) -> Origin:
+    """Whose work a file of adversarial images is; all of its bytes are read.
+
+    Raises:
+        CheckpointError: it cannot be read.
+    """
+    try:
+        return Signer().origin(read_regular(path))
+    except OSError as error:
+        raise CheckpointError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
 
 
 def nearest_of(old: Adversarials | None, new: Adversarials, *, force: bool = False) -> Adversarials:
     """Both together: of an image that is in both the nearer one, with ``force`` the new one.
 
     Raises:
-        ValueError: they are about other models or images.
+        ValueError: they are about other models or images, or somebody else's, who would get this user's signature.
     """
     if old is None:
         return new
+    if not (old.origin.own and new.origin.own):
+        raise ValueError("adversarial images that somebody else claims")
     if (old.model_sha256, old.data_fingerprint) != (new.model_sha256, new.data_fingerprint):
         raise ValueError("adversarial images of other models or other images")
     index = np.concatenate([old.index, new.index])
@@ -101,21 +122,25 @@ def nearest_of(old: Adversarials | None, new: Adversarials, *, force: bool = Fal
 
 
 def write_adversarials(path: Path, kept: Adversarials) -> None:
-    """Write them, atomically.
+    """Write them, signed, atomically.
 
     Raises:
+        ValueError: somebody else claims them.
         LipscopeError: the place cannot be written to, or the disk is full.
     """
+    if not kept.origin.own:
+        raise ValueError("adversarial images that somebody else claims")
     arrays = {name: np.ascontiguousarray(getattr(kept, name)) for name in ARRAYS}
     metadata = {
         "lipscope.adversarial": SCHEMA,
         "lipscope.version": __version__,
+        NAME: UNSIGNED,
         "model_sha256": kept.model_sha256,
         "data_fingerprint": kept.data_fingerprint,
         "sha256": _digest(arrays),
     }
     with atomic_path(path) as temporary:
-        temporary.write_bytes(with_sorted_metadata(save(arrays, metadata)))
+        temporary.write_bytes(Signer().sign(with_sorted_metadata(save(arrays, metadata))))
 
 
 def read_adversarials(path: Path, model_sha256: str, data_fingerprint: str) -> Adversarials:
@@ -126,12 +151,14 @@ def read_adversarials(path: Path, model_sha256: str, data_fingerprint: str) -> A
     """
     _checked_metadata(path, model_sha256, data_fingerprint)
     try:
-        arrays = load_file(path)
+        content = read_regular(path)
+        arrays = load(content)
         if read_header(path).metadata.get("sha256") != _digest({name: arrays[name] for name in ARRAYS}):
             raise _damaged(path, "another checksum")
         kept = Adversarials(
-            **{name: arrays[name] for name in ARRAYS}, model_sha256=model_sha256, data_fingerprint=data_fingerprint
-        )
+            **{name: arrays[name] for name in ARRAYS}, model_sha256=model_sha256, data_fingerprint=data_fingerprint,
+            origin=Signer().origin(content),
+        )  # fmt: skip
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise _damaged(path, str(error)[:200]) from error
     if not _fits_together(kept):

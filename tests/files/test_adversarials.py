@@ -13,11 +13,13 @@ from lipscope.files.adversarials import (
     Adversarials,
     adversarials_path,
     nearest_of,
+    origin_of,
     read_adversarials,
     read_one,
     write_adversarials,
 )
 from lipscope.files.checkpoint import read_header
+from lipscope.files.signing import Origin
 from tests.always import always
 from tests.full_disk import full_disk
 
@@ -154,3 +156,29 @@ def test_a_full_disk_leaves_the_earlier_file(path):
     with full_disk(1024), pytest.raises(LipscopeError):
         write_adversarials(path, made(range(40)))
     assert path.read_bytes() == before
+
+
+def elsewhere(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """From here on another user's key is used."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(folder))
+
+
+def test_those_of_another_user_are_claims_and_get_no_signature_of_ones_own(path, tmp_path, monkeypatch):
+    write_adversarials(path, made([0, 3]))
+    assert read_adversarials(path, SHA, PRINT).origin == origin_of(path) == Origin(own=True)
+    elsewhere(monkeypatch, tmp_path / "other")
+    claimed = read_adversarials(path, SHA, PRINT)
+    assert not claimed.origin.own
+    assert origin_of(path) == claimed.origin
+    assert claimed.origin.reason
+    for old, new in ((claimed, made([5])), (made([5]), claimed)):
+        with pytest.raises(ValueError, match="somebody else"):
+            nearest_of(old, new)
+    with pytest.raises(ValueError, match="somebody else"):
+        write_adversarials(path, claimed)
+
+
+def test_an_unsigned_file_is_a_claim(path):
+    write_adversarials(path, made([0, 3]))
+    save_file(load_file(path), path, dict(read_header(path).metadata))
+    assert not read_adversarials(path, SHA, PRINT).origin.own, "other bytes, though the same arrays"

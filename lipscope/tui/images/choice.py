@@ -193,6 +193,8 @@ def image_facts(
         facts.append(("attack", _attack_words(certificates, row, classes, found)))
     if unkept:
         facts.append(("pixels", harmless(unkept, 300)))
+    elif found is not None and found.claimed:
+        facts.append(("pixels", harmless(f"claimed by somebody else: {found.claimed}", 300)))
     return facts
 
 

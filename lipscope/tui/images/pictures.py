@@ -44,7 +44,8 @@ def pictures_of(image: Pixels, found: Adversarial | None, classes: tuple[str, ..
     if found is not None and found.point.shape == image.shape:
         change, factor = difference(image, found.point)
         bytes_ = np.clip(np.rint(255 * found.point.astype(np.float64)), 0, 255).astype(np.uint8)
-        words = f"adversarial: {class_name(classes, found.predicted)} {distance_text(found.distance)}"
+        whose = "claimed adversarial" if found.claimed else "adversarial"
+        words = f"{whose}: {class_name(classes, found.predicted)} {distance_text(found.distance)}"
         shown += [Picture(words, bytes_), Picture(f"difference x{factor:.3g}, grey is none", change)]
     return shown
 

@@ -62,12 +62,14 @@ class Adversarial:
         predicted: the class there.
         distance: l2 from the image, rounded up.
         nearest: whether it is the one whose distance the results quote; a further one where that was not kept.
+        claimed: why it is only claimed by somebody else, in words; empty for this user's own.
     """
 
     point: NDArray[np.float32]
     predicted: int
     distance: float
     nearest: bool = True
+    claimed: str = ""
 
 
 @dataclass(frozen=True)
@@ -213,7 +215,7 @@ def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
     Raises:
         CheckpointError: the file is damaged, stale, or contradicts the results.
     """
-    from lipscope.files.adversarials import adversarials_path, read_one
+    from lipscope.files.adversarials import adversarials_path, origin_of, read_one
 
     path = adversarials_path(model)
     if not path.exists():
@@ -226,7 +228,9 @@ def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
             f"contradicts the results about image {question.index}", where=str(path),
             next_step="run `lipscope attack --force`",
         )  # fmt: skip
-    return Adversarial(found.pixels, found.changed, found.distance, found.distance == question.distance)
+    return Adversarial(
+        found.pixels, found.changed, found.distance, found.distance == question.distance, origin_of(path).reason
+    )
 
 
 def violation_beside(model: Path, index: int) -> Path:
