@@ -34,8 +34,8 @@ def run_json(log: RunLog) -> dict[str, Any]:
     return {
         "path": str(log.path),
         "standing": standing,
-        "config": dict(log.config),
-        "recipe": dict(log.recipe),
+        "config": _finite(log.config),
+        "recipe": _finite(log.recipe),
         "epochs_done": log.epochs[-1].epoch if log.epochs else 0,
         "epochs": log.planned,
         "seconds_left": seconds_left(log) if standing == "running" else None,
@@ -114,6 +114,8 @@ def _bound(layer: LayerState | None) -> str:
 
 def _finite(value: Any) -> Any:
     """The same with null for numbers that are none: JSON knows no NaN and no infinity."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_finite(inner) for inner in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

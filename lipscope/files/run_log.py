@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from lipscope.errors import CheckpointError
+from lipscope.files.opening import open_regular
 from lipscope.records import RunEvent, StepEvent
 
 SCHEMA = "lipscope.run/1"
@@ -310,7 +311,7 @@ def _progress(path: Path) -> Progress | None:
 
 
 def _bytes(path: Path) -> bytes:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return file.read(LARGEST)
 
 
@@ -339,7 +340,10 @@ def _number(value: Any, kind: str, name: str) -> float | None:
         return _count(value, name)
     if type(value) not in (int, float):
         raise TypeError(f"{name} is not a number")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:  # JSON's whole numbers have no end
+        raise TypeError(f"{name} is too large") from error
 
 
 def _count(value: Any, name: str = "a count") -> int:
@@ -349,9 +353,10 @@ def _count(value: Any, name: str = "a count") -> int:
 
 
 def _finite(value: Any) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
+    number = _number(value, "float", "a number")
+    if number is None or not math.isfinite(number):
         raise TypeError("not a finite number")
-    return float(value)
+    return number
 
 
 def _text(value: Any) -> str:

@@ -10,6 +10,11 @@ from typing import Any
 from lipscope.errors import UsageError
 
 SCHEDULES = ("step", "one-cycle")
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "None": (type(None),),
+}  # fmt: skip
+"""What JSON has for the types of a recipe's fields."""
+
 OPTIMIZERS = ("sgd", "manifold")
 
 NORMALISATION = 0.2507
@@ -118,11 +123,16 @@ class Recipe:
         """The recipe of a run folder.
 
         Raises:
-            UsageError: a key that this version does not know.
+            UsageError: a key that this version does not know, or a value of another type.
         """
-        unknown = sorted(set(values) - {field.name for field in fields(Recipe)})
+        known = {field.name: str(field.type) for field in fields(Recipe)}
+        unknown = sorted(set(values) - set(known))
         if unknown:
             raise UsageError(f"unknown recipe key {unknown[0][:80]!r}")
+        for name, value in values.items():
+            kinds = [TYPES[kind] for kind in known[name].split(" | ")]
+            if not any(type(value) in kind for kind in kinds) or (type(value) is int and abs(value) >= 2**63):
+                raise UsageError(f"recipe key {name} cannot be that", why=f"{str(value)[:40]} is no {known[name]}")
         return Recipe(**values)
 
 

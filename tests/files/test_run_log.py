@@ -154,3 +154,14 @@ def test_no_value_in_a_line_makes_it_fail(tmp_path_factory, key, value):
     (folder / "layers.jsonl").write_text(json.dumps({**record(1).to_json(), key: value}) + "\n")
     log = read_run(folder)
     assert len(log.layers) + sum(damage.count for damage in log.damage) == 1
+
+
+@pytest.mark.parametrize("name", ["run.json", "metrics.jsonl", "layers.jsonl", "progress.json"])
+def test_a_pipe_among_the_files_holds_nobody_up(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    if name == "run.json":
+        with pytest.raises(CheckpointError, match="no run is here"):
+            read_run(folder)
+    else:
+        assert read_run(folder).epochs == ()
