@@ -117,7 +117,7 @@ def nearest_of(old: Adversarials | None, new: Adversarials, *, force: bool = Fal
     # Of each index the first in this order; of equals the new one.
     order = np.lexsort((distance, age, index) if force else (age, distance, index))
     kept = order[np.flatnonzero(np.diff(index[order], prepend=-1))]
-    both = {name: np.concatenate([getattr(old, name), getattr(new, name)])[kept] for name in ARRAYS}
+    both: dict[str, Any] = {name: np.concatenate([getattr(old, name), getattr(new, name)])[kept] for name in ARRAYS}
     return Adversarials(**both, model_sha256=new.model_sha256, data_fingerprint=new.data_fingerprint)
 
 
