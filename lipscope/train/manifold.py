@@ -27,7 +27,7 @@ ITERATIONS = 5
 RETURN_EVERY = 4
 """Steps between two returns to the manifold: an angle t leaves it by t^2 / 2 a step."""
 
-RATIO = 1 / 15
+RATIO = 1 / 5
 """Of Adam's learning rate to the angle."""
 
 MOMENTUM = 0.95

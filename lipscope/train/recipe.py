@@ -76,7 +76,7 @@ class Recipe:
     optimizer: str = "sgd"
     accumulate: int = 1
     minutes: float | None = None
-    decay: float = 0.5
+    decay: float = 0.8
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained.
@@ -201,7 +201,7 @@ def manifold() -> Recipe:
         with_loss(fast(), "offset-cross-entropy"),
         name="manifold",
         epochs=16,
-        learning_rate=0.03,
+        learning_rate=0.01,
         warmup=0.1,
         weight_decay=0.0,
         gamma=0.0,

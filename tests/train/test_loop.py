@@ -377,7 +377,7 @@ def one_step_a_second(monkeypatch):
 @pytest.mark.usefixtures("one_step_a_second")
 @pytest.mark.parametrize("piece", [4, 9])
 def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, piece):
-    run, other = new_run("unbroken", minutes=14 / 60), new_run("stopped", minutes=14 / 60)
+    run, other = new_run("unbroken", minutes=14 / 60, decay=0.5), new_run("stopped", minutes=14 / 60, decay=0.5)
     rates = []
     assert train(run, few_images, ALONE, Listeners(on_epoch=lambda event: rates.append(event.learning_rate)))
     train_in_pieces(other, few_images, piece)
@@ -391,7 +391,7 @@ def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, pie
 
 @pytest.mark.usefixtures("one_step_a_second")
 def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_images):
-    run = new_run(minutes=8 / 60, holdout=0)
+    run = new_run(minutes=8 / 60, decay=0.5, holdout=0)
     assert train(run, few_images, ALONE)
     last = lines(run)[-1]
     assert last["step"] == 8
@@ -401,7 +401,7 @@ def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_i
 
 @pytest.mark.usefixtures("one_step_a_second")
 def test_an_extended_run_is_the_longer_one_bit_for_bit(new_run, few_images, tmp_path):
-    short, long = (new_run(name, minutes=seconds / 60, holdout=0) for name, seconds in (("short", 10), ("long", 20)))
+    short, long = (new_run(name, minutes=seconds / 60, decay=0.5, holdout=0) for name, seconds in (("short", 10), ("long", 20)))
     assert train(short, few_images, ALONE)
     assert train(long, few_images, ALONE)
     extended = extend_run(short, tmp_path / "extended", 20 / 60)
@@ -419,7 +419,7 @@ def test_a_run_that_cannot_be_extended(new_run, few_images, tmp_path):
     assert train(by_epochs, few_images, ALONE)
     with pytest.raises(UsageError, match="cannot be extended"):
         extend_run(by_epochs, tmp_path / "more", 3.0)
-    short = new_run("short", minutes=10 / 60)
+    short = new_run("short", minutes=10 / 60, decay=0.5)
     assert train(short, few_images, ALONE)
     with pytest.raises(UsageError, match="too few to extend"):
         extend_run(short, tmp_path / "more", 10 / 60)
