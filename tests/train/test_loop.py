@@ -401,7 +401,9 @@ def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_i
 
 @pytest.mark.usefixtures("one_step_a_second")
 def test_an_extended_run_is_the_longer_one_bit_for_bit(new_run, few_images, tmp_path):
-    short, long = (new_run(name, minutes=seconds / 60, decay=0.5, holdout=0) for name, seconds in (("short", 10), ("long", 20)))
+    short, long = (
+        new_run(name, minutes=seconds / 60, decay=0.5, holdout=0) for name, seconds in (("short", 10), ("long", 20))
+    )
     assert train(short, few_images, ALONE)
     assert train(long, few_images, ALONE)
     extended = extend_run(short, tmp_path / "extended", 20 / 60)
