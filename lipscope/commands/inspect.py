@@ -91,6 +91,7 @@ def inspect_command(
     With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
     from lipscope.files.checkpoint import index_of, read_header
+    from lipscope.files.kind import require_model
     from lipscope.files.run_log import is_run, read_run
     from lipscope.files.writing import require_writable
 
@@ -108,10 +109,10 @@ def inspect_command(
     path = path / "model.safetensors" if log is not None else index_of(path) or path
     untrained = log is not None and not path.exists() and not (check or witness)
     if not untrained:
-        read_header(path)
+        require_model(read_header(path))
     if other is not None:
         other = index_of(other) or other
-        read_header(other)
+        require_model(read_header(other))
         screen = screen or "compare"
     if screenshot is not None:
         draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size, other=other)

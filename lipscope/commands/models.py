@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from lipscope.commands.messages import narrate
-from lipscope.errors import UsageError
+from lipscope.errors import CheckpointError, UsageError
 
 RUNS = Path("runs")
 CHECKPOINTS = Path("checkpoints")
-BESIDE = (".certified.", ".adversarial.")
-"""In the names of files that lie beside a model and are none."""
 
 
 def choose_model(given: Path | None) -> Path:
@@ -22,8 +20,7 @@ def choose_model(given: Path | None) -> Path:
     if given is not None:
         return given
     trained = sorted(RUNS.glob("*/model.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
-    beside = (".certified.", ".adversarial.")
-    stored = sorted(path for path in CHECKPOINTS.glob("*.safetensors") if not any(word in path.name for word in beside))
+    stored = sorted(filter(_is_model, CHECKPOINTS.glob("*.safetensors")))
     found = [*trained, *stored]
     if not found:
         raise UsageError(
@@ -33,3 +30,13 @@ def choose_model(given: Path | None) -> Path:
         )
     narrate(f"model {found[0]}")
     return found[0]
+
+
+def _is_model(path: Path) -> bool:
+    from lipscope.files.checkpoint import read_header
+    from lipscope.files.kind import kind_beside
+
+    try:
+        return kind_beside(read_header(path).metadata) is None
+    except CheckpointError:
+        return True  # whoever asked is told what is wrong with it

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
+from lipscope.files.kind import require_model
 from lipscope.files.opening import read_regular
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
@@ -61,6 +62,7 @@ def load_model(path: Path) -> StoredModel:
     """
     header = read_header(path)
     where = str(path)
+    require_model(header)
     if header.config is None:
         raise CheckpointError(
             "not a lipscope checkpoint",

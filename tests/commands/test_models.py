@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 
 from lipscope.commands.models import choose_model
 from lipscope.errors import UsageError
@@ -40,8 +41,11 @@ def test_the_newest_run_before_any_checkpoint(capsys):
 
 def test_the_first_checkpoint_without_runs():
     Path("runs/unfinished").mkdir(parents=True)
-    for name in ("b.safetensors", "a.adversarial.safetensors", "a.certified.safetensors", "a.safetensors", "a.md"):
+    for name in ("b.safetensors", "a.safetensors", "a.md"):
         file(f"checkpoints/{name}")
+    for name in ("a.adversarial", "a.certified"):
+        kind = "lipscope.adversarial" if "adversarial" in name else "lipscope.results"
+        save_file({}, f"checkpoints/{name}.safetensors", {kind: "1"})
     assert choose_model(None) == Path("checkpoints/a.safetensors")
 
 
