@@ -23,11 +23,11 @@ from lipscope.bounds.rounding import product_up
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header, read_header, sha256_of
+from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
-from lipscope.layers.residual import Residual, sum_of
 from lipscope.records import AnalysisEvent, Bound, Chain, InspectReport, LayerReport, Tightness, round_down
 
 
@@ -195,12 +195,11 @@ def _report(place: Place, rows: Mapping[str, _Row]) -> LayerReport:
 
 
 def _bound(place: Place, rows: Mapping[str, _Row]) -> Bound:
-    """The layer's own; a residual sum's from the bounds of its parts, which are known already."""
-    if not isinstance(place.layer, Residual):
-        return place.layer.bound(place.input_shape)
-    branches = (place.layer.branch("main"), place.layer.branch("shortcut"))
-    main, shortcut = ([rows[name].report.bound for name, _ in branch] for branch in branches)
-    return sum_of(main, shortcut)
+    """The layer's own; a composite's from the bounds of its parts, which are known already."""
+    layer, shape = place.layer, place.input_shape
+    if not isinstance(layer, Composite):
+        return layer.bound(shape)
+    return layer.bound_from({name: rows[name].report.bound for name, _, _ in layer.parts(shape)}, shape)
 
 
 def _floor_note(floor: float) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head
-from lipscope.layers.residual import Named, Residual
+from lipscope.layers.residual import Named
 from lipscope.models.network import Network
 from lipscope.records import GradientNorms, Tightness
 
@@ -130,15 +131,14 @@ def tightness(flow: GradientFlow, constants: Tensor, lipschitz: float) -> Tightn
 
 
 def _forward(stack: Sequence[Named], x: Tensor, places: list[_Place], *, inside: bool) -> Tensor:
-    """Evaluate layers one after another, keeping what enters and leaves each, also inside residual sums."""
+    """Evaluate layers one after another, keeping what enters and leaves each, also inside composites."""
+
+    def visit(name: str, layer: LipschitzLayer, value: Tensor) -> Tensor:
+        # Each layer of a composite has an input of its own, whose gradient is what comes back through that layer.
+        return _forward([(name, layer)], value.clone(), places, inside=True)
+
     for name, layer in stack:
-        if isinstance(layer, Residual):
-            # Each branch has an input of its own, whose gradient is what comes back through that branch.
-            branches = (layer.branch("main"), layer.branch("shortcut"))
-            main, shortcut = (_forward(branch, x.clone(), places, inside=True) for branch in branches)
-            result = main + shortcut
-        else:
-            result = layer(x)
+        result = layer.visited(x, visit) if isinstance(layer, Composite) else layer(x)
         places.append(_Place(name, layer, x, result, inside))
         x = result
     return x

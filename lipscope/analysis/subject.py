@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lipscope.files.checkpoint import read_header
 from lipscope.layers.batch_norm import BatchNorm
+from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head
-from lipscope.layers.residual import Residual
 from lipscope.models.described import load_described
 from lipscope.models.network import Network
 from lipscope.models.stored import load_model
@@ -40,7 +40,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Place:
-    """A layer in its network; ``inside`` a residual sum, whose own row counts."""
+    """A layer in its network; ``inside`` a composite such as a residual sum, whose own row counts."""
 
     name: str
     layer: LipschitzLayer
@@ -67,11 +67,11 @@ def load_subject(path: Path, description: Path | None = None) -> Subject | None:
 
 def _layerwise(net: Network) -> bool:
     """Networks with batch normalisation or residual sums are not claimed 1-Lipschitz layer by layer."""
-    return not any(isinstance(layer, BatchNorm | Residual) for _, layer, _ in net.layers())
+    return not any(isinstance(layer, BatchNorm | Composite) for _, layer, _ in net.layers())
 
 
 def places_of(net: Network) -> list[Place]:
-    """Every layer in forward order; those inside a residual sum before the sum."""
+    """Every layer in forward order; those inside a composite before the sum."""
     found = []
     for name, layer, shape in net.layers():
         found += [*_parts(layer, shape), Place(name, layer, shape, inside=False)]
@@ -79,9 +79,9 @@ def places_of(net: Network) -> list[Place]:
 
 
 def _parts(layer: LipschitzLayer, shape: Shape) -> list[Place]:
-    if not isinstance(layer, Residual):
+    if not isinstance(layer, Composite):
         return []
     found = []
-    for _, name, part, taken in layer.parts(shape):
+    for name, part, taken in layer.parts(shape):
         found += [*_parts(part, taken), Place(name, part, taken, inside=True)]
     return found

@@ -55,7 +55,7 @@ def average_pool_bound(
     for axis in range(2):
         n, k, s, pad = input_size[axis], *_axis(axis, kernel, stride, padding)
         rows = []
-        for start in _starts(n, k, s, pad, ceil_mode):
+        for start in starts(n, k, s, pad, ceil_mode=ceil_mode):
             first, last = max(start, 0), min(start + k, n)
             # torch counts padding up to n + pad, and nothing beyond it.
             counted = min(start + k, n + pad) - start if count_include_pad else last - first
@@ -99,7 +99,9 @@ def max_pool_bound(
     for axis in range(2):
         n, k, s, pad = input_size[axis], *_axis(axis, kernel, stride, padding)
         step = _pair(dilation)[axis]
-        windows = [range(start, start + step * k, step) for start in _starts(n, step * (k - 1) + 1, s, pad, ceil_mode)]
+        windows = [
+            range(start, start + step * k, step) for start in starts(n, step * (k - 1) + 1, s, pad, ceil_mode=ceil_mode)
+        ]
         overlap *= _overlap(n, windows)
     return _root(overlap, "maxima")
 
@@ -138,7 +140,7 @@ def _axis(axis: int, kernel: Pair, stride: Pair | None, padding: Pair) -> tuple[
     return _pair(kernel)[axis], _pair(kernel if stride is None else stride)[axis], _pair(padding)[axis]
 
 
-def _starts(size: int, extent: int, stride: int, padding: int, ceil_mode: bool) -> list[int]:
+def starts(size: int, extent: int, stride: int, padding: int, *, ceil_mode: bool) -> list[int]:
     """Where the windows begin; ``ceil_mode`` adds one that reaches beyond the end, if it begins before it.
 
     Raises:

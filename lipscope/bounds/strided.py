@@ -24,10 +24,13 @@ from lipscope.bounds.axes import Axis, Circle, circles, polyphase
 from lipscope.bounds.convolution import unfolding_bound
 from lipscope.bounds.frequencies import grid_bound
 from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.bounds.padding import copies_of, padding_bound
 from lipscope.bounds.rounding import gamma, up
 from lipscope.records import Bound
 
 Pair = int | tuple[int, int]
+Sides = tuple[tuple[int, int], tuple[int, int]]
+"""(before, after) of the vertical and the horizontal axis."""
 
 QUICK, MATRIX_EFFORT, FINE = 2.0**30, 2.0**36, 2.5
 """Multiplications up to which the matrix of the layer is formed and its norm proved: always (a tenth of a second), and
@@ -44,7 +47,7 @@ def convolution_bound(
     kernel: Tensor,
     input_size: tuple[int, int],
     stride: Pair = 1,
-    padding: Pair | Literal["same", "valid"] = 0,
+    padding: Pair | Sides | Literal["same", "valid"] = 0,
     padding_mode: str = "zeros",
     groups: int = 1,
     dilation: Pair = 1,
@@ -54,7 +57,8 @@ def convolution_bound(
     Args:
         kernel: (out, in / groups, h, w), the stored weight.
         input_size: height and width of the image, before padding.
-        stride, padding, padding_mode, groups, dilation: as of ``torch.nn.Conv2d``.
+        stride, padding, padding_mode, groups, dilation: as of ``torch.nn.Conv2d``; the padding may also be given as
+            (before, after) for each axis.
 
     Returns:
         the bound with its method; not proved, with the reason, for padding modes without a proof and for kernels that
@@ -68,12 +72,14 @@ def convolution_bound(
     """
     if kernel.ndim != 4 or groups < 1 or kernel.shape[0] % groups:
         raise ValueError(f"no convolution in {groups} groups has a kernel of shape {tuple(kernel.shape)}")
-    if padding_mode not in ("zeros", "circular"):
+    if padding_mode not in ("zeros", "circular", "reflect", "replicate"):
         return Bound.unproved(f"no proof for padding mode {padding_mode!r}")
     if not bool(torch.isfinite(kernel).all()):
         return Bound.unproved("the kernel holds NaN or infinite values")
     kernel = dilated(kernel.detach().to(torch.float64), _pair(dilation))
     pads = _paddings(padding, kernel.shape[2:], _pair(stride))
+    if padding_mode in ("reflect", "replicate"):
+        return _copied_bound(kernel, input_size, _pair(stride), pads, padding_mode, groups)
     (first, rows), (second, columns) = (
         Axis(size, taps, step, pad, padding_mode == "circular").without_unused_taps()
         for size, taps, step, pad in zip(input_size, kernel.shape[2:], _pair(stride), pads, strict=True)
@@ -84,6 +90,26 @@ def convolution_bound(
     if not math.isfinite(value):
         return Bound(value, method, proved=False, reason="the bound overflows float64", rounded_outward=False)
     return Bound(value, f"largest of {groups} groups; {method}" if groups > 1 else method)
+
+
+def _copied_bound(
+    kernel: Tensor, size: tuple[int, int], stride: tuple[int, int], pads: list[tuple[int, int]], mode: str, groups: int
+) -> Bound:
+    """Padding by copies of pixels: the matrix where it is small, else the norm of the copying times the rest."""
+    padded = size[0] + sum(pads[0]), size[1] + sum(pads[1])
+    axes = [Axis(n, taps, s, (0, 0), False) for n, taps, s in zip(padded, kernel.shape[2:], stride, strict=True)]
+    parts = kernel.chunk(groups)
+    rows = parts[0].shape[0] * axes[0].outputs * axes[1].outputs
+    columns = kernel.shape[1] * math.prod(size)
+    if rows * columns <= MATRIX_ENTRIES and rows * columns * min(rows, columns) * groups <= MATRIX_EFFORT:
+        first, second = (axis.taps() @ copies_of(n, pad, mode) for axis, n, pad in zip(axes, size, pads, strict=True))
+        value = max(_matrix_norm(part, first, second, repeated=True) for part in parts)
+        return Bound(value, f"norm of the {rows} x {columns} matrix by Cholesky, exact")
+    rest = convolution_bound(kernel, padded, stride, 0, "zeros", groups)
+    if not rest.proved:
+        return rest
+    copying = padding_bound(size, (pads[0], pads[1]), mode)
+    return Bound(up(rest.value * copying.value), f"{rest.method}; times {copying.value:.3g}, pixels that are copied")
 
 
 def dilated(kernel: Tensor, dilation: tuple[int, int]) -> Tensor:
@@ -101,7 +127,7 @@ def _pair(value: Pair) -> tuple[int, int]:
 
 
 def _paddings(
-    padding: Pair | Literal["same", "valid"], taps: tuple[int, ...], stride: tuple[int, int]
+    padding: Pair | Sides | Literal["same", "valid"], taps: tuple[int, ...], stride: tuple[int, int]
 ) -> list[tuple[int, int]]:
     """(before, after) of each axis; ``"same"`` puts the odd one after, as torch does.
 
@@ -115,7 +141,9 @@ def _paddings(
     if padding == "valid":
         return [(0, 0), (0, 0)]
     assert not isinstance(padding, str)
-    return [(pad, pad) for pad in _pair(padding)]
+    if isinstance(padding, int):
+        return [(padding, padding)] * 2
+    return [(pad, pad) if isinstance(pad, int) else pad for pad in padding]
 
 
 def _one_group(kernel: Tensor, axes: tuple[Axis, Axis]) -> tuple[float, str]:
@@ -151,16 +179,20 @@ def _coarse(kernel: Tensor, embeddings: list[tuple[Circle, Circle]]) -> bool:
 
 
 def _matrix_bound(kernel: Tensor, axes: tuple[Axis, Axis]) -> float:
-    """The norm of the layer's matrix; where taps meet on a circle their sum is rounded, and that is added."""
-    first, second = axes[0].taps(), axes[1].taps()
+    """The norm of the layer's matrix."""
+    return _matrix_norm(kernel, axes[0].taps(), axes[1].taps(), repeated=axes[0].circular)
+
+
+def _matrix_norm(kernel: Tensor, first: Tensor, second: Tensor, *, repeated: bool) -> float:
+    """The norm of the matrix that taps make of a kernel; where they meet in a pixel their sum is rounded, and added."""
     half = torch.einsum("oiab,qbx->oiaqx", kernel, second)
     matrix = torch.einsum("oiaqx,pay->opqiyx", half, first)
     value = spectral_norm_bound(matrix.reshape(math.prod(matrix.shape[:3]), -1))
-    if not axes[0].circular:
+    if not repeated:
         return value
     terms = kernel.shape[2] * kernel.shape[3]
     sums = float(torch.linalg.norm(kernel.abs().sum(dim=(2, 3))))
-    outputs = axes[0].outputs * axes[1].outputs
+    outputs = len(first) * len(second)
     return up(value + up(gamma(2 * terms) * math.sqrt(outputs) * sums * (1 + gamma(kernel.numel())), 8))
 
 

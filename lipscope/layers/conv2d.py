@@ -1,4 +1,4 @@
-"""A plain convolution: any stride, zero or circular padding, groups, with no parametrisation."""
+"""A plain convolution as ``torch.nn.Conv2d`` computes it, with no parametrisation."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lipscope.bounds.axes import polyphase
-from lipscope.bounds.rounding import Arithmetic
-from lipscope.bounds.strided import convolution_bound
+from lipscope.bounds.convolution import absolute_bound
+from lipscope.bounds.padding import MODES, padding_bound, sources
+from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.bounds.strided import Sides, convolution_bound, dilated
 from lipscope.layers.contract import LinearLayer, Rounding
+from lipscope.layers.padding import padded
 from lipscope.layers.roundings import affine_rounding
 from lipscope.records import Bound, Shape
 
-PADDING_MODES = ("zeros", "circular")
+Pair = tuple[int, int]
+PADDING_MODES = MODES
 
 
 class Conv2d(LinearLayer):
-    """``torch.nn.Conv2d`` with dilation 1.
+    """``torch.nn.Conv2d``; the padding may differ on the two sides of an axis.
 
     Args:
         weight: (out, in / groups, h, w).
         bias: (out,), or None.
-        stride, padding: (vertical, horizontal).
-        padding_mode: ``"zeros"`` or ``"circular"``.
+        stride, dilation: (vertical, horizontal).
+        padding: (vertical, horizontal), or ((top, bottom), (left, right)).
+        padding_mode: ``"zeros"``, ``"circular"``, ``"reflect"`` or ``"replicate"``.
         groups: they divide both numbers of channels.
     """
 
@@ -36,10 +40,11 @@ class Conv2d(LinearLayer):
         weight: Tensor,
         bias: Tensor | None = None,
         *,
-        stride: tuple[int, int] = (1, 1),
-        padding: tuple[int, int] = (0, 0),
+        stride: Pair = (1, 1),
+        padding: Pair | Sides = (0, 0),
         padding_mode: str = "zeros",
         groups: int = 1,
+        dilation: Pair = (1, 1),
     ) -> None:
         super().__init__()
         if padding_mode not in PADDING_MODES:
@@ -49,15 +54,33 @@ class Conv2d(LinearLayer):
         self.weight = nn.Parameter(weight)
         self.bias = None if bias is None else nn.Parameter(bias)
         self.stride, self.padding, self.padding_mode, self.groups = stride, padding, padding_mode, groups
+        self.dilation = dilation
         self.kind = f"conv {weight.shape[2]}x{weight.shape[3]}" + "".join(
             f", {word}"
             for word, said in (
                 (f"stride {_pair_text(stride)}", stride != (1, 1)),
+                (f"dilation {_pair_text(dilation)}", dilation != (1, 1)),
                 (f"{groups} groups", groups > 1),
-                ("circular", padding_mode == "circular"),
+                (padding_mode, padding_mode != "zeros"),
             )
             if said
         )
+
+    @property
+    def sides(self) -> Sides:
+        """The padding as ((top, bottom), (left, right))."""
+        vertical, horizontal = self.padding
+        if isinstance(vertical, int) or isinstance(horizontal, int):
+            assert isinstance(vertical, int)
+            assert isinstance(horizontal, int)
+            return (vertical, vertical), (horizontal, horizontal)
+        return vertical, horizontal
+
+    @property
+    def taps(self) -> Pair:
+        """The height and width that the kernel covers, dilation included."""
+        height, width = (d * (k - 1) + 1 for d, k in zip(self.dilation, self.weight.shape[2:], strict=True))
+        return height, width
 
     def linear(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H', W')."""
@@ -68,14 +91,14 @@ class Conv2d(LinearLayer):
         return self._convolved(x, self.bias)
 
     def _convolved(self, x: Tensor, bias: Tensor | None) -> Tensor:
-        padding = self.padding
-        if self.padding_mode == "circular" and any(padding):
-            vertical, horizontal = padding
-            x = F.pad(x, (horizontal, horizontal, vertical, vertical), mode="circular")
+        (top, bottom), (left, right) = self.sides
+        padding = (top, left)
+        if self.padding_mode != "zeros" or (top, left) != (bottom, right) or min(padding) < 0:
+            x = padded(x, self.sides, self.padding_mode)
             padding = (0, 0)
         weight = self.weight.to(x.dtype)
         shift = None if bias is None else bias.to(x.dtype)
-        return torch.conv2d(x, weight, shift, self.stride, padding, (1, 1), self.groups)
+        return torch.conv2d(x, weight, shift, self.stride, padding, self.dilation, self.groups)
 
     def circular_kernel(self, input_shape: Shape) -> Tensor | None:
         """Of a circular layer in one group that covers the image exactly: its phases by the stride."""
@@ -84,41 +107,48 @@ class Conv2d(LinearLayer):
         fits = all(n == s * m for n, s, m in zip(sizes, self.stride, places, strict=True))
         if self.padding_mode != "circular" or self.groups > 1 or not fits:
             return None
-        return polyphase(self.weight.detach(), self.stride)
+        return polyphase(dilated(self.weight.detach(), self.dilation), self.stride)
 
     def bound(self, input_shape: Shape) -> Bound:
         """The norm at this image size, by frequencies, by the matrix, or by unfoldings; the method says which."""
-        return self._norm(self.weight.detach(), input_shape)
+        _, height, width = input_shape
+        return convolution_bound(
+            self.weight.detach(),
+            (height, width),
+            self.stride,
+            self.sides,
+            self.padding_mode,
+            self.groups,
+            self.dilation,
+        )
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """A sum of products and the bias in every output; |K| has a norm of its own at this image size."""
-        shape = self.output_shape(input_shape)
-        absolute = self._norm(self.weight.detach().double().abs(), input_shape).value
+        """One sum of products an output on the padded image, whose norm grows with the copies of pixels."""
+        outputs, *places = self.output_shape(input_shape)
+        copying = padding_bound(input_shape[1:], self.sides, self.padding_mode).value
+        kernel, size = self.weight.detach(), math.prod(places)
+        absolute = outward(max(absolute_bound(part) for part in kernel.chunk(self.groups)) * copying)
         return affine_rounding(
-            self.bound(input_shape).value, absolute, self.weight[0].numel(), self.bias, math.prod(shape[1:]),
-            math.prod(shape), norm, arithmetic,
-        )  # fmt: skip
-
-    def _norm(self, kernel: Tensor, input_shape: Shape) -> Bound:
-        _, height, width = input_shape
-        return convolution_bound(kernel, (height, width), self.stride, self.padding, self.padding_mode, self.groups)
+            self.bound(input_shape).value,
+            absolute,
+            kernel[0].numel(),
+            self.bias,
+            size,
+            outputs * size,
+            norm,
+            arithmetic,
+        )
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(out, H', W')."""
-        outputs, inputs, *taps = self.weight.shape
+        outputs, inputs, *_ = self.weight.shape
         if len(input_shape) != 3 or input_shape[0] != inputs * self.groups:
             raise ValueError(f"expects {inputs * self.groups} channels, got shape {input_shape}")
-        sizes = window_places(input_shape[1:], (taps[0], taps[1]), self.stride, self.padding)
-        if self.padding_mode == "circular" and any(
-            pad > size for pad, size in zip(self.padding, input_shape[1:], strict=True)
-        ):
-            raise ValueError(f"circular padding {self.padding} goes more than once around {input_shape[1:]}")
-        return (outputs, *sizes)
+        size = [len(sources(n, sides, self.padding_mode)) for n, sides in zip(input_shape[1:], self.sides, strict=True)]
+        return (outputs, *window_places((size[0], size[1]), self.taps, self.stride, (0, 0)))
 
 
-def window_places(
-    size: Shape, taps: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
-) -> tuple[int, int]:
+def window_places(size: Shape, taps: Pair, stride: Pair, padding: Pair) -> Pair:
     """How many places a window of ``taps`` has in each direction.
 
     Raises:
@@ -133,5 +163,5 @@ def window_places(
     return places[0], places[1]
 
 
-def _pair_text(pair: tuple[int, int]) -> str:
+def _pair_text(pair: Pair) -> str:
     return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"

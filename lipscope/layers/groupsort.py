@@ -21,10 +21,16 @@ class GroupActivation(LipschitzLayer):
     """An activation on groups of channels; their number must be divisible by the size of a group."""
 
     group_size: int = 2
+    adjacent = False
+    """Whether groups are neighbours, (g c, g c + 1, ...), instead."""
+
     gradient_norm_preserving = True
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to the same shape."""
+        if self.adjacent:
+            members = x.unflatten(1, (-1, self.group_size)).unbind(2)
+            return torch.stack(self.groups(members), dim=2).flatten(1, 2)
         return torch.cat(self.groups(x.chunk(self.group_size, dim=1)), dim=1)
 
     @abstractmethod
@@ -63,16 +69,18 @@ class GroupSort(GroupActivation):
 
     Args:
         group_size: g >= 2.
+        adjacent: whether groups are neighbours.
+        ascending: the smallest first instead.
     """
 
-    def __init__(self, group_size: int) -> None:
+    def __init__(self, group_size: int, *, adjacent: bool = False, ascending: bool = False) -> None:
         super().__init__()
-        self.group_size = group_size
+        self.group_size, self.adjacent, self.ascending = group_size, adjacent, ascending
         self.kind = f"GroupSort {group_size}"
 
     def groups(self, members: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """The largest of each group first."""
-        return torch.stack(members, dim=-1).sort(dim=-1, descending=True).values.unbind(dim=-1)
+        """The largest of each group first, or the smallest."""
+        return torch.stack(members, dim=-1).sort(dim=-1, descending=not self.ascending).values.unbind(dim=-1)
 
     def relative_error(self, arithmetic: Arithmetic) -> float:
         """Exactly 0: numbers are compared, not computed."""
@@ -80,12 +88,18 @@ class GroupSort(GroupActivation):
 
 
 class MaxMin(GroupSort):
-    """(x, y) -> (max(x, y), min(x, y)): GroupSort of pairs, several times faster than sorting."""
+    """(x, y) -> (max(x, y), min(x, y)): GroupSort of pairs, several times faster than sorting.
 
-    def __init__(self) -> None:
-        super().__init__(2)
+    Args:
+        adjacent: whether pairs are neighbours.
+        ascending: the minimum first instead.
+    """
+
+    def __init__(self, *, adjacent: bool = False, ascending: bool = False) -> None:
+        super().__init__(2, adjacent=adjacent, ascending=ascending)
         self.kind = "MaxMin"
 
     def groups(self, members: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Larger and smaller of each pair."""
-        return torch.maximum(*members), torch.minimum(*members)
+        """Larger and smaller of each pair, or the other way round."""
+        larger, smaller = torch.maximum(*members), torch.minimum(*members)
+        return (smaller, larger) if self.ascending else (larger, smaller)

@@ -226,6 +226,57 @@ class OrthogonalHead(Head):
         return self.conv.rounding((*input_shape, 1, 1), norm, arithmetic)
 
 
+class Outputs(Head):
+    """No layer at all: the features are the logits, and f_l - f_i has the constant sqrt(2).
+
+    Args:
+        classes: their number.
+    """
+
+    kind = "the outputs themselves"
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.classes = classes
+
+    def make_trainable(self, generator: torch.Generator | None = None) -> None:
+        """Nothing is trained."""
+
+    def freeze(self) -> None:
+        """Nothing is stored."""
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, classes) to the same."""
+        return x
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, classes) to the same."""
+        return x
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """Exactly 1."""
+        return Bound.exactly(1.0, "identity; radii use sqrt(2) for every pair")
+
+    def pair_bounds(self) -> Tensor:
+        """sqrt(2), rounded up."""
+        pairs = torch.full((self.classes, self.classes), up(math.sqrt(2)), dtype=torch.float64)
+        return pairs.fill_diagonal_(0.0)
+
+    def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
+        """Nothing is computed."""
+        return torch.zeros(self.classes, dtype=torch.float64)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Nothing is computed."""
+        return Rounding(0.0, norm)
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        if input_shape != (self.classes,):
+            raise ValueError(f"expects {self.classes} numbers in a row, got shape {input_shape}")
+        return input_shape
+
+
 def head(name: str, features: int, classes: int, terms: int, family: str = "soc") -> Head:
     """The head called ``"lln"`` or ``"orthogonal"``, the latter of a family of convolutions.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -14,7 +16,7 @@ from lipscope.records import Bound, Shape
 
 
 class Linear(LinearLayer):
-    """``torch.nn.Linear`` on (N, features).
+    """``torch.nn.Linear`` on (N, ..., features).
 
     Args:
         weight: (out, in).
@@ -30,11 +32,11 @@ class Linear(LinearLayer):
         self.kind = "linear"
 
     def linear(self, x: Tensor) -> Tensor:
-        """(N, in) to (N, out)."""
+        """(N, ..., in) to (N, ..., out)."""
         return F.linear(x, self.weight.to(x.dtype))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, in) to (N, out)."""
+        """(N, ..., in) to (N, ..., out)."""
         return F.linear(x, self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype))
 
     def bound(self, input_shape: Shape) -> Bound:
@@ -42,14 +44,15 @@ class Linear(LinearLayer):
         return Bound(spectral_norm_bound(self.weight.detach()), "matrix norm by Cholesky")
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """A sum of products and the bias in every output."""
+        """One sum of products and a bias for each output."""
         outputs, inputs = self.weight.shape
+        rows = math.prod(input_shape[:-1])
         lipschitz, absolute = self.bound(input_shape).value, absolute_bound(self.weight)
-        return affine_rounding(lipschitz, absolute, inputs, self.bias, 1, outputs, norm, arithmetic)
+        return affine_rounding(lipschitz, absolute, inputs, self.bias, rows, rows * outputs, norm, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """(out,)."""
+        """(..., out)."""
         outputs, inputs = self.weight.shape
-        if input_shape != (inputs,):
-            raise ValueError(f"expects {inputs} features in one row, got shape {input_shape}")
-        return (outputs,)
+        if not input_shape or input_shape[-1] != inputs:
+            raise ValueError(f"expects {inputs} features in a row, got shape {input_shape}")
+        return (*input_shape[:-1], outputs)

@@ -8,7 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lipscope.bounds.pooling import average_pool_bound, l2_pool_bound, max_pool_bound
+from lipscope.bounds.pooling import (
+    adaptive_average_pool_bound,
+    adaptive_max_pool_bound,
+    average_pool_bound,
+    l2_pool_bound,
+    max_pool_bound,
+    starts,
+)
 from lipscope.bounds.rounding import Arithmetic, outward, up
 from lipscope.layers.contract import LinearLayer, LipschitzLayer, Rounding
 from lipscope.layers.conv2d import window_places
@@ -19,23 +26,38 @@ Pair = tuple[int, int]
 
 
 class AveragePool2d(LinearLayer):
-    """``torch.nn.AvgPool2d``; zeros that pad the image count in the mean.
+    """``torch.nn.AvgPool2d``.
 
     Args:
         window, stride, padding: (vertical, horizontal).
+        ceil_mode: whether a window may reach beyond the end.
+        count_padding: whether zeros that pad the image count in the mean.
+        divisor: what sums are divided by, instead of the numbers in a window.
     """
 
     gradient_norm_preserving = False
 
-    def __init__(self, window: Pair, stride: Pair, padding: Pair = (0, 0)) -> None:
+    def __init__(
+        self,
+        window: Pair,
+        stride: Pair,
+        padding: Pair = (0, 0),
+        *,
+        ceil_mode: bool = False,
+        count_padding: bool = True,
+        divisor: int | None = None,
+    ) -> None:
         super().__init__()
         _check(window, stride, padding)
+        if divisor is not None and divisor < 1:
+            raise ValueError(f"the divisor must be at least 1, got {divisor}")
         self.window, self.stride, self.padding = window, stride, padding
+        self.ceil_mode, self.count_padding, self.divisor = ceil_mode, count_padding, divisor
         self.kind = f"average pool {window[0]}x{window[1]}"
 
     def linear(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H', W')."""
-        return F.avg_pool2d(x, self.window, self.stride, self.padding)
+        return F.avg_pool2d(x, self.window, self.stride, self.padding, self.ceil_mode, self.count_padding, self.divisor)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H', W')."""
@@ -43,16 +65,18 @@ class AveragePool2d(LinearLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """The norm of the means, up to rounding."""
-        return average_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride, self.padding)
+        return average_pool_bound(
+            (input_shape[1], input_shape[2]), self.window, self.stride, self.padding,
+            ceil_mode=self.ceil_mode, count_include_pad=self.count_padding, divisor=self.divisor,
+        )  # fmt: skip
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """Of a mean over the window."""
-        outputs = math.prod(self.output_shape(input_shape))
-        return mean_rounding(self.bound(input_shape).value, math.prod(self.window), outputs, norm, arithmetic)
+        """A sum and a division for each output."""
+        return _means(self, input_shape, math.prod(self.window), norm, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
-        return _pooled(input_shape, self.window, self.stride, self.padding)
+        return _pooled(input_shape, self.window, self.stride, self.padding, self.ceil_mode)
 
 
 class GlobalAveragePool(LinearLayer):
@@ -74,50 +98,126 @@ class GlobalAveragePool(LinearLayer):
         return Bound(up(1 / math.sqrt(math.prod(input_shape[1:])), 3), "1 / sqrt(pixels)")
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """Of a mean over the whole image."""
-        return mean_rounding(
-            self.bound(input_shape).value, math.prod(input_shape[1:]), input_shape[0], norm, arithmetic
-        )
+        """A sum and a division for each channel."""
+        return _means(self, input_shape, math.prod(input_shape[1:]), norm, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, 1, 1)."""
-        if len(input_shape) != 3:
-            raise ValueError(f"expects an image, got shape {input_shape}")
-        return (input_shape[0], 1, 1)
+        return (_image(input_shape)[0], 1, 1)
+
+
+class AdaptivePool2d(LipschitzLayer):
+    """Windows of about equal size that cover the image.
+
+    Args:
+        size: (height, width) of the result.
+    """
+
+    gradient_norm_preserving = False
+    word: str
+
+    def __init__(self, size: Pair) -> None:
+        super().__init__()
+        if min(size) < 1:
+            raise ValueError(f"no pooling makes {size}")
+        self.size = size
+        self.kind = f"adaptive {self.word} pool to {size[0]}x{size[1]}"
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """(C, *size)."""
+        return (_image(input_shape)[0], *self.size)
+
+
+class AdaptiveAveragePool2d(AdaptivePool2d, LinearLayer):
+    """``torch.nn.AdaptiveAvgPool2d``."""
+
+    word = "average"
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, *size)."""
+        return F.adaptive_avg_pool2d(x, self.size)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, *size)."""
+        return F.adaptive_avg_pool2d(x, self.size)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """The norm of the means, up to rounding."""
+        return adaptive_average_pool_bound((input_shape[1], input_shape[2]), self.size)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """A sum and a division for each output."""
+        return _means(self, input_shape, math.prod(input_shape[1:]), norm, arithmetic)
+
+
+class AdaptiveMaxPool2d(AdaptivePool2d):
+    """``torch.nn.AdaptiveMaxPool2d``."""
+
+    word = "max"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, *size)."""
+        return F.adaptive_max_pool2d(x, self.size)
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """sqrt(windows over a pixel); exactly 1 where none overlap."""
+        return adaptive_max_pool_bound((input_shape[1], input_shape[2]), self.size)
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Numbers are compared, not computed."""
+        return Rounding(0.0, arithmetic.held(outward(self.bound(input_shape).value * norm)))
 
 
 class MaxPool2d(LipschitzLayer):
     """``torch.nn.MaxPool2d``.
 
     Args:
-        window, stride, padding: (vertical, horizontal).
+        window, stride, padding, dilation: (vertical, horizontal).
+        ceil_mode: whether a window may reach beyond the end.
     """
 
     gradient_norm_preserving = False
 
-    def __init__(self, window: Pair, stride: Pair, padding: Pair = (0, 0)) -> None:
+    def __init__(
+        self,
+        window: Pair,
+        stride: Pair,
+        padding: Pair = (0, 0),
+        *,
+        dilation: Pair = (1, 1),
+        ceil_mode: bool = False,
+    ) -> None:
         super().__init__()
         _check(window, stride, padding)
         self.window, self.stride, self.padding = window, stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
         self.kind = f"max pool {window[0]}x{window[1]}"
         # Where no two windows share a pixel each output passes its gradient to a pixel of its own.
-        self.gradient_norm_preserving = windows_over_a_pixel(window, stride) == 1
+        self.gradient_norm_preserving = windows_over_a_pixel(self._extent, stride) == 1
+
+    @property
+    def _extent(self) -> Pair:
+        height, width = (d * (k - 1) + 1 for d, k in zip(self.dilation, self.window, strict=True))
+        return height, width
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H', W')."""
-        return F.max_pool2d(x, self.window, self.stride, self.padding)
+        return F.max_pool2d(x, self.window, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def bound(self, input_shape: Shape) -> Bound:
         """sqrt(windows over a pixel); exactly 1 where none overlap."""
-        return max_pool_bound((input_shape[1], input_shape[2]), self.window, self.stride, self.padding)
+        return max_pool_bound(
+            (input_shape[1], input_shape[2]), self.window, self.stride, self.padding, self.dilation,
+            ceil_mode=self.ceil_mode,
+        )  # fmt: skip
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """Numbers are chosen, not computed."""
+        """Numbers are compared, not computed."""
         return Rounding(0.0, arithmetic.held(outward(self.bound(input_shape).value * norm)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
-        return _pooled(input_shape, self.window, self.stride, self.padding)
+        return _pooled(input_shape, self._extent, self.stride, self.padding, self.ceil_mode)
 
 
 class L2Pool2d(LipschitzLayer):
@@ -171,12 +271,27 @@ def windows_over_a_pixel(window: Pair, stride: Pair) -> int:
     return math.prod(-(-k // s) for k, s in zip(window, stride, strict=True))
 
 
+def _means(layer: LinearLayer, shape: Shape, window: int, norm: float, arithmetic: Arithmetic) -> Rounding:
+    outputs = math.prod(layer.output_shape(shape))
+    return mean_rounding(layer.bound(shape).value, window, outputs, norm, arithmetic)
+
+
 def _check(window: Pair, stride: Pair, padding: Pair) -> None:
     if min(*window, *stride) < 1 or any(p < 0 or 2 * p > k for p, k in zip(padding, window, strict=True)):
         raise ValueError(f"no pooling has window {window}, stride {stride} and padding {padding}")
 
 
-def _pooled(input_shape: Shape, window: Pair, stride: Pair, padding: Pair) -> Shape:
+def _image(input_shape: Shape) -> Shape:
     if len(input_shape) != 3:
         raise ValueError(f"expects an image, got shape {input_shape}")
-    return (input_shape[0], *window_places(input_shape[1:], window, stride, padding))
+    return input_shape
+
+
+def _pooled(input_shape: Shape, window: Pair, stride: Pair, padding: Pair, ceil_mode: bool = False) -> Shape:
+    channels, *size = _image(input_shape)
+    if not ceil_mode:
+        return (channels, *window_places((size[0], size[1]), window, stride, padding))
+    return (
+        channels,
+        *(len(starts(n, k, s, p, ceil_mode=True)) for n, k, s, p in zip(size, window, stride, padding, strict=True)),
+    )

@@ -36,25 +36,39 @@ class Normalize(LinearLayer):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float64).reshape(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float64).reshape(-1, 1, 1), persistent=False)
 
+    @property
+    def does_nothing(self) -> bool:
+        """Whether mean is 0 and std is 1 in every channel: the network takes pixels as they are."""
+        return set(self.constants[0]) == {0.0} and set(self.constants[1]) == {1.0}
+
+    def _shaped(self, values: Tensor, x: Tensor) -> Tensor:
+        return values.to(x.dtype).reshape(-1, *([1] * (x.ndim - 2)))
+
     def linear(self, x: Tensor) -> Tensor:
         """Divide by the standard deviations."""
-        return x / self.std.to(x.dtype)
+        return x / self._shaped(self.std, x)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) in [0, 1] to (N, C, H, W)."""
-        return (x - self.mean.to(x.dtype)) / self.std.to(x.dtype)
+        """(N, C, ...) in [0, 1] to the same shape."""
+        if self.does_nothing:
+            return x
+        return (x - self._shaped(self.mean, x)) / self._shaped(self.std, x)
 
     def bound(self, input_shape: Shape) -> Bound:
         """1 / min(std), rounded up."""
+        if self.does_nothing:
+            return Bound.exactly(1.0, "none")
         return Bound(up(1.0 / min(self.constants[1])), "1 / min(std)")
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
         """Subtraction, division, and mean and std rounded to the dtype: gamma_4 (|x| + |mean|) / std."""
-        _, height, width = self.output_shape(input_shape)
+        places = math.prod(self.output_shape(input_shape)[1:])
+        if self.does_nothing:
+            return Rounding(0.0, norm)
         smallest = min(self.constants[1])
         if smallest < 4 * arithmetic.smallest or max(self.constants[1]) > arithmetic.largest:
             return UNBOUNDED
-        offset = outward(length_bound(self.mean) * math.sqrt(height * width))
+        offset = outward(length_bound(self.mean) * math.sqrt(places))
         largest = outward((norm + offset) / smallest)
         # A flushed operand or difference is divided by std, a flushed std divides everything.
         flushed = arithmetic.smallest * (
@@ -65,13 +79,13 @@ class Normalize(LinearLayer):
 
     def pixel_norm(self, input_shape: Shape) -> float:
         """An upper bound on the norm of (x - mean) / std over all x in [0, 1]."""
-        _, height, width = self.output_shape(input_shape)
+        places = math.prod(self.output_shape(input_shape)[1:])
         largest = [max(abs(mean), abs(1 - mean)) / std for mean, std in zip(*self.constants, strict=True)]
-        return outward(math.hypot(*largest) * math.sqrt(height * width))
+        return outward(math.hypot(*largest) * math.sqrt(places))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
-        if len(input_shape) != 3 or input_shape[0] != len(self.constants[0]):
+        if input_shape[0] != len(self.constants[0]):
             raise ValueError(f"expects {len(self.constants[0])} channels, got shape {input_shape}")
         return input_shape
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -14,16 +14,19 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.bounds.composition import chain_bound, sum_bound
-from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.bounds.rounding import Arithmetic
+from lipscope.layers.composite import Composite, Visit
 from lipscope.layers.contract import LipschitzLayer, Rounding, Trainable
+from lipscope.layers.joints import Sum
 from lipscope.layers.roundings import chain_rounding
 from lipscope.records import Bound, Shape
 
 Branch = Literal["main", "shortcut"]
+BRANCHES: tuple[Branch, ...] = ("main", "shortcut")
 Named = tuple[str, LipschitzLayer]
 
 
-class Residual(LipschitzLayer, Trainable):
+class Residual(Composite, Trainable):
     """The sum of two branches of named layers.
 
     Args:
@@ -32,7 +35,6 @@ class Residual(LipschitzLayer, Trainable):
     """
 
     kind = "residual sum"
-    gradient_norm_preserving = False
 
     def __init__(self, main: Sequence[Named], shortcut: Sequence[Named] = ()) -> None:
         super().__init__()
@@ -52,14 +54,17 @@ class Residual(LipschitzLayer, Trainable):
             found.append((name, layer))
         return found
 
-    def parts(self, input_shape: Shape) -> Iterator[tuple[Branch, str, LipschitzLayer, Shape]]:
+    def _placed(self, which: Branch, input_shape: Shape) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
+        """The layers of a branch with the shape that each takes."""
+        shape = input_shape
+        for name, layer in self.branch(which):
+            yield name, layer, shape
+            shape = layer.output_shape(shape)
+
+    def parts(self, input_shape: Shape) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
         """Every layer of both branches with the shape that it takes."""
-        branches: tuple[Branch, ...] = ("main", "shortcut")
-        for which in branches:
-            shape = input_shape
-            for name, layer in self.branch(which):
-                yield which, name, layer, shape
-                shape = layer.output_shape(shape)
+        yield from self._placed("main", input_shape)
+        yield from self._placed("shortcut", input_shape)
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """Free weights in both branches."""
@@ -73,43 +78,38 @@ class Residual(LipschitzLayer, Trainable):
             if isinstance(layer, Trainable):
                 layer.freeze()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def visited(self, x: Tensor, visit: Visit) -> Tensor:
         """f(x) + g(x)."""
         results = []
-        for layers in (self.main, self.shortcut):
+        for which in BRANCHES:
             result = x
-            for layer in layers:
-                result = layer(result)
+            for name, layer in self.branch(which):
+                result = visit(name, layer, result)
             results.append(result)
         return results[0] + results[1]
 
-    def bound(self, input_shape: Shape) -> Bound:
+    def bound_from(self, bounds: Mapping[str, Bound], input_shape: Shape) -> Bound:
         """The sum of the branches' products."""
-        bounds: dict[Branch, list[Bound]] = {"main": [], "shortcut": []}
-        for which, _, layer, shape in self.parts(input_shape):
-            bounds[which].append(layer.bound(shape))
-        return sum_of(bounds["main"], bounds["shortcut"])
+        main, shortcut = ([bounds[name] for name in self.names[which]] for which in BRANCHES)
+        return sum_of(main, shortcut)
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
         """The errors of both branches, and one addition an output."""
-        branches: dict[Branch, list[tuple[LipschitzLayer, Shape]]] = {"main": [], "shortcut": []}
-        for which, _, layer, shape in self.parts(input_shape):
-            branches[which].append((layer, shape))
-        first, second = (chain_rounding(parts, norm, arithmetic) for parts in branches.values())
-        largest = outward(first.norm + second.norm)
-        outputs = math.sqrt(math.prod(self.output_shape(input_shape)))
-        added = arithmetic.unit_roundoff * largest + 3 * arithmetic.smallest * outputs
-        error = arithmetic.held(outward(first.error + second.error + added), largest)
-        return Rounding(error, arithmetic.held(outward(largest + added)))
+        ends = []
+        for which in BRANCHES:
+            layers = [(layer, shape) for _, layer, shape in self._placed(which, input_shape)]
+            ends.append(chain_rounding(layers, norm, arithmetic))
+        return Sum((1.0, 1.0)).rounded(ends, math.prod(self.output_shape(input_shape)), arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The shape of both branches."""
         ends: dict[Branch, Shape] = {"main": input_shape, "shortcut": input_shape}
-        for which, name, layer, shape in self.parts(input_shape):
-            try:
-                ends[which] = layer.output_shape(shape)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
+        for which in BRANCHES:
+            for name, layer in self.branch(which):
+                try:
+                    ends[which] = layer.output_shape(ends[which])
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
         if ends["main"] != ends["shortcut"]:
             raise ValueError(f"the branches end in different shapes: {ends['main']} and {ends['shortcut']}")
         return ends["main"]
