@@ -111,6 +111,10 @@ class Block(Composite):
 
         return self._through(input_shape, of_layer, lambda _node, joint, shapes: joint.shape(shapes))
 
+    def named_parts(self) -> list[tuple[str, LipschitzLayer]]:
+        """The layers; joints are none."""
+        return [(node.name, node.step) for node in self.nodes if isinstance(node.step, LipschitzLayer)]
+
     def parts(self, input_shape: Shape) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
         """Every layer with the shape that it takes; joints are none."""
         shapes = self.shapes(input_shape)

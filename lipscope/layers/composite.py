@@ -20,6 +20,10 @@ class Composite(LipschitzLayer):
     gradient_norm_preserving = False
 
     @abstractmethod
+    def named_parts(self) -> list[tuple[str, LipschitzLayer]]:
+        """Every layer with its name, in forward order."""
+
+    @abstractmethod
     def parts(self, input_shape: Shape) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
         """Every layer with its name and the shape that it takes, in forward order."""
 

@@ -87,9 +87,14 @@ class LeakyReLU(Elementwise):
 
     Args:
         slope: s.
+
+    Raises:
+        ValueError: it is not finite.
     """
 
     def __init__(self, slope: float) -> None:
+        if not math.isfinite(slope):
+            raise ValueError(f"the slope must be a finite number, got {slope}")
         super().__init__(
             f"leaky ReLU {slope:g}",
             lambda x: F.leaky_relu(x, slope),
@@ -97,6 +102,7 @@ class LeakyReLU(Elementwise):
             f"slopes 1 and {slope:g}",
             relative=2 * abs(slope),
         )
+        self.slope = slope
         self.gradient_norm_preserving = abs(slope) == 1
 
 

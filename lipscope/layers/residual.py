@@ -54,6 +54,10 @@ class Residual(Composite, Trainable):
             found.append((name, layer))
         return found
 
+    def named_parts(self) -> list[Named]:
+        """The layers of both branches."""
+        return [*self.branch("main"), *self.branch("shortcut")]
+
     def _placed(self, which: Branch, input_shape: Shape) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
         """The layers of a branch with the shape that each takes."""
         shape = input_shape

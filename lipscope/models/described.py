@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from lipscope.errors import CheckpointError, UsageError
 from lipscope.files.checkpoint import Header, read_header, sha256_of
+from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer
-from lipscope.layers.residual import Residual
-from lipscope.models.description import Description, Entry, read_description
-from lipscope.models.kinds import build_layer
+from lipscope.layers.heads import Head, LinearHead, Outputs
+from lipscope.layers.linear import Linear
+from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.models.composition import LipschitzNet
+from lipscope.models.description import Description, Entry, parse_description, read_description
+from lipscope.models.kinds import Tensors, build_layer
 from lipscope.models.network import LayerStack
 
 DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float32, "BF16": torch.float32}
@@ -96,6 +103,15 @@ def load_described(path: Path, description: Path) -> DescribedModel:
     header, digest = read_header(path), sha256_of(path)
     described = read_description(description)
     tensors = FileTensors(header)
+    stack = _stack(described, tensors, str(description))
+    net = LayerStack(stack, described.input_shape)
+    net.eval().requires_grad_(False)
+    if sha256_of(path) != digest:
+        raise CheckpointError("the file changed while it was read", where=str(path), next_step="run it again")
+    return DescribedModel(net, described, digest, tensors.unused())
+
+
+def _stack(described: Description, tensors: Tensors, where: str) -> list[tuple[str, LipschitzLayer]]:
     stack: list[tuple[str, LipschitzLayer]] = []
     shape = described.input_shape
     for position, entry in enumerate(described.entries):
@@ -104,12 +120,111 @@ def load_described(path: Path, description: Path) -> DescribedModel:
         layer = build_layer(entry, tensors)
         shape = _after(entry, layer, shape)
         stack.append((entry.name, layer))
-    _check_names(stack, str(description))
-    net = LayerStack(stack, described.input_shape)
+    _check_names(stack, where)
+    return stack
+
+
+class DescribedNet(LipschitzNet):
+    """The network of a file that describes itself: its last linear layer is the head, the rest counts in L.
+
+    Without a last linear layer the outputs themselves are the logits; without a ``normalize`` pixels enter as they are.
+
+    Args:
+        stack: (name, layer) in forward order.
+        input_shape: of one input, without the batch.
+    """
+
+    def __init__(self, stack: list[tuple[str, LipschitzLayer]], input_shape: tuple[int, ...]) -> None:
+        first, last = stack[0][1], stack[-1][1]
+        channels = input_shape[0]
+        normalize = first if isinstance(first, Normalize) else Normalize((0.0,) * channels, (1.0,) * channels)
+        body = stack[1:] if isinstance(first, Normalize) else stack
+        shape = input_shape
+        for _, layer in body:
+            before, shape = shape, layer.output_shape(shape)
+        head: Head
+        if body and isinstance(last, Linear) and len(shape) == 1 and len(before) == 1:
+            head, body = _linear_head(last), body[:-1]
+        else:
+            if len(shape) > 1:
+                body = [*body, ("outputs", Flatten())]
+            head = Outputs(math.prod(shape))
+        super().__init__(normalize, [], head, input_shape, one_lipschitz=False)
+        self._body_names = tuple(name for name, _ in body)
+        self.stack = nn.ModuleList(layer for _, layer in body)
+
+    def body(self) -> Iterator[tuple[str, LipschitzLayer]]:
+        """The layers between normalisation and head, in forward order, by name."""
+        for name, layer in zip(self._body_names, self.stack, strict=True):
+            assert isinstance(layer, LipschitzLayer)
+            yield name, layer
+
+
+def _linear_head(layer: Linear) -> LinearHead:
+    weight = layer.weight.detach()
+    head = LinearHead(weight.shape[1], weight.shape[0])
+    head.weight = nn.Parameter(weight)
+    head.bias = nn.Parameter(torch.zeros_like(weight[:, 0]) if layer.bias is None else layer.bias.detach())
+    return head
+
+
+@dataclass(frozen=True)
+class HeldTensors:
+    """Tensors in memory, remembering which were used.
+
+    Args:
+        values: by name.
+        where: the file, for messages.
+        used: the names that were asked for.
+    """
+
+    values: Mapping[str, Tensor]
+    where: str
+    used: set[str] = field(default_factory=set)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a tensor of that name."""
+        return name in self.values
+
+    def get(self, name: str) -> Tensor:
+        """The tensor.
+
+        Raises:
+            CheckpointError: missing, not float32, or not finite.
+        """
+        value = self.values.get(name)
+        if value is None:
+            raise CheckpointError(f"tensor {name[:80]!r} is missing", where=self.where, why="the description names it")
+        if value.dtype != torch.float32:
+            raise CheckpointError(f"tensor {name[:80]!r} is {value.dtype}, not float32", where=self.where)
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(f"tensor {name[:80]!r} holds NaN or infinite values", where=self.where)
+        self.used.add(name)
+        return value
+
+
+def described_net(content: Mapping[str, Any], tensors: Mapping[str, Tensor], where: str) -> DescribedNet:
+    """The network that a file's own description makes of its tensors, in eval mode and without gradients.
+
+    Args:
+        content: the object under ``lipscope.describe``.
+        tensors: of the file, all of them.
+        where: the file, for messages.
+
+    Raises:
+        CheckpointError: a description that cannot be, tensors that do not fit it, or that nothing uses.
+    """
+    held = HeldTensors(tensors, where)
+    try:
+        described = parse_description(content, f"{where}: lipscope.describe")
+        net = DescribedNet(_stack(described, held, where), described.input_shape)
+    except UsageError as error:
+        raise CheckpointError(error.what, where=error.where, why=error.why, next_step=error.next_step) from error
+    unused = sorted(set(tensors) - held.used)
+    if unused:
+        raise CheckpointError(f"unexpected tensor {unused[0][:80]!r}", where=where, why="no layer uses it")
     net.eval().requires_grad_(False)
-    if sha256_of(path) != digest:
-        raise CheckpointError("the file changed while it was read", where=str(path), next_step="run it again")
-    return DescribedModel(net, described, digest, tensors.unused())
+    return net
 
 
 def _after(entry: Entry, layer: LipschitzLayer, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -127,5 +242,5 @@ def _check_names(stack: list[tuple[str, LipschitzLayer]], where: str) -> None:
         if name in seen:
             raise UsageError(f"two layers are called {name[:80]!r}", where=where)
         seen.add(name)
-        if isinstance(layer, Residual):
-            waiting += [*layer.branch("main"), *layer.branch("shortcut")]
+        if isinstance(layer, Composite):
+            waiting += layer.named_parts()

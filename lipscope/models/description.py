@@ -13,8 +13,9 @@ from lipscope.errors import UsageError
 from lipscope.files.opening import read_regular
 from lipscope.records import Shape
 
-SCHEMA = "lipscope.describe/1"
-KEYS = ("schema", "input_shape", "layers", "dataset")
+SCHEMA = "lipscope.describe/2"
+SCHEMAS = ("lipscope.describe/1", SCHEMA)
+KEYS = ("schema", "input_shape", "layers", "dataset", "architecture", "classes")
 LARGEST = 10_000_000
 """Bytes of a description."""
 
@@ -77,6 +78,37 @@ class Entry:
             raise self.wrong(key, value, "a list of finite numbers")
         return tuple(map(float, value))
 
+    def wholes(self, key: str) -> tuple[int, ...]:
+        """A list of whole numbers."""
+        value = self._get(key, None)
+        if not isinstance(value, list) or any(type(number) is not int for number in value):
+            raise self.wrong(key, value, "a list of whole numbers")
+        return tuple(value)
+
+    def sides(self, key: str) -> tuple[tuple[int, int], ...]:
+        """A list of [before, after], one for each axis."""
+        value = self._get(key, None)
+        if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
+            raise self.wrong(key, value, "a list of [before, after]")
+        if not value or any(type(number) is not int for pair in value for number in pair):
+            raise self.wrong(key, value, "a list of [before, after]")
+        return tuple((before, after) for before, after in value)
+
+    def flag(self, key: str) -> bool:
+        """True or false; false where it is missing."""
+        value = self._get(key, False)
+        if type(value) is not bool:
+            raise self.wrong(key, value, "true or false")
+        return value
+
+    def made_of(self, before: str) -> tuple[str, ...]:
+        """The names under ``of``, one or a list; the step before where it is missing."""
+        value = self._get("of", before)
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+            raise self.wrong("of", value, "a name or a list of names")
+        return tuple(names)
+
     def choice(self, key: str, default: str, choices: tuple[str, ...]) -> str:
         """One of a few words."""
         value = self._get(key, default)
@@ -134,11 +166,13 @@ class Description:
         input_shape: of one input, without the batch.
         entries: the layers in forward order.
         dataset: whose test images the gradients are measured on; None for synthetic ones.
+        classes: their names; None where they are not given.
     """
 
     input_shape: Shape
     entries: tuple[Entry, ...]
     dataset: str | None
+    classes: tuple[str, ...] | None = None
 
 
 def read_description(path: Path) -> Description:
@@ -156,7 +190,20 @@ def read_description(path: Path) -> Description:
         raise UsageError("cannot be read", where=where, why=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
         raise UsageError("is not JSON", where=where, why=str(error)[:200], next_step="see docs/describe.md") from error
-    if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+    return parse_description(content, where)
+
+
+def parse_description(content: object, where: str) -> Description:
+    """A description that was read as JSON.
+
+    Args:
+        content: the value.
+        where: the file, for messages.
+
+    Raises:
+        UsageError: not of this form.
+    """
+    if not isinstance(content, dict) or content.get("schema") not in SCHEMAS:
         found = content.get("schema") if isinstance(content, dict) else None
         raise UsageError(
             "is not a description of this version", where=where,
@@ -166,17 +213,19 @@ def read_description(path: Path) -> Description:
     if unknown:
         raise UsageError(f"unknown key {unknown[0][:80]!r}", where=where, why=f"known are {', '.join(KEYS)}")
     shape = content.get("input_shape")
-    if not isinstance(shape, list) or len(shape) not in (1, 3) or any(type(n) is not int or n < 1 for n in shape):
+    if not isinstance(shape, list) or len(shape) not in (1, 2, 3) or any(type(n) is not int or n < 1 for n in shape):
         raise UsageError("input_shape must be [features] or [channels, height, width]", where=where)
     if math.prod(shape) > LARGEST_INPUT:
         raise UsageError("input_shape is too large", where=where, why=f"{math.prod(shape)} numbers")
-    dataset = content.get("dataset")
+    dataset, classes = content.get("dataset"), content.get("classes")
     if dataset is not None and not isinstance(dataset, str):
         raise UsageError("dataset must be a name", where=where)
+    if classes is not None and not (isinstance(classes, list) and all(isinstance(name, str) for name in classes)):
+        raise UsageError("classes must be a list of names", where=where)
     entries = entries_of(content.get("layers"), f"{where}: layers", "")
     if not entries:
         raise UsageError("layers must list at least one layer", where=where)
-    return Description(tuple(shape), tuple(entries), dataset)
+    return Description(tuple(shape), tuple(entries), dataset, None if classes is None else tuple(classes))
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

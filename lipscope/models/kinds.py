@@ -2,21 +2,63 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
+from lipscope.bounds.strided import Sides
 from lipscope.errors import CheckpointError, UsageError
 from lipscope.layers.batch_norm import BatchNorm
+from lipscope.layers.block import INPUT, Block, Node
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.conv2d import PADDING_MODES, Conv2d
-from lipscope.layers.elementwise import LeakyReLU, ReLU
+from lipscope.layers.elementwise import (
+    LeakyReLU,
+    PReLU,
+    ReLU,
+    absolute,
+    clamp,
+    elu,
+    gelu,
+    hardswish,
+    sigmoid,
+    silu,
+    softplus,
+    softsign,
+    tanh,
+)
 from lipscope.layers.groupsort import GroupSort, MaxMin
+from lipscope.layers.householder import HouseHolder1
+from lipscope.layers.joints import Concatenation, Joint, Part, Sum
 from lipscope.layers.linear import Linear
-from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
+from lipscope.layers.padding import Pad
+from lipscope.layers.pooling import (
+    AdaptiveAveragePool2d,
+    AdaptiveMaxPool2d,
+    AveragePool2d,
+    GlobalAveragePool,
+    L2Pool2d,
+    MaxPool2d,
+)
+from lipscope.layers.rearrange import (
+    ChannelShuffle,
+    Flip,
+    NearestUpsample,
+    Permute,
+    PixelShuffle,
+    PixelUnshuffle,
+    Reshape,
+    Roll,
+    Slice,
+)
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Named, Residual
+from lipscope.layers.scale import ScaleShift
+from lipscope.layers.soc import SOCConv2d
+from lipscope.layers.transposed import ConvTranspose2d
 from lipscope.models.description import Entry
 
 
@@ -84,18 +126,76 @@ def _linear(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     return Linear(weight, _optional(entry, tensors, "bias", len(weight)))
 
 
+def _padding(entry: Entry) -> tuple[int, int] | Sides:
+    """One number, two, or ((top, bottom), (left, right))."""
+    value = entry.values.get("padding")
+    if isinstance(value, list) and any(isinstance(part, list) for part in value):
+        sides = entry.sides("padding")
+        if len(sides) != 2:
+            raise entry.wrong("padding", value, "[[top, bottom], [left, right]]")
+        return sides[0], sides[1]
+    return entry.pair("padding", 0, least=0)
+
+
 def _conv2d(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     weight = _tensor(entry, tensors, "weight", 4)
-    if entry.pair("dilation", 1) != (1, 1):
-        raise entry.wrong("dilation", entry.values["dilation"], "1: no other has a layer here")
     return Conv2d(
         weight,
         _optional(entry, tensors, "bias", len(weight)),
         stride=entry.pair("stride", 1),
-        padding=entry.pair("padding", 0, least=0),
+        padding=_padding(entry),
         padding_mode=entry.choice("padding_mode", "zeros", PADDING_MODES),
         groups=entry.whole("groups", 1),
+        dilation=entry.pair("dilation", 1),
     )
+
+
+def _transposed(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    weight = _tensor(entry, tensors, "weight", 4)
+    groups = entry.whole("groups", 1)
+    return ConvTranspose2d(
+        weight,
+        _optional(entry, tensors, "bias", weight.shape[1] * groups),
+        stride=entry.pair("stride", 1),
+        padding=entry.pair("padding", 0, least=0),
+        output_padding=entry.pair("output_padding", 0, least=0),
+        groups=groups,
+        dilation=entry.pair("dilation", 1),
+    )
+
+
+def _soc(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    kernel = _tensor(entry, tensors, "kernel", 4)
+    channels, others, height, width = kernel.shape
+    if channels != others or height != width or height % 2 == 0:
+        raise CheckpointError("the kernel does not fit a soc", where=entry.where, why=f"shape {tuple(kernel.shape)}")
+    layer = SOCConv2d(channels, channels, height, 1, entry.whole("terms", 12))
+    bias = _optional(entry, tensors, "bias", channels)
+    layer.kernel = nn.Parameter(kernel)
+    layer.bias = nn.Parameter(torch.zeros_like(kernel[:, 0, 0, 0]) if bias is None else bias)
+    return layer
+
+
+def _householder(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    theta = _tensor(entry, tensors, "theta", 1)
+    layer = HouseHolder1(2 * len(theta))
+    layer.theta = nn.Parameter(theta)
+    return layer
+
+
+def _scale_shift(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    values = []
+    for key in ("scale", "shift"):
+        given = entry.has(key)
+        missing = entry.values[key] is None if given else not tensors.has(f"{entry.name}.{key}")
+        values.append(None if missing else tensors.get(entry.text(key) if given else f"{entry.name}.{key}"))
+    if values == [None, None]:
+        raise CheckpointError("neither a scale nor a shift is there", where=entry.where)
+    return ScaleShift(*values)
+
+
+def _prelu(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    return PReLU(_tensor(entry, tensors, "weight", 1))
 
 
 def _batch_norm(entry: Entry, tensors: Tensors) -> LipschitzLayer:
@@ -119,12 +219,27 @@ def _normalize(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
     return Normalize(entry.numbers("mean"), entry.numbers("std"))
 
 
-def _pool(make: type[AveragePool2d] | type[MaxPool2d]) -> Build:
-    def build(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-        window = entry.pair("kernel_size", None)
-        return make(window, entry.pair("stride", window), entry.pair("padding", 0, least=0))
+def _average_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    window = entry.pair("kernel_size", None)
+    return AveragePool2d(
+        window,
+        entry.pair("stride", window),
+        entry.pair("padding", 0, least=0),
+        ceil_mode=entry.flag("ceil_mode"),
+        count_padding=not entry.flag("exclude_padding"),
+        divisor=entry.whole("divisor", 1) if entry.has("divisor") else None,
+    )
 
-    return build
+
+def _max_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    window = entry.pair("kernel_size", None)
+    return MaxPool2d(
+        window,
+        entry.pair("stride", window),
+        entry.pair("padding", 0, least=0),
+        dilation=entry.pair("dilation", 1),
+        ceil_mode=entry.flag("ceil_mode"),
+    )
 
 
 def _l2_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
@@ -141,20 +256,105 @@ def _residual(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     return Residual(*branches)
 
 
+def _block(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    nodes: list[Node] = []
+    before = INPUT
+    for part in entry.entries("layers"):
+        of = part.made_of(before)
+        nodes.append(Node(part.name, of, _step(part, tensors, len(of))))
+        before = part.name
+    return Block(nodes)
+
+
+def _step(entry: Entry, tensors: Tensors, values: int) -> LipschitzLayer | Joint:
+    """A layer of a block, or a joint."""
+    if entry.kind == "sum":
+        joint: Joint = Sum(entry.numbers("factors") if entry.has("factors") else (1.0,) * values)
+    elif entry.kind == "concatenation":
+        joint = Concatenation(entry.whole("axis", 0, least=0))
+    elif entry.kind == "part":
+        joint = Part(entry.whole("start", 0, least=0), entry.whole("stop", 0))
+    else:
+        return build_layer(entry, tensors)
+    entry.finish()
+    return joint
+
+
+def _group_sort(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    size = entry.whole("group_size", 2, least=2)
+    return GroupSort(size, adjacent=entry.flag("adjacent"), ascending=entry.flag("ascending"))
+
+
+def _max_min(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    return MaxMin(adjacent=entry.flag("adjacent"), ascending=entry.flag("ascending"))
+
+
+def _clamp(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    least, most = (
+        entry.number(key, 0.0) if entry.has(key) else end for key, end in (("min", -math.inf), ("max", math.inf))
+    )
+    return clamp(least, most)
+
+
+def _elu(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    return elu(*(entry.number(key, 1.0) for key in ("alpha", "scale", "input_scale")))
+
+
+def _pad(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    return Pad(entry.sides("padding"), entry.choice("padding_mode", "zeros", PADDING_MODES), entry.number("value", 0.0))
+
+
+def _slice(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+    start, stop = entry.whole("start", 0, least=0), entry.whole("stop", 0)
+    return Slice(entry.whole("axis", 0, least=0), start, stop, entry.whole("step", 1))
+
+
+def _plain(make: Callable[[], LipschitzLayer]) -> Build:
+    return lambda _entry, _tensors: make()
+
+
 KINDS: dict[str, Build] = {
     "linear": _linear,
     "conv2d": _conv2d,
+    "conv_transpose2d": _transposed,
+    "soc": _soc,
     "batch_norm": _batch_norm,
     "normalize": _normalize,
-    "relu": lambda _entry, _tensors: ReLU(),
+    "scale_shift": _scale_shift,
+    "relu": _plain(ReLU),
     "leaky_relu": lambda entry, _tensors: LeakyReLU(entry.number("negative_slope", 0.01)),
-    "max_min": lambda _entry, _tensors: MaxMin(),
-    "group_sort": lambda entry, _tensors: GroupSort(entry.whole("group_size", 2, least=2)),
-    "average_pool": _pool(AveragePool2d),
-    "max_pool": _pool(MaxPool2d),
+    "prelu": _prelu,
+    "absolute": _plain(absolute),
+    "clamp": _clamp,
+    "sigmoid": _plain(sigmoid),
+    "tanh": _plain(tanh),
+    "softplus": lambda entry, _tensors: softplus(entry.number("beta", 1.0)),
+    "elu": _elu,
+    "gelu": lambda entry, _tensors: gelu(entry.choice("approximate", "none", ("none", "tanh"))),
+    "silu": _plain(silu),
+    "hardswish": _plain(hardswish),
+    "softsign": _plain(softsign),
+    "max_min": _max_min,
+    "group_sort": _group_sort,
+    "householder": _householder,
+    "average_pool": _average_pool,
+    "max_pool": _max_pool,
     "l2_pool": _l2_pool,
-    "global_average_pool": lambda _entry, _tensors: GlobalAveragePool(),
-    "flatten": lambda _entry, _tensors: Flatten(),
+    "global_average_pool": _plain(GlobalAveragePool),
+    "adaptive_average_pool": lambda entry, _tensors: AdaptiveAveragePool2d(entry.pair("output_size", None)),
+    "adaptive_max_pool": lambda entry, _tensors: AdaptiveMaxPool2d(entry.pair("output_size", None)),
+    "flatten": _plain(Flatten),
+    "reshape": lambda entry, _tensors: Reshape(entry.wholes("shape")),
+    "permute": lambda entry, _tensors: Permute(entry.wholes("order")),
+    "pixel_shuffle": lambda entry, _tensors: PixelShuffle(entry.whole("factor", 2)),
+    "pixel_unshuffle": lambda entry, _tensors: PixelUnshuffle(entry.whole("factor", 2)),
+    "channel_shuffle": lambda entry, _tensors: ChannelShuffle(entry.whole("groups", 2)),
+    "flip": lambda entry, _tensors: Flip(entry.wholes("axes")),
+    "roll": lambda entry, _tensors: Roll(entry.wholes("shifts"), entry.wholes("axes")),
+    "slice": _slice,
+    "pad": _pad,
+    "nearest_upsample": lambda entry, _tensors: NearestUpsample(entry.pair("factors", None)),
     "residual": _residual,
+    "block": _block,
 }
 """By the name that stands under ``kind``."""

@@ -18,6 +18,7 @@ from lipscope.files.checkpoint import Header, atomic_path, metadata_for, read_he
 from lipscope.files.kind import require_model
 from lipscope.files.opening import read_regular
 from lipscope.models.composition import LipschitzNet
+from lipscope.models.described import described_net
 from lipscope.models.registry import build
 
 
@@ -77,6 +78,9 @@ def load_model(path: Path) -> StoredModel:
         tensors = load(content)
     except (SafetensorError, KeyError) as error:
         raise CheckpointError("not a safetensors file", where=where, why=str(error)[:200]) from error
+    if header.describes_itself:
+        described = described_net(header.config, tensors, where)
+        return StoredModel(described, header, hashlib.sha256(content).hexdigest())
     # A configuration costs nothing to state: nothing of its size is allocated before the tensors are seen to fit.
     with torch.device("meta"):
         expected = {name: tensor.shape for name, tensor in build(header.config, where).state_dict().items()}
@@ -85,6 +89,15 @@ def load_model(path: Path) -> StoredModel:
     net.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     net.eval().requires_grad_(False)
     return StoredModel(net, header, hashlib.sha256(content).hexdigest())
+
+
+def load(path: str | Path) -> LipschitzNet:
+    """The network of a file, an ``nn.Module`` whose ``bounds()`` and ``lipschitz_bound()`` are proved.
+
+    Raises:
+        CheckpointError: as :func:`load_model`.
+    """
+    return load_model(Path(path)).net
 
 
 def _check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, torch.Size], where: str) -> None:

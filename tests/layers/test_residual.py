@@ -54,8 +54,8 @@ def test_forward_is_the_sum_of_both_branches() -> None:
 
 
 def test_parts_name_every_layer_with_its_shape() -> None:
-    parts = [(which, name, shape) for which, name, _, shape in narrowing().parts((2, 4, 4))]
-    assert parts == [("main", "a", (2, 4, 4)), ("main", "b", (4, 2, 2)), ("shortcut", "down", (2, 4, 4))]
+    parts = [(name, shape) for name, _, shape in narrowing().parts((2, 4, 4))]
+    assert parts == [("a", (2, 4, 4)), ("b", (4, 2, 2)), ("down", (2, 4, 4))]
 
 
 def test_branches_of_different_shapes_are_refused() -> None:

@@ -160,7 +160,7 @@ CONV = {"kind": "conv2d", "name": "stem"}
 MISTAKES = [
     ([{"kind": "transformer"}], UsageError, "unknown kind 'transformer' (known are average_pool, batch_norm, conv2d"),
     ([{**CONV, "strid": 2}], UsageError, "layers[0] (stem): unknown key 'strid' (a conv2d knows bias, dilation"),
-    ([{**CONV, "dilation": 2}], UsageError, "dilation must be 1"),
+    ([{**CONV, "dilation": 0}], UsageError, "dilation must be a whole number from 1"),
     ([{**CONV, "stride": 0}], UsageError, "stride must be a whole number from 1"),
     ([{**CONV, "stride": [1, 2, 3]}], UsageError, "stride must be"),
     ([{**CONV, "stride": True}], UsageError, "stride must be"),
@@ -176,7 +176,7 @@ MISTAKES = [
     ([CONV, {"kind": "normalize", "mean": [0], "std": [1]}], UsageError, "normalize can only come first"),
     ([{"kind": "normalize", "mean": [0], "std": [0]}], UsageError, "std must be positive"),
     ([{"kind": "normalize", "mean": "x", "std": [1]}], UsageError, "mean must be a list of finite numbers"),
-    ([{"kind": "leaky_relu", "negative_slope": 2}], UsageError, "the slope must lie between -1 and 1"),
+    ([{"kind": "clamp", "min": 2, "max": 1}], UsageError, "no number lies between 2.0 and 1.0"),
     ([{"kind": "leaky_relu", "negative_slope": "a"}], UsageError, "negative_slope must be a finite number"),
     ([{"kind": "leaky_relu", "negative_slope": 10**400}], UsageError, "negative_slope must be a finite number"),
     ([{"kind": "normalize", "mean": [10**400], "std": [1]}], UsageError, "mean must be a list of finite numbers"),

@@ -63,7 +63,8 @@ class Header:
         file_size: in bytes.
         tensors: in the order of the file's bytes.
         metadata: strings, as stored.
-        config: the parsed ``lipscope.config``; None where the file is not one of lipscope's.
+        config: the parsed ``lipscope.config``, or ``lipscope.describe`` where the file describes itself; None where the
+            file is not one of lipscope's.
         files: of a sharded checkpoint, the file that holds each tensor; ``path`` is then its index.
     """
 
@@ -73,6 +74,11 @@ class Header:
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+
+    @property
+    def describes_itself(self) -> bool:
+        """Whether the layers are described, not an architecture of lipscope's configured."""
+        return self.config is not None and "lipscope.describe" in self.metadata
 
     def file_of(self, name: str) -> Path:
         """The file that holds a tensor."""
@@ -272,7 +278,8 @@ def _config(metadata: Mapping[str, str], path: Path) -> Mapping[str, Any] | None
             f"unknown checkpoint schema {schema[:80]!r}", where=str(path), why=f"this version reads {SCHEMA}",
             next_step="use the lipscope version that wrote it",
         )  # fmt: skip
-    return _parse_object(metadata.get("lipscope.config", ""), "lipscope.config", path)
+    key = "lipscope.describe" if "lipscope.describe" in metadata else "lipscope.config"
+    return _parse_object(metadata.get(key, ""), key, path)
 
 
 def _parse_object(text: str, key: str, path: Path) -> Mapping[str, Any]:

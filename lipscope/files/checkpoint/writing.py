@@ -22,6 +22,17 @@ def metadata_for(config: Mapping[str, Any], training: Mapping[str, Any]) -> dict
     }
 
 
+def described_metadata(description: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, str]:
+    """The metadata of a file that describes its own layers."""
+    return {
+        "format": "pt",
+        "lipscope.schema": SCHEMA,
+        "lipscope.version": __version__,
+        "lipscope.describe": json.dumps(description),
+        "lipscope.training": json.dumps(training, sort_keys=True),
+    }
+
+
 def with_sorted_metadata(content: bytes) -> bytes:
     """The bytes of a safetensors file with its metadata in order of their keys.
 

@@ -1,0 +1,1 @@
+"""Any ``torch.nn.Module`` as a description of layers with proofs: exported, folded, matched, compared."""

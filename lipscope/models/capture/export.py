@@ -1,0 +1,175 @@
+"""From a module to its graph: checked, copied, its parametrisations computed, exported by torch."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from lipscope.errors import UsageError
+from lipscope.models.capture.graph import BATCH, LIBRARY, Graph, graph_of
+from lipscope.records import Shape
+
+
+def check_module(net: nn.Module, input_shape: Shape) -> None:
+    """Refuse what cannot be saved, before anything is computed.
+
+    Raises:
+        UsageError: no module, in training mode, several inputs, a shape that is none, or weights that are not finite.
+    """
+    if not isinstance(net, nn.Module):
+        raise UsageError("is not a torch.nn.Module", where="net", why=f"got {type(net).__name__}")
+    if not input_shape or any(type(n) is not int or n < 1 for n in input_shape) or len(input_shape) > 3:
+        raise UsageError(
+            "must be the shape of one input without the batch", where="input_shape", why=f"got {input_shape!r}",
+            next_step="e.g. (3, 32, 32)",
+        )  # fmt: skip
+    training = [name or type(net).__name__ for name, module in net.named_modules() if module.training]
+    if training:
+        raise UsageError(
+            "is in training mode", where=training[0], why="certificates are about the network as it is used",
+            next_step="call net.eval() first",
+        )  # fmt: skip
+    needed = [
+        parameter.name
+        for parameter in inspect.signature(net.forward).parameters.values()
+        if parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    ]
+    if len(needed) > 1:
+        raise UsageError(
+            "takes several inputs", where=type(net).__name__, why=", ".join(needed),
+            next_step="save a module whose forward takes one tensor",
+        )  # fmt: skip
+    for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise UsageError(
+                "holds NaN or infinite values", where=name, why=f"{int((~torch.isfinite(tensor)).sum())} numbers",
+                next_step="a training that diverged? nothing can be proved about it",
+            )  # fmt: skip
+
+
+def copied(net: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A copy on the CPU in another precision, its registered parametrisations replaced by what they compute.
+
+    Raises:
+        UsageError: it cannot be copied.
+    """
+    try:
+        with torch.no_grad():
+            twin = copy.deepcopy(net).to("cpu", dtype).eval()
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(
+            "cannot be copied", where=type(net).__name__, why=str(error).strip().splitlines()[0][:200],
+            next_step="keep no tensors with a history as attributes: detach them",
+        ) from error  # fmt: skip
+    for module in list(twin.modules()):
+        if parametrize.is_parametrized(module):
+            for name in list(dict(module.named_children())["parametrizations"]._modules):
+                with torch.no_grad():
+                    value = getattr(module, name).detach().clone()
+                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+                _set(module, name, value)
+    return twin.requires_grad_(False)
+
+
+def _set(module: nn.Module, name: str, value: Tensor) -> None:
+    """Store a plain tensor where a parameter or buffer was."""
+    if name in module._parameters:
+        module._parameters[name] = nn.Parameter(value, requires_grad=False)
+    else:
+        module._buffers[name] = value
+
+
+def in_double(net: nn.Module, images: Tensor) -> nn.Module | None:
+    """A copy that computes in float64; None where it cannot."""
+    try:
+        with quiet(), torch.no_grad():
+            twin = copied(net, torch.float64)
+            result = twin(images.double())
+    except Exception:  # noqa: BLE001  a module may raise whatever it likes at a dtype it was not written for
+        return None
+    return twin if isinstance(result, Tensor) and result.dtype == torch.float64 else None
+
+
+def evaluated(net: nn.Module, images: Tensor) -> Tensor:
+    """The outputs for images as they are, flattened.
+
+    Raises:
+        UsageError: the module cannot take them, or gives no tensor with a row an image.
+    """
+    where = f"{type(net).__name__} on inputs of shape {tuple(images.shape)}"
+    try:
+        with quiet(), torch.no_grad():
+            result = net(images)
+    except Exception as error:
+        raise UsageError(
+            "cannot be evaluated", where=_author_line(error) or where, why=_said(error),
+            next_step="check input_shape",
+        ) from error  # fmt: skip
+    if isinstance(result, tuple | list | dict):
+        raise UsageError(
+            "gives several outputs", where=where, why=f"{len(result)} of them in a {type(result).__name__}"
+        )
+    if not isinstance(result, Tensor) or result.ndim < 2 or len(result) != len(images):
+        raise UsageError("must give one row of numbers for each input", where=where)
+    return result.flatten(1)
+
+
+def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> Graph:
+    """The graph that torch.export makes of a module.
+
+    Raises:
+        UsageError: it cannot be exported, as with control flow that depends on data.
+    """
+    images = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0)).to(dtype)
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(net, (images,))
+    except Exception as error:
+        raise UsageError(
+            "cannot be exported", where=_author_line(error) or type(net).__name__, why=_said(error),
+            next_step="what is computed must not depend on the values of the input",
+        ) from error  # fmt: skip
+    return graph_of(program)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Neither warnings nor log lines of the author's module or of torch.export."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _said(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[0] if lines else type(error).__name__)[:200]
+
+
+def _author_line(error: Exception) -> str:
+    """The innermost line of the traceback that is neither torch's nor lipscope's."""
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages/torch" not in frame.filename
+        and not LIBRARY.search(frame.filename)
+        and "lipscope/models/capture" not in frame.filename
+        and not frame.filename.startswith("<")
+    ]
+    if not frames:
+        return ""
+    return f"{frames[-1].filename}, line {frames[-1].lineno}: {frames[-1].line}"

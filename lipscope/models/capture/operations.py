@@ -1,0 +1,318 @@
+"""Single operations of torch as layers: one small function for each family."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lipscope.models.capture.graph import Op
+from lipscope.models.capture.steps import Steps
+from lipscope.records import Shape
+
+Match = Callable[[Op, Steps], None]
+MATCHES: dict[str, Match] = {}
+"""By the base of the operation's kind."""
+
+
+def matches(*names: str) -> Callable[[Match], Match]:
+    """Register how an operation becomes layers."""
+
+    def register(match: Match) -> Match:
+        for name in names:
+            MATCHES[name] = match
+        return match
+
+    return register
+
+
+IDENTITIES = (
+    "alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "identity", "lift_fresh_copy", "to",
+    "_to_copy", "alpha_dropout", "feature_alpha_dropout", "dropout_", "expand_as",
+)  # fmt: skip
+"""Operations that change nothing in eval mode."""
+
+
+def pair(value: Any, axes: int = 2) -> list[int]:
+    """One number for every axis, from one or several."""
+    numbers = [value] if isinstance(value, int) else list(value)
+    return [int(n) for n in (numbers * axes if len(numbers) == 1 else numbers)]
+
+
+def source_of(op: Op) -> Op:
+    """The one operation that an operation is made from.
+
+    Raises:
+        UsageError: there are several.
+    """
+    inputs = op.inputs
+    if len(set(inputs)) != 1:
+        raise op.refuse("it joins several values that depend on the input")
+    return inputs[0]
+
+
+@matches(*IDENTITIES)
+def _identity(op: Op, steps: Steps) -> None:
+    source = source_of(op)
+    if op.shape != source.shape:
+        raise op.refuse("it changes the shape")
+    steps.add("identity", op.shape, of=(source,))
+
+
+@matches("conv1d", "conv2d")
+def _convolution(op: Op, steps: Steps) -> None:
+    weight, bias, x = op.given["weight"], op.given["bias"], op.given["input"]
+    if not isinstance(weight, Tensor) or isinstance(bias, Op):
+        raise op.refuse("its weight depends on the input")
+    axes = weight.ndim - 2
+    stride, dilation = pair(op.given["stride"], axes), pair(op.given["dilation"], axes)
+    taps = [d * (k - 1) + 1 for d, k in zip(dilation, weight.shape[2:], strict=True)]
+    padding = op.given["padding"]
+    if padding == "same":
+        sides = [[(k - 1) // 2, k - 1 - (k - 1) // 2] for k in taps]
+    else:
+        sides = [[0, 0]] * axes if padding == "valid" else [[p, p] for p in pair(padding, axes)]
+    keys = {"groups": op.given["groups"]}
+    if axes == 2:
+        steps.add(
+            "conv2d", op.shape, of=(x,), tensors={"weight": weight, "bias": bias}, stride=stride, padding=sides,
+            dilation=dilation, **keys,
+        )  # fmt: skip
+        return
+    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
+    steps.add(
+        "conv2d", (op.shape[0], 1, op.shape[1]), tensors={"weight": weight.unsqueeze(2), "bias": bias},
+        stride=[1, *stride], padding=[[0, 0], *sides], dilation=[1, *dilation], **keys,
+    )  # fmt: skip
+    steps.add("reshape", op.shape)
+
+
+@matches("conv_transpose1d", "conv_transpose2d")
+def _transposed(op: Op, steps: Steps) -> None:
+    weight, bias, x = op.given["weight"], op.given["bias"], op.given["input"]
+    if not isinstance(weight, Tensor) or isinstance(bias, Op):
+        raise op.refuse("its weight depends on the input")
+    axes = weight.ndim - 2
+    stride, padding, more, dilation = (
+        pair(op.given[key], axes) for key in ("stride", "padding", "output_padding", "dilation")
+    )
+    if axes == 2:
+        steps.add(
+            "conv_transpose2d", op.shape, of=(x,), tensors={"weight": weight, "bias": bias}, stride=stride,
+            padding=padding, output_padding=more, dilation=dilation, groups=op.given["groups"],
+        )  # fmt: skip
+        return
+    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
+    steps.add(
+        "conv_transpose2d", (op.shape[0], 1, op.shape[1]), tensors={"weight": weight.unsqueeze(2), "bias": bias},
+        stride=[1, *stride], padding=[0, *padding], output_padding=[0, *more], dilation=[1, *dilation],
+        groups=op.given["groups"],
+    )  # fmt: skip
+    steps.add("reshape", op.shape)
+
+
+@matches("linear")
+def _linear(op: Op, steps: Steps) -> None:
+    weight, bias, x = op.given["weight"], op.given["bias"], op.given["input"]
+    if not isinstance(weight, Tensor) or isinstance(bias, Op):
+        raise op.refuse("its weight depends on the input")
+    steps.add("linear", op.shape, of=(x,), tensors={"weight": weight, "bias": bias})
+
+
+@matches("matmul", "mm")
+def _matmul(op: Op, steps: Steps) -> None:
+    x, weight = list(op.given.values())[:2]
+    if not isinstance(x, Op) or not isinstance(weight, Tensor) or weight.ndim != 2:
+        raise op.refuse("only x @ W with a fixed matrix W is a layer")
+    steps.add("linear", op.shape, of=(x,), tensors={"weight": weight.mT.contiguous()})
+
+
+@matches("addmm")
+def _addmm(op: Op, steps: Steps) -> None:
+    bias, x, weight = (op.given[key] for key in ("self", "mat1", "mat2"))
+    if not isinstance(x, Op) or not isinstance(weight, Tensor) or not isinstance(bias, Tensor):
+        raise op.refuse("only x @ W + b with a fixed matrix W is a layer")
+    weight = op.given["alpha"] * weight.mT.contiguous()
+    steps.add(
+        "linear", op.shape, of=(x,), tensors={"weight": weight, "bias": (op.given["beta"] * bias).expand(len(weight))}
+    )
+
+
+@matches("batch_norm", "_native_batch_norm_legit_no_training", "_batch_norm_no_update")
+def _batch_norm(op: Op, steps: Steps) -> None:
+    if op.given.get("training"):
+        raise op.refuse("it uses the statistics of the batch: track_running_stats must be on")
+    mean, variance = op.given["running_mean"], op.given["running_var"]
+    if not isinstance(mean, Tensor) or not isinstance(variance, Tensor):
+        raise op.refuse("it has no running statistics")
+    tensors = {"running_mean": mean, "running_var": variance, "weight": op.given["weight"], "bias": op.given["bias"]}
+    steps.add("batch_norm", op.shape, of=(op.given["input"],), tensors=tensors, eps=op.given["eps"])
+
+
+@matches("getitem")
+def _getitem(op: Op, steps: Steps) -> None:
+    whole, index = op.given["value"], op.given["index"]
+    x = whole.given.get("self", whole.given.get("input"))
+    if whole.base in ("_native_batch_norm_legit_no_training", "_batch_norm_no_update") and index == 0:
+        _batch_norm(whole, steps)
+        return
+    if whole.base in ("max_pool2d_with_indices", "adaptive_max_pool2d") and index == 0:
+        MATCHES["max_pool2d" if "with" in whole.base else "adaptive_max_pool2d"](whole, steps)
+        return
+    if whole.base in ("chunk", "split", "split_with_sizes", "tensor_split", "unbind"):
+        axis = axis_of(whole, whole.given["dim"], x)
+        sizes = [_piece(whole, place, axis) for place in range(index)]
+        start = sum(sizes)
+        size = 1 if whole.base == "unbind" else op.shape[axis]
+        steps.add("slice", _with(x.shape, axis, size), of=(x,), axis=axis, start=start, stop=start + size)
+        if whole.base == "unbind":
+            steps.add("reshape", op.shape)
+        return
+    raise whole.refuse("its result in several parts is no layer")
+
+
+def _piece(whole: Op, place: int, axis: int) -> int:
+    """The length of one piece of a split."""
+    x = whole.given.get("self")
+    assert isinstance(x, Op)
+    total = x.shape[axis]
+    if whole.base == "unbind":
+        return 1
+    if whole.base == "chunk":
+        step = -(-total // int(whole.given["chunks"]))
+        return min(step, total - place * step)
+    sizes: Any = whole.given.get("split_size", whole.given.get("split_sizes"))
+    if sizes is None:
+        raise whole.refuse("split it by sizes")
+    return int(sizes[place]) if isinstance(sizes, list | tuple) else min(int(sizes), total - place * int(sizes))
+
+
+def axis_of(op: Op, dim: int, x: Op) -> int:
+    """An axis without the batch, from 0.
+
+    Raises:
+        UsageError: it is that of the batch.
+    """
+    axis = (dim if dim >= 0 else dim + len(x.shape) + 1) - 1
+    if axis < 0:
+        raise op.refuse("it acts across the images of a batch")
+    return axis
+
+
+def _with(shape: Shape, axis: int, size: int) -> Shape:
+    return (*shape[:axis], size, *shape[axis + 1 :])
+
+
+@matches("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "squeeze_", "unsqueeze_")
+def _reshape(op: Op, steps: Steps) -> None:
+    reshaped(op, steps, source_of(op))
+
+
+def reshaped(op: Op, steps: Steps, x: Op) -> None:
+    """The same numbers in another shape."""
+    if math.prod(op.shape) != math.prod(x.shape):
+        raise op.refuse("it moves numbers between the images of a batch")
+    if op.shape == x.shape:
+        steps.add("identity", op.shape, of=(x,))
+    elif len(op.shape) == 1:
+        steps.add("flatten", op.shape, of=(x,))
+    else:
+        steps.add("reshape", op.shape, of=(x,))
+
+
+@matches("permute", "transpose", "movedim", "mT", "t", "swapaxes", "adjoint")
+def _permute(op: Op, steps: Steps) -> None:
+    x = source_of(op)
+    # Which axis went where is asked of torch itself, with axes of different sizes.
+    probe = torch.empty(range(2, len(x.shape) + 3), device="meta")
+    order = [size - 2 for size in op.compute({x: probe}).shape]
+    if order[0] != 0:
+        raise op.refuse("it moves the axis of the batch")
+    steps.add("permute", op.shape, of=(x,), order=[axis - 1 for axis in order[1:]])
+
+
+@matches("slice", "narrow")
+def _slice(op: Op, steps: Steps) -> None:
+    x = source_of(op)
+    axis = axis_of(op, op.given["dim"], x) if op.given["dim"] != 0 else -1
+    if axis == -1:
+        if op.shape == x.shape:
+            steps.add("identity", op.shape, of=(x,))
+            return
+        raise op.refuse("it takes some images of a batch")
+    # Where a slice lies is asked of torch itself.
+    found = op.compute({x: _numbered(x, axis)})[0].flatten().tolist()
+    if len(found) == x.shape[axis]:
+        steps.add("identity", op.shape, of=(x,))
+        return
+    step = found[1] - found[0] if len(found) > 1 else 1
+    steps.add(
+        "slice", op.shape, of=(x,), axis=axis, start=found[0], stop=found[-1] + 1, step=step if step > 1 else None
+    )  # fmt: skip
+
+
+def _numbered(x: Op, axis: int) -> Tensor:
+    """A batch of the right number of axes whose numbers count along one of them, the others of length 1."""
+    sizes = [1] * (len(x.shape) + 1)
+    sizes[axis + 1] = x.shape[axis]
+    return torch.arange(x.shape[axis]).reshape(sizes)
+
+
+@matches("select")
+def _select(op: Op, steps: Steps) -> None:
+    x = op.given["self"]
+    axis = axis_of(op, op.given["dim"], x)
+    index = op.given["index"] % x.shape[axis]
+    steps.add("slice", _with(x.shape, axis, 1), of=(x,), axis=axis, start=index, stop=index + 1)
+    steps.add("flatten" if len(op.shape) == 1 else "reshape", op.shape)
+
+
+@matches("flip")
+def _flip(op: Op, steps: Steps) -> None:
+    x = op.given["self"]
+    steps.add("flip", op.shape, of=(x,), axes=[axis_of(op, dim, x) for dim in op.given["dims"]])
+
+
+@matches("roll")
+def _roll(op: Op, steps: Steps) -> None:
+    x = op.given["self"]
+    if not op.given["dims"]:
+        raise op.refuse("name the axes that it acts on")
+    axes = [axis_of(op, dim, x) for dim in op.given["dims"]]
+    steps.add("roll", op.shape, of=(x,), shifts=list(op.given["shifts"]), axes=axes)
+
+
+@matches("pixel_shuffle", "pixel_unshuffle")
+def _pixels(op: Op, steps: Steps) -> None:
+    factor = op.given.get("upscale_factor", op.given.get("downscale_factor"))
+    steps.add(op.base, op.shape, of=(op.given["self"],), factor=factor)
+
+
+@matches("channel_shuffle", "native_channel_shuffle")
+def _channel_shuffle(op: Op, steps: Steps) -> None:
+    steps.add("channel_shuffle", op.shape, of=(op.given["self"],), groups=op.given["groups"])
+
+
+@matches("pad", "constant_pad_nd", "reflection_pad1d", "reflection_pad2d", "replication_pad1d", "replication_pad2d")
+def _pad(op: Op, steps: Steps) -> None:
+    x = op.given["self"]
+    numbers = list(op.given.get("pad", op.given.get("padding")))
+    mode = op.given.get("mode") or {"r": "reflect", "c": "constant"}[op.base[0]]
+    mode = "replicate" if op.base.startswith("replication") else mode
+    sides = [[numbers[i], numbers[i + 1]] for i in range(0, len(numbers), 2)][::-1]
+    if len(sides) > len(x.shape):
+        raise op.refuse("it pads the batch")
+    mode = "zeros" if mode == "constant" else mode
+    steps.add("pad", op.shape, of=(x,), padding=sides, padding_mode=mode, value=op.given.get("value") or None)
+
+
+@matches("upsample_nearest2d", "_upsample_nearest_exact2d")
+def _upsample(op: Op, steps: Steps) -> None:
+    x = source_of(op)
+    factors = [after / before for before, after in zip(x.shape[1:], op.shape[1:], strict=True)]
+    if any(factor != int(factor) or factor < 1 for factor in factors):
+        raise op.refuse("only whole factors are a layer")
+    steps.add("nearest_upsample", op.shape, of=(x,), factors=[int(factor) for factor in factors])

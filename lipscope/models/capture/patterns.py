@@ -1,0 +1,233 @@
+"""Layers that are spelled as several operations: found by their operations, told apart by what they compute.
+
+From an operation backwards the region grows, as long as its operations are of the kinds of a pattern, until it has one
+source. The region is then evaluated on random numbers, in float64, and the layer that computes the same is taken: that
+covers every spelling. Whether the whole file computes what the network does is proved apart, in the end.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lipscope.layers.groupsort import GroupSort, MaxMin
+from lipscope.layers.householder import HouseHolder1
+from lipscope.layers.pooling import L2Pool2d
+from lipscope.layers.soc import taylor_exponential
+from lipscope.models.capture.graph import Op
+from lipscope.models.capture.operations import IDENTITIES
+from lipscope.models.capture.steps import Step, Steps
+
+LARGEST_REGION = 80
+"""Operations in one layer."""
+
+SAME = 1e-9
+"""Relative difference up to which two float64 evaluations are of one function."""
+
+MOVES = frozenset({
+    "getitem", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "slice", "select", "narrow", "cat",
+    "stack", "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "movedim",
+    "swapaxes", "index_select", "channel_shuffle", "native_channel_shuffle", *IDENTITIES,
+})  # fmt: skip
+"""Operations that move numbers."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Operations between one source and one result.
+
+    Args:
+        source: outside the region.
+        ops: in forward order; the last is the result.
+    """
+
+    source: Op
+    ops: tuple[Op, ...]
+
+    def compute(self, x: Tensor) -> Tensor:
+        """The result for values of the source."""
+        values: dict[Op, Any] = {self.source: x}
+        for op in self.ops:
+            values[op] = op.compute(values)
+        result: Tensor = values[self.ops[-1]]
+        return result
+
+    def is_same(self, function: Callable[[Tensor], Tensor], seed: int = 0) -> bool:
+        """Whether it computes a function, as far as two images of random numbers tell."""
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(2, *self.source.shape, generator=generator, dtype=torch.float64)
+        try:
+            found, wanted = self.compute(x), function(x)
+        except (RuntimeError, ValueError, IndexError):
+            return False
+        if found.shape != wanted.shape:
+            return False
+        return float((found - wanted).abs().max()) <= SAME * max(1.0, float(wanted.abs().max()))
+
+
+def regions(op: Op, kinds: frozenset[str]) -> Iterator[Region]:
+    """Regions of these kinds of operations that end in ``op``, from the smallest on."""
+    inside: set[Op] = set()
+    frontier = {op}
+    while frontier and len(inside) < LARGEST_REGION:
+        # The latest has no user left outside the region.
+        latest = max(frontier, key=lambda one: one.place)
+        if latest.base not in kinds:
+            return
+        frontier.remove(latest)
+        inside.add(latest)
+        frontier.update(latest.inputs)
+        if len(frontier) == 1:
+            (source,) = frontier
+            yield Region(source, tuple(sorted(inside, key=lambda one: one.place)))
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """A layer of several operations.
+
+    Args:
+        kinds: of the operations that it may be spelled with.
+        needs: one of these is among them.
+        ends: kinds of its last operation.
+        match: adds the step and returns true where the region is the layer.
+    """
+
+    kinds: frozenset[str]
+    needs: frozenset[str]
+    ends: frozenset[str]
+    match: Callable[[Region, Steps], bool]
+
+
+def matched(op: Op) -> list[Step] | None:
+    """The steps of the layer that ends in this operation; None where it is no pattern's."""
+    for pattern in PATTERNS:
+        if op.base not in pattern.ends:
+            continue
+        for region in regions(op, pattern.kinds):
+            if not any(one.base in pattern.needs for one in region.ops):
+                continue
+            steps = Steps(op)
+            if pattern.match(region, steps):
+                return steps.finish()
+    return None
+
+
+def _sorting(region: Region, steps: Steps) -> bool:
+    """MaxMin and GroupSort in any spelling."""
+    source, result = region.source, region.ops[-1]
+    if source.shape != result.shape:
+        return False
+    channels = source.shape[0]
+    for size in (g for g in range(2, channels + 1) if channels % g == 0):
+        for adjacent in (False, True) if size < channels else (False,):
+            for ascending in (False, True):
+                layer = (
+                    MaxMin(adjacent=adjacent, ascending=ascending)
+                    if size == 2
+                    else GroupSort(size, adjacent=adjacent, ascending=ascending)
+                )
+                if region.is_same(layer):
+                    steps.add(
+                        "max_min" if size == 2 else "group_sort", result.shape, of=(source,),
+                        group_size=None if size == 2 else size, adjacent=adjacent or None, ascending=ascending or None,
+                    )  # fmt: skip
+                    return True
+    return False
+
+
+def _householder(region: Region, steps: Steps) -> bool:
+    """The Householder activation of order 1: its angles by what it makes of two vectors, then compared."""
+    source, result = region.source, region.ops[-1]
+    if source.shape != result.shape or source.shape[0] % 2:
+        return False
+    pairs = source.shape[0] // 2
+    angles = torch.full((pairs,), math.pi / 2, dtype=torch.float64)
+    for x, y in ((0.0, -1.0), (1.0, 0.0)):
+        # Where it is reflected, (x, y) lands on (x cos + y sin, x sin - y cos).
+        probe = torch.cat([torch.full((pairs,), x), torch.full((pairs,), y)]).double()
+        probe = probe.reshape(1, -1, *([1] * (len(source.shape) - 1))).expand(2, *source.shape)
+        try:
+            found = region.compute(probe)[0].flatten(1) if len(source.shape) > 1 else region.compute(probe)[0][:, None]
+        except (RuntimeError, ValueError, IndexError):
+            return False
+        a, b = found[:pairs, 0], found[pairs:, 0]
+        theta = torch.atan2(b, a) if x else torch.atan2(-a, b)
+        moved = (a - x).abs() + (b - y).abs() > 1e-12
+        angles = torch.where(moved, theta, angles)
+    layer = HouseHolder1(2 * pairs)
+    layer.theta = torch.nn.Parameter(angles, requires_grad=False)
+    if not region.is_same(layer):
+        return False
+    steps.add("householder", result.shape, of=(source,), tensors={"theta": angles})
+    return True
+
+
+def _l2_pool(region: Region, steps: Steps) -> bool:
+    """The root of an average of squares, times the numbers in a window."""
+    pools = [op for op in region.ops if op.base == "avg_pool2d"]
+    if len(pools) != 1 or len(region.source.shape) != 3:
+        return False
+    window = pools[0].given["kernel_size"]
+    stride = pools[0].given["stride"] or window
+    window, stride = (list(value) * (3 - len(value)) for value in (window, stride))
+    layer = L2Pool2d((window[0], window[1]), (stride[0], stride[1]))
+    if not region.is_same(layer):
+        return False
+    steps.add("l2_pool", region.ops[-1].shape, of=(region.source,), kernel_size=window, stride=stride)
+    return True
+
+
+def _taylor(region: Region, steps: Steps) -> bool:
+    """sum_k A^k x / k! with one convolution A: a skew orthogonal convolution."""
+    convolutions = [op for op in region.ops if op.base == "conv2d"]
+    kernel = convolutions[0].given["weight"]
+    if len(convolutions) < 2 or not isinstance(kernel, Tensor) or region.source.shape != region.ops[-1].shape:
+        return False
+    out, taken, height, width = kernel.shape
+    if out != taken or height != width or height % 2 == 0:
+        return False
+    if not all(
+        isinstance(op.given["weight"], Tensor) and torch.equal(op.given["weight"], kernel) for op in convolutions
+    ):
+        return False
+    terms = len(convolutions)
+    kernel = kernel.detach()
+    if not region.is_same(lambda x: taylor_exponential(x, kernel.to(x.dtype), terms)):
+        return False
+    steps.add("soc", region.ops[-1].shape, of=(region.source,), tensors={"kernel": kernel}, terms=terms)
+    return True
+
+
+PATTERNS = (
+    Pattern(
+        MOVES | {"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"},
+        frozenset({"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"}),
+        frozenset({"cat", "stack", "view", "reshape", "flatten", "getitem", "permute", "transpose"}),
+        _sorting,
+    ),
+    Pattern(
+        MOVES
+        | {"mul", "add", "sub", "neg", "gt", "ge", "le", "lt", "where", "to", "rsub", "bitwise_not", "logical_not"},
+        frozenset({"gt", "ge", "le", "lt"}),
+        frozenset({"cat", "stack", "view", "reshape", "flatten"}),
+        _householder,
+    ),
+    Pattern(
+        frozenset({"pow", "avg_pool2d", "sign", "abs", "relu", "mul", "sqrt", "square"}),
+        frozenset({"avg_pool2d"}),
+        frozenset({"pow", "sqrt"}),
+        _l2_pool,
+    ),
+    Pattern(
+        frozenset({"conv2d", "mul", "div", "add", "add_", "mul_", "div_"}) | frozenset(IDENTITIES),
+        frozenset({"conv2d"}),
+        frozenset({"add", "add_"}),
+        _taylor,
+    ),
+)

@@ -1,0 +1,299 @@
+"""Operations on each number alone: activations, and sums and products with fixed numbers; and where branches join."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lipscope.models.capture.graph import Op
+from lipscope.models.capture.operations import matches, pair, reshaped, source_of
+from lipscope.models.capture.steps import Steps
+from lipscope.records import Shape
+
+PLAIN = {
+    "relu": "relu", "relu_": "relu", "abs": "absolute", "abs_": "absolute", "sigmoid": "sigmoid", "sigmoid_": "sigmoid",
+    "tanh": "tanh", "tanh_": "tanh", "silu": "silu", "silu_": "silu", "hardswish": "hardswish",
+    "hardswish_": "hardswish",
+}  # fmt: skip
+"""Activations without a setting."""
+
+
+@matches(*PLAIN)
+def _plain(op: Op, steps: Steps) -> None:
+    steps.add(PLAIN[op.base], op.shape, of=(source_of(op),))
+
+
+@matches("gelu")
+def _gelu(op: Op, steps: Steps) -> None:
+    steps.add("gelu", op.shape, of=(source_of(op),), approximate=op.given["approximate"])
+
+
+@matches("leaky_relu", "leaky_relu_")
+def _leaky(op: Op, steps: Steps) -> None:
+    steps.add("leaky_relu", op.shape, of=(source_of(op),), negative_slope=float(op.given["negative_slope"]))
+
+
+@matches("rrelu", "rrelu_")
+def _rrelu(op: Op, steps: Steps) -> None:
+    slope = (float(op.given["lower"]) + float(op.given["upper"])) / 2
+    steps.add("leaky_relu", op.shape, of=(source_of(op),), negative_slope=slope)
+
+
+@matches("prelu", "_prelu_kernel")
+def _prelu(op: Op, steps: Steps) -> None:
+    weight = op.given["weight"]
+    if not isinstance(weight, Tensor):
+        raise op.refuse("its slopes depend on the input")
+    steps.add("prelu", op.shape, of=(source_of(op),), tensors={"weight": weight.flatten()})
+
+
+@matches("relu6", "relu6_")
+def _relu6(op: Op, steps: Steps) -> None:
+    steps.add("clamp", op.shape, of=(source_of(op),), min=0.0, max=6.0)
+
+
+@matches("hardtanh", "hardtanh_", "clamp", "clamp_", "clip")
+def _clamp(op: Op, steps: Steps) -> None:
+    ends = [op.given.get(key, op.given.get(other)) for key, other in (("min", "min_val"), ("max", "max_val"))]
+    if any(isinstance(end, Tensor | Op) for end in ends):
+        raise op.refuse("its ends must be numbers")
+    least, most = (None if end is None else float(end) for end in ends)
+    if least == 0.0 and most is None:
+        steps.add("relu", op.shape, of=(source_of(op),))
+    else:
+        steps.add("clamp", op.shape, of=(source_of(op),), min=least, max=most)
+
+
+@matches("clamp_min", "clamp_max")
+def _clamp_end(op: Op, steps: Steps) -> None:
+    key = op.base.removeprefix("clamp_")
+    end = op.given[key]
+    if isinstance(end, Tensor | Op):
+        raise op.refuse("its end must be a number")
+    if key == "min" and float(end) == 0.0:
+        steps.add("relu", op.shape, of=(source_of(op),))
+    else:
+        steps.add("clamp", op.shape, of=(source_of(op),), keys={key: float(end)})
+
+
+@matches("hardsigmoid", "hardsigmoid_")
+def _hardsigmoid(op: Op, steps: Steps) -> None:
+    third = torch.tensor([1 / 6], dtype=torch.float64)
+    steps.add("scale_shift", op.shape, of=(source_of(op),), tensors={"scale": third, "shift": torch.tensor([0.5])})
+    steps.add("clamp", op.shape, min=0.0, max=1.0)
+
+
+@matches("elu", "elu_", "celu", "celu_", "selu", "selu_")
+def _elu(op: Op, steps: Steps) -> None:
+    x = source_of(op)
+    if op.base.startswith("selu"):
+        steps.add("elu", op.shape, of=(x,), alpha=1.6732632423543772, scale=1.0507009873554805)
+    elif op.base.startswith("celu"):
+        alpha = float(op.given["alpha"])
+        steps.add("elu", op.shape, of=(x,), alpha=alpha, input_scale=1 / alpha)
+    else:
+        alpha, scale, inner = (float(op.given[key]) for key in ("alpha", "scale", "input_scale"))
+        steps.add("elu", op.shape, of=(x,), alpha=alpha, scale=scale, input_scale=inner)
+
+
+@matches("softplus")
+def _softplus(op: Op, steps: Steps) -> None:
+    steps.add("softplus", op.shape, of=(source_of(op),), beta=float(op.given["beta"]))
+
+
+@matches("log_sigmoid")
+def _log_sigmoid(op: Op, steps: Steps) -> None:
+    minus = torch.tensor([-1.0])
+    steps.add("scale_shift", op.shape, of=(source_of(op),), tensors={"scale": minus})
+    steps.add("softplus", op.shape, beta=1.0)
+    steps.add("scale_shift", op.shape, tensors={"scale": minus})
+
+
+@matches("softsign")
+def _softsign(op: Op, steps: Steps) -> None:
+    steps.add("softsign", op.shape, of=(source_of(op),))
+
+
+@matches("threshold", "threshold_")
+def _threshold(op: Op, steps: Steps) -> None:
+    if float(op.given["threshold"]) != 0.0 or float(op.given["value"]) != 0.0:
+        raise op.refuse("it jumps at its threshold, so no Lipschitz constant holds")
+    steps.add("relu", op.shape, of=(source_of(op),))
+
+
+@matches("neg", "neg_")
+def _neg(op: Op, steps: Steps) -> None:
+    steps.add("scale_shift", op.shape, of=(source_of(op),), tensors={"scale": torch.tensor([-1.0])})
+
+
+def fixed(op: Op, value: Any, x: Op) -> Tensor:
+    """A fixed number or tensor as it broadcasts to x, without the batch.
+
+    Raises:
+        UsageError: it has numbers of its own for the images of a batch, or makes x larger.
+    """
+    tensor = value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
+    axes = len(x.shape) + 1
+    tensor = tensor.reshape([1] * (axes - tensor.ndim) + list(tensor.shape)) if tensor.ndim < axes else tensor
+    if tensor.ndim != axes or tensor.shape[0] != 1 or op.shape != x.shape:
+        raise op.refuse("its fixed numbers do not have the shape of one image")
+    if not bool(torch.isfinite(tensor.double()).all()):
+        raise op.refuse("its fixed numbers are not finite")
+    return tensor[0].double()
+
+
+@matches("add", "add_", "sub", "sub_", "rsub")
+def _added(op: Op, steps: Steps) -> None:
+    first, second = op.given["self"], op.given["other"]
+    factors = [1.0, float(op.given.get("alpha", 1))]
+    if op.base in ("sub", "sub_"):
+        factors[1] = -factors[1]
+    if op.base == "rsub":
+        factors = [-factors[1], 1.0]
+    if isinstance(first, Op) and isinstance(second, Op):
+        if first.shape != second.shape:
+            raise op.refuse("it adds values of different shapes")
+        if first is second:
+            steps.add("scale_shift", op.shape, of=(first,), tensors={"scale": torch.tensor([sum(factors)])})
+            return
+        steps.add("sum", op.shape, of=(first, second), factors=None if factors == [1.0, 1.0] else factors)
+        return
+    x, other = (first, second) if isinstance(first, Op) else (second, first)
+    mine, its = factors if isinstance(first, Op) else factors[::-1]
+    tensors = {
+        "scale": None if mine == 1.0 else torch.tensor([mine], dtype=torch.float64),
+        "shift": its * fixed(op, other, x),
+    }
+    steps.add("scale_shift", op.shape, of=(x,), tensors=tensors)
+
+
+@matches("mul", "mul_", "div", "div_")
+def _multiplied(op: Op, steps: Steps) -> None:
+    first, second = op.given["self"], op.given["other"]
+    if isinstance(first, Op) and isinstance(second, Op):
+        raise op.refuse("it multiplies two values that depend on the input, so no Lipschitz constant holds everywhere")
+    if op.base.startswith("div"):
+        if not isinstance(first, Op) or op.given.get("rounding_mode") is not None:
+            raise op.refuse("only a division by a fixed number is a layer")
+        steps.add("scale_shift", op.shape, of=(first,), tensors={"scale": 1 / fixed(op, second, first)})
+        return
+    x, other = (first, second) if isinstance(first, Op) else (second, first)
+    steps.add("scale_shift", op.shape, of=(x,), tensors={"scale": fixed(op, other, x)})
+
+
+@matches("cat", "concat", "concatenate")
+def _cat(op: Op, steps: Steps) -> None:
+    values = op.given["tensors"]
+    if not all(isinstance(value, Op) for value in values):
+        raise op.refuse("it joins fixed numbers to values that depend on the input: use F.pad for zeros")
+    first: Op = values[0]
+    dim = op.given["dim"]
+    axis = (dim if dim >= 0 else dim + len(first.shape) + 1) - 1
+    if axis < 0:
+        raise op.refuse("it acts across the images of a batch")
+    if len(values) == 1:
+        steps.add("identity", op.shape, of=(first,))
+        return
+    steps.add("concatenation", op.shape, of=tuple(values), axis=axis or None)
+
+
+@matches("stack")
+def _stack(op: Op, steps: Steps) -> None:
+    values = op.given["tensors"]
+    dim = op.given["dim"]
+    axis = (dim if dim >= 0 else dim + len(op.shape) + 1) - 1
+    if axis < 0 or not all(isinstance(value, Op) for value in values):
+        raise op.refuse("only values of the same image are stacked")
+    # One behind the other along the axis before which they are stacked, then taken apart.
+    shape: Shape = values[0].shape
+    if axis == len(shape):
+        raise op.refuse("stack along an axis before the last, or concatenate")
+    joined = (*shape[:axis], shape[axis] * len(values), *shape[axis + 1 :])
+    steps.add("concatenation", joined, of=tuple(values), axis=axis or None)
+    steps.add("reshape", op.shape)
+
+
+@matches("avg_pool2d", "avg_pool1d")
+def _average_pool(op: Op, steps: Steps) -> None:
+    x, axes = source_of(op), len(op.shape) - 1
+    window = pair(op.given["kernel_size"], axes)
+    stride = pair(op.given["stride"], axes) if op.given["stride"] else window
+    padding = pair(op.given["padding"], axes)
+    keys: dict[str, Any] = {"ceil_mode": op.given["ceil_mode"] or None}
+    keys["exclude_padding"] = None if op.given["count_include_pad"] else True
+    keys["divisor"] = op.given.get("divisor_override")
+    _pooled(op, steps, x, "average_pool", {"kernel_size": window, "stride": stride, "padding": padding}, keys)
+
+
+@matches("max_pool2d", "max_pool1d", "max_pool2d_with_indices")
+def _max_pool(op: Op, steps: Steps) -> None:
+    x, axes = source_of(op), len(op.shape) - 1
+    window = pair(op.given["kernel_size"], axes)
+    stride = pair(op.given["stride"], axes) if op.given["stride"] else window
+    sizes = {
+        "kernel_size": window, "stride": stride, "padding": pair(op.given["padding"], axes),
+        "dilation": pair(op.given["dilation"], axes),
+    }  # fmt: skip
+    _pooled(op, steps, x, "max_pool", sizes, {"ceil_mode": op.given["ceil_mode"] or None})
+
+
+def _pooled(op: Op, steps: Steps, x: Op, kind: str, sizes: dict[str, list[int]], keys: dict[str, Any]) -> None:
+    if len(op.shape) == 3:
+        steps.add(kind, op.shape, of=(x,), keys={**sizes, **keys})
+        return
+    rows = {key: [0 if key == "padding" else 1, *value] for key, value in sizes.items()}
+    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
+    steps.add(kind, (op.shape[0], 1, op.shape[1]), keys={**rows, **keys})
+    steps.add("reshape", op.shape)
+
+
+@matches("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool1d")
+def _adaptive(op: Op, steps: Steps) -> None:
+    x = source_of(op)
+    kind = "adaptive_max_pool" if "max" in op.base else "adaptive_average_pool"
+    if len(op.shape) == 2:
+        steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
+        steps.add(kind, (op.shape[0], 1, op.shape[1]), output_size=[1, op.shape[1]])
+        steps.add("reshape", op.shape)
+    elif op.shape[1:] == (1, 1) and kind == "adaptive_average_pool":
+        steps.add("global_average_pool", op.shape, of=(x,))
+    else:
+        steps.add(kind, op.shape, of=(x,), output_size=list(op.shape[1:]))
+
+
+@matches("mean", "sum", "amax", "linalg_vector_norm", "norm")
+def _whole(op: Op, steps: Steps) -> None:
+    """Over all pixels of each channel."""
+    x = op.given["self"] if "self" in op.given else source_of(op)
+    dims = op.given.get("dim")
+    if not dims:
+        raise op.refuse("name the axes that it acts on")
+    axes = sorted(
+        (dim if dim >= 0 else dim + len(x.shape) + 1) - 1 for dim in ([dims] if isinstance(dims, int) else dims)
+    )
+    if len(x.shape) not in (2, 3) or axes != list(range(1, len(x.shape))):
+        raise op.refuse("only over all pixels of each channel is it a layer")
+    power = op.given.get("ord", op.given.get("p", 2))
+    if op.base in ("linalg_vector_norm", "norm") and float(2 if power is None else power) != 2.0:
+        raise op.refuse("only the Euclidean norm is a layer")
+    channels, size = x.shape[0], ([1, *x.shape[1:]] if len(x.shape) == 2 else list(x.shape[1:]))
+    if len(x.shape) == 2:
+        steps.add("reshape", (channels, *size), of=(x,))
+    given: dict[str, Any] = {"of": (x,)} if len(x.shape) == 3 else {}
+    if op.base in ("mean", "sum"):
+        steps.add("global_average_pool", (channels, 1, 1), **given)
+    elif op.base == "amax":
+        steps.add("adaptive_max_pool", (channels, 1, 1), output_size=[1, 1], **given)
+    else:
+        steps.add("l2_pool", (channels, 1, 1), kernel_size=size, **given)
+    if op.base == "sum":
+        steps.add("scale_shift", (channels, 1, 1), tensors={"scale": torch.tensor([float(size[0] * size[1])])})
+    if op.shape != (channels, 1, 1):
+        steps.add("flatten" if len(op.shape) == 1 else "reshape", op.shape)
+
+
+@matches("view_as", "reshape_as")
+def _like(op: Op, steps: Steps) -> None:
+    reshaped(op, steps, op.given["self"])
