@@ -10,7 +10,7 @@ from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head
-from lipscope.models.described import load_described
+from lipscope.models.described import DescribedNet, load_described
 from lipscope.models.network import Network
 from lipscope.models.stored import load_model
 from lipscope.records import Shape
@@ -66,7 +66,9 @@ def load_subject(path: Path, description: Path | None = None) -> Subject | None:
 
 
 def _layerwise(net: Network) -> bool:
-    """Networks with batch normalisation or residual sums are not claimed 1-Lipschitz layer by layer."""
+    """Others' networks, and those with batch normalisation or residual sums, are not claimed 1-Lipschitz by layer."""
+    if isinstance(net, DescribedNet):
+        return False
     return not any(isinstance(layer, BatchNorm | Composite) for _, layer, _ in net.layers())
 
 

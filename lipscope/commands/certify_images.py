@@ -79,6 +79,11 @@ def choose(stored: StoredModel, request: Request) -> Chosen:
     if request.images is not None:
         data, files = _folder(request.images, stored, own)
     else:
+        if not name:
+            raise UsageError(
+                "names no data set of its own", where=str(stored.header.path),
+                next_step="choose one with --dataset, or a folder with --images",
+            )  # fmt: skip
         data = load(name, "train" if request.train_set else "test", request.data_dir)
     index = selection(len(data), request.limit, request.indices)
     whole = len(index) == len(data) and request.indices is None
@@ -113,7 +118,8 @@ def _folder(folder: Path, stored: StoredModel, own: str) -> tuple[ImageSet, tupl
     from lipscope.data.folder import read_images
 
     count = stored.net.head.classes
-    names = classes_of(own)
+    described = (stored.header.config or {}).get("classes")
+    names = tuple(described) if isinstance(described, list) else classes_of(own)
     classes = names if len(names) == count else tuple(map(str, range(count)))
     found = read_images(folder, stored.net.input_shape, classes)
     if found.ignored:

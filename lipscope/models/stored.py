@@ -10,7 +10,8 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load as parsed
+from safetensors.torch import save
 from torch import Tensor
 
 from lipscope.errors import CheckpointError, LipscopeError
@@ -75,7 +76,7 @@ def load_model(path: Path) -> StoredModel:
     if read_header(path) != header:
         raise CheckpointError("the file changed while it was read", where=where, next_step="run it again")
     try:
-        tensors = load(content)
+        tensors = parsed(content)
     except (SafetensorError, KeyError) as error:
         raise CheckpointError("not a safetensors file", where=where, why=str(error)[:200]) from error
     if header.describes_itself:

@@ -31,6 +31,9 @@ CLAIMED_FIRST = {
 }
 """Keys of ``lipscope.config`` with their labels, in the order of interest."""
 
+NOT_SHOWN = ("layers", "schema")
+"""Of a file that describes itself: its layers have a screen of their own."""
+
 MOST_CLAIMS = 40
 
 
@@ -42,7 +45,7 @@ def claims(header: Header) -> list[Fact]:
         config = header.config
         known = [key for key in CLAIMED_FIRST if key in config]
         facts = [(CLAIMED_FIRST[key], _plain(config[key])) for key in known]
-        facts += [(key, _plain(value)) for key, value in config.items() if key not in CLAIMED_FIRST]
+        facts += [(key, _plain(value)) for key, value in config.items() if key not in (*CLAIMED_FIRST, *NOT_SHOWN)]
         facts += _training_claims(header)
         facts += [("written by", f"lipscope {header.metadata.get('lipscope.version', '?')}")]
     shown = [(harmless(label, 16), harmless(value)) for label, value in facts[:MOST_CLAIMS]]
