@@ -283,7 +283,7 @@ def test_inside_a_residual_sum_against_explicit_jacobians(residual, images):
     assert set(flow.margin) == {"stem", "block.a", "block.b", "block.c", "block.down", "block", "relu", "flatten", "fc"}
     expected = {name: [] for name in flow.margin}
     layers = {name: layer for name, layer, _ in residual.layers()}
-    parts = {name: layer for _, name, layer, _ in layers["block"].parts((3, 8, 8))}
+    parts = {name: layer for name, layer, _ in layers["block"].parts((3, 8, 8))}
 
     def pull(name, layer, x, g):
         jacobian = jacrev(lambda x: layer(x.unsqueeze(0)).flatten())(x).flatten(1)
