@@ -259,8 +259,17 @@ class Outputs(Head):
 
     def pair_bounds(self) -> Tensor:
         """sqrt(2), rounded up."""
-        pairs = torch.full((self.classes, self.classes), up(math.sqrt(2)), dtype=torch.float64)
+        pairs = torch.full((self.classes, self.classes), self.largest_pair_bound(), dtype=torch.float64)
         return pairs.fill_diagonal_(0.0)
+
+    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
+        """The same for every pair, 0 for a class and itself."""
+        pairs = torch.full(first.shape, self.largest_pair_bound(), dtype=torch.float64)
+        return pairs.masked_fill(first == second, 0.0)
+
+    def largest_pair_bound(self) -> float:
+        """sqrt(2), rounded up."""
+        return up(math.sqrt(2))
 
     def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
         """Nothing is computed."""

@@ -73,20 +73,32 @@ def copied(net: nn.Module, dtype: torch.dtype) -> nn.Module:
         ) from error  # fmt: skip
     for module in list(twin.modules()):
         if parametrize.is_parametrized(module):
-            for name in list(dict(module.named_children())["parametrizations"]._modules):
+            lists = module.get_submodule("parametrizations")
+            for name in list(lists._modules):
                 with torch.no_grad():
-                    value = getattr(module, name).detach().clone()
-                parametrize.remove_parametrizations(module, name, leave_parametrized=True)
-                _set(module, name, value)
+                    value: Tensor = getattr(module, name).detach().clone()
+                # Taking them off would take them off the original too: it shares its class with the copy.
+                lists._modules[name] = Fixed(value)
     return twin.requires_grad_(False)
 
 
-def _set(module: nn.Module, name: str, value: Tensor) -> None:
-    """Store a plain tensor where a parameter or buffer was."""
-    if name in module._parameters:
-        module._parameters[name] = nn.Parameter(value, requires_grad=False)
-    else:
-        module._buffers[name] = value
+class Fixed(nn.Module):
+    """What a parametrisation computed, in its place.
+
+    Args:
+        value: the tensor.
+    """
+
+    value: Tensor
+
+    def __init__(self, value: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("value", value)
+        self.eval()
+
+    def forward(self) -> Tensor:
+        """The tensor."""
+        return self.value
 
 
 def in_double(net: nn.Module, images: Tensor) -> nn.Module | None:

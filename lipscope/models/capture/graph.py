@@ -233,7 +233,7 @@ def _source(node: torch.fx.Node) -> str:
     """``net.py, line 13: x = self.conv(x)`` of the innermost line that is not torch's own."""
     trace = node.meta.get("stack_trace") or ""
     found = re.findall(r'File "([^"]+)", line (\d+), in [^\n]*\n([^\n]*)', trace)
-    own = [entry for entry in found if not LIBRARY.search(entry[0])] or found
+    own = [entry for entry in found if not LIBRARY.search(entry[0])]
     if not own:
         return ""
     file, line, code = own[-1]

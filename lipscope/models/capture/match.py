@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lipscope.errors import UsageError
 from lipscope.models.capture import pointwise
 from lipscope.models.capture.folding import folded
 from lipscope.models.capture.graph import Graph, Op
@@ -19,15 +20,23 @@ def steps_of(graph: Graph) -> list[Step]:
         UsageError: an operation that cannot be described: the first, with the author's line.
     """
     made: dict[Op, list[Step]] = {}
+    refusals: dict[Op, UsageError] = {}
     needed = {graph.output.name}
     for op in reversed(graph.ops[1:]):
         if op.name not in needed:
             continue
         steps = matched(op)
         if steps is None:
-            steps = _single(op)
+            try:
+                steps = _single(op)
+            except UsageError as error:
+                refusals[op] = error
+                needed.update(source.name for source in op.inputs)
+                continue
         made[op] = steps
         needed.update(name for step in steps for name in step.of)
+    if refusals:
+        raise refusals[min(refusals, key=lambda op: op.place)]
     steps = [step for op in graph.ops if op in made for step in made[op]]
     found, output = folded(steps, graph.input.name, graph.output.name)
     if not found:

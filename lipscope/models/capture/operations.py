@@ -227,7 +227,7 @@ def reshaped(op: Op, steps: Steps, x: Op) -> None:
 def _permute(op: Op, steps: Steps) -> None:
     x = source_of(op)
     # Which axis went where is asked of torch itself, with axes of different sizes.
-    probe = torch.empty(range(2, len(x.shape) + 3), device="meta")
+    probe = torch.empty(list(range(2, len(x.shape) + 3)), device="meta")
     order = [size - 2 for size in op.compute({x: probe}).shape]
     if order[0] != 0:
         raise op.refuse("it moves the axis of the batch")

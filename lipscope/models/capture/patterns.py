@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lipscope.layers.elementwise import Elementwise, gelu, hardswish, silu, softsign
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
 from lipscope.layers.pooling import L2Pool2d
@@ -141,6 +142,25 @@ def _sorting(region: Region, steps: Steps) -> bool:
     return False
 
 
+CURVES: tuple[tuple[str, dict[str, Any], Callable[[], Elementwise]], ...] = (
+    ("silu", {}, silu),
+    ("softsign", {}, softsign),
+    ("gelu", {"approximate": "none"}, lambda: gelu("none")),
+    ("gelu", {"approximate": "tanh"}, lambda: gelu("tanh")),
+    ("hardswish", {}, hardswish),
+)
+"""Activations that are written out as products and quotients of the input with a function of it."""
+
+
+def _curve(region: Region, steps: Steps) -> bool:
+    """A smooth activation written out."""
+    for kind, keys, make in CURVES:
+        if region.is_same(make()):
+            steps.add(kind, region.ops[-1].shape, of=(region.source,), keys=keys)
+            return True
+    return False
+
+
 def _householder(region: Region, steps: Steps) -> bool:
     """The Householder activation of order 1: its angles by what it makes of two vectors, then compared."""
     source, result = region.source, region.ops[-1]
@@ -204,7 +224,18 @@ def _taylor(region: Region, steps: Steps) -> bool:
     return True
 
 
+ELEMENTWISE = frozenset({
+    "abs", "add", "sub", "mul", "div", "sigmoid", "tanh", "erf", "exp", "pow", "neg", "rsub", "reciprocal", "relu6",
+    "clamp", "hardtanh", "hardsigmoid",
+})  # fmt: skip
+
 PATTERNS = (
+    Pattern(
+        ELEMENTWISE,
+        frozenset({"abs", "sigmoid", "tanh", "erf", "exp", "relu6", "clamp", "hardtanh", "hardsigmoid"}),
+        frozenset({"mul", "div"}),
+        _curve,
+    ),
     Pattern(
         MOVES | {"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"},
         frozenset({"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"}),
