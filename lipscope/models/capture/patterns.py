@@ -19,7 +19,7 @@ from lipscope.layers.elementwise import Elementwise, gelu, hardswish, silu, soft
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
 from lipscope.layers.pooling import L2Pool2d
-from lipscope.layers.soc import taylor_exponential
+from lipscope.layers.taylor import taylor_exponential
 from lipscope.models.capture.graph import Op
 from lipscope.models.capture.operations import IDENTITIES
 from lipscope.models.capture.steps import Step, Steps
