@@ -73,6 +73,10 @@ def tiny_model(tiny_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(tiny_file, tmp_path / "model.safetensors"))
 
 
+GENEROUS = 600.0
+"""Seconds after which a process is not slow but stuck, however busy the machine."""
+
+
 class Process:
     """A ``python -m`` in a process of its own, with its output in files."""
 
@@ -89,7 +93,7 @@ class Process:
 
     def when(self, condition: Callable[[], bool], number: signal.Signals) -> Process:
         """Wait for the condition, then send the signal."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + GENEROUS
         while not condition():
             assert self._process.poll() is None, f"ended before the signal: {self.finish()}"
             assert time.monotonic() < deadline
@@ -99,7 +103,7 @@ class Process:
 
     def finish(self) -> tuple[int, str, str]:
         """Exit code (negative for a signal), stdout and stderr."""
-        code = self._process.wait(180)
+        code = self._process.wait(GENEROUS)
         texts = []
         for stream in self._streams:
             stream.seek(0)

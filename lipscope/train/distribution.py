@@ -6,11 +6,17 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import Tensor
 from torch import distributed as dist
 from torch.nn import Parameter
+
+from lipscope.errors import LipscopeError
+
+PATIENCE = timedelta(minutes=10)
+"""How long a process waits for the others: a slow one is waited for, one that hangs ends the training."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +55,10 @@ class World:
 
         hooks = [each.register_post_accumulate_grad_hook(send) for each in parameters if each.requires_grad]
         try:
-            yield
-            for work in sent:
-                work.wait()
+            with _together():
+                yield
+                for work in sent:
+                    work.wait()
         finally:
             for hook in hooks:
                 hook.remove()
@@ -59,7 +66,8 @@ class World:
     def total(self, values: Tensor) -> Tensor:
         """The sum over the processes."""
         if self.size > 1:
-            dist.all_reduce(values)
+            with _together():
+                dist.all_reduce(values)
         return values
 
     def any(self, *flags: bool) -> list[bool]:
@@ -86,8 +94,30 @@ def world(device: str | None = None) -> Iterator[World]:
         return
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")
+    with _together():
+        dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
         yield World(dist.get_rank(), size, chosen)
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """Say in words that another process has gone, or does not answer.
+
+    Raises:
+        LipscopeError: a process that this one exchanges numbers with ended, or was not heard of for ``PATIENCE``.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        text = str(error)
+        if not any(word in text for word in ("gloo", "NCCL", "Connection", "Timeout", "timed out", "store")):
+            raise
+        hangs = "imeout" in text or "imed out" in text
+        raise LipscopeError(
+            f"another process of the training was not heard of for {PATIENCE.seconds // 60} minutes" if hangs
+            else "another process of the training has ended",
+            why=text.splitlines()[0][:200], next_step="look at its last lines; --resume goes on from what was saved",
+        ) from error  # fmt: skip

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -109,3 +111,26 @@ def test_two_processes(trained, tmp_path):
     stored = load_file(two.model)
     for name, tensor in torch.load(trained["two"] / f"rank1.epoch{best}.pt", weights_only=True).items():
         assert torch.equal(stored[name], tensor), name
+
+
+def test_a_killed_process_ends_the_others_in_words_and_the_run_resumes(start, tmp_path, monkeypatch):
+    """Without torchrun, which would end the others by signals: as on another host, they only lose the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    out, processes = tmp_path / "run", []
+    for rank in range(2):
+        with monkeypatch.context() as patch:
+            for name, value in (
+                ("RANK", rank), ("LOCAL_RANK", rank), ("WORLD_SIZE", 2), ("MASTER_ADDR", "127.0.0.1"),
+                ("MASTER_PORT", port), ("KILL_AFTER", 4),
+            ):  # fmt: skip
+                patch.setenv(name, str(value))
+            processes.append(start(tmp_path, out, "--out", out, *OPTIONS, python=(str(WATCHED),)))
+    (code, _, stderr), (killed, _, _) = (process.finish() for process in processes)
+    assert killed == -signal.SIGKILL
+    assert code == 1
+    assert "another process of the training has ended" in stderr
+    assert "Traceback" not in stderr
+    code, _, stderr = start(tmp_path, out, "--resume", out, python=(str(WATCHED),)).finish()
+    assert code == 0, stderr
+    assert (out / "model.safetensors").exists()

@@ -1,7 +1,7 @@
 """Run by torchrun: lipscope train without augmentation, with a log of what this process writes below a folder.
 
 Usage: watched_rank.py LOGS RUN ARGUMENT...; writes LOGS/rank{r}.writes and LOGS/rank{r}.epoch{e}.pt. With
-STOP_AFTER=n in the environment the last process alone is interrupted after n steps.
+STOP_AFTER=n in the environment the last process alone is interrupted after n steps, with KILL_AFTER=n it is killed.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ def main(logs: Path, folder: str, arguments: list[str]) -> int:
     real_step, steps = loop.take_step, iter(range(1, 1000))
     last = rank + 1 == int(os.environ.get("WORLD_SIZE", "1"))
     stop_after = int(os.environ.get("STOP_AFTER", "0")) if last else 0
+    kill_after = int(os.environ.get("KILL_AFTER", "0")) if last else 0
 
     def watch(event: str, details: tuple) -> None:
         """Remember whatever makes, changes or removes something below the run folder."""
@@ -41,8 +42,11 @@ def main(logs: Path, folder: str, arguments: list[str]) -> int:
 
     def take_step(*details):
         result = real_step(*details)
-        if next(steps) == stop_after:
+        step = next(steps)
+        if step == stop_after:
             signal.raise_signal(signal.SIGINT)
+        if step == kill_after:
+            os.kill(os.getpid(), signal.SIGKILL)
         return result
 
     loop.validate, loop.take_step = validate, take_step
