@@ -14,6 +14,9 @@ from torch import Tensor
 from lipscope.bounds.rounding import up
 from lipscope.records import Bound
 
+LARGEST = 2**20
+"""Padded places along an axis; a description costs nothing to state."""
+
 MODES = ("zeros", "circular", "reflect", "replicate")
 
 
@@ -28,6 +31,8 @@ def sources(size: int, padding: tuple[int, int], mode: str) -> list[int | None]:
     """
     if mode not in MODES:
         raise ValueError(f"padding mode {mode!r} is not one of {', '.join(MODES)}")
+    if size + sum(map(abs, padding)) > LARGEST:
+        raise ValueError(f"padding {padding} is too large")
     most = {"circular": size, "reflect": size - 1}.get(mode, math.inf)
     if max(padding) > most or size + sum(padding) < 1:
         raise ValueError(f"{mode} padding {padding} does not go with {size} pixels")

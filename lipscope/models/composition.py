@@ -91,8 +91,8 @@ class LipschitzNet(nn.Module):
     def prepared(self, evaluations: int) -> LipschitzNet:
         """The same network in eval mode, made ready to evaluate so many images; it shares the weights."""
         layers = {name: layer.prepared(shape, evaluations) for name, layer, shape in self.layers()}
-        body = [(name, layers[name]) for name in self._names]
-        return LipschitzNet(self.normalize, body, self.head, self.input_shape, self.one_lipschitz).eval()
+        body = [(name, layers[name]) for name, _ in self.body()]
+        return type(self)(self.normalize, body, self.head, self.input_shape, self.one_lipschitz).eval()
 
     def bounds(self) -> Iterator[tuple[str, Bound]]:
         """By name, the bounds of normalisation and body in forward order."""

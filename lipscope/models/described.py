@@ -21,7 +21,7 @@ from lipscope.layers.heads import Head, LinearHead, Outputs
 from lipscope.layers.linear import Linear
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.models.composition import LipschitzNet
-from lipscope.models.description import Description, Entry, parse_description, read_description
+from lipscope.models.description import LARGEST_INPUT, Description, Entry, parse_description, read_description
 from lipscope.models.kinds import Tensors, build_layer
 from lipscope.models.network import LayerStack
 
@@ -125,31 +125,17 @@ def _stack(described: Description, tensors: Tensors, where: str) -> list[tuple[s
 
 
 class DescribedNet(LipschitzNet):
-    """The network of a file that describes itself: its last linear layer is the head, the rest counts in L.
+    """The network of a file that describes itself; its layers may have any names."""
 
-    Without a last linear layer the outputs themselves are the logits; without a ``normalize`` pixels enter as they are.
-
-    Args:
-        stack: (name, layer) in forward order.
-        input_shape: of one input, without the batch.
-    """
-
-    def __init__(self, stack: list[tuple[str, LipschitzLayer]], input_shape: tuple[int, ...]) -> None:
-        first, last = stack[0][1], stack[-1][1]
-        channels = input_shape[0]
-        normalize = first if isinstance(first, Normalize) else Normalize((0.0,) * channels, (1.0,) * channels)
-        body = stack[1:] if isinstance(first, Normalize) else stack
-        shape = input_shape
-        for _, layer in body:
-            before, shape = shape, layer.output_shape(shape)
-        head: Head
-        if body and isinstance(last, Linear) and len(shape) == 1 and len(before) == 1:
-            head, body = _linear_head(last), body[:-1]
-        else:
-            if len(shape) > 1:
-                body = [*body, ("outputs", Flatten())]
-            head = Outputs(math.prod(shape))
-        super().__init__(normalize, [], head, input_shape, one_lipschitz=False)
+    def __init__(
+        self,
+        normalize: Normalize,
+        body: list[tuple[str, LipschitzLayer]],
+        head: Head,
+        input_shape: tuple[int, ...],
+        one_lipschitz: bool = False,
+    ) -> None:
+        super().__init__(normalize, [], head, input_shape, one_lipschitz)
         self._body_names = tuple(name for name, _ in body)
         self.stack = nn.ModuleList(layer for _, layer in body)
 
@@ -158,6 +144,29 @@ class DescribedNet(LipschitzNet):
         for name, layer in zip(self._body_names, self.stack, strict=True):
             assert isinstance(layer, LipschitzLayer)
             yield name, layer
+
+
+def net_of(stack: list[tuple[str, LipschitzLayer]], input_shape: tuple[int, ...]) -> DescribedNet:
+    """The last linear layer is the head, the rest counts in L.
+
+    Without a last linear layer the outputs themselves are the logits; without a ``normalize`` pixels enter as they are.
+
+    Args:
+        stack: (name, layer) in forward order.
+        input_shape: of one input, without the batch.
+    """
+    first, last = stack[0][1], stack[-1][1]
+    channels = input_shape[0]
+    normalize = first if isinstance(first, Normalize) else Normalize((0.0,) * channels, (1.0,) * channels)
+    body = stack[1:] if isinstance(first, Normalize) else stack
+    before = shape = input_shape
+    for _, layer in body:
+        before, shape = shape, layer.output_shape(shape)
+    if body and isinstance(last, Linear) and len(before) == 1:
+        return DescribedNet(normalize, body[:-1], _linear_head(last), input_shape)
+    if len(shape) > 1:
+        body = [*body, ("outputs", Flatten())]
+    return DescribedNet(normalize, body, Outputs(math.prod(shape)), input_shape)
 
 
 def _linear_head(layer: Linear) -> LinearHead:
@@ -217,7 +226,9 @@ def described_net(content: Mapping[str, Any], tensors: Mapping[str, Tensor], whe
     held = HeldTensors(tensors, where)
     try:
         described = parse_description(content, f"{where}: lipscope.describe")
-        net = DescribedNet(_stack(described, held, where), described.input_shape)
+        net = net_of(_stack(described, held, where), described.input_shape)
+    except RecursionError as error:
+        raise CheckpointError("blocks within blocks without end", where=f"{where}: lipscope.describe") from error
     except UsageError as error:
         raise CheckpointError(error.what, where=error.where, why=error.why, next_step=error.next_step) from error
     unused = sorted(set(tensors) - held.used)
@@ -229,7 +240,10 @@ def described_net(content: Mapping[str, Any], tensors: Mapping[str, Tensor], whe
 
 def _after(entry: Entry, layer: LipschitzLayer, shape: tuple[int, ...]) -> tuple[int, ...]:
     try:
-        return layer.output_shape(shape)
+        after = layer.output_shape(shape)
+        if math.prod(after) > LARGEST_INPUT:
+            raise UsageError("makes too many numbers of an input", where=entry.where, why=f"{after}")
+        return after
     except ValueError as error:
         raise UsageError(f"does not fit its input {shape}", where=entry.where, why=str(error)[:200]) from error
 

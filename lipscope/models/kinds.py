@@ -72,6 +72,9 @@ class Tensors(Protocol):
         """The tensor; it is remembered that it was used."""
 
 
+MOST_TERMS = 64
+"""Of a series."""
+
 Build = Callable[[Entry, Tensors], LipschitzLayer]
 
 
@@ -169,7 +172,10 @@ def _soc(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     channels, others, height, width = kernel.shape
     if channels != others or height != width or height % 2 == 0:
         raise CheckpointError("the kernel does not fit a soc", where=entry.where, why=f"shape {tuple(kernel.shape)}")
-    layer = SOCConv2d(channels, channels, height, 1, entry.whole("terms", 12))
+    terms = entry.whole("terms", 12)
+    if terms > MOST_TERMS:
+        raise entry.wrong("terms", terms, f"at most {MOST_TERMS}")
+    layer = SOCConv2d(channels, channels, height, 1, terms)
     bias = _optional(entry, tensors, "bias", channels)
     layer.kernel = nn.Parameter(kernel)
     layer.bias = nn.Parameter(torch.zeros_like(kernel[:, 0, 0, 0]) if bias is None else bias)

@@ -27,8 +27,8 @@ from lipscope.models.capture.steps import Step, Steps
 LARGEST_REGION = 80
 """Operations in one layer."""
 
-SAME = 1e-9
-"""Relative difference up to which two float64 evaluations are of one function."""
+SAME = 1e-6
+"""Relative difference up to which two evaluations are of one function: angles and factors may be known in float32."""
 
 MOVES = frozenset({
     "getitem", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "slice", "select", "narrow", "cat",

@@ -1,0 +1,91 @@
+"""What a network of somebody else's costs: saving it, inspecting it, and certifying it beside its plain forward pass.
+
+    python benchmarks/door.py [--threads 2] [--images 256]
+
+torchvision's resnet18 with random weights at 3x32x32. The targets: saved within 15 s, inspected within 60 s and 4 GB,
+and certified, in float64 and soundly, at least half as fast as the module's own float64 forward pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision
+
+import lipscope
+from lipscope.analysis.analysis import inspect_report
+from lipscope.certify.sound import certify_soundly
+from lipscope.data.synthetic import synthetic
+from lipscope.models.stored import load_model
+
+SHAPE = (3, 32, 32)
+ROUNDS = 3
+
+
+def best(seconds: list[float]) -> float:
+    """The least disturbed of several measurements."""
+    return min(seconds)
+
+
+def timed(action: Any) -> tuple[float, Any]:
+    """Seconds, and what came of it."""
+    started = time.perf_counter()
+    result = action()
+    return time.perf_counter() - started, result
+
+
+def measured(folder: Path, count: int) -> dict[str, Any]:
+    """All figures."""
+    torch.manual_seed(0)
+    net = torchvision.models.resnet18(num_classes=10).eval()
+    path = folder / "resnet18.safetensors"
+    saving, _ = timed(lambda: lipscope.save(net, path, input_shape=SHAPE, dataset="synthetic"))
+    model = load_model(path)
+    data = synthetic("synthetic", "test").subset(np.arange(count))
+    images = torch.from_numpy(data.images).double() / 255
+    double = net.double()
+
+    def plain() -> None:
+        with torch.inference_mode():
+            for part in images.split(64):
+                double(part)
+
+    plain()
+    forward = best([timed(plain)[0] for _ in range(ROUNDS)])
+    first, _ = timed(lambda: certify_soundly(model, data.subset(np.arange(1))))
+    whole = best([timed(lambda: certify_soundly(model, data))[0] for _ in range(ROUNDS)])
+    inspecting, _ = timed(lambda: inspect_report(path))
+    return {
+        "save_seconds": saving,
+        "inspect_seconds": inspecting,
+        "peak_gigabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "plain_images_per_second": count / forward,
+        "certified_images_per_second": (count - 1) / max(whole - first, 1e-9),
+        "proof_seconds": first,
+        "share_of_plain": forward / count * (count - 1) / max(whole - first, 1e-9),
+    }
+
+
+def main() -> None:
+    """Print the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--images", type=int, default=256)
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        json.dump(measured(Path(folder), given.images), sys.stdout, indent=2)
+    print()
+
+
+if __name__ == "__main__":
+    main()
