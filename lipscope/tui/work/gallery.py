@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 from collections.abc import Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.files.checkpoint import SUFFIX
 from lipscope.tui.work.latest import Latest
 
 if TYPE_CHECKING:
@@ -233,39 +231,27 @@ def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
     )
 
 
-def violation_beside(model: Path, index: int) -> Path:
-    """Where `lipscope attack` keeps the pair of an image whose certificate it refuted.
-
-    >>> violation_beside(Path("runs/a/model.safetensors"), 17).name
-    'model.certified.violation-17.safetensors'
-    """
-    return model.with_name(f"{model.name.removesuffix(SUFFIX)}.certified.violation-{index}{SUFFIX}")
-
-
 def kept_adversarial(model: Path, question: Question) -> Adversarial | None:
     """The adversarial image that an attack on this model kept for an image; None without one that fits."""
     import numpy as np
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
-    from lipscope.files.checkpoint import read_header
+    from lipscope.files.violation import read_pair, violation_path
 
-    path = violation_beside(model, question.index)
+    path = violation_path(model.parent, model, question.index)
     if not path.is_file():
         return None
     try:
-        metadata = read_header(path).metadata
-        arrays = load_file(path)
-        told = json.loads(metadata["violation"])
-        image, point = arrays["image"], arrays["adversarial"]
-        found = Adversarial(point, int(told["adversarial_class"]), float(told["distance"]))
-    except (CheckpointError, SafetensorError, OSError, KeyError, TypeError, ValueError):
+        pair = read_pair(path)
+    except CheckpointError:
         return None
     fits = (
-        metadata.get("model_sha256") == question.model_sha256
-        and point.dtype == np.float32
-        and image.shape == point.shape
-        and bool(np.isfinite(point).all())
-        and (question.pixels is None or np.array_equal(image, question.pixels))
+        pair.model_sha256 == question.model_sha256
+        and pair.index == question.index
+        and (question.pixels is None or np.array_equal(pair.image, question.pixels))
     )
-    return found if fits else None
+    if not fits:
+        return None
+    told = pair.told
+    return Adversarial(
+        pair.adversarial, told["adversarial_class"], told["distance"], claimed=pair.origin.reason
+    )  # fmt: skip

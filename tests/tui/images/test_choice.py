@@ -116,6 +116,10 @@ def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
     other = Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.4, nearest=False)
     kept = facts(results([0], [0], [0.2], [0.3]), found=other)
     assert kept["attack"] == "class changes at 0.3000; pixels kept of one at 0.4000: becomes d[red]og"
+    claimed = facts(
+        results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3, claimed="unsigned")
+    )
+    assert claimed["pixels"] == "claimed by somebody else: unsigned"
     nothing = results([0, 0], [0, 0], [0.2, 0.2], [float("inf")] * 2, attack={"attacked": [[0, 1]]})
     assert facts(nothing)["attack"] == "attacked: no other class was found"
     assert facts(nothing, 1)["attack"] == "not attacked"

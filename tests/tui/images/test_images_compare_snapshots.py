@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import json
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from textual.pilot import Pilot
 
 from lipscope.errors import DataError
+from lipscope.files.violation import Pair, violation_path, write_pair
 from lipscope.tui.app import InspectApp
 from lipscope.tui.images.pane import ImagesPane
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.work.gallery import violation_beside
 from lipscope.tui.work.worker import Means
 from tests.tui.conftest import Script, screen_text, until, write_checkpoint
 from tests.tui.pictured import Brightness, keep_adversarials, synthetic_images, write_synthetic
@@ -79,9 +77,8 @@ def test_images_with_what_an_attack_kept(snap_compare) -> None:
     image = synthetic_images().images[row]
     noise = np.random.default_rng(0).normal(size=image.shape) / 50
     point = (image / 255 + noise).clip(0, 1).astype(np.float32)
-    told = {"adversarial_class": 4, "distance": float(np.linalg.norm(point - image / 255))}
-    metadata = {"model_sha256": certificates.model_sha256, "violation": json.dumps(told)}
-    save_file({"image": image.copy(), "adversarial": point}, violation_beside(A, row), metadata)
+    told = {"index": row, "adversarial_class": 4, "distance": float(np.linalg.norm(point - image / 255))}
+    write_pair(violation_path(A.parent, A, row), Pair(image, point, told, certificates.model_sha256))
     assert drawn(snap_compare, "images", "adversarial", (200, 60))
 
 

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-from safetensors.numpy import save_file
 from textual.geometry import Offset
 
 from lipscope.errors import DataError
+from lipscope.files.violation import Pair, violation_path, write_pair
 from lipscope.tui.app import InspectApp
 from lipscope.tui.images.choice import distance_text
 from lipscope.tui.images.half_blocks import UPPER
@@ -17,7 +16,6 @@ from lipscope.tui.images.pictures import Pictures
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
 from lipscope.tui.widgets.long_list import LongList
-from lipscope.tui.work.gallery import violation_beside
 from lipscope.tui.work.worker import Means
 from lipscope.units import radius_text
 from tests.tui.conftest import finished, screen_text, until, words
@@ -205,11 +203,8 @@ async def test_what_an_attack_kept_is_shown_with_the_difference(model, script):
     row = int(np.argmin(certificates.radius))
     image = synthetic_images().images[row]
     point = (image / 255 * 0.9).astype(np.float32)
-    told = json.dumps({"adversarial_class": 4, "distance": 0.5})
-    metadata = {"lipscope.violation": "lipscope.violation/1", "model_sha256": certificates.model_sha256}
-    save_file(
-        {"image": image.copy(), "adversarial": point}, violation_beside(model, row), {**metadata, "violation": told}
-    )
+    told = {"index": row, "adversarial_class": 4, "distance": 0.5}
+    write_pair(violation_path(model.parent, model, row), Pair(image, point, told, certificates.model_sha256))
     app = app_on(model, script)
     async with finished(app, (200, 60)) as pilot:
         await images(pilot)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,8 @@ from lipscope.attack.target import distances
 from lipscope.data import load
 from lipscope.errors import DataError
 from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials
-from lipscope.tui.work.gallery import Answer, Gallery, Images, Question, kept_adversarial, violation_beside
+from lipscope.files.violation import read_pair, violation_path, write_pair
+from lipscope.tui.work.gallery import Answer, Gallery, Images, Question, kept_adversarial, nearest_adversarial
 
 SHA, PRINT = "a" * 64, "f" * 64
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 4, 4), dtype=np.uint8)
@@ -69,10 +71,12 @@ def question(row: int, pixels: np.ndarray | None = IMAGE, sha256: str = SHA) -> 
 
 def write_violation(folder, **metadata) -> np.ndarray:
     point = (IMAGE / 255 + 0.01).clip(0, 1).astype(np.float32)
-    told = {"adversarial_class": 2, "distance": 0.069}
+    told = {"index": 7, "adversarial_class": 2, "distance": 0.069}
     known = {"lipscope.violation": "lipscope.violation/1", "model_sha256": SHA, "violation": json.dumps(told)}
     save_file(
-        {"image": IMAGE, "adversarial": point}, violation_beside(folder / "model.safetensors", 7), known | metadata
+        {"image": IMAGE, "adversarial": point},
+        violation_path(folder, Path("model.safetensors"), 7),
+        known | metadata,
     )
     return point
 
@@ -156,8 +160,22 @@ def test_a_pair_of_another_image_or_a_damaged_one_is_none(tmp_path):
     assert kept_adversarial(tmp_path / "model.safetensors", question(7)) is not None
     assert kept_adversarial(tmp_path / "model.safetensors", question(8)) is None
     assert kept_adversarial(tmp_path / "model.safetensors", question(7, 255 - IMAGE)) is None
-    violation_beside(tmp_path / "model.safetensors", 7).write_bytes(b"damaged")
+    violation_path(tmp_path, Path("model.safetensors"), 7).write_bytes(b"damaged")
     assert kept_adversarial(tmp_path / "model.safetensors", question(7)) is None
+
+
+def test_what_an_attack_of_somebody_else_kept_is_claimed(tmp_path, monkeypatch):
+    model = tmp_path / "model.safetensors"
+    write_violation(tmp_path)
+    assert kept_adversarial(model, question(7)).claimed == "it carries no signature"
+    pair = read_pair(violation_path(tmp_path, model, 7))
+    write_pair(violation_path(tmp_path, model, 7), pair)
+    assert kept_adversarial(model, question(7)).claimed == ""
+    (distance, _) = write_adversarial(tmp_path)
+    assert nearest_adversarial(model, asked(7, distance)).claimed == ""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "other"))
+    assert kept_adversarial(model, question(7)).claimed
+    assert nearest_adversarial(model, asked(7, distance)).claimed
 
 
 def write_adversarial(folder, *, far: float = 0.01, indices=(7, 9), fingerprint: str = PRINT) -> np.ndarray:
