@@ -74,7 +74,10 @@ def write_pair(path: Path, pair: Pair) -> None:
         "model_sha256": pair.model_sha256,
         "violation": json.dumps(dict(pair.told), sort_keys=True),
     }
-    arrays = {"image": np.ascontiguousarray(pair.image), "adversarial": np.ascontiguousarray(pair.adversarial)}
+    arrays: dict[str, NDArray[Any]] = {
+        "image": np.ascontiguousarray(pair.image),
+        "adversarial": np.ascontiguousarray(pair.adversarial),
+    }
     content = Signer().sign(with_sorted_metadata(save(arrays, metadata)))
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
