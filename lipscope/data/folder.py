@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
+from PIL.ExifTags import Base
 
 from lipscope.data.dataset import ImageSet
 from lipscope.errors import DataError
@@ -22,6 +23,9 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_DEPTH = 24
 """The byte of a PNG file that says how many bits a sample has."""
+
+TURNED, SIDEWAYS = range(2, 9), range(5, 9)
+"""EXIF orientations of images that are not stored upright, and of those that lie on a side."""
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 """What decoders raise for a damaged file."""
@@ -36,19 +40,34 @@ class Folder:
         files: the path of each inside the folder.
         ignored: files that are neither PNG nor JPEG, by name.
         unknown: names of subfolders that are no classes, for which nothing is labelled.
+        turned: files whose EXIF orientation was applied, as every viewer does.
     """
 
     data: ImageSet
     files: tuple[str, ...]
     ignored: tuple[str, ...]
     unknown: tuple[str, ...]
+    turned: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One image.
+
+    Args:
+        pixels: (3, height, width) uint8.
+        turned: whether its EXIF orientation was applied.
+    """
+
+    pixels: NDArray[np.uint8]
+    turned: bool
 
 
 def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) -> Folder:
     """Every PNG and JPEG file in a folder and its subfolders, in the order of their paths.
 
-    Images in ``folder/NAME/`` are labelled when NAME is a class's name or number; either all images are, or none is.
-    Pixels are taken as stored: no resizing, no colour management, no rotation.
+    Images in ``folder/NAME/`` are labelled when NAME is a class's name, in capitals or not, or its number; either all
+    images are, or none is. Pixels are taken as stored, turned as EXIF says: no resizing, no colour management.
 
     Args:
         folder: the folder.
@@ -67,15 +86,18 @@ def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) ->
     if not paths:
         raise DataError("no images in it", where=str(folder), why="looked for .png, .jpg and .jpeg files")
     labels, unknown = _labels(folder, paths, classes)
-    images = np.stack([read_image(folder / path, shape) for path in paths])
+    pictures = [read_image(folder / path, shape) for path in paths]
+    images = np.stack([picture.pixels for picture in pictures])
     name, labelled = _shown(folder), bool((labels >= 0).all())
     data = ImageSet(name, "images", images, labels, tuple(classes), name, labelled=labelled)
     ignored = tuple(_shown(path) for path in found if path.suffix.lower() not in SUFFIXES)
-    return Folder(data, tuple(map(_shown, paths)), ignored, unknown)
+    files = tuple(map(_shown, paths))
+    turned = tuple(file for file, picture in zip(files, pictures, strict=True) if picture.turned)
+    return Folder(data, files, ignored, unknown, turned)
 
 
-def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
-    """The pixels of one file, (3, height, width) uint8.
+def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
+    """The pixels of one file, upright.
 
     Raises:
         DataError: unreadable, of another size, or not of three channels of 8 bits.
@@ -90,10 +112,14 @@ def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=("PNG", "JPEG"))
         with image:
-            if image.size != (width, height):
+            # Looking for EXIF may decode the whole image, so its size comes first.
+            fits = image.size in ((width, height), (height, width))
+            orientation = image.getexif().get(Base.Orientation, 1) if fits else 1
+            sides = image.size[::-1] if orientation in SIDEWAYS else image.size
+            if sides != (width, height):
                 raise DataError(
                     "an image of another size", where=where,
-                    why=f"{image.size[0]}x{image.size[1]} pixels, the model takes {width}x{height}",
+                    why=f"{sides[0]}x{sides[1]} pixels, the model takes {width}x{height}",
                     next_step="resize it, or take it out of the folder",
                 )  # fmt: skip
             mode = _mode(path, image)
@@ -102,13 +128,13 @@ def read_image(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
                     "not an image of three channels of 8 bits", where=where, why=f"its mode is {mode}",
                     next_step="convert it to RGB",
                 )  # fmt: skip
-            pixels = np.asarray(image)
+            pixels = np.asarray(ImageOps.exif_transpose(image))
     except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise DataError(
             "not a readable PNG or JPEG file", where=where, why=str(error)[:200].replace(where, "it"),
             next_step="replace it, or take it out of the folder",
         ) from error  # fmt: skip
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), orientation in TURNED)
 
 
 def _mode(path: Path, image: Image.Image) -> str:
@@ -149,6 +175,14 @@ def _class(name: str, classes: Sequence[str], folder: Path) -> int | None:
     """The class that a subfolder is named after; None where its name is no class's and no number."""
     if name in classes:
         return list(classes).index(name)
+    alike = [number for number, known in enumerate(classes) if known.casefold() == name.casefold()]
+    if len(alike) > 1:
+        raise DataError(
+            "a subfolder could be either of two classes", where=str(folder / name),
+            why=" or ".join(repr(classes[number]) for number in alike[:2]), next_step="name it exactly after its class",
+        )  # fmt: skip
+    if alike:
+        return alike[0]
     if not (name.isascii() and name.isdigit()):
         return None
     number = int(name[:10])

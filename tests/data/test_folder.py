@@ -211,3 +211,35 @@ def test_a_pipe_and_a_dangling_link_are_named_and_not_waited_for(tmp_path):
         with pytest.raises(DataError, match="not a file") as caught:
             read_images(path.parent, SHAPE, CLASSES)
         assert caught.value.where == str(path)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_images_stand_as_viewers_show_them(tmp_path, orientation):
+    upright = picture(5)[:, :32, :20]
+    # What a camera that was held so stores, from the definition of the tag: where row 0 and column 0 are.
+    stored = {
+        1: upright, 2: upright[:, :, ::-1], 3: upright[:, ::-1, ::-1], 4: upright[:, ::-1, :],
+        5: upright.transpose(0, 2, 1), 6: upright.transpose(0, 2, 1)[:, ::-1, :],
+        7: upright.transpose(0, 2, 1)[:, ::-1, ::-1], 8: upright.transpose(0, 2, 1)[:, :, ::-1],
+    }[orientation]  # fmt: skip
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    put(tmp_path / "a.png", stored, exif=exif)
+    found = read_images(tmp_path, (3, 32, 20), CLASSES)
+    np.testing.assert_array_equal(found.data.images[0], upright)
+    assert found.turned == (("a.png",) if orientation != 1 else ())
+
+
+def test_folders_match_classes_in_capitals_or_not(tmp_path):
+    put(tmp_path / "CAT" / "a.png", picture(1))
+    put(tmp_path / "cat" / "b.png", picture(2))
+    put(tmp_path / "Dog" / "c.png", picture(3))
+    found = read_images(tmp_path, SHAPE, ("dog", "cat"))
+    assert dict(zip(found.files, found.data.labels.tolist(), strict=True)) == {
+        "CAT/a.png": 1, "cat/b.png": 1, "Dog/c.png": 0,
+    }  # fmt: skip
+    found = read_images(tmp_path, SHAPE, ("Dog", "cat", "CAT"))
+    assert dict(zip(found.files, found.data.labels.tolist(), strict=True))["CAT/a.png"] == 2
+    (tmp_path / "Dog").rename(tmp_path / "DOG")
+    with pytest.raises(DataError, match=r"DOG.*'Dog' or 'dog'\); name it exactly"):
+        read_images(tmp_path, SHAPE, ("Dog", "dog", "cat", "CAT"))
