@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 from lipscope.errors import CheckpointError
 from lipscope.files.opening import open_regular
+from lipscope.files.processes import Process, has_ended
 from lipscope.records import RunEvent, StepEvent
 
 SCHEMA = "lipscope.run/1"
@@ -31,7 +32,7 @@ STALLED_AFTER = 120.0
 """Seconds without news, or as long as an epoch takes where that is longer."""
 
 Status = Literal["running", "stopped", "finished", "failed"]
-Standing = Literal["not started", "running", "stalled", "stopped", "finished", "failed"]
+Standing = Literal["not started", "running", "stalled", "killed", "stopped", "finished", "failed"]
 
 
 @dataclass(frozen=True)
@@ -121,15 +122,18 @@ class Progress:
     Args:
         status: what the training was doing when it wrote this; a killed one leaves ``"running"`` behind.
         event: the last report; None before the first.
+        process: that wrote this; None where an older version did.
     """
 
     status: Status
     event: StepEvent | None
+    process: Process | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The object of the file."""
         report = None if self.event is None else asdict(self.event)
-        return {"schema": PROGRESS_SCHEMA, "status": self.status, "report": report}
+        by = None if self.process is None else self.process.to_json()
+        return {"schema": PROGRESS_SCHEMA, "status": self.status, "report": report, "process": by}
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Progress:
@@ -140,8 +144,9 @@ class Progress:
         """
         if values["schema"] != PROGRESS_SCHEMA or values["status"] not in ("running", "stopped", "finished", "failed"):
             raise ValueError(f"not of schema {PROGRESS_SCHEMA}")
-        report = values["report"]
-        return Progress(values["status"], None if report is None else StepEvent(**_numbers(StepEvent, report)))
+        report, by = values["report"], values.get("process")
+        event = None if report is None else StepEvent(**_numbers(StepEvent, report))
+        return Progress(values["status"], event, None if by is None else Process.from_json(by))
 
 
 @dataclass(frozen=True)
@@ -239,6 +244,8 @@ def standing_of(log: RunLog, now: float) -> Standing:
         return "failed" if progress.status == "failed" else "stopped"
     if progress is None and not log.epochs:
         return "not started"
+    if progress is not None and progress.process is not None and has_ended(progress.process):
+        return "killed"
     return "stalled" if now - log.written > patience(log) else "running"
 
 

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
-from lipscope.errors import CheckpointError, LipscopeError, UsageError
+from lipscope.errors import CheckpointError, LipscopeError, UsageError, typed
 from lipscope.files.locks import exclusive
 from lipscope.files.opening import open_to_append, read_regular
+from lipscope.files.processes import this_process
 from lipscope.files.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, SCHEMA, Progress, RunLayers, Status
 from lipscope.files.writing import atomic_path
 from lipscope.models.registry import Config, configuration
@@ -99,7 +100,7 @@ class RunFolder:
         Nothing depends on it, so a full disk does not end the training here.
         """
         with suppress(LipscopeError), atomic_path(self.path / PROGRESS, durable=False) as temporary:
-            temporary.write_text(json.dumps(Progress(status, event).to_json()) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(Progress(status, event, this_process()).to_json()) + "\n", encoding="utf-8")
 
     def save_state(self, state: Mapping[str, Any], stable: bool = False) -> None:
         """Write the state, atomically.

@@ -180,6 +180,10 @@ def notice(state: State) -> str:
             f"No news for {seconds_text(view.silent)}: the training may have been killed, or wait for something. "
             f"If it is dead, `lipscope train --resume {folder}` goes on from its last save."
         )
+    elif view.standing == "killed":
+        words.append(
+            f"Its process is gone: it was killed. `lipscope train --resume {folder}` goes on from its last save."
+        )
     elif view.standing == "stopped":
         words.append(f"Stopped and saved; `lipscope train --resume {folder}` goes on.")
     elif view.standing == "failed":

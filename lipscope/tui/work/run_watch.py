@@ -44,7 +44,7 @@ class RunView:
     @property
     def ended(self) -> bool:
         """Whether nobody trains here now."""
-        return self.standing in ("stopped", "finished", "failed")
+        return self.standing in ("stopped", "finished", "failed", "killed")
 
 
 class RunRead(Message):
@@ -149,5 +149,5 @@ class RunWatch:
         if code is None:
             # What an earlier session left behind says nothing about the child.
             found = standing_of(log, now)
-            return "running" if found in ("stopped", "failed") else found
+            return "running" if found in ("stopped", "failed", "killed") else found
         return "stopped" if code == 130 else "failed"
