@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lipscope.commands.messages import cut
+from lipscope.commands.names import Names, column_of
 from lipscope.records import gradient_kept, loses_most, round_up
 
 if TYPE_CHECKING:
     from lipscope.records import GradientNorms, InspectReport, LayerReport, Tightness
 
 COLUMNS = ("mean", "min", "5%", "95%", "max")
-NAME, CELL = 28, 9
+CELL = 9
 
 
 def gradient_lines(report: InspectReport) -> list[str]:
@@ -20,14 +21,17 @@ def gradient_lines(report: InspectReport) -> list[str]:
     if norms is None:
         return []
     losing = loses_most(report.layers)
+    measured = [layer for layer in report.layers if layer.gradient_norm or layer.gradient_norm_random]
+    names = column_of(layer.name for layer in measured)
     kinds = "".join(f"{f'{kind} {COLUMNS[0]}':>{CELL + 4}s}" + _headings() for kind in ("margin", "random"))
     lines = [
         "",
         f"gradient norm preservation, ||J^T g|| / ||g||: estimates on {norms.images}.",
         "  g: the margin's gradient as it arrives; random Gaussian directions; cumulative: from the features down.",
-        f"  {'layer':{NAME}s}{kinds}{'cumulative':>{CELL + 3}s}",
+        *names.above,
+        f"  {'layer':{names.width}s}{kinds}{'cumulative':>{CELL + 3}s}",
     ]
-    lines += [_row(layer, losing) for layer in report.layers if layer.gradient_norm or layer.gradient_norm_random]
+    lines += [_row(layer, losing, names) for layer in measured]
     lines.append(_loss(losing, report))
     if report.tightness is not None:
         lines.append(_tightness(report.tightness))
@@ -38,11 +42,11 @@ def _headings() -> str:
     return "".join(f"{name:>{CELL}s}" for name in COLUMNS[1:])
 
 
-def _row(layer: LayerReport, losing: LayerReport | None) -> str:
+def _row(layer: LayerReport, losing: LayerReport | None, names: Names) -> str:
     cumulative = _ratio(layer.gradient_norm_cumulative.mean, 6) if layer.gradient_norm_cumulative else ""
     mark = "  <- loses most" if losing is not None and layer.name == losing.name else ""
     numbers = _numbers(layer.gradient_norm) + _numbers(layer.gradient_norm_random)
-    return f"  {cut(layer.name, NAME):{NAME}s}{numbers}{cumulative:>{CELL + 3}s}{mark}".rstrip()
+    return f"  {names[layer.name]}{numbers}{cumulative:>{CELL + 3}s}{mark}".rstrip()
 
 
 def _numbers(norms: GradientNorms | None) -> str:

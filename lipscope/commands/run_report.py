@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lipscope.commands.messages import cut, duration
+from lipscope.commands.names import Names, column_of
 from lipscope.files.run_log import LayerState, RunLog, seconds_left, standing_of
 from lipscope.records import RunEvent, round_up
 
@@ -92,18 +93,20 @@ def _epoch(event: RunEvent) -> str:
 def _layers(log: RunLog) -> list[str]:
     first, latest = log.layers[0], log.layers[-1]
     before = {layer.name: layer for layer in first.layers}
+    names = column_of(layer.name for layer in latest.layers)
     return [
-        f"{'layer':28s} {f'proved bound, epoch {first.epoch}':>24s} {f'epoch {latest.epoch}':>14s}"
+        *names.above,
+        f"{'layer':{names.width}s} {f'proved bound, epoch {first.epoch}':>24s} {f'epoch {latest.epoch}':>14s}"
         f" {f'est. grad, epoch {first.epoch}':>22s} {f'epoch {latest.epoch}':>10s}",
-        *(_layer(before.get(layer.name), layer) for layer in latest.layers),
+        *(_layer(before.get(layer.name), layer, names) for layer in latest.layers),
         f"est. grad: mean of ||J^T g|| / ||g|| on {cut(latest.images, 40)}.",
     ]
 
 
-def _layer(before: LayerState | None, now: LayerState) -> str:
+def _layer(before: LayerState | None, now: LayerState, names: Names) -> str:
     bounds = [_bound(layer) for layer in (before, now)]
     ratios = ["" if layer is None or layer.gradient is None else f"{layer.gradient:.6f}" for layer in (before, now)]
-    return f"{cut(now.name, 28):28s} {bounds[0]:>24s} {bounds[1]:>14s} {ratios[0]:>22s} {ratios[1]:>10s}".rstrip()
+    return f"{names[now.name]} {bounds[0]:>24s} {bounds[1]:>14s} {ratios[0]:>22s} {ratios[1]:>10s}".rstrip()
 
 
 def _bound(layer: LayerState | None) -> str:

@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
 from lipscope.commands.messages import cut
+from lipscope.commands.names import Names, column_of
 from lipscope.records import NEAR_ONE
 
 if TYPE_CHECKING:
@@ -34,23 +35,25 @@ def spectrum_lines(report: InspectReport) -> list[str]:
     measured = [(layer, layer.spectrum) for layer in report.layers if layer.spectrum is not None]
     if not measured:
         return []
+    names = column_of(layer.name for layer, _ in measured)
     lines = [
         "",
         "singular values over the smaller side of each layer: estimates, but for the proved range. "
         f"at 1: the share within {NEAR_ONE} of 1.",
-        f"  {'layer':28s} {'number':>8s} {'at 1':>7s} {'stable rank':>12s} {'condition':>10s} {'accuracy':>9s}"
-        "  proved range; method",
+        *names.above,
+        f"  {'layer':{names.width}s} {'number':>8s} {'at 1':>7s} {'stable rank':>12s} {'condition':>10s} "
+        f"{'accuracy':>9s}  proved range; method",
     ]
-    return lines + [_row(layer, spectrum) for layer, spectrum in measured]
+    return lines + [_row(layer, spectrum, names) for layer, spectrum in measured]
 
 
-def _row(layer: LayerReport, spectrum: Spectrum) -> str:
+def _row(layer: LayerReport, spectrum: Spectrum, names: Names) -> str:
     condition = "" if spectrum.orthogonal else f"{spectrum.condition_number:.4g}"
     accuracy = "" if spectrum.accuracy is None else f"{spectrum.accuracy:.1e}"
     proved = "" if spectrum.proved_range is None else f"{_interval(*spectrum.proved_range)}; "
     counted = f"{'' if spectrum.complete else '~'}{spectrum.size}"
     return (
-        f"  {cut(layer.name, 28):28s} {counted:>8s} {spectrum.share_near_one():>7.1%} {spectrum.stable_rank:>12.2f} "
+        f"  {names[layer.name]} {counted:>8s} {spectrum.share_near_one():>7.1%} {spectrum.stable_rank:>12.2f} "
         f"{condition:>10s} {accuracy:>9s}  {proved}{cut(spectrum.method, 100)}"
     )
 
