@@ -5,15 +5,17 @@ from __future__ import annotations
 import errno
 import importlib
 import json
-import os
 import sys
 import traceback
 from contextlib import suppress
 
 import click
 
+from lipscope.commands.messages import complain, narrate, say, silence
+from lipscope.commands.streams import prepare
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.version import __version__
+from lipscope.visible import visible
 
 COMMANDS = {
     "train": "train a LipConvnet on CIFAR-10 or CIFAR-100",
@@ -64,14 +66,12 @@ def cli(ctx: click.Context, debug: bool) -> None:
 
 def main() -> None:
     """Run the command line and exit with the code of the design: 0, 1, 2, 3, 4, 5 or 130."""
-    arguments = sys.argv[1:]
-    code = run(arguments)
-    # None where the caller has closed it.
-    if sys.stdout is not None:
-        try:
-            sys.stdout.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    prepare()
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except OSError:
+        silence(sys.stdout)
     sys.exit(code)
 
 
@@ -79,15 +79,13 @@ def run(arguments: list[str]) -> int:
     """Run one command line and return its exit code; errors are one line (with ``--json`` an object too)."""
     try:
         return _run(arguments)
-    except BrokenPipeError:
-        return 1
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
         if "--debug" in arguments:
             traceback.print_exc()
         with suppress(OSError):
-            click.echo(f"lipscope: the output cannot be written ({error.strerror}); free space", err=True)
+            narrate(f"the output cannot be written ({error.strerror}); free space")
         return 1
 
 
@@ -98,15 +96,25 @@ def _run(arguments: list[str]) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         if "--json" in arguments:
-            click.echo(json.dumps(error.to_json()))
-        click.echo(f"lipscope: {error}", err=True)
+            say(json.dumps(error.to_json()))
+        narrate(error)
         return error.exit_code
     except click.ClickException as error:
         if "--json" in arguments:
-            click.echo(json.dumps(UsageError(error.format_message()).to_json()))
-        error.show()
+            say(json.dumps(UsageError(error.format_message()).to_json()))
+        complain(_explained(error))
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("lipscope: interrupted", err=True)
+        narrate("interrupted")
         return INTERRUPTED
+    except SystemExit:
+        # How click leaves when the reader of a help text has gone.
+        return 0
     return outcome if isinstance(outcome, int) else 0
+
+
+def _explained(error: click.ClickException) -> str:
+    """What click found wrong, with the usage of the command."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    usage = [] if context is None else [context.get_usage(), f"Try '{context.command_path} --help' for help.", ""]
+    return "\n".join([*usage, f"Error: {visible(error.format_message())}"])

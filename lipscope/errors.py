@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import ClassVar
+
+
+def typed(*words: object) -> str:
+    """A command line of lipscope as it is typed into a shell, in backquotes.
+
+    >>> typed("train", "--resume", Path("my runs/a"))
+    "`lipscope train --resume 'my runs/a'`"
+    >>> typed("inspect", Path("-x.safetensors"))
+    '`lipscope inspect ./-x.safetensors`'
+    """
+    texts = [f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words]
+    return f"`{shlex.join(['lipscope', *texts])}`"
 
 
 class LipscopeError(Exception):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lipscope.certify.summary import class_name
 from lipscope.files.results import OPTIONAL, Certificates
+from lipscope.visible import cell
 
 COLUMNS = ("index", "label", "predicted", "runner_up", "margin", "radius")
 
@@ -57,7 +58,7 @@ def as_csv(certificates: Certificates, files: Sequence[str] = ()) -> str:
     writer.writeheader()
     for row in rows:
         names = {f"{key}_name": class_name(certificates, row[key]) for key in named if row[key] is not None}
-        writer.writerow({**row, **names})
+        writer.writerow({key: cell(value) for key, value in {**row, **names}.items()})
     return text.getvalue()
 
 

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from lipscope.commands.messages import narrate
 
 if TYPE_CHECKING:
     from lipscope.analysis.logits import LogitsOf
     from lipscope.records import AnalysisEvent
+    from lipscope.tui.app import InspectApp
     from lipscope.tui.work.worker import Means
+
+ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""What ends a program from outside: ``kill``, a scheduler, a terminal that is closed."""
 
 
 def open_app(
@@ -27,12 +34,27 @@ def open_app(
 
     means, run = means_for(data_dir, description), run_around(path)
     app = InspectApp(path, analyse=means, config=read_config(), screen=screen, other=other, run=run)
-    app.run()
+    run_app(app)
     if app.busy:
-        # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(app.return_code or 0)
+        leave_at_once(app.return_code or 0)
+
+
+def run_app(app: InspectApp) -> None:
+    """Run an app until the user quits it, or until it is told to end from outside: the terminal is restored."""
+    with asyncio.Runner() as runner:
+        loop = runner.get_loop()
+        for number in ENDINGS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, app.exit)
+        app.run(loop=loop)
+
+
+def leave_at_once(code: int) -> NoReturn:
+    """Exit without waiting for the analysis thread, which may be inside a long factorisation."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def draw_screen(

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from lipscope.commands.messages import narrate
+from lipscope.commands.messages import narrate, say
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, device_option, json_option
 from lipscope.errors import UsageError
 from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
+from lipscope.visible import visible
 
 DEFAULT_LIMIT = 1000
 """Images of the test set that are attacked unless others are asked for."""
@@ -89,7 +90,7 @@ def attack_command(
     limit = None if indices is not None else limit or DEFAULT_LIMIT
     order = Order(settings, limit, indices, claimed, save_to, force, device, data_dir)
     facts, unkept = run_attack(path, order)
-    click.echo(json.dumps(facts) if as_json else _text(facts, eps))
+    say(json.dumps(facts) if as_json else _text(facts, eps))
     if facts["violations"]:
         narrate(f"{facts['violations']} certificates are refuted")
         return VIOLATED
@@ -100,8 +101,8 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     """The figures for a person."""
     n, model, found = facts["data"]["n"], facts["model"], facts["distance"]
     lines = [
-        f"model      {model['path']} ({model['architecture']}, sha256 {model['sha256'][:12]})",
-        f"data       {facts['data']['name']} {facts['data']['split']}, {n} images attacked",
+        f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
+        f"data       {visible(facts['data']['name'])} {facts['data']['split']}, {n} images attacked",
         f"L          {round_up(facts['lipschitz']['value'])}, from [0, 1] pixels to features, as certified",
         f"certified  {facts['kind']} radii: proved bounds from below",
         "robust     not broken by any attack: an estimate from above",
@@ -122,7 +123,7 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     lines += [
         f"  image {one['index']}: class {one['adversarial_class']} instead of {one['predicted']} "
         f"at {one['distance']!r}, inside the {' and the '.join(one['kinds'])} radius {one['radius']!r}"
-        + (f", saved in {one['saved']}" if one["saved"] else "")
+        + (f", saved in {visible(one['saved'])}" if one["saved"] else "")
         for one in facts["violated"]
     ]
     return "\n".join(lines)

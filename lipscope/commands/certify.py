@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lipscope.commands.messages import narrate
+from lipscope.commands.messages import narrate, say
 from lipscope.commands.models import choose_model
-from lipscope.commands.options import data_dir_option, device_option, json_option
+from lipscope.commands.options import data_dir_option, device_option, json_option, one_of
 from lipscope.errors import CheckFailedError, LipscopeError, UsageError
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 
@@ -32,7 +32,11 @@ STDOUT = "-"
 @click.option(
     "--eps", "eps_texts", multiple=True, help="A radius like 36/255; repeatable. [default: 36, 72, 108, 255 over 255]"
 )
-@click.option("--dataset", help="Instead of the model's own: cifar10, cifar100, synthetic, synthetic100.")
+@click.option(
+    "--dataset",
+    shell_complete=one_of("cifar10", "cifar100", "synthetic", "synthetic100"),
+    help="Instead of the model's own: cifar10, cifar100, synthetic, synthetic100.",
+)
 @click.option("--train-set", is_flag=True, help="The training images; not kept as the model's results.")
 @click.option(
     "--images", type=click.Path(path_type=Path, file_okay=False),
@@ -119,11 +123,11 @@ def certify_command(
             from lipscope.certify.rows import per_image as rows_of
 
             facts["images"] = rows_of(found.shown, found.logits if logits else None, found.files)
-        click.echo(json.dumps(facts))
+        say(json.dumps(facts))
     elif not to_stdout:
         from lipscope.commands.certify_text import text
 
-        click.echo(text(facts, found.shown, found.budget.table() if found.budget else ()))
+        say(text(facts, found.shown, found.budget.table() if found.budget else ()))
     return _exit_code(found, missed)
 
 
@@ -192,11 +196,11 @@ def _certify_set(
     certified.sort(key=_rank)
     eps = [format_eps(radius) for radius in request.eps]
     if as_json:
-        click.echo(json.dumps({"schema": SET_SCHEMA, "sorted_by": eps[0], "models": certified + failed}))
+        say(json.dumps({"schema": SET_SCHEMA, "sorted_by": eps[0], "models": certified + failed}))
     else:
         from lipscope.commands.certify_text import set_text
 
-        click.echo(set_text(certified + failed, eps))
+        say(set_text(certified + failed, eps))
     return worst
 
 
@@ -241,7 +245,7 @@ def _write_csv(file: Path | None, found: Answer) -> None:
 
     content = as_csv(found.certificates, found.files)
     if file is None:
-        click.echo(content, nl=False)
+        say(content, end="")
         return
     with atomic_path(file) as temporary:
         temporary.write_text(content, encoding="utf-8", newline="")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.commands.messages import narrate
 from lipscope.data import ImageSet, classes_of, load
-from lipscope.errors import UsageError
+from lipscope.errors import DataError, UsageError, typed
+from lipscope.files.results import results_path
 from lipscope.models.stored import StoredModel
 from lipscope.units import DEFAULT_EPS
 
@@ -84,7 +86,7 @@ def choose(stored: StoredModel, request: Request) -> Chosen:
                 "names no data set of its own", where=str(stored.header.path),
                 next_step="choose one with --dataset, or a folder with --images",
             )  # fmt: skip
-        data = load(name, "train" if request.train_set else "test", request.data_dir)
+        data = load_for(stored.header.path, name, "train" if request.train_set else "test", request.data_dir)
     index = selection(len(data), request.limit, request.indices)
     whole = len(index) == len(data) and request.indices is None
     own_test = request.images is None and not request.train_set and name == own
@@ -92,6 +94,21 @@ def choose(stored: StoredModel, request: Request) -> Chosen:
         about = f"its own data set, {own}" if name != own else f"the test images of {own}"
         narrate(f"not kept: the results file beside the model is for {about}")
     return Chosen(data if whole else data.subset(index), index, whole, whole and own_test, files)
+
+
+def load_for(model: Path, name: str, split: Literal["train", "test"], data_dir: Path | None) -> ImageSet:
+    """A data set; where it is missing, what was computed with it earlier is pointed to.
+
+    Raises:
+        DataError: it is missing or damaged.
+    """
+    try:
+        return load(name, split, data_dir)
+    except DataError as error:
+        if not results_path(model).is_file():
+            raise
+        step = f"{error.next_step}; the kept results need no images: {typed('inspect', model)} shows them"
+        raise DataError(error.what, where=error.where, why=error.why, next_step=step) from error
 
 
 def selection(count: int, limit: int | None, indices: str | None) -> NDArray[np.int64]:
@@ -124,6 +141,8 @@ def _folder(folder: Path, stored: StoredModel, own: str) -> tuple[ImageSet, tupl
     found = read_images(folder, stored.net.input_shape, classes)
     if found.ignored:
         narrate(f"{len(found.ignored)} files that are neither PNG nor JPEG are left out, e.g. {found.ignored[0]}")
+    if found.turned:
+        narrate(f"{len(found.turned)} images are turned as their EXIF orientation says, e.g. {found.turned[0]}")
     if not found.data.labelled:
         reason = f"{found.unknown[0]!r} is no class" if found.unknown else "they lie in no subfolders"
         narrate(f"the images have no labels ({reason}): radii and predictions, no accuracy")

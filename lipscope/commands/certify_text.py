@@ -12,6 +12,7 @@ from lipscope.commands.messages import cut
 from lipscope.files.results import REAL_ARITHMETIC, SOUND, Certificates
 from lipscope.records import round_up
 from lipscope.units import radius_text
+from lipscope.visible import visible
 
 KINDS = {
     REAL_ARITHMETIC: "real-arithmetic radii, float32 evaluation (proved Lipschitz bound)",
@@ -37,8 +38,8 @@ def text(facts: dict[str, Any], certificates: Certificates, budget: Sequence[str
     """The summary ``facts`` of ``certificates`` in lines, and at the end the table of the error budget."""
     n, model, data = facts["data"]["n"], facts["model"], facts["data"]
     lines = [
-        f"model      {model['path']} ({model['architecture']}, sha256 {model['sha256'][:12]})",
-        f"data       {data['name']} {data['split']}, {n} images",
+        f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
+        f"data       {visible(data['name'])} {data['split']}, {n} images",
         f"L          {round_up(certificates.lipschitz)}, proved: from [0, 1] pixels to features",
         f"kind       {KINDS.get(certificates.kind, certificates.kind)}",
         *_beside(facts),
@@ -74,18 +75,20 @@ def text(facts: dict[str, Any], certificates: Certificates, budget: Sequence[str
 def set_text(models: Sequence[dict[str, Any]], eps: Sequence[str]) -> str:
     """One line a model, in the order given; models that failed say why at the end."""
     found = [facts for facts in models if "error" not in facts]
-    width = max(len("model"), *(len(facts["model"]["path"]) for facts in models))
+    width = max(len("model"), *(len(visible(facts["model"]["path"])) for facts in models))
     data = max([len("data"), *(len(_data(facts)) for facts in found)])
     head = f"{'model':{width}s}  {'data':{data}s} {'clean':>9s}" + "".join(f" {radius:>9s}" for radius in eps)
     lines = [f"{head} {'average radius':>15s}"]
     for facts in found:
         rates = "".join(f" {row['rate']:9.2%}" for row in (facts["clean"], *facts["certified"]))
         lines.append(
-            f"{facts['model']['path']:{width}s}  {_data(facts):{data}s}{rates} "
+            f"{visible(facts['model']['path']):{width}s}  {_data(facts):{data}s}{rates} "
             f"{radius_text(facts['average_certified_radius']):>15s}"
         )
     lines += [
-        f"{facts['model']['path']:{width}s}  failed: {facts['error']['what']}" for facts in models if "error" in facts
+        f"{visible(facts['model']['path']):{width}s}  failed: {facts['error']['what']}"
+        for facts in models
+        if "error" in facts
     ]
     kinds = sorted({facts["kind"] for facts in found})
     lines += [

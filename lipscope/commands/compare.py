@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lipscope.commands.messages import cut, narrate
+from lipscope.commands.names import Names, column_of
 from lipscope.errors import CheckpointError
 from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS
+from lipscope.visible import visible
 
 if TYPE_CHECKING:
     from lipscope.files.results import Certificates
@@ -77,25 +79,30 @@ def comparison_text(facts: dict[str, Any]) -> str:
     lines = []
     for letter, model in facts["models"].items():
         lines += [
-            f"{letter.upper()}  {model['path']}",
+            f"{letter.upper()}  {visible(model['path'])}",
             f"   {model['architecture'] or 'unknown model'}, sha256 {model['sha256'][:16]}, "
             f"verdict {model['verdict']['status']}",
         ]  # fmt: skip
     heads = ("bound A", "bound B", "smax A", "smax B", "smin A", "smin B", "grad A", "grad B")
-    lines += ["", f"{'layer':28s}" + "".join(f" {head:>14s}" if "bound" in head else f" {head:>9s}" for head in heads)]
-    lines += [_layer(layer) for layer in facts["layers"]]
+    names = column_of(layer["name"] for layer in facts["layers"])
+    lines += [
+        "",
+        *names.above,
+        f"{'layer':{names.width}s}" + "".join(f" {head:>14s}" if "bound" in head else f" {head:>9s}" for head in heads),
+    ]
+    lines += [_layer(layer, names) for layer in facts["layers"]]
     lines += ["", LEGEND, "", *_certified(facts["certified"])]
     return "\n".join(lines)
 
 
-def _layer(layer: dict[str, Any]) -> str:
+def _layer(layer: dict[str, Any], names: Names) -> str:
     sides = (layer["a"], layer["b"])
     cells = [f"{_bound(side):>14s}" for side in sides]
     for key in ("sigma_max", "sigma_min"):
         cells += [f"{_number(side and side[key], 'value'):>9s}" for side in sides]
     cells += [f"{_number(side and side['gradient_norm'], 'mean'):>9s}" for side in sides]
     alone = "" if all(sides) else f"   in {'A' if sides[0] else 'B'} only"
-    return f"{cut(layer['name'], 28):28s} {' '.join(cells)}{alone}".rstrip()
+    return f"{names[layer['name']]} {' '.join(cells)}{alone}".rstrip()
 
 
 def _bound(side: dict[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from lipscope.commands.messages import cut, narrate
+from lipscope.commands.messages import cut, narrate, say
 from lipscope.errors import UsageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def convert_command(source: Path, out: Path | None, key: str | None, dataset: st
     net = import_published(state.tensors, config, str(source))
     save_model(net, target, config.to_json(), {"converted_from": source.name, "source_sha256": sha256_of(source)})
     narrate(f"{config.title}, {config.classes} classes")
-    click.echo(target)
+    say(target)
 
 
 def _taken_off(state: StateDict) -> Iterator[str]:

@@ -9,12 +9,14 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from lipscope.commands.messages import complain, say
 from lipscope.commands.options import data_dir_option
 from lipscope.data.install import fetch, import_archive
 from lipscope.data.listing import Listed, listing
 from lipscope.data.locate import search_folders
 from lipscope.data.pack import pack, unpack_parts
 from lipscope.data.releases import RELEASES
+from lipscope.visible import visible
 
 
 @click.group("data")
@@ -34,7 +36,7 @@ def fetch_command(name: str, url: str | None, data_dir: Path | None) -> None:
     """
     with TransferBar(name) as bar:
         folder = fetch(name, url=url, data_dir=data_dir, progress=bar.show, narrate=bar.say)
-    click.echo(str(folder))
+    say(folder)
 
 
 @data_command.command("import")
@@ -46,8 +48,8 @@ def import_command(archive: Path, data_dir: Path | None) -> None:
     It is recognised by its checksum, whatever its name: the binary or the python version of CIFAR-10 or CIFAR-100.
     """
     place = import_archive(archive, data_dir=data_dir)
-    click.echo(f"{place.release.name}: {place.form.archive.name}, checksum right", err=True)
-    click.echo(str(place.path))
+    complain(f"{place.release.name}: {place.form.archive.name}, checksum right")
+    say(place.path)
 
 
 @data_command.command("pack")
@@ -64,7 +66,7 @@ def pack_command(name: str, folder: Path, data_dir: Path | None) -> None:
             data_dir=data_dir,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         ):
-            click.echo(str(path))
+            say(path)
 
 
 @data_command.command("unpack")
@@ -72,7 +74,7 @@ def pack_command(name: str, folder: Path, data_dir: Path | None) -> None:
 @data_dir_option
 def unpack_command(parts: tuple[Path, ...], data_dir: Path | None) -> None:
     """Restore the official binary folder from all PARTS that `lipscope data pack` made."""
-    click.echo(str(unpack_parts(parts, data_dir=data_dir)))
+    say(unpack_parts(parts, data_dir=data_dir))
 
 
 @data_command.command("list")
@@ -84,11 +86,11 @@ def list_command(data_dir: Path | None, as_json: bool) -> None:
     searched = [str(folder) for folder in search_folders(data_dir)]
     if as_json:
         sets = [entry.to_json() for entry in entries]
-        click.echo(json.dumps({"schema": "lipscope.data/1", "searched": searched, "sets": sets}))
+        say(json.dumps({"schema": "lipscope.data/1", "searched": searched, "sets": sets}))
         return
-    click.echo(f"searched: {', '.join(searched)}", err=True)
+    complain(f"searched: {visible(', '.join(searched))}")
     for line in table(entries):
-        click.echo(line)
+        say(line)
 
 
 def table(entries: tuple[Listed, ...]) -> list[str]:
@@ -98,7 +100,7 @@ def table(entries: tuple[Listed, ...]) -> list[str]:
         where = "; ".join(text for text in (str(entry.path or ""), entry.note) if text)
         if entry.path is not None and not entry.usable:
             where = entry.note
-        rows.append((entry.name, _number(entry.train), _number(entry.test), entry.form, where))
+        rows.append((entry.name, _number(entry.train), _number(entry.test), entry.form, visible(where)))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return [
         f"{name:<{widths[0]}}  {train:>{widths[1]}}  {test:>{widths[2]}}  {form:<{widths[3]}}  {where}"
@@ -135,4 +137,4 @@ class TransferBar:
 
     def say(self, line: str) -> None:
         """Print a line above the bar."""
-        self._console.print(line, markup=False, highlight=False)
+        self._console.print(visible(line), markup=False, highlight=False)

@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
+from lipscope.commands.messages import say
 from lipscope.commands.options import data_dir_option, json_option
+from lipscope.visible import visible
 
 PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "click", "textual", "textual-plotext", "plotext")
 
@@ -22,12 +24,12 @@ def doctor_command(data_dir: Path | None, as_json: bool) -> None:
     """Print versions, devices, precision flags, paths, and the data sets found."""
     facts = _facts(data_dir)
     if as_json:
-        click.echo(json.dumps({"schema": "lipscope.doctor/1", **facts}))
+        say(json.dumps({"schema": "lipscope.doctor/1", **facts}))
         return
     for section, values in facts.items():
-        click.echo(section)
+        say(section)
         for key, value in values.items():
-            click.echo(f"  {key:28s} {value}")
+            say(f"  {key:28s} {visible(str(value))}")
 
 
 def _facts(data_dir: Path | None) -> dict[str, dict[str, Any]]:

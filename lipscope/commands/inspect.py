@@ -11,8 +11,9 @@ import click
 
 from lipscope.commands.app import draw_screen, open_app
 from lipscope.commands.gradients import gradient_lines
-from lipscope.commands.messages import cut, narrate
+from lipscope.commands.messages import cut, narrate, say
 from lipscope.commands.models import choose_model
+from lipscope.commands.names import Names, column_of
 from lipscope.commands.options import data_dir_option, json_option
 from lipscope.commands.run_report import NO_MODEL, report_json, run_lines
 from lipscope.commands.spectra import bound_lines, spectrum_lines
@@ -20,6 +21,7 @@ from lipscope.errors import CheckFailedError, CheckpointError, UsageError
 from lipscope.records import allowed, round_up
 from lipscope.tui.registry import SCREENS
 from lipscope.units import DEFAULT_EPS
+from lipscope.visible import visible
 
 if TYPE_CHECKING:
     from lipscope.records import Arrow, Chain, Estimate, InspectReport, LayerReport
@@ -125,13 +127,13 @@ def inspect_command(
         from lipscope.commands.compare import comparison, comparison_text
 
         facts = comparison(path, other, data_dir, description)
-        click.echo(json.dumps(facts) if as_json else comparison_text(facts))
+        say(json.dumps(facts) if as_json else comparison_text(facts))
         return 0
 
     from lipscope.analysis.analysis import inspect_report
 
     if log is not None and untrained:
-        click.echo(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
+        say(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
         return 0
     if witness is not None:
         require_writable(witness)
@@ -146,11 +148,11 @@ def inspect_command(
         kept = {} if witness is None else {"witness": exhibited}
         checked = {"check": _check_json(asked, limit, within)} if check else {}
         inspected = {**report.to_json(), "certified": certified, **checked, **kept}
-        click.echo(json.dumps(inspected if log is None else report_json(log, inspected)))
+        say(json.dumps(inspected if log is None else report_json(log, inspected)))
     else:
         told = [] if log is None else [*run_lines(log), ""]
         answer = [_check(asked, limit, within)] if check else []
-        click.echo("\n".join([*told, _text(report, certified), *answer]))
+        say("\n".join([*told, _text(report, certified), *answer]))
     return 0 if within or not check else CheckFailedError.exit_code
 
 
@@ -207,17 +209,19 @@ def _results(path: Path, sha256: str) -> dict[str, Any] | None:
 
 
 def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
+    names = column_of(layer.name for layer in report.layers)
     lines = [
-        f"file     {report.path}",
+        f"file     {visible(str(report.path))}",
         f"sha256   {report.sha256}",
         f"model    {report.architecture or 'unknown: the tensors are analysed one by one'}",
         f"verdict  {report.verdict.headline}",
         *_chain(report.chain),
         "",
-        f"{'layer':28s} {'kind':26s} {'input -> output':26s} {'proved bound':>14s} {'est. s min':>12s}"
+        *names.above,
+        f"{'layer':{names.width}s} {'kind':26s} {'input -> output':26s} {'proved bound':>14s} {'est. s min':>12s}"
         f" {'est. s max':>12s} {'est. grad':>9s}",
     ]
-    lines += [_row(layer) for layer in report.layers]
+    lines += [_row(layer, names) for layer in report.layers]
     lines += ["", *(f"note: {cut(note, 190)}" for note in report.notes), BOUND_LEGEND]
     lines += bound_lines(report)
     lines += spectrum_lines(report)
@@ -242,14 +246,14 @@ def _chain(chain: Chain | None) -> list[str]:
     return ["chain    " + lines[0], *("         " + line for line in lines[1:])]
 
 
-def _row(layer: LayerReport) -> str:
+def _row(layer: LayerReport, names: Names) -> str:
     what = cut(layer.kind, 53)
     if layer.input_shape:
         what = f"{cut(layer.kind, 26):26s} {_shape(layer.input_shape)} -> {_shape(layer.output_shape)}"
     bound = round_up(layer.bound.value) if layer.bound.proved else "not proved"
     gradient = f"{layer.gradient_norm.mean:.6f}" if layer.gradient_norm else ""
     return (
-        f"{cut(layer.name, 28):28s} {what:53s} {bound:>14s} "
+        f"{names[layer.name]} {what:53s} {bound:>14s} "
         f"{_number(layer.sigma_min):>12s} {_number(layer.sigma_max):>12s} {gradient:>9s}"
     ).rstrip()
 

@@ -1,13 +1,66 @@
-"""Narration: what a person should know while a command runs goes to stderr."""
+"""What a command prints: answers go to stdout, narration to stderr, both through one seam.
+
+Control characters in names and messages are written as escapes there, so that no file, server or path can drive the
+terminal, and a reader that has gone (``| head``) ends no command.
+"""
 
 from __future__ import annotations
 
-import click
+import errno
+import os
+import sys
+from typing import TextIO
+
+from lipscope.visible import visible
 
 
-def narrate(text: str) -> None:
-    """One line on stderr."""
-    click.echo(f"lipscope: {text}", err=True)
+def say(text: object, *, end: str = "\n") -> None:
+    """An answer on stdout: lines of text, or one line for anything else, such as a path.
+
+    Raises:
+        OSError: stdout leads to a full disk.
+    """
+    _write(sys.stdout, (visible(text, keep="\n\t") if isinstance(text, str) else visible(str(text))) + end)
+
+
+def narrate(text: object) -> None:
+    """One line on stderr.
+
+    Raises:
+        OSError: stderr leads to a full disk.
+    """
+    complain(f"lipscope: {visible(str(text))}")
+
+
+def complain(text: str) -> None:
+    """Lines on stderr, as they are.
+
+    Raises:
+        OSError: stderr leads to a full disk.
+    """
+    _write(sys.stderr, visible(text, keep="\n") + "\n")
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    # None where it was closed.
+    if stream is None:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except OSError as error:
+        # A reader that has enough, or a terminal that was closed: nobody waits for the rest.
+        gone = isinstance(error, BrokenPipeError) or (error.errno == errno.EIO and stream is sys.stderr)
+        if not gone:
+            raise
+        silence(stream)
+
+
+def silence(stream: TextIO) -> None:
+    """Let go of what is still to be written, and of all that follows."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def duration(seconds: float) -> str:
@@ -24,10 +77,10 @@ def duration(seconds: float) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    r"""Text from a file: printable characters only, and not too many of them.
+    r"""Text from a file: visible characters on one line, and not too many of them.
 
     >>> cut("a\x1b[31m", 40), cut("conv1.weight", 6)
-    ('a?[31m', 'conv1…')
+    ('a\\x1b[31m', 'conv1…')
     """
-    harmless = "".join(c if c.isprintable() else "?" for c in text[: width + 1])
+    harmless = visible(text[: width + 1])
     return harmless if len(harmless) <= width else harmless[: width - 1] + "…"

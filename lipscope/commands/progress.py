@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ from rich.progress import (
 )
 
 from lipscope.commands.messages import duration, narrate
+from lipscope.visible import visible
 
 if TYPE_CHECKING:
     from lipscope.records import RunEvent, StepEvent
@@ -44,6 +45,7 @@ class TrainingBar:
     def __init__(self, enabled: bool = True) -> None:
         self._enabled = enabled
         self._announced = False
+        self._left: float | None = None
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=20),
@@ -62,12 +64,15 @@ class TrainingBar:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        # A terminal that was closed ends the bar, not the training.
+        with suppress(OSError):
+            self._progress.stop()
 
     def step(self, event: StepEvent) -> None:
         """Move the bar."""
         if not self._enabled:
             return
+        self._left = event.seconds_left
         if not self._announced and event.step >= 5:
             self._announced = True
             self._say(f"this will take about {duration(event.seconds_left)} at {event.images_per_second:.0f} images/s")
@@ -89,14 +94,17 @@ class TrainingBar:
         held = ""
         if event.validation_accuracy is not None and event.validation_certified is not None:
             held = f"; held out: clean {event.validation_accuracy:.1%}, certified {event.validation_certified:.1%}"
+        left = ""
+        if self._left is not None and event.epoch < event.epochs:
+            left = f", about {duration(self._left)} left"
         self._say(
             f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, clean {event.train_accuracy:.1%}, "
             f"certified@36/255 {event.train_certified:.1%} (training images){held}; "
-            f"{event.images_per_second:.0f} images/s, {duration(event.seconds)}"
+            f"{event.images_per_second:.0f} images/s, {duration(event.seconds)}{left}"
         )
 
     def _say(self, text: str) -> None:
         if self._progress.disable:
             narrate(text)
         else:
-            self._progress.console.print(f"lipscope: {text}", highlight=False, markup=False, soft_wrap=True)
+            self._progress.console.print(f"lipscope: {visible(text)}", highlight=False, markup=False, soft_wrap=True)

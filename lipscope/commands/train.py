@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lipscope.commands.options import data_dir_option
+from lipscope.commands.app import ENDINGS
+from lipscope.commands.options import data_dir_option, device_option, one_of
 from lipscope.commands.progress import TrainingBar
 
 if TYPE_CHECKING:
@@ -26,9 +27,22 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
+CONVOLUTIONS = ("soc", "bcop", "cayley")
+ACTIVATIONS = ("maxmin", "hh1", "hh2", "groupsort2", "groupsort4", "groupsort8")
+"""What a shell completes."""
+
+LARGEST_RATE = 1e30
+"""Beyond it float32 has no number for a step."""
+
 
 @click.command("train")
-@click.option("--dataset", type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]), default="cifar10")
+@click.option(
+    "--dataset",
+    type=click.Choice(["cifar10", "cifar100", "synthetic", "synthetic100"]),
+    default="cifar10",
+    show_default=True,
+    help="What is learnt; the synthetic sets need no files.",
+)
 @click.option(
     "--model",
     type=click.Choice(["lipconvnet", "shiftnet", "resnet18", "resnet34"]),
@@ -37,41 +51,83 @@ RUNS = Path("runs")
     help="A ShiftNet has orthogonal matrices and shifts: quick to train. A ResNet is not 1-Lipschitz as a whole.",
 )
 @click.option("--stages", help="Of a ShiftNet: WIDTHxMATRICES of each. [default: 64x3,128x3,256x3,256x3]")
-@click.option("--stem", type=int, help="Of a ShiftNet: side of the first patches. [default: 2]")
+@click.option("--stem", type=click.IntRange(min=1), help="Of a ShiftNet: side of the first patches. [default: 2]")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
-@click.option("--channels", type=int, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
-@click.option("--conv", default="soc", show_default=True, help="Family of convolutions: soc, bcop or cayley.")
+@click.option(
+    "--channels", type=click.IntRange(min=1), help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]"
+)
+@click.option(
+    "--conv",
+    default="soc",
+    show_default=True,
+    shell_complete=one_of(*CONVOLUTIONS),
+    help="Family of convolutions: soc, bcop or cayley.",
+)
 @click.option(
     "--activation",
     default="maxmin",
     show_default=True,
-    help="maxmin, hh1, hh2, or groupsortK (groups of K).",
+    shell_complete=one_of(*ACTIVATIONS),
+    help="maxmin, hh1, hh2, or groupsortK (groups of K channels).",
 )
-@click.option("--head", type=click.Choice(["lln", "orthogonal"]), default="lln", show_default=True)
+@click.option(
+    "--head",
+    type=click.Choice(["lln", "orthogonal"]),
+    default="lln",
+    show_default=True,
+    help="lln: rows of norm 1, each pair of classes with its own constant; orthogonal: one constant for all.",
+)
 @click.option(
     "--recipe",
     type=click.Choice(["paper", "fast", "offset", "annealing", "manifold"]),
-    help="[default: manifold for a ShiftNet; else paper on a GPU, fast on a CPU]",
+    help="Schedule and loss that go together. [default: manifold for a ShiftNet; else paper on a GPU, fast on a CPU]",
 )
-@click.option("--epochs", type=int, help="Instead of the recipe's.")
-@click.option("--minutes", type=float, help="Wall time to be done in, instead of epochs.")
-@click.option("--batch", "batch_size", type=int, help="Images a step, instead of the recipe's.")
-@click.option("--accumulate", type=int, help="Parts of a batch that pass one after another: less memory. [default: 1]")
-@click.option("--lr", "learning_rate", type=float, help="Largest learning rate, instead of the recipe's.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the images, instead of the recipe's.")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), help="Wall time to be done in, instead of epochs."
+)
+@click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Images a step, instead of the recipe's.")
+@click.option(
+    "--accumulate",
+    type=click.IntRange(min=1),
+    help="Parts of a batch that pass one after another: less memory. [default: 1]",
+)
+@click.option(
+    "--lr",
+    "learning_rate",
+    type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
+    help="Largest learning rate, instead of the recipe's.",
+)
 @click.option(
     "--loss",
     type=click.Choice(["cross-entropy", "offset-cross-entropy", "multi-margin", "logit-annealing"]),
     help="Instead of the recipe's, with its paper's offset and temperature.",
 )
-@click.option("--gamma", type=float, help="Weight of certificate regularisation, instead of the recipe's.")
-@click.option("--offset", type=float, help="Taken from the true logit before the loss, instead of the recipe's.")
-@click.option("--temperature", type=float, help="Of the loss, instead of the recipe's.")
-@click.option("--holdout", type=int, help="Training images kept to pick the epoch; 0 takes the last epoch.")
+@click.option(
+    "--gamma",
+    type=click.FloatRange(min=0, max=LARGEST_RATE),
+    help="Weight of certificate regularisation, instead of the recipe's.",
+)
+@click.option(
+    "--offset",
+    type=click.FloatRange(min=0, max=LARGEST_RATE),
+    help="Taken from the true logit before the loss, instead of the recipe's.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
+    help="Of the loss, instead of the recipe's.",
+)
+@click.option(
+    "--holdout", type=click.IntRange(min=0), help="Training images kept to pick the epoch; 0 takes the last epoch."
+)
 @click.option("--float32", is_flag=True, help="No bfloat16 activations.")
-@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of weights, batches and crops."
+)
 @click.option("--compile", "compiled", is_flag=True, help="Compile the steps with torch.compile: minutes at first.")
 @click.option("--cuda-graphs", is_flag=True, help="Compile, and replay a step's kernels as CUDA graphs.")
-@click.option("--device", help="A torch device, e.g. cpu or cuda:1. [default: a GPU where there is one]")
+@device_option
 @click.option("--out", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME-DATE]")
 @click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
 @click.option(
@@ -113,9 +169,11 @@ def train_command(
     Bare, it trains LipConvnet-5 on CIFAR-10: by the paper's recipe on a GPU, by the fast one on a CPU. The run folder
     holds model.safetensors, metrics.jsonl and what --resume needs; Ctrl-C saves and stops.
     """
-    from lipscope.commands.messages import narrate
+    from lipscope.commands.messages import narrate, say
     from lipscope.data import load
     from lipscope.environment import check_device
+    from lipscope.errors import typed
+    from lipscope.files.run_log import read_run
     from lipscope.models.lipconvnet import LipConvnetConfig
     from lipscope.models.resnet import ResNetConfig
     from lipscope.train.distribution import world
@@ -138,6 +196,8 @@ def train_command(
         gpu, leading = here.device.type != "cpu", here.rank == 0
         if resume is not None:
             run = open_run(resume)
+            if leading and read_run(run.path).finished:
+                narrate(f"this run is finished already: all of its {_length(run.recipe)} are trained")
             data = load(run.config.dataset, "train", data_dir)
         elif extend is not None:
             run = open_run(extend)
@@ -177,15 +237,15 @@ def train_command(
                 f"{_length(run.recipe)}, on {describe_hardware(here.device)}"
             )
             narrate(f"run folder {run.path}")
-        with _stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
+        with stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
             finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping), force=force, compiled=mode)
         if leading and not finished:
-            narrate(f"stopped and saved; continue with `lipscope train --resume {run.path}`")
+            narrate(f"stopped and saved; continue with {typed('train', '--resume', run.path)}")
             raise click.Abort
         if leading:
             if not isinstance(run.config, ResNetConfig):
-                narrate(f"certify it with `lipscope certify {run.model}`")
-            click.echo(run.model)
+                narrate(f"certify it with {typed('certify', run.model)}")
+            say(run.model)
 
 
 def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, Any]) -> Recipe:
@@ -304,17 +364,21 @@ def _run_name(config: Config, recipe: Recipe) -> str:
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks the training to save and stop; the second stops it at once."""
+def stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """The first Ctrl-C or end of the session asks the training to save and stop; the second stops it at once."""
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:
         nonlocal asked
         asked = True
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in before:
+            signal.signal(each, signal.default_int_handler)
 
-    before = signal.signal(signal.SIGINT, ask)
+    # What is ignored stays ignored: so nohup keeps a training alive when its terminal goes.
+    wanted = (each for each in ENDINGS if signal.getsignal(each) is not signal.SIG_IGN)
+    before = {each: signal.signal(each, ask) for each in wanted}
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)

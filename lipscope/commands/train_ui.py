@@ -13,8 +13,8 @@ from typing import IO
 
 import click
 
-from lipscope.commands.messages import narrate
-from lipscope.errors import LipscopeError, UsageError
+from lipscope.commands.messages import complain, narrate, say
+from lipscope.errors import LipscopeError, UsageError, typed
 from lipscope.files.run_log import read_run
 
 SAID = 20
@@ -51,7 +51,7 @@ def train_and_show(folder: Path, arguments: list[str], data_dir: Path | None) ->
         LipscopeError: the training failed.
         click.Abort: it was stopped before its end.
     """
-    from lipscope.commands.app import means_for
+    from lipscope.commands.app import leave_at_once, means_for, run_app
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
     from lipscope.tui.work.run_watch import MODEL, Child
@@ -62,24 +62,21 @@ def train_and_show(folder: Path, arguments: list[str], data_dir: Path | None) ->
             folder / MODEL, analyse=means_for(data_dir, None), config=read_config(), screen="training", run=folder,
             child=Child(training.said, training.code),
         )  # fmt: skip
-        app.run()
+        run_app(app)
     finally:
         code = training.stop()
     progress = read_run(folder).progress
     # The signal may have met a training that had just ended.
     if progress is not None and progress.status == "finished":
-        click.echo(folder / MODEL)
+        say(folder / MODEL)
         if app.busy:
-            # The analysis thread may be inside a long factorisation; waiting for it would make quitting slow.
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(0)
+            leave_at_once(0)
     elif code in INTERRUPTED:
         raise click.Abort
     else:
         raise LipscopeError(
             "the training failed", where=str(folder), why=f"exit code {code}",
-            next_step=f"`lipscope train --resume {folder}` shows why",
+            next_step=f"{typed('train', '--resume', folder)} shows why",
         )  # fmt: skip
 
 
@@ -131,7 +128,7 @@ class Training:
         self._reader.join()
         for line in self.said()[-3:]:
             if not (code in INTERRUPTED and line.endswith("interrupted")):  # this process says it as well
-                click.echo(line, err=True)
+                complain(line)
         return code
 
     def _read(self, stream: IO[str]) -> None:

@@ -135,7 +135,7 @@ class RunFolder:
         except NoDigestError as error:
             raise CheckpointError(
                 "the saved training state was written by an earlier version", where=str(file), why=str(error),
-                next_step=f"if nobody else could write it: `lipscope train --resume {self.path} --force`",
+                next_step=f"if nobody else could write it: {typed('train', '--resume', self.path, '--force')}",
             ) from error  # fmt: skip
         except (StateError, OSError) as error:
             raise self.damaged_state(error, file) from error
@@ -227,7 +227,7 @@ def create_run(path: Path, config: Config, recipe: Recipe, *, force: bool = Fals
     with run.held():
         left = [file for file in (description, *run.outcome) if os.path.lexists(file)]
         if left and not force:
-            resume = f"`lipscope train --resume {path}`, " if left[0] == description else ""
+            resume = f"{typed('train', '--resume', path)}, " if left[0] == description else ""
             raise UsageError(
                 "a run is there already" if resume else f"{left[0].name} is there already", where=str(path),
                 next_step=f"{resume}another --out, or --force to replace it",

@@ -7,14 +7,13 @@ from typing import Literal
 
 from rich.cells import get_character_cell_size
 
+from lipscope.visible import SET_OFF, escaped, visible
+
 LINE = 200
 """Cells; the longest text from a file that is shown anywhere, unless a widget asks for less."""
 
-ESCAPED = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me"})
+ESCAPED = SET_OFF | {"Co", "Cn", "Mn", "Me"}
 """Unicode categories that move the cursor, reorder the line, or pile up on one cell."""
-
-SET_OFF = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
-"""Unicode categories that end a line, drive a terminal, or hide what a paste contains."""
 
 Fact = tuple[str, str]
 """A label and its value, both harmless."""
@@ -69,21 +68,13 @@ def pasteable(text: str) -> str:
     'a\tb\\nrm -rf\\x1b'
     """
     part = text if len(text) <= COPIED else text[: COPIED - 1] + "…"
-    return "".join(
-        character if character == "\t" or unicodedata.category(character) not in SET_OFF else _visible(character)
-        for character in part
-    )
+    return visible(part, keep="\t")
 
 
 def _visible(character: str) -> str:
     if unicodedata.category(character) not in ESCAPED and get_character_cell_size(character) > 0:
         return character
-    if character in "\n\r\t":
-        return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}[character]
-    code = ord(character)
-    if code <= 0xFF:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
+    return escaped(character)
 
 
 def _cells(piece: str) -> int:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lipscope.cli import run
+from lipscope.files.results import results_path
+from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.stored import save_model
 from tests.commands.certifying import error_of
 from tests.models_on_disk import alter, scaled, spoiled
 
@@ -75,3 +79,18 @@ def test_a_file_of_another_origin(tmp_path, capsys):
     assert code == 4
     assert "not a lipscope checkpoint" in line
     assert "lipscope inspect" in line
+
+
+@pytest.mark.parametrize("command", ["certify", "attack"])
+def test_without_the_data_set_the_kept_results_are_pointed_to(command, tmp_path, capsys):
+    model = tmp_path / "a model.safetensors"
+    config = LipConvnetConfig(channels=2, dataset="cifar10")
+    net = lipconvnet(config)
+    net.make_trainable()
+    save_model(net.frozen(), model, config.to_json(), {})
+    pointed = f"the kept results need no images: `lipscope inspect '{model}'` shows them"
+    assert run([command, str(model), "--limit", "1"]) == 3
+    assert pointed not in capsys.readouterr().err
+    results_path(model).write_bytes(b"kept")
+    assert run([command, str(model), "--limit", "1"]) == 3
+    assert pointed in capsys.readouterr().err

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +14,12 @@ from safetensors.torch import load_file
 
 import lipscope.data
 from lipscope.cli import run
+from lipscope.commands.train import ACTIVATIONS, stop_on_interrupt
+from lipscope.commands.train import CONVOLUTIONS as COMPLETED
 from lipscope.files.checkpoint import read_header
+from lipscope.files.run_log import read_run, standing_of
+from lipscope.layers.convolutions import CONVOLUTIONS
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.train.run import open_run
 from tests.full_disk import full_disk
 
@@ -132,6 +139,51 @@ def test_a_loss_comes_with_the_settings_of_its_paper(tmp_path, capsys):
     capsys.readouterr()
 
 
+@pytest.mark.usefixtures("small")
+def test_a_finished_run_says_so(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert train(*SHORT, "--epochs", 1, "--out", out) == 0
+    told = capsys.readouterr()
+    assert "finished already" not in told.err
+    assert train("--resume", out) == 0
+    again = capsys.readouterr()
+    assert again.out == told.out
+    assert "this run is finished already: all of its 1 epoch" in again.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_asks_a_training_to_stop(number):
+    before = signal.getsignal(number)
+    with stop_on_interrupt() as stopping:
+        assert not stopping()
+        os.kill(os.getpid(), number)
+        assert stopping()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
+
+
+def test_what_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stop_on_interrupt() as stopping:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not stopping()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_what_a_shell_completes_can_be_built(name):
+    assert set(COMPLETED) == set(CONVOLUTIONS)
+    assert LipConvnetConfig(conv=name).conv == name
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_that_a_shell_completes_can_be_built(name):
+    assert LipConvnetConfig(channels=16, activation=name).activation == name
+
+
 @pytest.mark.parametrize("options", [("--epochs", "9"), ("--lr", "0.1"), ("--float32",), ("--out", "elsewhere")])
 def test_a_resumed_run_is_not_changed(tmp_path, capsys, options):
     assert train("--resume", tmp_path, *options) == 2
@@ -146,6 +198,7 @@ def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path)
     killed = start("train", *options, "--out", broken).when(lambda: len(metrics(broken)) == 1, signal.SIGKILL)
     assert killed.finish()[0] == -signal.SIGKILL
     assert len(metrics(broken)) < 4
+    assert standing_of(read_run(broken), time.time()) == "killed"
 
     interrupted = start("train", "--resume", broken).when(lambda: len(metrics(broken)) == 2, signal.SIGINT)
     code, stdout, stderr = interrupted.finish()
@@ -172,21 +225,22 @@ def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path)
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (("--epochs", 0), 2, "epochs must be at least 1"),
-        (("--batch", 0), 2, "batch_size must be at least 1"),
+        (("--epochs", 0), 2, "0 is not in the range x>=1"),
+        (("--batch", 0), 2, "0 is not in the range x>=1"),
         (("--lr", "nan"), 2, "learning_rate must be positive"),
-        (("--gamma", -1), 2, "gamma must be at least 0"),
-        (("--offset", -1), 2, "offset must be at least 0"),
-        (("--holdout", -5), 2, "holdout must be at least 0"),
+        (("--gamma", -1), 2, "-1.0 is not in the range 0<=x<=1e+30"),
+        (("--offset", -1), 2, "-1.0 is not in the range"),
+        (("--holdout", -5), 2, "-5 is not in the range x>=0"),
         (("--holdout", 300), 2, "fewer training images than are to be held out"),
-        (("--seed", -1), 2, "seed must be at least 0"),
-        (("--seed", 2**64), 2, "seed must be at least 0 and under 2^63"),
+        (("--seed", -1), 2, "-1 is not in the range 0<=x<=9223372036854775807"),
+        (("--seed", 2**64), 2, "is not in the range 0<=x<=9223372036854775807"),
         (("--channels", 3), 2, "channels must be even"),
-        (("--channels", 0), 2, "channels must be a whole number from 2"),
+        (("--channels", 0), 2, "0 is not in the range x>=1"),
         (("--blocks", 9), 2, "--blocks"),
         (("--activation", "relu"), 2, "unknown activation 'relu'; choose from maxmin"),
         (("--dataset", "imagenet"), 2, "--dataset"),
         (("--device", "nonsense"), 2, "--device nonsense: not a device"),
+        (("--lr", 1e308), 2, "1e+308 is not in the range 0<x<=1e+30"),
         (("--lr", 1e30), 1, "the training diverged: the loss is not finite"),
     ],
 )
@@ -207,7 +261,7 @@ def test_what_cannot_be_trained(tmp_path, capsys, arguments, code, said):
         ("--conv", "gloro", "unknown conv 'gloro'"),
         ("--activation", "relu", "unknown activation 'relu'"),
         ("--channels", "3", "channels must be even"),
-        ("--epochs", "0", "epochs must be at least 1"),
+        ("--epochs", "0", "0 is not in the range x>=1"),
         ("--model=shiftnet", "--stages=64", "--stages 64 cannot be read"),
         ("--model=shiftnet", "--conv=soc", "--conv is for --model lipconvnet"),
     ],

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.files.checkpoint import SUFFIX
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import ScreenEntry
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
+from lipscope.visible import cell
 
 SCHEMA = "lipscope.screen/1"
 
@@ -55,16 +56,10 @@ def as_csv(sheet: Sheet) -> str:
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(sheet.columns)
-    writer.writerows([_cell(value) for value in row] for row in sheet.rows)
+    writer.writerows(
+        [cell(harmless(value, 1000) if isinstance(value, str) else value) for value in row] for row in sheet.rows
+    )
     return lines.getvalue()
-
-
-def _cell(value: Value) -> Value:
-    """Names come from the file: no control characters, and nothing that a spreadsheet would run as a formula."""
-    if not isinstance(value, str):
-        return value
-    text = harmless(value, 1000)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@") else text
 
 
 def free_path(folder: Path, model: Path, screen: str, ending: str) -> Path:
