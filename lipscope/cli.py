@@ -5,13 +5,14 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import sys
 import traceback
 from contextlib import suppress
 
 import click
 
-from lipscope.commands.messages import complain, narrate, say, silence
+from lipscope.commands.messages import LONGEST, complain, narrate, say, silence
 from lipscope.commands.streams import prepare
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.version import __version__
@@ -91,7 +92,7 @@ def run(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     try:
-        outcome = cli.main(args=arguments, prog_name="lipscope", standalone_mode=False)
+        outcome = _outcome(arguments)
     except LipscopeError as error:
         if "--debug" in arguments:
             traceback.print_exc()
@@ -113,8 +114,33 @@ def _run(arguments: list[str]) -> int:
     return outcome if isinstance(outcome, int) else 0
 
 
+def _outcome(arguments: list[str]) -> object:
+    """What the command returns.
+
+    Raises:
+        LipscopeError: also for a path that the system cannot follow: too long a name, a loop of links, no access.
+    """
+    try:
+        return cli.main(args=arguments, prog_name="lipscope", standalone_mode=False)
+    except OSError as error:
+        if error.errno == errno.ENOENT and error.filename is None:
+            raise LipscopeError("the working directory is gone", next_step="change to another one") from error
+        if error.filename is None or error.errno in UNWRITABLE:
+            raise
+        where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
+        raise LipscopeError(
+            "cannot be used", where=where, why=error.strerror or str(error), next_step="name another place"
+        ) from error
+
+
 def _explained(error: click.ClickException) -> str:
     """What click found wrong, with the usage of the command."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     usage = [] if context is None else [context.get_usage(), f"Try '{context.command_path} --help' for help.", ""]
-    return "\n".join([*usage, f"Error: {visible(error.format_message())}"])
+    return "\n".join([*usage, f"Error: {_short(error.format_message())}"])
+
+
+def _short(message: str) -> str:
+    """A message without the middle of a value of thousands of characters."""
+    text = visible(message)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"

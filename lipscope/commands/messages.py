@@ -13,6 +13,9 @@ from typing import TextIO
 
 from lipscope.visible import visible
 
+LONGEST = 2000
+"""Characters of a line on stderr; the middle of a longer one, with a name of thousands of characters, is left out."""
+
 
 def say(text: object, *, end: str = "\n") -> None:
     """An answer on stdout: lines of text, or one line for anything else, such as a path.
@@ -29,7 +32,8 @@ def narrate(text: object) -> None:
     Raises:
         OSError: stderr leads to a full disk.
     """
-    complain(f"lipscope: {visible(str(text))}")
+    line = f"lipscope: {visible(str(text))}"
+    complain(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} … {line[-LONGEST // 2 :]}")
 
 
 def complain(text: str) -> None:

@@ -12,8 +12,8 @@ from lipscope.visible import visible
 WIDTH = 28
 """Columns for names on a terminal."""
 
-LONGEST = 1000
-"""Characters of a name that are printed at most."""
+LONGEST = 200
+"""Characters of a name that are printed at most; no network in use has longer ones."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def column_of(names: Iterable[str], *, whole: bool | None = None) -> Names:
     >>> list(short.cells.values())
     ['0.attention.s…f.query.weight', '11.attention.…f.query.weight']
     """
-    given = {name: visible(name[:LONGEST]) for name in names}
+    given = {name: middle(visible(name[: 2 * LONGEST]), LONGEST) for name in names}
     if whole is None:
         whole = not sys.stdout.isatty()
     longest = max(map(len, given.values()), default=0)

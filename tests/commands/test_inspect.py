@@ -192,7 +192,7 @@ def test_a_results_file_of_hostile_words(tiny_model, capsys):
     )  # fmt: skip
     write_results(results_path(tiny_model), certificates, {"schema": "nonsense"})
     text = as_text(capsys, tiny_model)
-    assert "certified on 3 images of ?]0;name? ?[2Jtest, ?[31mkind radii" in text
+    assert r"certified on 3 images of \x1b]0;name\x07 \x1b[2Jtest, \x1b[31mkind radii" in text
     assert "\x1b" not in text
 
 
@@ -357,9 +357,9 @@ def test_hostile_names_are_harmless(resnet, capsys):
     text = as_text(capsys, path)
     assert all(line.isprintable() for line in text.splitlines())
     assert len(text.splitlines()) < 2 * len(content) + 16
-    assert max(map(len, text.splitlines())) < 200
-    assert "?[31mred" in text
-    assert "[bold]markup[/bold]?" in text
+    assert max(map(len, text.splitlines())) < 400
+    assert r"\x1b[31mred" in text
+    assert "[bold]markup[/bold]\\" in text
     assert "convolution kernel 4 x 6 x 1 x 1 BF16 " in text
     assert "not proved" in text
     assert "lipscope certify" not in text  # it would refuse
