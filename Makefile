@@ -2,12 +2,17 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+CHECKPOINT := checkpoints/lipconvnet5-soc16-cifar10.safetensors
+
+# What pip would remark about itself and about who runs it is no news of this project.
+export PIP_ROOT_USER_ACTION := ignore
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint slow clean
 
 # Open the committed checkpoint in the terminal app; without a terminal, print the same facts.
 demo: $(STAMP)
-	$(BIN)/lipscope inspect $(firstword $(filter-out %.certified.safetensors %.part.safetensors,$(wildcard checkpoints/*.safetensors)))
+	$(BIN)/lipscope inspect $(CHECKPOINT)
 
 # Everything that CI checks; ends with pytest's summary.
 test: $(STAMP) lint
@@ -27,7 +32,7 @@ $(STAMP): pyproject.toml
 	@echo 'installing into $(VENV): torch is large, this takes a few minutes once' >&2
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --editable '.[dev]' >&2
 	touch $@
 
 clean:

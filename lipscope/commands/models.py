@@ -19,7 +19,7 @@ def choose_model(given: Path | None) -> Path:
     """
     if given is not None:
         return given
-    trained = sorted(RUNS.glob("*/model.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True)
+    trained = sorted(RUNS.glob("*/model.safetensors"), key=_written, reverse=True)
     stored = sorted(filter(_is_model, CHECKPOINTS.glob("*.safetensors")))
     found = [*trained, *stored]
     if not found:
@@ -40,3 +40,11 @@ def _is_model(path: Path) -> bool:
         return kind_beside(read_header(path).metadata) is None
     except CheckpointError:
         return True  # whoever asked is told what is wrong with it
+
+
+def _written(model: Path) -> float:
+    """When; a link that leads nowhere comes last."""
+    try:
+        return model.stat().st_mtime
+    except OSError:
+        return 0.0
