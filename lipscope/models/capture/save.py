@@ -21,6 +21,7 @@ from lipscope.models.capture.export import check_module, copied, evaluated, expo
 from lipscope.models.capture.match import steps_of
 from lipscope.models.description import SCHEMA
 from lipscope.models.stored import load_model
+from lipscope.visible import visible
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def save(
         found = {"largest_difference": comparison.largest, "compared_inputs": comparison.inputs}
         _write(temporary, content, layers.tensors, {**claims, **found})
     saved = Saved(target, len(steps), comparison, claims["weights_computed_in"])
-    print(saved, file=sys.stderr)
+    print(visible(str(saved)), file=sys.stderr)
     return saved
 
 
