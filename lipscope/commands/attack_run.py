@@ -25,7 +25,7 @@ from lipscope.attack.violations import (
 )
 from lipscope.certify.partial import Progress, partial_path
 from lipscope.certify.summary import summary
-from lipscope.commands.certify_images import Request, load_for, selection
+from lipscope.commands.certify_images import Request, load_for, own_dataset, selection
 from lipscope.commands.certify_run import answer, chosen_device
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
@@ -79,7 +79,7 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
         LipscopeError: whatever is wrong with the model, the data or the request.
     """
     model = load_model(path)
-    data = load_for(path, str((model.header.config or {}).get("dataset", "")), "test", order.data_dir)
+    data = load_for(path, own_dataset(model), "test", order.data_dir)
     index = selection(len(data), order.limit, order.indices)
     whole = _certificates(path, model, data, order)
     own = order.claimed is None

@@ -81,12 +81,8 @@ def choose(stored: StoredModel, request: Request) -> Chosen:
     if request.images is not None:
         data, files = _folder(request.images, stored, own)
     else:
-        if not name:
-            raise UsageError(
-                "names no data set of its own", where=str(stored.header.path),
-                next_step="choose one with --dataset, or a folder with --images",
-            )  # fmt: skip
-        data = load_for(stored.header.path, name, "train" if request.train_set else "test", request.data_dir)
+        split: Literal["train", "test"] = "train" if request.train_set else "test"
+        data = load_for(stored.header.path, name or own_dataset(stored), split, request.data_dir)
     index = selection(len(data), request.limit, request.indices)
     whole = len(index) == len(data) and request.indices is None
     own_test = request.images is None and not request.train_set and name == own
@@ -109,6 +105,21 @@ def load_for(model: Path, name: str, split: Literal["train", "test"], data_dir: 
             raise
         step = f"{error.next_step}; the kept results need no images: {typed('inspect', model)} shows them"
         raise DataError(error.what, where=error.where, why=error.why, next_step=step) from error
+
+
+def own_dataset(stored: StoredModel) -> str:
+    """The data set that the file says it is for.
+
+    Raises:
+        UsageError: it says none.
+    """
+    name = str((stored.header.config or {}).get("dataset", ""))
+    if not name:
+        raise UsageError(
+            "names no data set of its own", where=str(stored.header.path),
+            next_step="`lipscope certify` takes --dataset or --images; lipscope.save(..., dataset=) keeps it",
+        )  # fmt: skip
+    return name
 
 
 def selection(count: int, limit: int | None, indices: str | None) -> NDArray[np.int64]:

@@ -26,17 +26,18 @@ class Described:
     tensors: dict[str, Tensor]
 
 
-def described(steps: Sequence[Step], source: str) -> Described:
+def described(steps: Sequence[Step], source: str, below: str = "") -> Described:
     """The entries of a description and their tensors.
 
     Args:
         steps: in forward order; the last is the result.
         source: the name of the input.
+        below: a module whose name is left out of those of its parts.
 
     Raises:
         UsageError: numbers that overflow float32.
     """
-    names = _names(steps)
+    names = _names(steps, below)
     tensors: dict[str, Tensor] = {}
     layers: list[dict[str, Any]] = []
     taken: set[str] = set()
@@ -47,7 +48,8 @@ def described(steps: Sequence[Step], source: str) -> Described:
         else:
             inner = [_entry(_within(step, segment), names, tensors, before) for step in segment]
             name = _unique(
-                f"{_common([step.op.path for step in segment])}.block".lstrip("."), taken | set(names.values())
+                f"{_common([step.op.path.removeprefix(below) for step in segment])}.block".lstrip("."),
+                taken | set(names.values()),
             )
             taken.add(name)
             layers.append({"kind": "block", "name": name, "layers": inner})
@@ -96,13 +98,12 @@ def _entry(
     return entry
 
 
-def _names(steps: Sequence[Step]) -> dict[str, str]:
+def _names(steps: Sequence[Step], below: str) -> dict[str, str]:
     """Names for people: the author's module, with the kind where that has several layers."""
-    paths = [step.op.path for step in steps]
+    paths = [step.op.path.removeprefix(below) for step in steps]
     found: dict[str, str] = {}
     taken: set[str] = {INPUT}
-    for step in steps:
-        path = step.op.path
+    for step, path in zip(steps, paths, strict=True):
         alone = path and paths.count(path) == 1
         wanted = path if alone else f"{path}.{step.kind}".lstrip(".")
         found[step.name] = _unique(wanted, taken)

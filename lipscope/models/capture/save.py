@@ -96,7 +96,7 @@ def save(
     graph = exported(double or single, shape, torch.float32 if double is None else torch.float64)
     with quiet():
         steps = steps_of(graph)
-    layers = described(steps, graph.input.name)
+    layers = described(steps, graph.input.name, "" if network is net else "net.")
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "architecture": type(net).__name__,
