@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import ROUND_FLOOR, Decimal
 from fractions import Fraction
 
 from lipscope.errors import UsageError
@@ -73,5 +74,8 @@ def radius_text(radius: float) -> str:
 
     >>> radius_text(0.25679)
     '0.2567'
+    >>> radius_text(math.nextafter(0.3, 0))
+    '0.2999'
     """
-    return f"{math.floor(radius * 1e4) / 1e4:.4f}"
+    # In decimals: radius * 1e4 can be rounded up to a whole number.
+    return str(Decimal(radius).quantize(Decimal("0.0001"), ROUND_FLOOR))

@@ -21,13 +21,12 @@ from lipscope.attack.foolbox_attacks import foolbox_attack, run_foolbox
 from lipscope.attack.minimum import PROJECTIONS, minimum
 from lipscope.attack.pgd import pgd
 from lipscope.attack.target import Target
-from lipscope.attack.violations import claims, headline_kind
 from lipscope.certify.partial import Progress, order_digest
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision
 from lipscope.errors import UsageError
-from lipscope.files.results import Certificates
 from lipscope.models.stored import StoredModel
+from lipscope.records.certificates import Certificates
 from lipscope.units import DEFAULT_EPS, format_eps
 
 ATTACKS = ("minimum", "pgd", "boundary")
@@ -147,7 +146,7 @@ def attack(
     if earlier is not None:
         rows[:done] = earlier
     on_progress(done, n)
-    radii = {kind: torch.from_numpy(radius) for kind, radius in claims(certificates).items()}
+    radius = torch.from_numpy(certificates.radius)
     with full_precision():
         context = environment(device)
         net = model.net.to(device).prepared((n - done) * sum(_evaluations(settings).values()))
@@ -160,14 +159,13 @@ def attack(
                 pixels=torch.from_numpy(data.images[some]).to(device),
                 predicted=predicted,
                 constants=pairs[predicted].to(torch.float32).clamp(min=1e-30),
-                radius=radii[headline_kind(certificates)][some].to(device),
+                radius=radius[some].to(device),
                 index=tuple(certificates.index[some].tolist()),
                 seed=settings.seed,
             )
             best = _attacked(target, settings, _within(on_progress, done, len(target), n, settings))
             distance = best.distance.cpu()
-            inside = torch.stack([distance < radius[some] for radius in radii.values()]).any(dim=0)
-            for row in torch.nonzero(inside).squeeze(1).tolist():
+            for row in torch.nonzero(distance < radius[some]).squeeze(1).tolist():
                 net.to("cpu")
                 on_violation(done + row, target.pixels[row].cpu(), best.point[row].cpu())
                 net.to(device)
@@ -208,9 +206,7 @@ def progress_of(
     """The progress of :func:`attack` with these arguments, in the side file ``path``."""
     with full_precision():
         context = environment(device)
-    claimed = hashlib.sha256(certificates.predicted.tobytes())
-    for radius in claims(certificates).values():
-        claimed.update(radius.tobytes())
+    claimed = hashlib.sha256(certificates.predicted.tobytes() + certificates.radius.tobytes())
     about = {
         "of": "attack distances and pixels",
         "model_sha256": model.sha256,

@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.attack.driver import Outcome, Settings
-from lipscope.attack.violations import claims, headline_kind
 from lipscope.files.adversarials import Adversarials
-from lipscope.files.results import OPTIONAL, Certificates
+from lipscope.files.results import OPTIONAL
+from lipscope.records.certificates import Certificates
 from lipscope.units import format_eps, largest_not_above
 
-SCHEMA = "lipscope.attack/1"
+SCHEMA = "lipscope.attack/2"
 
 
 def rows_of(certificates: Certificates, index: NDArray[np.int64]) -> Certificates:
@@ -46,7 +46,7 @@ def report(
     violated: Sequence[Mapping[str, Any]],
     violations: int,
 ) -> dict[str, Any]:
-    """Certified and empirically robust accuracy of the attacked images, as ``lipscope.attack/1``.
+    """Certified and empirically robust accuracy of the attacked images, as ``lipscope.attack/2``.
 
     Args:
         certificates: of the attacked images.
@@ -57,10 +57,9 @@ def report(
         violated: one object a violation.
         violations: how many there are.
     """
-    n, kind = len(certificates), headline_kind(certificates)
-    radius = claims(certificates)[kind]
+    n, radius = len(certificates), certificates.radius
     found = np.isfinite(distance)
-    certified = [int(np.count_nonzero(certificates.correct & (radius > largest_not_above(r)))) for r in eps]
+    certified = [certificates.certified_count(r) for r in eps]
     robust = [robust_count(certificates, distance, r) for r in eps]
     clean = int(certificates.correct.sum())
     ratio = distance[found & (radius > 0)] / radius[found & (radius > 0)]
@@ -73,8 +72,8 @@ def report(
             "n": n,
             "fingerprint": certificates.data_fingerprint,
         },
-        "lipschitz": {"value": certificates.lipschitz, "proved": True},
-        "kind": kind,
+        "lipschitz": {"value": certificates.lipschitz, "proved": certificates.standing == "proved"},
+        "standing": certificates.standing,
         "clean": {"count": clean, "rate": clean / n},
         "certified": _rates(eps, certified, n),
         "robust": _rates(eps, robust, n),

@@ -20,8 +20,8 @@ from lipscope.attack.target import distances, margins
 from lipscope.environment import full_precision, plain_products
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
-from lipscope.files.results import REAL_ARITHMETIC, SOUND, Certificates
 from lipscope.models.stored import StoredModel
+from lipscope.records.certificates import Certificates
 
 SCHEMA = "lipscope.violation/1"
 
@@ -32,17 +32,15 @@ class Violation:
 
     Args:
         index: the record number.
-        kinds: of the radii that it lies inside of, ``"sound"`` first.
         predicted: the certified class.
         adversarial_class: the class in float64 at the adversarial image.
         margin: f_predicted - f_adversarial there in float64, negative.
         distance: l2, rounded up.
-        radius: the smallest refuted one.
+        radius: the refuted one.
         in_float32: whether float32 sees the changed class too.
     """
 
     index: int
-    kinds: tuple[str, ...]
     predicted: int
     adversarial_class: int
     margin: float
@@ -51,27 +49,13 @@ class Violation:
     in_float32: bool
 
     def to_json(self) -> dict[str, Any]:
-        """As in ``lipscope.attack/1``."""
+        """As in ``lipscope.attack/2``."""
         return asdict(self)
 
 
-def claims(certificates: Certificates) -> dict[str, NDArray[np.float64]]:
-    """The certified radii by kind, the strongest claim first."""
-    found = {} if certificates.sound_radius is None else {SOUND: certificates.sound_radius}
-    return found | {certificates.kind: certificates.radius}
-
-
-def headline_kind(certificates: Certificates) -> str:
-    """The kind that accuracies are quoted in: sound where there is one."""
-    return next(iter(claims(certificates)))
-
-
 def violated(certificates: Certificates, distance: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """(n,) whether a changed class was confirmed strictly inside a radius of any kind."""
-    inside = np.zeros(distance.shape, dtype=np.bool_)
-    for radius in claims(certificates).values():
-        inside |= distance < radius
-    return inside
+    """(n,) whether a changed class was confirmed strictly inside the radius."""
+    return np.less(distance, certificates.radius)
 
 
 def describe(
@@ -94,18 +78,17 @@ def describe(
             every = margins(model.net(point.unsqueeze(0).to(torch.float64)), predicted)
         single = float(margins(model.net(point.unsqueeze(0)), predicted).min())
     distance = float(distances(point.unsqueeze(0), pixels.unsqueeze(0)))
-    broken = {kind: float(radius[row]) for kind, radius in claims(certificates).items() if distance < radius[row]}
+    radius = float(certificates.radius[row])
     inside = bool(((point >= 0) & (point <= 1)).all())
-    if not (inside and broken and float(every.min()) < 0):
+    if not (inside and distance < radius and float(every.min()) < 0):
         return None
     return Violation(
         index=int(certificates.index[row]),
-        kinds=tuple(broken),
         predicted=int(predicted),
         adversarial_class=int(every.argmin()),
         margin=float(every.min()),
         distance=distance,
-        radius=min(broken.values()),
+        radius=radius,
         in_float32=single < 0,
     )
 
@@ -165,15 +148,6 @@ def verify_saved(path: Path, model: StoredModel, certificates: Certificates) -> 
     if metadata.get("model_sha256") != model.sha256:
         raise CheckpointError("is about another model", where=where)
     return describe(model, certificates, int(rows[0]), image, point)
-
-
-def kind_words(kind: str) -> str:
-    """What a kind of radius claims, in words.
-
-    >>> kind_words("sound")
-    'sound radius'
-    """
-    return {SOUND: "sound radius", REAL_ARITHMETIC: "real-arithmetic radius"}.get(kind, f"{kind} radius")
 
 
 def summary_of(files: Mapping[int, Path], violations: tuple[Violation, ...]) -> list[dict[str, Any]]:

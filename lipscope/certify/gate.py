@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from lipscope.errors import UsageError
-from lipscope.files.results import Certificates
+from lipscope.records.certificates import WORDS, Certificates
 from lipscope.units import LONGEST, format_eps, parse_eps
 
 
@@ -40,7 +40,7 @@ class Outcome:
         return not self.missing
 
     def to_json(self) -> dict[str, object]:
-        """An element of ``min_certified`` in ``lipscope.certify/1``."""
+        """An element of ``min_certified`` in ``lipscope.certify/2``."""
         wanted = self.requirement
         return {
             "eps": format_eps(wanted.eps), "required": str(wanted.rate), "count": self.count, "met": self.met,
@@ -85,10 +85,17 @@ def parse_requirement(text: str) -> Requirement:
 def outcome(requirement: Requirement, certificates: Certificates) -> Outcome:
     """Hold the requirement against labelled certificates, in exact arithmetic.
 
-    >>> from tests.test_results import some_certificates
+    Raises:
+        UsageError: they have no labels, or are estimates or somebody else's claims, which pass no gate.
+
+    >>> from tests.files.test_results import some_certificates
     >>> outcome(parse_requirement("1/2@0"), some_certificates([0.1, 0.2, 0.0], [True, False, True])).missing
     1
     """
+    if certificates.standing not in ("proved", "own"):
+        raise UsageError("--min-certified needs proved radii", why=f"these are {WORDS[certificates.standing]}")
+    if not certificates.labelled:
+        raise UsageError("--min-certified needs labels", why="these images have none")
     n, count = len(certificates), certificates.certified_count(requirement.eps)
     needed = -(-requirement.rate.numerator * n // requirement.rate.denominator)
     return Outcome(requirement, count, n, max(0, needed - count))

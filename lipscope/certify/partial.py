@@ -1,9 +1,13 @@
-"""The progress of an evaluation in a file beside the model, so that an interrupted run continues where it stopped."""
+"""The progress of an evaluation in a file beside the model, so that an interrupted run continues where it stopped.
+
+Rows that somebody else could have written prove nothing: only what this user's own key has signed is read.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -18,10 +22,12 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lipscope.data import ImageSet
-from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
+from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import SUFFIX, atomic_path, with_sorted_metadata
+from lipscope.files.opening import read_regular
+from lipscope.files.signing import NAME, UNSIGNED, Signer
 
-SCHEMA = "lipscope.progress/1"
+SCHEMA = "lipscope.progress/2"
 
 SHARE = 0.05
 """Saving takes at most about this share of the time."""
@@ -56,6 +62,7 @@ class Progress:
         self._note = note
         self._rows: Tensor | None = None
         self._saved = True
+        self._signer = Signer()
         self._possible = True
         self._pause_until = 0.0
 
@@ -72,23 +79,35 @@ class Progress:
 
     def load(self) -> Tensor | None:
         """The rows of an earlier run that are of use, if any; a note says why those of a file are not."""
-        if not self._path.exists():
+        if not os.path.lexists(self._path):
             return None
         try:
-            metadata = read_header(self._path).metadata
-            rows = load(self._path.read_bytes())["rows"]
-        except (CheckpointError, SafetensorError, OSError, KeyError) as error:
-            self._note(f"progress in {self._path} is ignored: it is damaged ({str(error)[:200]})")
+            content = read_regular(self._path, follow=False)
+        except OSError as error:
+            self._note(f"progress in {self._path} is ignored: {error.strerror or error}")
             return None
-        if metadata.get("lipscope.progress") != SCHEMA or metadata.get("about") != self._about:
+        origin = self._signer.origin(content)
+        if not origin.own:
+            self._note(f"progress in {self._path} is discarded, it is not your own: {origin.reason}")
+            return None
+        rows = self._rows_of(content)
+        if rows is None:
             self._note(f"progress in {self._path} is ignored: it is of another model, data, version or setting")
-            return None
-        fits = rows.ndim == 2 and rows.dtype == self._dtype and len(rows) <= self._shape[0]
-        if not fits or rows.shape[1] != self._shape[1] or metadata.get("sha256") != _digest(rows):
-            self._note(f"progress in {self._path} is ignored: it is damaged (another checksum)")
             return None
         self._note(f"continued after {len(rows)} of {self._shape[0]} images")
         return rows
+
+    def _rows_of(self, content: bytes) -> Tensor | None:
+        """The rows of a file that this user's key has signed, if it is about the same: it may be any file of theirs."""
+        try:
+            metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+            if metadata["lipscope.progress"] != SCHEMA or metadata["about"] != self._about:
+                return None
+            rows = load(content)["rows"]
+        except (KeyError, TypeError, ValueError, SafetensorError):
+            return None
+        fits = len(rows) <= self._shape[0] and rows.shape[1:] == self._shape[1:] and rows.dtype == self._dtype
+        return rows if fits else None
 
     def update(self, rows: Tensor) -> None:
         """Take note of all rows that are finished, (k, columns); saves them when saving has been paid for."""
@@ -106,10 +125,13 @@ class Progress:
         if self._rows is None or not self._possible:
             return
         rows, started = self._rows.contiguous(), time.monotonic()
-        metadata = {"lipscope.progress": SCHEMA, "about": self._about, "sha256": _digest(rows)}
+        metadata = {"lipscope.progress": SCHEMA, "about": self._about, NAME: UNSIGNED}
         try:
+            if why := self._signer.why_no_key():
+                raise LipscopeError("cannot be signed", where=str(self._path), why=why)
+            content = self._signer.sign(with_sorted_metadata(save({"rows": rows}, metadata)))
             with atomic_path(self._path) as temporary:
-                temporary.write_bytes(with_sorted_metadata(save({"rows": rows}, metadata)))
+                temporary.write_bytes(content)
         except LipscopeError as error:
             self._possible = False
             self._note(f"progress is not kept: {error}")
@@ -134,7 +156,3 @@ def order_digest(data: ImageSet, index: np.ndarray) -> str:
     for array in (index.astype("<i8"), data.labels.astype("<i8"), data.images):
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _digest(rows: Tensor) -> str:
-    return hashlib.sha256(repr((rows.dtype, tuple(rows.shape))).encode() + rows.numpy().tobytes()).hexdigest()

@@ -1,4 +1,4 @@
-"""From margins to certified radii."""
+"""From logits to certified radii: every pair of classes, every step rounded towards a smaller radius."""
 
 from __future__ import annotations
 
@@ -8,11 +8,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipscope.certify.budget import TIMES_PAID
 from lipscope.errors import LipscopeError
 
 
 class NotFiniteError(LipscopeError):
     """A logit is NaN or infinite."""
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What the differences f_l - f_i of two logits may do, as functions of the image.
+
+    Args:
+        constants: (classes, classes) float64, c_li, proved from above: the constant of f_l - f_i on the features.
+        errors: (classes, classes) float64, e_li >= |(f^_l - f^_i) - (f_l - f_i)|, the rounding of what is computed.
+        settled: (classes, classes) float64, f_l - f_i where it is the same for all features, known exactly in its sign;
+            NaN elsewhere.
+        lipschitz: L, proved from above, from pixels to features.
+        diameter: of pixel space, the largest radius that there is.
+    """
+
+    constants: Tensor
+    errors: Tensor
+    settled: Tensor
+    lipschitz: float
+    diameter: float
 
 
 @dataclass(frozen=True)
@@ -23,7 +44,7 @@ class Radii:
         predicted, runner_up: (n,) int64; the runner-up is the class of the pair that decides the radius, which
             need not have the second largest logit.
         radius: (n,) float64, >= 0, l2 in [0, 1] pixel space.
-        margin: (n,) float64, f_predicted - f_runner_up.
+        margin: (n,) float64, f^_predicted - f^_runner_up as computed; the difference itself where it is settled.
     """
 
     predicted: Tensor
@@ -32,50 +53,61 @@ class Radii:
     margin: Tensor
 
 
-def certified_radii(logits: Tensor, pair_bounds: Tensor, lipschitz: float, largest: float) -> Radii:
-    """Radius of the predicted class l: min over *every* i != l of (f_l - f_i) / (c_li L) (ICLR 2022, proposition 1).
+def certified_radii(logits: Tensor, pairs: Pairs) -> Radii:
+    """Radius of the largest logit's class l: min over *every* i != l of (f^_l - f^_i - 2 e_li) / (c_li L).
 
-    Computed in float64 from the logits as they are, and rounded down: a real-arithmetic radius. Ties give 0.
+    ICLR 2022, proposition 1, less the rounding errors (docs/soundness.md, theorem 4). Ties have radius 0.
 
     Args:
-        logits: (n, classes).
-        pair_bounds: (classes, classes), proved constants c_li of f_l - f_i on the features; the diagonal is ignored.
-        lipschitz: L, the proved constant from pixels to features.
-        largest: the diameter of pixel space; a pair whose difference is constant certifies everything in it.
+        logits: (n, classes), in any dtype.
+        pairs: see :class:`Pairs`.
 
     Raises:
         NotFiniteError: a logit is not finite.
 
-    >>> logits, c = torch.tensor([[3.0, 2.0, 1.9], [1.0, 1.0, 0.0]]), torch.tensor([[0, 1, 8], [1, 0, 1], [8, 1, 0.0]])
-    >>> certified_radii(logits, c, 1.0, 9.0).radius.tolist(), certified_radii(logits, c, 1.0, 9.0).runner_up.tolist()
-    ([0.13750..., 0.0], [2, 1])
+    >>> zero, nan = torch.zeros(2, 2).double(), torch.full((2, 2), math.nan).double()
+    >>> logits = torch.tensor([[3.0, 1.0], [1.0, 1.0]])
+    >>> certified_radii(logits, Pairs(zero + 1.5, zero + 0.25, nan, 1.0, 9.0)).radius.tolist()
+    [0.99999..., 0.0]
     """
     if not bool(torch.isfinite(logits).all()):
         raise NotFiniteError("a logit is NaN or infinite", why="the weights are finite, so the sums overflowed")
     logits = logits.to(torch.float64)
     predicted = logits.argmax(dim=1)
-    rows = torch.arange(len(logits), device=logits.device)
+    rows = torch.arange(len(logits))
     margins = logits[rows, predicted].unsqueeze(1) - logits
-    quotients = radius_of(margins, pair_bounds.to(logits)[predicted], lipschitz, largest)
+    every = radius_of(margins, predicted.unsqueeze(1), torch.arange(logits.shape[1]).unsqueeze(0), pairs)
     # The class itself is masked by its index.
-    quotients[rows, predicted] = math.inf
-    radius, runner_up = quotients.min(dim=1)
-    return Radii(predicted, runner_up, radius, margins[rows, runner_up])
+    every[rows, predicted] = math.inf
+    radius, runner_up = every.min(dim=1)
+    settled = pairs.settled[predicted, runner_up]
+    margin = torch.where(settled.isnan(), margins[rows, runner_up], settled)
+    return Radii(predicted, runner_up, radius, margin)
 
 
-def radius_of(margins: Tensor, constants: Tensor, lipschitz: float, largest: float) -> Tensor:
-    """Margin / (c L) in float64, every step rounded towards a smaller radius; 0 where the margin is not positive.
+def radius_of(margins: Tensor, classes: Tensor, others: Tensor, pairs: Pairs) -> Tensor:
+    """(margin - 2 e) / (c L) of pairs of classes, rounded towards 0; 0 where the margin does not exceed its error.
+
+    A settled pair certifies all of pixel space if its difference is positive, and nothing otherwise.
 
     Args:
-        margins: float64, differences of logits.
-        constants: c, of the same shape; 0 where the rows of a pair are equal.
-        lipschitz: L.
-        largest: the cap, which also covers a margin over a constant of 0.
+        margins: float64, computed differences of logits.
+        classes, others: int64, l and i, which together have the shape of the margins.
+        pairs: see :class:`Pairs`.
     """
-    denominators = _next(constants * lipschitz, math.inf)
-    quotients = _next(_next(margins, -math.inf) / denominators, -math.inf)
-    return torch.where(margins > 0, quotients, torch.zeros_like(margins)).clamp(min=0.0, max=largest)
+    # The product by 2 is exact.
+    kept = _below(_below(margins) - TIMES_PAID * pairs.errors[classes, others])
+    quotients = _below(kept / _above(pairs.constants[classes, others] * pairs.lipschitz))
+    # Whatever is not certainly positive, NaN included, certifies nothing.
+    radii = torch.where(kept > 0, quotients, torch.zeros_like(quotients)).clamp(min=0.0, max=pairs.diameter)
+    settled = pairs.settled[classes, others]
+    decided = torch.where(settled > 0, torch.full_like(radii, pairs.diameter), torch.zeros_like(radii))
+    return torch.where(settled.isnan(), radii, decided)
 
 
-def _next(values: Tensor, towards: float) -> Tensor:
-    return torch.nextafter(values, torch.full_like(values, towards))
+def _below(values: Tensor) -> Tensor:
+    return torch.nextafter(values, torch.full_like(values, -math.inf))
+
+
+def _above(values: Tensor) -> Tensor:
+    return torch.nextafter(values, torch.full_like(values, math.inf))

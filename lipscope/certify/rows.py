@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from lipscope.certify.summary import class_name
-from lipscope.files.results import OPTIONAL, Certificates
+from lipscope.files.results import OPTIONAL
+from lipscope.records.certificates import Certificates
 from lipscope.visible import cell
 
 COLUMNS = ("index", "label", "predicted", "runner_up", "margin", "radius")
@@ -22,18 +23,20 @@ def per_image(
 ) -> list[dict[str, Any]]:
     """One object an image, with its logits and its file where they are given.
 
-    Sound radii and attack distances are there where they were computed; a distance that no attack found is null.
+    A radius that is only estimated is called so. Attack distances are there where they were computed; one that no
+    attack found is null.
 
     Args:
         certificates: n images.
         logits: (n, classes).
         files: by record number.
     """
+    estimated = certificates.standing == "estimate"
     kept = [name for name in OPTIONAL if getattr(certificates, name) is not None]
     values = [getattr(certificates, name).tolist() for name in (*COLUMNS, *kept)]
+    names = ["estimated_radius" if estimated and name == "radius" else name for name in (*COLUMNS, *kept)]
     rows: list[dict[str, Any]] = [
-        {name: _finite(value) for name, value in zip((*COLUMNS, *kept), row, strict=True)}
-        for row in zip(*values, strict=True)
+        {name: _finite(value) for name, value in zip(names, row, strict=True)} for row in zip(*values, strict=True)
     ]
     for row in rows:
         if files:

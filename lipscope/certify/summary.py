@@ -10,26 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.certify.intervals import LEVEL, METHOD, clopper_pearson
-from lipscope.files.results import SOUND, Certificates
-from lipscope.units import format_eps, largest_not_above
+from lipscope.records.certificates import Certificates
+from lipscope.units import format_eps
 
 if TYPE_CHECKING:
     from lipscope.certify.budget import Budget
 
-SCHEMA = "lipscope.certify/1"
+SCHEMA = "lipscope.certify/2"
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 CURVE_POINTS = 200
 
 
-def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]) -> dict[str, Any]:
-    """Counts, rates, intervals and radii as ``lipscope.certify/1``.
+def summary(
+    certificates: Certificates, model_path: str, eps: Sequence[Fraction], budget: Budget | None = None
+) -> dict[str, Any]:
+    """Counts, rates, intervals and radii as ``lipscope.certify/2``.
 
-    Without labels, everything that needs them is null. Counts and radii follow from the proved radii of these images;
-    the intervals are estimates about further images drawn like them.
+    Without labels, everything that needs them is null. Counts and radii are as good as ``standing`` says; the
+    intervals are estimates about further images drawn like these. Nothing that was read from a file is called proved.
     """
     n, labelled = len(certificates), certificates.labelled
-    sound = certificates.kind != SOUND and certificates.sound_radius is not None
+    every = np.ones(n, np.bool_)
     return {
         "schema": SCHEMA,
         "model": {
@@ -44,12 +46,15 @@ def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]
             "fingerprint": certificates.data_fingerprint,
             "labelled": labelled,
         },
-        "lipschitz": {"value": certificates.lipschitz, "proved": True},
-        "kind": certificates.kind,
-        "evaluation": certificates.environment.get("dtype", "float32"),
+        # Estimates have the proved constant too; what a file says of it was not proved by this process.
+        "lipschitz": {"value": certificates.lipschitz, "proved": certificates.standing in ("proved", "estimate")},
+        "standing": certificates.standing,
+        "reason": certificates.reason or None,
+        "proved": certificates.standing == "proved",
+        "evaluation": certificates.environment.get("dtype"),
         "clean": _share(int(certificates.correct.sum()), n) if labelled else None,
         "certified": _by_eps(certificates, certificates.correct, eps) if labelled else None,
-        "unchanging": _by_eps(certificates, np.ones(n, np.bool_), eps),
+        "unchanging": _by_eps(certificates, every, eps),
         "interval": {"method": METHOD, "level": LEVEL, "kind": "estimate"},
         "average_certified_radius": certificates.average_certified_radius() if labelled else None,
         "mean_radius_of_correct": certificates.mean_correct_radius() if labelled else None,
@@ -58,36 +63,8 @@ def summary(certificates: Certificates, model_path: str, eps: Sequence[Fraction]
         "classes": _classes(certificates, eps),
         "runner_up": {"columns": ["predicted", "runner_up", "count"], "pairs": runner_up_pairs(certificates)},
         "curve": _curve(certificates) if labelled else None,
-        **({"sound": _outline(certificates.as_sound(), eps)} if sound else {}),
+        "budget": None if budget is None else budget.to_json(),
         "environment": dict(certificates.environment),
-    }
-
-
-def sound_summary(
-    certificates: Certificates, model_path: str, eps: Sequence[Fraction], budget: Budget
-) -> dict[str, Any]:  # fmt: skip
-    """The summary of the sound radii, with the error budget, and the real-arithmetic counts beside.
-
-    Raises:
-        ValueError: there are no sound radii.
-    """
-    return {
-        **summary(certificates.as_sound(), model_path, eps),
-        "real_arithmetic": _outline(certificates, eps),
-        "budget": budget.to_json(),
-    }
-
-
-def _outline(certificates: Certificates, eps: Sequence[Fraction]) -> dict[str, Any]:
-    """The figures that differ between kinds of radii."""
-    labelled = certificates.labelled
-    return {
-        "kind": certificates.kind,
-        "evaluation": certificates.environment.get("dtype", "float32"),
-        "certified": _by_eps(certificates, certificates.correct, eps) if labelled else None,
-        "unchanging": _by_eps(certificates, np.ones(len(certificates), np.bool_), eps),
-        "average_certified_radius": certificates.average_certified_radius() if labelled else None,
-        "mean_radius": float(certificates.radius.mean()),
     }
 
 
@@ -118,7 +95,7 @@ def _by_eps(
     certificates: Certificates, chosen: NDArray[np.bool_], eps: Sequence[Fraction]
 ) -> list[dict[str, Any]]:  # fmt: skip
     """For each eps, how many of the chosen images have a larger radius, strictly, out of all images."""
-    counts = [int(np.count_nonzero(chosen & (certificates.radius > largest_not_above(radius)))) for radius in eps]
+    counts = [int(np.count_nonzero(chosen & certificates.beyond(radius))) for radius in eps]
     return [
         {"eps": format_eps(radius), **_share(count, len(certificates))}
         for radius, count in zip(eps, counts, strict=True)
@@ -141,11 +118,10 @@ def _classes(certificates: Certificates, eps: Sequence[Fraction]) -> list[dict[s
     if not certificates.labelled:
         return None
     rows: list[dict[str, Any]] = []
-    thresholds = [(format_eps(radius), largest_not_above(radius)) for radius in eps]
+    certified = [(format_eps(radius), certificates.certified(radius)) for radius in eps]
     for number in range(class_count(certificates)):
         own = certificates.label == number
         n, radii = int(own.sum()), certificates.radius[own & certificates.correct]
-        counts = [int((radii > threshold).sum()) for _, threshold in thresholds]
         rows.append(
             {
                 "class": number,
@@ -154,7 +130,7 @@ def _classes(certificates: Certificates, eps: Sequence[Fraction]) -> list[dict[s
                 "clean": {"count": len(radii), "rate": len(radii) / n if n else None},
                 "certified": [
                     {"eps": name, "count": count, "rate": count / n if n else None}
-                    for (name, _), count in zip(thresholds, counts, strict=True)
+                    for name, count in ((name, int((own & beyond).sum())) for name, beyond in certified)
                 ],
                 "average_certified_radius": float(radii.sum()) / n if n else None,
                 "mean_radius_of_correct": float(radii.mean()) if len(radii) else None,

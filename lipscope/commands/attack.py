@@ -99,12 +99,14 @@ def attack_command(
 
 def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     """The figures for a person."""
+    from lipscope.records.certificates import WORDS
+
     n, model, found = facts["data"]["n"], facts["model"], facts["distance"]
     lines = [
         f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
         f"data       {visible(facts['data']['name'])} {facts['data']['split']}, {n} images attacked",
         f"L          {round_up(facts['lipschitz']['value'])}, from [0, 1] pixels to features, as certified",
-        f"certified  {facts['kind']} radii: proved bounds from below",
+        f"certified  {WORDS[facts['standing']]}; from below",
         "robust     not broken by any attack: an estimate from above",
         "",
         f"{'eps':>9s} {'certified':>17s} {'robust':>17s} {'gap':>17s}",
@@ -122,7 +124,7 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     lines += [f"nearest found by: {nearest}", f"violations {facts['violations']}"]
     lines += [
         f"  image {one['index']}: class {one['adversarial_class']} instead of {one['predicted']} "
-        f"at {one['distance']!r}, inside the {' and the '.join(one['kinds'])} radius {one['radius']!r}"
+        f"at {one['distance']!r}, inside the radius {one['radius']!r}"
         + (f", saved in {visible(one['saved'])}" if one["saved"] else "")
         for one in facts["violated"]
     ]

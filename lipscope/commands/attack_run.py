@@ -16,17 +16,16 @@ from lipscope.attack.report import adversarials_of, earlier_run, merged, report,
 from lipscope.attack.violations import (
     Violation,
     describe,
-    kind_words,
     save_violation,
     summary_of,
     verify_saved,
     violated,
     violation_path,
 )
+from lipscope.certify.kept import can_keep, summary_of_kept
 from lipscope.certify.partial import Progress, partial_path
-from lipscope.certify.summary import summary
-from lipscope.commands.certify_images import Request, load_for, own_dataset, selection
-from lipscope.commands.certify_run import answer, chosen_device
+from lipscope.certify.run import answer, chosen_device
+from lipscope.certify.selection import Request, load_for, own_dataset, selection
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet
@@ -39,9 +38,9 @@ from lipscope.files.adversarials import (
     write_adversarials,
 )
 from lipscope.files.locks import BusyError, exclusive
-from lipscope.files.results import Certificates, read_results, results_path, write_results
+from lipscope.files.results import read_results, results_path, write_results
 from lipscope.models.stored import StoredModel, load_model
-from lipscope.units import DEFAULT_EPS
+from lipscope.records.certificates import Certificates
 
 MOST_SAVED = 10
 """Image pairs that one run saves; a lie about L breaks every certificate."""
@@ -135,10 +134,9 @@ class _Saved:
         except (LipscopeError, OSError) as error:
             # The finding counts without its picture: the exit code and the distance tell of it.
             where = f"the pair is not saved: {error}"
-        kinds = " and the ".join(map(kind_words, violation.kinds))
         narrate(
             f"VIOLATION: image {violation.index} has class {violation.adversarial_class} at {violation.distance!r}, "
-            f"inside the {kinds} {violation.radius!r}; {where}"
+            f"inside the radius {violation.radius!r}; {where}"
         )
 
     def files(self) -> dict[int, Path]:
@@ -168,8 +166,10 @@ class _Saved:
 def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) -> Certificates:
     """The claims: the model's own results, computed where they are missing or stale, or those of a given file."""
     if order.claimed is None:
-        return answer(path, Request(device=order.device, data_dir=order.data_dir)).certificates
-    certificates, _ = read_results(order.claimed)
+        # A folder that cannot be written to is no reason not to attack: that nothing is kept is told at the end.
+        request = Request(device=order.device, data_dir=order.data_dir, no_keep=not can_keep(results_path(path)))
+        return answer(path, request, narrate, images_bar).certificates
+    certificates = read_results(order.claimed)
     where = str(order.claimed)
     if (certificates.data_name, certificates.data_split) != (data.name, data.split) or len(certificates) != len(data):
         raise DataError("is about other images", where=where, why=f"{certificates.data_name} {certificates.data_split}")
@@ -226,12 +226,16 @@ def _keep(
     updated = merged(whole, index, outcome.distance, run, force=order.force)
     try:
         with exclusive(target):
-            now, _ = read_results(target)
-            same = now.model_sha256 == whole.model_sha256 and now.data_fingerprint == whole.data_fingerprint
+            now = read_results(target)
+            same = (
+                now.standing == "own"
+                and now.model_sha256 == whole.model_sha256
+                and now.data_fingerprint == whole.data_fingerprint
+            )
             if not same or not np.array_equal(now.predicted, whole.predicted):
                 raise CheckpointError("the results file changed during the attack", where=str(target))
             updated = merged(now, index, outcome.distance, run, force=order.force)
-            write_results(target, updated, summary(updated, str(path), DEFAULT_EPS))
+            write_results(target, updated, summary_of_kept(updated, str(path)))
     except LipscopeError as error:
         narrate(f"the attack distances could not be kept: {error}")
         return updated, error

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lipscope.certify.gate import Requirement
-    from lipscope.commands.certify_images import Request
-    from lipscope.commands.certify_run import Answer
+    from lipscope.certify.run import Answer
+    from lipscope.certify.selection import Request
 
-SET_SCHEMA = "lipscope.certify-set/1"
+SET_SCHEMA = "lipscope.certify-set/2"
 
 STDOUT = "-"
 
@@ -51,14 +51,18 @@ STDOUT = "-"
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One row an image to this file; - for stdout.")
 @click.option("--per-image", is_flag=True, help="With --json: one object an image.")
 @click.option("--logits", is_flag=True, help="With --json --per-image: the logits too.")
+@click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Images at a time. [default: what suits]")
 @click.option(
-    "--batch", "batch_size", type=click.IntRange(min=1), default=500, show_default=True, help="Images at a time."
-)
-@click.option(
-    "--sound", is_flag=True,
-    help="Sound radii: float64, with every rounding error bounded and subtracted; about four times the time.",
+    "--fast", is_flag=True,
+    help="Estimates for a first look: float32, nothing subtracted. They are not kept and pass no gate.",
 )  # fmt: skip
-@click.option("--force", is_flag=True, help="Compute anew even if the results file is up to date.")
+@click.option("--sound", is_flag=True, hidden=True, help="The default.")
+@click.option("--force", is_flag=True, help="Compute anew even if your own results are up to date.")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False),
+    help="Keep results and progress in this folder. [default: beside the model]",
+)  # fmt: skip
+@click.option("--no-keep", is_flag=True, help="Keep nothing, and answer from nothing that is kept.")
 @device_option
 @data_dir_option
 @json_option
@@ -74,18 +78,22 @@ def certify_command(
     csv_file: Path | None,
     per_image: bool,
     logits: bool,
-    batch_size: int,
+    batch_size: int | None,
+    fast: bool,
     sound: bool,
     force: bool,
+    keep: Path | None,
+    no_keep: bool,
     device: str | None,
     data_dir: Path | None,
     as_json: bool,
 ) -> int:
     """Certify MODEL on its test set; radii are l2 in [0, 1] pixel space.
 
-    Without MODEL, the newest run's model, else the first of ./checkpoints. The results of a whole test set are kept
-    beside the model, where `lipscope inspect` reads them; an interrupted run continues where it stopped. Several
-    models make one table, sorted by certified accuracy at the first radius.
+    Radii are sound: float64, with a proved bound on every rounding error subtracted. Without MODEL, the newest run's
+    model, else the first of ./checkpoints. The results of a whole test set are kept beside the model, signed with your
+    own key, where `lipscope inspect` reads them; an interrupted run continues where it stopped. Several models make
+    one table, sorted by certified accuracy at the first radius.
     """
     eps = tuple(dict.fromkeys(parse_eps(text) for text in eps_texts)) or DEFAULT_EPS
     to_stdout = csv_file is not None and str(csv_file) == STDOUT
@@ -98,23 +106,26 @@ def certify_command(
         (to_stdout and as_json, "--csv - and --json both want stdout"),
         (len(models) > 1 and csv_file is not None, "--csv takes one model"),
         (len(models) > 1 and per_image, "--per-image takes one model"),
+        (fast and bool(required_texts), "--min-certified needs proved radii, --fast gives estimates"),
+        (fast and sound, "--fast and --sound exclude each other"),
+        (keep is not None and no_keep, "--keep and --no-keep exclude each other"),
     )
     chosen = models or (choose_model(None),)
 
     from lipscope.certify.gate import parse_requirement
-    from lipscope.commands.certify_images import Request
-    from lipscope.commands.certify_run import answer
+    from lipscope.certify.selection import Request
 
     required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
     request = Request(
-        eps, dataset, train_set, images, limit, indices, logits, batch_size, force, device, data_dir, sound
+        dataset=dataset, train_set=train_set, images=images, limit=limit, indices=indices, logits=logits, fast=fast,
+        batch_size=batch_size, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep,
     )  # fmt: skip
     if len(chosen) > 1:
-        return _certify_set(chosen, request, required, as_json=as_json)
+        return _certify_set(chosen, request, eps, required, as_json=as_json)
     (path,) = chosen
     if csv_file is not None and not to_stdout:
         _check_place(csv_file, path)
-    found = answer(path, request)
+    found = _answer(path, request)
     facts, missed = _facts(found, path, eps, required)
     if csv_file is not None:
         _write_csv(None if to_stdout else csv_file, found)
@@ -122,12 +133,12 @@ def certify_command(
         if per_image:
             from lipscope.certify.rows import per_image as rows_of
 
-            facts["images"] = rows_of(found.shown, found.logits if logits else None, found.files)
+            facts["images"] = rows_of(found.certificates, found.logits if logits else None, found.files)
         say(json.dumps(facts))
     elif not to_stdout:
         from lipscope.commands.certify_text import text
 
-        say(text(facts, found.shown, found.budget.table() if found.budget else ()))
+        say(text(facts, found.certificates))
     return _exit_code(found, missed)
 
 
@@ -138,26 +149,28 @@ def _refuse(*cases: tuple[bool, str]) -> None:
             raise UsageError(what)
 
 
+def _answer(path: Path, request: Request) -> Answer:
+    from lipscope.certify.run import answer
+    from lipscope.commands.progress import images_bar
+
+    return answer(path, request, narrate, images_bar)
+
+
 def _facts(
     found: Answer, path: Path, eps: Sequence[Fraction], required: Sequence[Requirement]
 ) -> tuple[dict[str, Any], bool]:  # fmt: skip
     """The summary with what became of the requirements, each miss told; and whether one was missed.
 
     Raises:
-        UsageError: requirements on images without labels.
+        UsageError: as :func:`lipscope.certify.gate.outcome`.
     """
     from lipscope.certify.gate import outcome
-    from lipscope.certify.summary import sound_summary, summary
+    from lipscope.certify.summary import summary
 
-    if found.budget is None:
-        facts = summary(found.certificates, str(path), eps)
-    else:
-        facts = sound_summary(found.certificates, str(path), eps, found.budget)
+    facts = summary(found.certificates, str(path), eps, found.budget)
     if not required:
         return facts, False
-    if not found.certificates.labelled:
-        raise UsageError("--min-certified needs labels", why="these images have none")
-    outcomes = [outcome(wanted, found.shown) for wanted in required]
+    outcomes = [outcome(wanted, found.certificates) for wanted in required]
     for one in outcomes:
         if not one.met:
             narrate(f"{path}: {one}")
@@ -171,21 +184,24 @@ def _exit_code(found: Answer, missed: bool) -> int:
 
 
 def _certify_set(
-    paths: Sequence[Path], request: Request, required: Sequence[Requirement], *, as_json: bool
-) -> int:  # fmt: skip
+    paths: Sequence[Path],
+    request: Request,
+    radii: Sequence[Fraction],
+    required: Sequence[Requirement],
+    *,
+    as_json: bool,
+) -> int:
     """One table over several models; one that fails does not hide the others, and the worst exit code counts."""
-    from lipscope.commands.certify_run import answer
-
     certified: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     worst = 0
     for path in paths:
         narrate(f"model {path}")
         try:
-            found = answer(path, request)
+            found = _answer(path, request)
             if not found.certificates.labelled:
                 raise UsageError("a table sorted by certified accuracy needs labels", where=str(request.images))
-            facts, missed = _facts(found, path, request.eps, required)
+            facts, missed = _facts(found, path, radii, required)
         except LipscopeError as error:
             narrate(str(error))
             failed.append({"model": {"path": str(path)}, **error.to_json()})
@@ -194,7 +210,7 @@ def _certify_set(
         certified.append(facts)
         worst = max(worst, _exit_code(found, missed))
     certified.sort(key=_rank)
-    eps = [format_eps(radius) for radius in request.eps]
+    eps = [format_eps(radius) for radius in radii]
     if as_json:
         say(json.dumps({"schema": SET_SCHEMA, "sorted_by": eps[0], "models": certified + failed}))
     else:

@@ -7,17 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from lipscope.bounds.rounding import printed_up
 from lipscope.certify.summary import class_name
 from lipscope.commands.messages import cut
-from lipscope.files.results import REAL_ARITHMETIC, SOUND, Certificates
 from lipscope.records import round_up
+from lipscope.records.certificates import ADJECTIVES, WORDS, Certificates
 from lipscope.units import radius_text
 from lipscope.visible import visible
-
-KINDS = {
-    REAL_ARITHMETIC: "real-arithmetic radii, float32 evaluation (proved Lipschitz bound)",
-    SOUND: "sound radii, float64 evaluation, rounding errors subtracted (proved)",
-}
 
 BLOCKS = " ▁▂▃▄▅▆▇█"
 HISTOGRAM_ROWS, HISTOGRAM_WIDTH = 12, 40
@@ -34,29 +30,29 @@ NAME = 14
 MOST_PAIRS = 6
 
 
-def text(facts: dict[str, Any], certificates: Certificates, budget: Sequence[str] = ()) -> str:
-    """The summary ``facts`` of ``certificates`` in lines, and at the end the table of the error budget."""
+def text(facts: dict[str, Any], certificates: Certificates) -> str:
+    """The summary ``facts`` of ``certificates`` in lines."""
     n, model, data = facts["data"]["n"], facts["model"], facts["data"]
     lines = [
         f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
         f"data       {visible(data['name'])} {data['split']}, {n} images",
-        f"L          {round_up(certificates.lipschitz)}, proved: from [0, 1] pixels to features",
-        f"kind       {KINDS.get(certificates.kind, certificates.kind)}",
-        *_beside(facts),
+        f"L          {round_up(certificates.lipschitz)}, {_told(facts)}: from [0, 1] pixels to features",
+        f"radii      {WORDS[certificates.standing]}",
+        *_rounding(facts),
         "",
     ]
     if not data["labelled"]:
         lines += [f"radius > {row['eps']:11s} {row['rate']:8.2%}  {row['count']:6d}" for row in facts["unchanging"]]
         lines += ["", f"mean radius                    {radius_text(facts['mean_radius'])}"]
         lines += [_quantiles(facts), "", *_nearest(facts, certificates), "", *_histogram(certificates)]
-        lines += ["", *budget] if budget else []
         return "\n".join(lines)
     lines.append(_share("clean", facts["clean"]))
-    lines += [_share(f"certified @ {row['eps']}", row) for row in facts["certified"]]
+    called = ADJECTIVES[certificates.standing]
+    lines += [_share(f"{called} @ {row['eps']}", row) for row in facts["certified"]]
     lines += [
         f"[{facts['interval']['level']:.0%} {facts['interval']['method']} interval: an estimate for images like these]",
         "",
-        f"average certified radius       {radius_text(facts['average_certified_radius'])}  (misclassified = 0)",
+        f"average {called} radius       {radius_text(facts['average_certified_radius'])}  (misclassified = 0)",
         f"mean radius of correct images  {radius_text(facts['mean_radius_of_correct'])}",
         *([_quantiles(facts)] if facts["clean"]["count"] else []),
         "",
@@ -64,10 +60,9 @@ def text(facts: dict[str, Any], certificates: Certificates, budget: Sequence[str
         "",
         *_nearest(facts, certificates),
         "",
-        *_curve(facts["curve"]),
+        *_curve(facts["curve"], called),
         "",
         *_histogram(certificates),
-        *(["", *budget] if budget else []),
     ]
     return "\n".join(lines)
 
@@ -90,22 +85,21 @@ def set_text(models: Sequence[dict[str, Any]], eps: Sequence[str]) -> str:
         for facts in models
         if "error" in facts
     ]
-    kinds = sorted({facts["kind"] for facts in found})
-    lines += [
-        "",
-        f"certified accuracy by radius, sorted by {eps[0]}; {' and '.join(kinds) or 'no'} radii, proved, l2 in [0, 1]",
-    ]
+    lines += ["", f"certified accuracy by radius (l2 in [0, 1]), sorted by {eps[0]}"]
+    lines += sorted({WORDS[facts["standing"]] for facts in found})
     return "\n".join(lines)
 
 
-def _beside(facts: dict[str, Any]) -> list[str]:
-    """The real-arithmetic counts on a line under the kind, where the radii are sound."""
-    real = facts.get("real_arithmetic")
-    if real is None:
+def _told(facts: dict[str, Any]) -> str:
+    return "proved" if facts["lipschitz"]["proved"] else "as kept"
+
+
+def _rounding(facts: dict[str, Any]) -> list[str]:
+    """The rounding error that was subtracted, where it was just computed."""
+    if facts["budget"] is None:
         return []
-    rows = real["certified"] or real["unchanging"]
-    counts = ", ".join(f"{row['count']} @ {row['eps']}" for row in rows)
-    return [f"beside     {counts}: {REAL_ARITHMETIC} radii, {real['evaluation']} evaluation"]
+    error = printed_up(facts["budget"]["margin"])
+    return [f"rounding   <= {error} of a margin, proved, subtracted {facts['budget']['times_paid']} times"]
 
 
 def _data(facts: dict[str, Any]) -> str:
@@ -153,12 +147,12 @@ def _nearest(facts: dict[str, Any], certificates: Certificates) -> list[str]:
     return lines
 
 
-def _curve(curve: dict[str, Any]) -> list[str]:
-    """The certified-accuracy curve in block characters, at every fourth of its radii."""
+def _curve(curve: dict[str, Any], called: str) -> list[str]:
+    """The curve of accuracy in block characters, at every fourth of its radii."""
     rates = np.array(curve["rate"][::CURVE_STEP])
     largest = max(float(rates.max()), 1e-9)
     eighths = np.floor(rates / largest * CURVE_ROWS * 8).astype(int)
-    lines = ["certified accuracy by radius"]
+    lines = [f"{called} accuracy by radius"]
     for row in reversed(range(CURVE_ROWS)):
         heights = np.clip(eighths - 8 * row, 0, 8)
         label = f"{largest:7.2%}" if row == CURVE_ROWS - 1 else ""
@@ -176,9 +170,9 @@ def _histogram(certificates: Certificates) -> list[str]:
         return wrong
     counts, edges = np.histogram(radii, bins=HISTOGRAM_ROWS, range=(0.0, float(radii.max()) or 1.0))
     largest = max(int(counts.max()), 1)
-    lines = [f"certified radius  images ({'correct ones' if labelled else 'all'})"]
+    lines = [f"{ADJECTIVES[certificates.standing]} radius  images ({'correct ones' if labelled else 'all'})"]
     for count, left, right in zip(counts, edges, edges[1:], strict=False):
         eighths = round(int(count) / largest * HISTOGRAM_WIDTH * 8)
         bar = "█" * (eighths // 8) + ("", *"▏▎▍▌▋▊▉")[eighths % 8]
-        lines.append(f"{left:6.3f} - {right:6.3f} {count:6d} {bar}".rstrip())
+        lines.append(f"{radius_text(left)} - {radius_text(right)} {count:6d} {bar}".rstrip())
     return lines + wrong

@@ -13,7 +13,7 @@ from lipscope.units import DEFAULT_EPS
 from lipscope.visible import visible
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 LEGEND = "A, B: bound proved, rounded up; sigma max, sigma min, gradient (mean of ||J^T g|| / ||g||): estimates."
 
@@ -67,7 +67,7 @@ def _results(path: Path) -> Certificates | None:
     if not target.exists():
         return None
     try:
-        certificates, _ = read_results(target)
+        certificates = read_results(target)
     except CheckpointError as error:
         narrate(str(error))
         return None
@@ -117,6 +117,8 @@ def _number(found: dict[str, Any] | None, key: str) -> str:
 
 
 def _certified(certified: dict[str, Any]) -> list[str]:
+    from lipscope.records.certificates import WORDS
+
     a, b = certified["a"], certified["b"]
     lines = []
     if a or b:
@@ -130,7 +132,7 @@ def _certified(certified: dict[str, Any]) -> list[str]:
                 data = side["data"]
                 stale = " (STALE: computed for other bytes than this file's)" if side["stale"] else ""
                 what = f"{data['n']} images of {cut(data['name'], 40)} {cut(data['split'], 40)}"
-                lines.append(f"{letter}: {what}, {cut(side['kind'], 40)} radii{stale}")
+                lines.append(f"{letter}: {what}; {WORDS[side['standing']]}{stale}")
     if not certified["comparable"]:
         lines.append(f"not compared image by image: {certified['reason']}.")
         if not (a and b):

@@ -199,7 +199,7 @@ def _results(path: Path, sha256: str) -> dict[str, Any] | None:
     if not target.exists():
         return None
     try:
-        certificates, _ = read_results(target)
+        certificates = read_results(target)
     except CheckpointError as error:
         narrate(str(error))
         return None
@@ -259,15 +259,18 @@ def _row(layer: LayerReport, names: Names) -> str:
 
 
 def _certified(summary: dict[str, Any]) -> list[str]:
+    from lipscope.records.certificates import ADJECTIVES, WORDS
+
     data = summary["data"]
     stale = " (STALE: computed for other bytes than this file's)" if summary["stale"] else ""
     rates = [f"clean {summary['clean']['rate']:.2%}"]
     rates += [f"{row['eps']} {row['rate']:.2%}" for row in summary["certified"]]
     return [
-        f"certified on {data['n']} images of {cut(data['name'], 40)} {cut(data['split'], 40)}, "
-        f"{cut(summary['kind'], 40)} radii{stale}",
+        f"{ADJECTIVES[summary['standing']]} on {data['n']} images of {cut(data['name'], 40)} "
+        f"{cut(data['split'], 40)}{stale}",
         "  " + ", ".join(rates),
-        "  as `lipscope certify` kept them beside the model; not computed again here.",
+        f"  {WORDS[summary['standing']]}; read from the file beside the model, not computed again here.",
+        *([f"  ({cut(summary['reason'], 120)}: `lipscope certify` proves them)"] if summary["reason"] else []),
     ]
 
 

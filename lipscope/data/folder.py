@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 import warnings
 import zlib
@@ -19,6 +20,9 @@ from lipscope.data.dataset import ImageSet
 from lipscope.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
+
+LONGEST_NUMBER = 9
+"""Digits of a folder that may be a class."""
 
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_DEPTH = 24
@@ -183,12 +187,12 @@ def _class(name: str, classes: Sequence[str], folder: Path) -> int | None:
         )  # fmt: skip
     if alike:
         return alike[0]
-    if not (name.isascii() and name.isdigit()):
+    # As numbers are written, or as wide as the largest: 07 of 100 classes. 00000000003 is no class, and not class 3.
+    if not re.fullmatch("0|[1-9][0-9]*", name) and not re.fullmatch(f"[0-9]{{{len(str(len(classes) - 1))}}}", name):
         return None
-    number = int(name[:10])
-    if number >= len(classes):
+    if len(name) > LONGEST_NUMBER or int(name) >= len(classes):
         raise DataError(
             "a label is out of range", where=str(folder / name), why=f"classes go from 0 to {len(classes) - 1}",
             next_step="name the subfolder after a class or its number",
         )  # fmt: skip
-    return number
+    return int(name)

@@ -70,11 +70,11 @@ class LipschitzLayer(nn.Module, ABC):
 
         f being the function of the stored numbers in real arithmetic, and fl(f) what ``forward`` computes in
         ``arithmetic`` in any order of summation, with or without fused multiply-add, underflow included.
-        ``certify --sound`` sums the errors: E <- L E + error, L from ``bound``. The usual ingredients are
+        ``certify`` sums the errors: E <- L E + error, L from ``bound``. The usual ingredients are
         :meth:`Arithmetic.products` with :func:`lipscope.bounds.convolution.absolute_bound` for a convolution,
         ``outward`` for the arithmetic of the bound itself, and norm <- L norm + ||f(0)|| + error.
 
-        The default proves nothing: sound radii of a net with such a layer are 0.
+        The default proves nothing: a net with such a layer is not certified.
         """
         return UNBOUNDED
 

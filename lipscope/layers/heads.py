@@ -30,6 +30,10 @@ class Head(LinearLayer, Trainable):
     def pair_bounds(self) -> Tensor:
         """(classes, classes) float64: proved upper bounds on the Lipschitz constants of f_l - f_i; diagonal 0."""
 
+    def settled_pairs(self) -> Tensor:
+        """(classes, classes) float64: f_l - f_i where it is the same for all features, exact in its sign; else NaN."""
+        return torch.full((self.classes, self.classes), math.nan, dtype=torch.float64)
+
     @abstractmethod
     def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
         """(n,) float64: those of the pairs (first_k, second_k) of classes."""
@@ -112,6 +116,13 @@ class LinearHead(Head):
         if self.classes**2 * self.weight.shape[1] <= PAIR_EFFORT:
             return float(self.pair_bounds().max())
         return up(math.sqrt(2) * self.bound((self.weight.shape[1],)).value, 2)
+
+    def settled_pairs(self) -> Tensor:
+        """b_l - b_i where two stored rows are equal: in float64 the sign of that difference is exact."""
+        _, group = torch.unique(self.rows().detach(), dim=0, return_inverse=True)
+        bias = self.bias.detach().to(torch.float64)
+        differences = bias.unsqueeze(1) - bias.unsqueeze(0)
+        return torch.where(group.unsqueeze(1) == group.unsqueeze(0), differences, math.nan)
 
     def logit_rounding(self, features: int, norm: float, arithmetic: Arithmetic) -> Tensor:
         """A sum of products and the bias: gamma_(F+2) (||w_i|| ||x|| + |b_i|), by Cauchy and Schwarz."""

@@ -15,17 +15,14 @@ from lipscope.tui.work.state import State
 from lipscope.units import largest_not_above
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
-
-KINDS = {
-    "real-arithmetic": "real-arithmetic radii, float32 evaluation",
-    "sound": "sound radii: float64 evaluation, rounding errors subtracted",
-}
+    from lipscope.records.certificates import Certificates
 
 
-def kind_text(certificates: Certificates) -> str:
-    """What kind of radii these are, in words."""
-    return KINDS.get(certificates.kind) or harmless(f"radii of unknown kind {certificates.kind}", 60)
+def standing_text(certificates: Certificates) -> str:
+    """Whose radii these are, in words."""
+    from lipscope.records.certificates import WORDS
+
+    return WORDS[certificates.standing]
 
 
 def data_text(certificates: Certificates) -> str:
@@ -57,13 +54,8 @@ class Side:
 
 
 def other_sides(certificates: Certificates) -> list[Side]:
-    """Sound radii, and what an attack could not break, where the results hold them: never mixed with the radii."""
+    """What an attack could not break, where the results hold it: never mixed with the radii."""
     sides = []
-    if certificates.sound_radius is not None and certificates.kind != "sound":
-        sound = certificates.as_sound()
-        sides.append(
-            Side("sound", f"sound: {KINDS['sound'].partition(': ')[2]}", sound.certified_count, len(certificates))
-        )
     distance = certificates.attack_distance
     if distance is not None:
         attacked = certificates.attacked
@@ -100,6 +92,11 @@ def results_notice(state: State) -> str:
         )
     if state.stale is None and state.phase.active:
         return "Checking that the results are about this very file …"
+    if results.certificates.standing == "claimed":
+        return (
+            f"CLAIMED by somebody else ({harmless(results.certificates.reason, 120)}), not proved here; "
+            f"`{certify_command(path)}` proves radii of your own"
+        )
     return ""
 
 

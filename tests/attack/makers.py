@@ -12,11 +12,11 @@ from lipscope.attack.target import Target
 from lipscope.certify.evaluate import certify
 from lipscope.data import ImageSet
 from lipscope.files.checkpoint import Header
-from lipscope.files.results import Certificates
 from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.stored import StoredModel
+from lipscope.records.certificates import Certificates
 
 SIDE = 4
 SIZE = 3 * SIDE * SIDE

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from lipscope.attack import driver
 from lipscope.attack.driver import ATTACKS, Settings, attack, check_settings, progress_of
-from lipscope.certify.sound import certify_soundly
 from lipscope.data.synthetic import synthetic
 from lipscope.errors import UsageError
 from tests.always import always
@@ -33,21 +32,18 @@ def test_no_attack_gets_inside_a_sound_radius(seed, classes):
     """These certificates are tight: every bit of slack that an error bound had too little would be found."""
     net, data = linear_net(seed, classes), images(2, seed, classes)
     claimed = certified(net, data)
-    sound = certify_soundly(stored(net), data, claimed.predicted)
-    claimed = replace(claimed, sound_radius=sound.radius)
     outcome = attack(stored(net), data, claimed, Settings(("minimum", "boundary"), steps=1, restarts=1))
-    assert (outcome.distance >= sound.radius).all()
+    assert (outcome.distance >= claimed.radius).all()
     assert (outcome.distance >= exact_distance(net, data, claimed.predicted)).all()
-    assert (sound.radius > 0.5 * claimed.radius).any()
+    assert (claimed.radius > 0.99 * exact_distance(net, data, claimed.predicted)).any()
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_convolutional_nets_hold_too(seed):
     net, data = small_net(seed), synthetic("synthetic", "test").subset(range(12))
     claimed = certified(net, data)
-    claimed = replace(claimed, sound_radius=certify_soundly(stored(net), data, claimed.predicted).radius)
     outcome = attack(stored(net), data, claimed, replace(QUICK, eps=(Fraction(10, 255),), batch_size=12))
-    assert (outcome.distance >= claimed.sound_radius).all()
+    assert (outcome.distance >= claimed.radius).all()
     assert np.isfinite(outcome.distance).sum() >= 4  # it is not for want of trying
     assert outcome.in_float32[np.isfinite(outcome.distance)].mean() > 0.5
     assert set(outcome.environment["fp32_precision"].values()) == {"ieee"}

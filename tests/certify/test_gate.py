@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import strategies as st
 
@@ -46,3 +49,17 @@ def test_by_how_much_it_was_missed() -> None:
     assert str(found) == (
         "certified accuracy at 36/255 is 3 of 4, 15 points below the 90% asked for: 1 more image needed"
     )
+
+
+@pytest.mark.parametrize("standing", ["claimed", "estimate"])
+def test_claims_and_estimates_pass_no_gate(standing: Any) -> None:
+    certificates = replace(some_certificates([0.5], [True]), standing=standing)
+    with pytest.raises(UsageError, match="needs proved radii"):
+        outcome(parse_requirement("0@0"), certificates)
+    assert outcome(parse_requirement("1@0"), replace(certificates, standing="own")).met
+
+
+def test_a_gate_needs_labels() -> None:
+    certificates = replace(some_certificates([0.5], [True]), label=np.array([-1]))
+    with pytest.raises(UsageError, match="needs labels"):
+        outcome(parse_requirement("0@0"), certificates)

@@ -8,12 +8,31 @@ import pytest
 import torch
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from torch import Tensor
 
-from lipscope.certify.radii import certified_radii
+from lipscope.certify.budget import TIMES_PAID
+from lipscope.certify.radii import Pairs, Radii, radius_of
+from lipscope.certify.radii import certified_radii as radii_of_pairs
 from lipscope.errors import LipscopeError
 from tests.always import always
 
 DIAMETER = 55.4
+
+
+def certified_radii(
+    logits: Tensor,
+    constants: Tensor,
+    lipschitz: float,
+    largest: float,
+    errors: Tensor | None = None,
+    settled: Tensor | None = None,
+) -> Radii:
+    """With no rounding errors and no settled pairs unless they are given."""
+    constants = constants.double()
+    errors = torch.zeros_like(constants) if errors is None else errors.double()
+    settled = torch.full_like(constants, math.nan) if settled is None else settled.double()
+    return radii_of_pairs(logits, Pairs(constants, errors, settled, lipschitz, largest))
+
 
 LOGITS = st.one_of(st.integers(-3, 3).map(float), st.floats(-1e3, 1e3, width=32))
 
@@ -168,3 +187,64 @@ def test_every_radius_is_at_most_the_exact_quotient():
         )
         assert Fraction(radius) <= exact
         assert radius >= float(exact) * (1 - 1e-14) - 1e-300
+
+
+ORDINARY = st.floats(-1e6, 1e6)
+WILD = st.floats(allow_nan=False, allow_infinity=False, width=64, min_value=-1e150, max_value=1e150)
+
+
+def matrix(values: list[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64).reshape(3, 3)
+
+
+@always(
+    logits=st.one_of(st.lists(ORDINARY, min_size=3, max_size=3), st.lists(WILD, min_size=3, max_size=3)),
+    errors=st.lists(st.one_of(st.just(0.0), st.floats(0, 1e-3), st.floats(0, 1e150)), min_size=9, max_size=9),
+    bounds=st.lists(st.one_of(st.just(0.0), st.floats(0, 2), st.floats(5e-324, 1e100)), min_size=9, max_size=9),
+    lipschitz=st.floats(1e-3, 1e3),
+)
+def test_no_rounding_of_the_quotient_helps(
+    logits: list[float], errors: list[float], bounds: list[float], lipschitz: float
+) -> None:
+    largest = 55.0
+    found = certified_radii(
+        torch.tensor([logits], dtype=torch.float64), matrix(bounds), lipschitz, largest, matrix(errors)
+    )
+    (radius,), (predicted,) = found.radius.tolist(), found.predicted.tolist()
+    assert 0 <= radius <= largest
+    for i in set(range(3)) - {predicted}:
+        margin = Fraction(logits[predicted]) - Fraction(logits[i]) - TIMES_PAID * Fraction(errors[3 * predicted + i])
+        constant = Fraction(bounds[3 * predicted + i]) * Fraction(lipschitz)
+        if margin <= 0:
+            assert radius == 0
+        elif constant:
+            assert Fraction(radius) <= margin / constant
+
+
+def test_an_infinite_error_certifies_nothing() -> None:
+    ones = torch.ones(3, 3)
+    assert certified_radii(torch.tensor([[3.0, 2.0, 1.0]]), ones, 1.0, 9.0, ones * math.inf).radius == 0
+
+
+def test_the_sign_of_a_settled_difference_decides_alone() -> None:
+    """Classes 0 and 1 have equal rows: neither the computed margin nor its error matters between them."""
+    logits, ones = torch.tensor([[2.0, 2.0 - 1e-9, 0.0]], dtype=torch.float64), torch.ones(3, 3)
+    constants = torch.tensor([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
+    for difference, radius in ((1e-30, 1.0), (0.0, 0.0), (-1e-30, 0.0)):
+        settled = torch.full((3, 3), math.nan)
+        settled[0, 1], settled[1, 0] = difference, -difference
+        found = certified_radii(logits, constants, 1.0, DIAMETER, 0.5 * ones, settled)
+        assert found.radius.tolist() == [pytest.approx(radius, rel=1e-12)]
+        assert found.runner_up.tolist() == [2 if radius else 1]
+        assert found.margin.tolist() == [2.0 if radius else pytest.approx(difference)]
+
+
+def test_the_radius_follows_from_the_margin_that_is_kept() -> None:
+    generator = torch.Generator().manual_seed(1)
+    logits = torch.randn(50, 4, generator=generator).double()
+    constants = torch.rand(4, 4, generator=generator).double() + 0.5
+    settled = torch.full((4, 4), math.nan).double()
+    settled[0, 1], settled[1, 0] = 0.25, -0.25
+    pairs = Pairs(constants, constants * 1e-3, settled, 2.0, DIAMETER)
+    found = radii_of_pairs(logits, pairs)
+    assert torch.equal(radius_of(found.margin, found.predicted, found.runner_up, pairs), found.radius)

@@ -35,11 +35,9 @@ def test_per_image_refuses_logits_of_other_images() -> None:
 
 def test_what_else_was_computed_and_no_infinity() -> None:
     certificates = replace(
-        some_certificates([0.1, 0.5], correct=[True, False]), sound_radius=np.array([0.09, 0.4]),
-        attack_distance=np.array([math.inf, 0.75]),
-    )  # fmt: skip
+        some_certificates([0.1, 0.5], correct=[True, False]), attack_distance=np.array([math.inf, 0.75])
+    )
     rows = per_image(certificates)
-    assert [row["sound_radius"] for row in rows] == [0.09, 0.4]
     assert [row["attack_distance"] for row in rows] == [None, 0.75]
     json.dumps(rows, allow_nan=False)
 
@@ -66,3 +64,10 @@ def test_csv_with_names_that_need_quotes_and_images_without_labels() -> None:
     assert [(row["label"], row["label_name"], row["predicted_name"], row["runner_up_name"]) for row in rows] == [
         ("", "", "a,b", "e"), ("", "", 'c"d', "e"),
     ]  # fmt: skip
+
+
+def test_estimated_radii_are_called_so() -> None:
+    certificates = replace(some_certificates([0.1], correct=[True]), standing="estimate")
+    assert "radius" not in per_image(certificates)[0]
+    assert per_image(certificates)[0]["estimated_radius"] == 0.1
+    assert as_csv(certificates).splitlines()[0].endswith(",estimated_radius")

@@ -3,13 +3,14 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lipscope.certify.intervals import clopper_pearson
 from lipscope.certify.summary import summary
-from lipscope.files.results import Certificates
+from lipscope.records.certificates import Certificates
 from lipscope.units import parse_eps
 from tests.files.test_results import some_certificates
 
@@ -25,11 +26,11 @@ def test_every_number_by_hand() -> None:
     """Five images; the third is misclassified with a large radius, which counts nowhere."""
     certificates = some_certificates([0.1, 0.5, 2.0, 0.2, 0.0], correct=[True, True, False, True, True])
     found = summary(certificates, "runs/a/model.safetensors", EPS)
-    assert found["schema"] == "lipscope.certify/1"
+    assert found["schema"] == "lipscope.certify/2"
     assert found["model"] == {"path": "runs/a/model.safetensors", "sha256": "m" * 64, "architecture": "lipconvnet"}
     assert found["data"] == {"name": "synthetic", "split": "test", "n": 5, "fingerprint": "f", "labelled": True}
     assert found["lipschitz"] == {"value": 4.0, "proved": True}
-    assert found["kind"] == "real-arithmetic"
+    assert (found["standing"], found["proved"], found["reason"]) == ("proved", True, None)
     assert shares([found["clean"]]) == [{"count": 4, "rate": 0.8}]
     assert shares(found["certified"]) == [
         {"eps": "36/255", "count": 2, "rate": 0.4},
@@ -127,7 +128,8 @@ def test_without_labels_what_needs_them_is_null() -> None:
     certificates = replace(some_certificates([0.1, 0.5], correct=[True, True]), label=np.array([-1, -1]))
     found = summary(certificates, "m", EPS)
     null = {name for name, value in found.items() if value is None}
-    assert null == {"clean", "certified", "average_certified_radius", "mean_radius_of_correct", "classes", "curve"}
+    needing = {"clean", "certified", "average_certified_radius", "mean_radius_of_correct", "classes", "curve"}
+    assert null == {*needing, "reason", "budget", "evaluation"}
     assert [row["count"] for row in found["unchanging"]] == [1, 0, 1]
     assert found["radius_quantiles"]["of"] == "all images"
     assert found["radius_quantiles"]["values"][-1]["radius"] == 0.5
@@ -135,3 +137,13 @@ def test_without_labels_what_needs_them_is_null() -> None:
 
 def test_no_eps() -> None:
     assert summary(some_certificates([0.1], correct=[True]), "m", [])["certified"] == []
+
+
+@pytest.mark.parametrize("standing", ["own", "claimed", "estimate"])
+def test_nothing_that_was_not_proved_here_is_called_proved(standing: Any) -> None:
+    certificates = replace(some_certificates([0.1], correct=[True]), standing=standing, reason="why")
+    found = summary(certificates, "m", EPS)
+    assert (found["standing"], found["proved"], found["reason"]) == (standing, False, "why")
+    # The constant of an estimate was proved just now, that of a file was read.
+    assert found["lipschitz"]["proved"] == (standing == "estimate")
+    assert "true" not in json.dumps({**found, "lipschitz": None, "data": None})

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("no_data")
     ],
 )
 def test_selections_write_nothing(tiny_model, certified, capsys, options, index):
-    whole, _ = read_results(results_path(certified))
+    whole = read_results(results_path(certified))
     results_path(certified).unlink()
     summary_path(results_path(certified)).unlink()
     facts = as_json(capsys, tiny_model, *options, "--per-image", "--batch", 2)
@@ -99,7 +99,7 @@ def test_a_folder_of_images_with_labels(certified, capsys, tmp_path):
     labels = synthetic("synthetic", "test").labels
     names = {f"{'pattern ' if number % 2 else ''}{labels[number]}/{number}.png": number for number in range(12)}
     folder, before = put_images(tmp_path / "mine", names), kept(certified)
-    whole = read_results(results_path(certified))[0]
+    whole = read_results(results_path(certified))
     facts = as_json(capsys, certified, "--images", folder, "--per-image", "--eps", "1/255")
     assert facts["data"]["name"] == str(folder)
     assert (facts["data"]["split"], facts["data"]["n"], facts["data"]["labelled"]) == ("images", 12, True)

@@ -10,7 +10,7 @@ import pytest
 
 from lipscope.certify.summary import summary
 from lipscope.commands.certify_text import text
-from lipscope.files.results import Certificates
+from lipscope.records.certificates import Certificates
 from lipscope.units import DEFAULT_EPS
 from tests.files.test_results import some_certificates
 
@@ -42,11 +42,20 @@ def test_it_fits_a_terminal() -> None:
     assert not any(line != line.rstrip() for line in lines)
 
 
-def test_what_kind_of_radii() -> None:
-    plain = certificates()
-    assert "kind       real-arithmetic radii, float32 evaluation (proved" in shown(plain)[0]
-    sound = replace(plain, sound_radius=plain.radius).as_sound()
-    assert "kind       sound radii, float64 evaluation, rounding errors subtracted" in shown(sound)[0]
+@pytest.mark.parametrize(
+    ("standing", "said", "called"),
+    [
+        ("proved", "radii      sound radii, proved here: float64, rounding errors subtracted", "certified"),
+        ("own", "radii      sound radii, proved by an earlier run of your own", "certified"),
+        ("claimed", "radii      radii claimed by somebody else, not proved here", "claimed"),
+        ("estimate", "radii      estimates: float32, rounding errors not subtracted", "estimated"),
+    ],
+)
+def test_whose_word_the_radii_are(standing: Any, said: str, called: str) -> None:
+    printed, _ = shown(replace(certificates(), standing=standing))
+    assert said in printed.splitlines()
+    assert f"{called} @ 36/255" in printed
+    assert f"average {called} radius" in printed
 
 
 def test_a_line_a_class() -> None:

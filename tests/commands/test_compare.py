@@ -33,9 +33,9 @@ def pair(certified, tmp_path):
     tensors = load_file(certified)
     tensors["head.weight"] = tensors["head.weight"] / 2
     save_file(tensors, other, dict(read_header(certified).metadata))
-    kept, summary = read_results(results_path(certified))
+    kept = read_results(results_path(certified))
     radius = np.random.default_rng(0).permutation(kept.radius)
-    write_results(results_path(other), replace(kept, radius=radius), summary)
+    write_results(results_path(other), replace(kept, radius=radius), {})
     return certified, other
 
 
@@ -54,7 +54,7 @@ def test_the_comparison_as_json(pair, capsys):
     assert head["b"]["sigma_max"]["value"] == pytest.approx(head["a"]["sigma_max"]["value"] / 2, rel=1e-6)
     assert head["b_minus_a"]["sigma_max"] == head["b"]["sigma_max"]["value"] - head["a"]["sigma_max"]["value"]
     assert {layer["b_minus_a"]["bound"] for layer in layers.values()} == {0.0}
-    first, second = (read_results(results_path(path))[0] for path in pair)
+    first, second = (read_results(results_path(path)) for path in pair)
     assert facts["certified"]["comparable"]
     assert facts["certified"]["b"]["stale"]
     assert not facts["certified"]["a"]["stale"]
@@ -79,8 +79,8 @@ def test_the_comparison_as_text(pair, capsys):
 
 
 def test_other_images_are_not_compared(pair, capsys):
-    kept, summary = read_results(results_path(pair[1]))
-    write_results(results_path(pair[1]), replace(kept, data_fingerprint="e" * 64), summary)
+    kept = read_results(results_path(pair[1]))
+    write_results(results_path(pair[1]), replace(kept, data_fingerprint="e" * 64), {})
     certified = as_json(capsys, *pair)["certified"]
     assert not certified["comparable"]
     assert "fingerprints differ" in certified["reason"]

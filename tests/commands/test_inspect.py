@@ -162,7 +162,8 @@ def test_the_radii_beside_the_model(tiny_model, capsys):
     assert kept.pop("stale") is False
     assert kept == certified
     text = as_text(capsys, tiny_model)
-    assert "certified on 1000 images of synthetic test, real-arithmetic radii\n" in text
+    assert "certified on 1000 images of synthetic test\n" in text
+    assert "sound radii, proved by an earlier run of your own; read from the file beside the model" in text
     assert f"clean {certified['clean']['rate']:.2%}" in text
     for row in certified["certified"]:
         assert f"{row['eps']} {row['rate']:.2%}" in text
@@ -182,17 +183,18 @@ def test_a_damaged_results_file_is_told_and_the_model_shown(tiny_model, capsys):
 
 
 def test_a_results_file_of_hostile_words(tiny_model, capsys):
-    from lipscope.files.results import Certificates, write_results
+    from lipscope.files.results import write_results
+    from lipscope.records.certificates import Certificates
 
     n = 3
     ones = np.ones(n, np.int64)
     certificates = Certificates(
-        np.arange(n), ones, ones, 2 * ones, np.ones(n), np.ones(n), "\x1b[31mkind", sha256_of(tiny_model), "lipconvnet",
+        np.arange(n), ones, ones, 2 * ones, np.ones(n), np.ones(n), "proved", sha256_of(tiny_model), "lipconvnet",
         "\x1b]0;name\x07", "\x1b[2Jtest", "f" * 64, 4.0,
     )  # fmt: skip
     write_results(results_path(tiny_model), certificates, {"schema": "nonsense"})
     text = as_text(capsys, tiny_model)
-    assert r"certified on 3 images of \x1b]0;name\x07 \x1b[2Jtest, \x1b[31mkind radii" in text
+    assert r"certified on 3 images of \x1b]0;name\x07 \x1b[2Jtest" + "\n" in text
     assert "\x1b" not in text
 
 

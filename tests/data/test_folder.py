@@ -62,11 +62,11 @@ def test_jpeg_and_png_in_the_order_of_their_paths(tmp_path):
 
 
 def test_labels_are_the_names_of_subfolders(tmp_path):
-    for number, name in enumerate(("dog", "0", "frog/deeper", "02")):
+    for number, name in enumerate(("dog", "0", "frog/deeper", "2")):
         put(tmp_path / name / "x.png", picture(number))
     found = read_images(tmp_path, SHAPE, CLASSES)
     assert dict(zip(found.files, found.data.labels.tolist(), strict=True)) == {
-        "0/x.png": 0, "02/x.png": 2, "dog/x.png": 1, "frog/deeper/x.png": 2,
+        "0/x.png": 0, "2/x.png": 2, "dog/x.png": 1, "frog/deeper/x.png": 2,
     }  # fmt: skip
     assert found.data.labelled
 
@@ -243,3 +243,20 @@ def test_folders_match_classes_in_capitals_or_not(tmp_path):
     (tmp_path / "Dog").rename(tmp_path / "DOG")
     with pytest.raises(DataError, match=r"DOG.*'Dog' or 'dog'\); name it exactly"):
         read_images(tmp_path, SHAPE, ("Dog", "dog", "cat", "CAT"))
+
+
+@pytest.mark.parametrize("name", ["00000000002", "02", "00", "٢"])
+def test_a_number_written_otherwise_is_no_class(tmp_path, name):
+    put(tmp_path / name / "a.png", picture(1))
+    found = read_images(tmp_path, SHAPE, CLASSES)
+    assert (found.data.labelled, found.unknown) == (False, (name,))
+    put(tmp_path / "2" / "a.png", picture(1))
+    with pytest.raises(DataError):
+        read_images(tmp_path, SHAPE, CLASSES)
+
+
+def test_numbers_as_wide_as_the_largest(tmp_path):
+    classes = tuple(f"class {number}" for number in range(100))
+    for name in ("07", "7", "42"):
+        put(tmp_path / name / "a.png", picture(1))
+    assert read_images(tmp_path, SHAPE, classes).data.labels.tolist() == [7, 42, 7]

@@ -17,13 +17,15 @@ from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
 from lipscope.files.results import (
     ARRAYS,
-    Certificates,
-    keeping_what_holds,
+    EARLIER,
     read_results,
     results_path,
     summary_path,
+    with_attacks_of,
     write_results,
 )
+from lipscope.files.signing import Signer
+from lipscope.records.certificates import Certificates
 from lipscope.units import parse_eps
 from tests.always import always
 
@@ -37,7 +39,7 @@ def some_certificates(radius: list[float], correct: list[bool], dtype: Any = np.
         runner_up=np.full(n, 2, np.int64),
         radius=np.array(radius, dtype),
         margin=np.array(radius, np.float64) * 2,
-        kind="real-arithmetic",
+        standing="proved",
         model_sha256="m" * 64,
         architecture="lipconvnet",
         data_name="synthetic",
@@ -127,33 +129,84 @@ def certificates() -> Certificates:
 @pytest.fixture
 def written(certificates: Certificates, tmp_path: Path) -> Path:
     path = tmp_path / "model.certified.safetensors"
-    write_results(path, certificates, {"schema": "lipscope.certify/1", "clean": {"count": 2}})
+    write_results(path, certificates, {"schema": "lipscope.certify/2", "clean": {"count": 2}})
     return path
 
 
-def test_results_come_back(certificates: Certificates, written: Path) -> None:
-    found, summary = read_results(written)
-    assert summary == {"schema": "lipscope.certify/1", "clean": {"count": 2}}
+def test_results_come_back_as_ones_own(certificates: Certificates, written: Path) -> None:
+    found = read_results(written)
     for name in ARRAYS:
         expected = getattr(certificates, name)
         assert getattr(found, name).dtype == expected.dtype
         np.testing.assert_array_equal(getattr(found, name), expected)
-    for name in ("kind", "model_sha256", "architecture", "data_name", "data_split", "data_fingerprint", "lipschitz"):
+    for name in ("model_sha256", "architecture", "data_name", "data_split", "data_fingerprint", "lipschitz"):
         assert getattr(found, name) == getattr(certificates, name)
     assert found.environment == certificates.environment
-    assert len(found) == 3
+    assert (found.standing, found.reason, len(found)) == ("own", "", 3)
 
 
 def test_the_same_results_are_the_same_bytes(certificates: Certificates, written: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
-    write_results(again, certificates, {"clean": {"count": 2}, "schema": "lipscope.certify/1"})
+    write_results(again, certificates, {})
     assert again.read_bytes() == written.read_bytes()
 
 
 def test_arrays_that_are_views_are_stored_too(certificates: Certificates, tmp_path: Path) -> None:
     path = tmp_path / "x.certified.safetensors"
     write_results(path, replace(certificates, radius=np.arange(6.0)[::2]), {})
-    assert read_results(path)[0].radius.tolist() == [0.0, 2.0, 4.0]
+    assert read_results(path).radius.tolist() == [0.0, 2.0, 4.0]
+
+
+@pytest.mark.parametrize("standing", ["claimed", "estimate"])
+def test_only_what_is_proved_here_is_signed(certificates: Certificates, tmp_path: Path, standing: Any) -> None:
+    with pytest.raises(ValueError, match="not kept"):
+        write_results(tmp_path / "x.certified.safetensors", replace(certificates, standing=standing), {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_another_key_has_signed_is_claimed(written: Path, tmp_path: Path) -> None:
+    content = written.read_bytes()
+    written.write_bytes(Signer(tmp_path / "somebody else").sign(content))
+    found = read_results(written)
+    assert (found.standing, found.radius.tolist()) == ("claimed", [0.1, 0.5, 2.0])
+    assert "another key" in found.reason
+    written.write_bytes(content)
+    assert read_results(written).standing == "own"
+
+
+def test_one_changed_byte_makes_it_a_claim(written: Path) -> None:
+    content = bytearray(written.read_bytes())
+    content[-1] ^= 1
+    written.write_bytes(content)
+    assert read_results(written).standing == "claimed"
+
+
+def test_no_signature_makes_it_a_claim(written: Path) -> None:
+    with safe_open(written, "np") as file:
+        metadata = {name: text for name, text in file.metadata().items() if name != "lipscope.signature"}
+    save_file(load_file(written), written, metadata)
+    found = read_results(written)
+    assert (found.standing, found.reason) == ("claimed", "it carries no signature")
+
+
+def test_results_of_the_first_version_are_claimed(certificates: Certificates, tmp_path: Path) -> None:
+    """Two kinds of radii, none signed: the sound ones where there are any."""
+    arrays = {name: getattr(certificates, name) for name in ARRAYS}
+    about = {
+        "kind": "real-arithmetic", "model_sha256": "m" * 64, "architecture": "lipconvnet", "data_name": "synthetic",
+        "data_split": "test", "data_fingerprint": "f", "lipschitz": 4.0, "attack": {}, "classes": [], "data_order": "",
+        "environment": {"dtype": "float32", "sound": {"dtype": "float64"}},
+    }  # fmt: skip
+    path = tmp_path / "model.certified.safetensors"
+    metadata = {"lipscope.results": EARLIER, "about": json.dumps(about), "summary": "{}"}
+    save_file(arrays, path, metadata)
+    found = read_results(path)
+    assert (found.standing, found.radius.tolist()) == ("claimed", [0.1, 0.5, 2.0])
+    assert "earlier version" in found.reason
+    sound = np.array([0.09, 0.4, 0.0])
+    save_file({**arrays, "sound_radius": sound}, path, metadata)
+    assert read_results(path).radius.tolist() == sound.tolist()
+    assert read_results(path).environment == {"dtype": "float64"}
 
 
 def rewritten(written: Path, metadata: dict[str, str] | None = None, **arrays: Any) -> Path:
@@ -167,7 +220,7 @@ def rewritten(written: Path, metadata: dict[str, str] | None = None, **arrays: A
 
 DAMAGED_ABOUT = [
     "", "[]", "3", "null", "{}", "not json", '{"kind": 1}', "[" * 100_000, '{"a": ' + "9" * 5000 + "}",
-    json.dumps({"kind": "real-arithmetic"}),
+    json.dumps({"model_sha256": "m"}),
 ]  # fmt: skip
 
 
@@ -176,12 +229,6 @@ def test_a_damaged_description_is_an_error_in_words(about: str, written: Path) -
     with pytest.raises(CheckpointError, match="the results file is damaged") as caught:
         read_results(rewritten(written, {"about": about}))
     assert "--force" in caught.value.next_step
-
-
-@pytest.mark.parametrize("summary", ["", "[]", "3", "null", "nonsense", "[" * 100_000], ids=lambda text: text[:12])
-def test_a_damaged_summary_is_an_error_in_words(summary: str, written: Path) -> None:
-    with pytest.raises(CheckpointError, match="the results file is damaged"):
-        read_results(rewritten(written, {"summary": summary}))
 
 
 @pytest.mark.parametrize(
@@ -222,7 +269,7 @@ RUN = {"settings": {}, "images": [[0, 2]], "nearest": {"pgd": 1}, "in_float32": 
         *({"attack": {"runs": [{**RUN, name: None}]}} for name in RUN),
         *({"attack": {"runs": [RUN, {**RUN, "images": pairs}]}} for pairs in
           (["x"], [[0]], [[0, 1.0]], [[-1, 1]], [[2, 1]], [[0, 10**9]], [[0, 10**400]])),
-        {"environment": {"sound": 5}}, {"lipschitz": float("nan")}, {"lipschitz": -1.0}, {"lipschitz": 10**400},
+        {"lipschitz": float("nan")}, {"lipschitz": -1.0}, {"lipschitz": 10**400},
     ],
     ids=lambda told: str(told)[:40],
 )  # fmt: skip
@@ -234,19 +281,22 @@ def test_a_record_that_would_be_read_wrongly_later_is_damage(told: dict[str, Any
         read_results(rewritten(written, {"about": json.dumps({**about, **told})}))
 
 
-@pytest.mark.parametrize("field", ["radius", "kind", "lipschitz", "environment", "model_sha256", "surprise"])
+@pytest.mark.parametrize(
+    "field", ["radius", "standing", "reason", "surprise", "lipschitz", "environment", "model_sha256"]
+)
 def test_a_description_cannot_smuggle_in_other_fields(field: str, written: Path) -> None:
     with safe_open(written, "np") as file:
         about = json.loads(file.metadata()["about"])
     path = rewritten(written, {"about": json.dumps({**about, field: ["x"]})})
-    if field == "radius":
-        assert read_results(path)[0].radius.tolist() == [0.1, 0.5, 2.0]
+    if field in ("radius", "standing", "reason", "surprise"):
+        assert read_results(path).radius.tolist() == [0.1, 0.5, 2.0]
+        assert read_results(path).standing == "claimed"
     else:
         with pytest.raises(CheckpointError, match="the results file is damaged"):
             read_results(path)
 
 
-@pytest.mark.parametrize("schema", ["lipscope.results/2", "", "nonsense"])
+@pytest.mark.parametrize("schema", ["lipscope.results/3", "", "nonsense"])
 def test_other_schemas_are_refused(schema: str, written: Path) -> None:
     with pytest.raises(CheckpointError, match="not a results file of this version"):
         read_results(rewritten(written, {"lipscope.results": schema}))
@@ -277,33 +327,20 @@ def test_the_header_is_that_of_a_plain_safetensors_file(written: Path) -> None:
     assert header.config is None
 
 
-def test_sound_radii_and_attack_distances_are_kept(tmp_path: Path) -> None:
-    plain = some_certificates([0.2, 0.1], [True, False])
+def test_attack_distances_are_kept(tmp_path: Path) -> None:
     path = tmp_path / "results.safetensors"
-    full = replace(
-        plain,
-        sound_radius=np.array([0.19, 0.0]),
-        attack_distance=np.array([0.5, math.inf]),
-        attack={"steps": 3},
-    )
-    write_results(path, full, {})
-    kept, _ = read_results(path)
-    assert kept.sound_radius is not None
-    assert kept.sound_radius.tolist() == [0.19, 0.0]
+    plain = some_certificates([0.2, 0.1], [True, False])
+    write_results(path, replace(plain, attack_distance=np.array([0.5, math.inf]), attack={"steps": 3}), {})
+    kept = read_results(path)
     assert kept.attack_distance is not None
     assert kept.attack_distance.tolist() == [0.5, math.inf]
     assert kept.attack == {"steps": 3}
-    assert (kept.as_sound().kind, kept.as_sound().certified_count(Fraction(0.19))) == ("sound", 0)
-    write_results(path, plain, {})
-    with pytest.raises(ValueError, match="not computed"):
-        read_results(path)[0].as_sound()
 
 
-@pytest.mark.parametrize("name", ["sound_radius", "attack_distance"])
-def test_optional_arrays_must_fit(tmp_path: Path, name: str) -> None:
+def test_attack_distances_must_fit(tmp_path: Path) -> None:
     path = tmp_path / "results.safetensors"
     for wrong in (np.array([0.1]), np.array([-0.1, 0.0]), np.array([math.nan, 0.0])):
-        write_results(path, replace(some_certificates([0.2, 0.1], [True, True]), **{name: wrong}), {})
+        write_results(path, replace(some_certificates([0.2, 0.1], [True, True]), attack_distance=wrong), {})
         with pytest.raises(CheckpointError, match="damaged"):
             read_results(path)
 
@@ -311,17 +348,17 @@ def test_optional_arrays_must_fit(tmp_path: Path, name: str) -> None:
 def test_the_summary_lies_beside_the_results(written: Path) -> None:
     beside = summary_path(written)
     assert beside.name == "model.certified.json"
-    assert json.loads(beside.read_text()) == read_results(written)[1]
+    assert json.loads(beside.read_text()) == {"schema": "lipscope.certify/2", "clean": {"count": 2}}
 
 
 def test_class_names_are_kept_and_may_be_missing(certificates: Certificates, tmp_path: Path) -> None:
     path = tmp_path / "x.certified.safetensors"
     write_results(path, replace(certificates, classes=("a", "b", "c")), {})
-    assert read_results(path)[0].classes == ("a", "b", "c")
+    assert read_results(path).classes == ("a", "b", "c")
     with safe_open(path, "np") as file:
         about = json.loads(file.metadata()["about"])
     del about["classes"]
-    assert read_results(rewritten(path, {"about": json.dumps(about)}))[0].classes == ()
+    assert read_results(rewritten(path, {"about": json.dumps(about)})).classes == ()
     for wrong in (3, [3], None):
         with pytest.raises(CheckpointError, match="damaged"):
             read_results(rewritten(path, {"about": json.dumps({**about, "classes": wrong})}))
@@ -331,17 +368,13 @@ ATTACKED = {"attack_distance": np.array([0.5, 0.6, math.inf]), "attack": {"steps
 
 
 def test_attack_distances_of_the_same_predictions_are_kept(certificates: Certificates) -> None:
-    old = replace(certificates, **ATTACKED, sound_radius=np.array([0.1, 0.4, 1.0]))
-    kept = keeping_what_holds(replace(certificates, radius=certificates.radius * 1.1), old)
+    old = replace(certificates, **ATTACKED)
+    kept = with_attacks_of(replace(certificates, radius=certificates.radius * 1.1), old)
     assert kept.attack_distance is old.attack_distance
     assert kept.attack == {"steps": 3}
-    assert kept.sound_radius is old.sound_radius
     assert kept.radius.tolist() == (certificates.radius * 1.1).tolist()
-    own = replace(certificates, attack_distance=np.ones(3), attack={"steps": 9}, sound_radius=np.zeros(3))
-    again = keeping_what_holds(own, old)
-    assert (again.attack_distance, again.attack, again.sound_radius) == (
-        own.attack_distance, {"steps": 9}, own.sound_radius,
-    )  # fmt: skip
+    own = replace(certificates, attack_distance=np.ones(3), attack={"steps": 9})
+    assert with_attacks_of(own, old) is own
 
 
 @pytest.mark.parametrize(
@@ -358,24 +391,8 @@ def test_attack_distances_of_the_same_predictions_are_kept(certificates: Certifi
     ids=lambda change: next(iter(change)),
 )
 def test_attack_distances_of_anything_else_are_dropped(certificates: Certificates, change: dict[str, Any]) -> None:
-    old = replace(certificates, **ATTACKED, sound_radius=np.zeros(3))
     new = replace(certificates, **change)
-    assert keeping_what_holds(new, old) is new
-
-
-def test_sound_radii_beyond_the_real_arithmetic_ones_are_dropped(certificates: Certificates) -> None:
-    for excess, held in ((0.9e-4, True), (1.1e-4, False)):
-        old = replace(certificates, **ATTACKED, sound_radius=certificates.radius + excess)
-        kept = keeping_what_holds(certificates, old)
-        assert (kept.sound_radius is not None) == held
-        assert kept.attack_distance is old.attack_distance
-
-
-def test_sound_radii_of_another_version_are_dropped(certificates: Certificates) -> None:
-    old = replace(certificates, **ATTACKED, sound_radius=np.zeros(3), environment={"lipscope": "0.0.1"})
-    kept = keeping_what_holds(replace(certificates, environment={"lipscope": "0.1.0"}), old)
-    assert kept.sound_radius is None
-    assert kept.attack_distance is old.attack_distance
+    assert with_attacks_of(new, replace(certificates, **ATTACKED)) is new
 
 
 def test_images_without_labels(certificates: Certificates) -> None:

@@ -19,8 +19,9 @@ from textual.pilot import Pilot
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import metadata_for, sha256_of, with_sorted_metadata
-from lipscope.files.results import Certificates, results_path, write_results
+from lipscope.files.results import results_path, write_results
 from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, LayerReport, Spectrum, Verdict
+from lipscope.records.certificates import Certificates
 from lipscope.tui.app import InspectApp
 
 CONFIG = {
@@ -53,9 +54,7 @@ def write_checkpoint(path: Path, **config: object) -> Path:
     return path
 
 
-def write_radii(
-    model: Path, *, n: int = 2000, sha256: str | None = None, kind: str = "real-arithmetic"
-) -> Certificates:
+def write_radii(model: Path, *, n: int = 2000, sha256: str | None = None, claimed: bool = False) -> Certificates:
     """A results file beside the model: 60% correct, radii like those of a small net."""
     rng = np.random.default_rng(1)
     label = rng.integers(0, 10, n)
@@ -64,11 +63,14 @@ def write_radii(
     predicted = np.where(correct, label, (label + 1) % 10)
     certificates = Certificates(
         index=np.arange(n), label=label, predicted=predicted, runner_up=(predicted + 3) % 10, radius=radius,
-        margin=radius * 5.6, kind=kind, model_sha256=sha256 or sha256_of(model), architecture="lipconvnet",
+        margin=radius * 5.6, standing="proved", model_sha256=sha256 or sha256_of(model), architecture="lipconvnet",
         data_name="cifar10", data_split="test", data_fingerprint="0" * 64, lipschitz=3.9889,
         environment={"device": "cpu"},
     )  # fmt: skip
-    write_results(results_path(model), certificates, {"schema": "lipscope.certify/1"})
+    write_results(results_path(model), certificates, {})
+    if claimed:
+        place = results_path(model)
+        place.write_bytes(place.read_bytes()[:-1] + b"\0")
     return certificates
 
 

@@ -13,7 +13,8 @@ from lipscope.attack.target import distances
 from lipscope.data import ImageSet, load
 from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials
 from lipscope.files.checkpoint import sha256_of
-from lipscope.files.results import Certificates, read_results, results_path, write_results
+from lipscope.files.results import read_results, results_path, write_results
+from lipscope.records.certificates import Certificates
 
 N = 1000
 
@@ -42,12 +43,12 @@ def write_synthetic(model: Path, *, seed: int = 5, attacked: int = 0, **changes:
         attack = {"attacked": [[0, attacked]]}
     certificates = Certificates(
         index=np.arange(N), label=label, predicted=predicted, runner_up=(predicted + 3) % 10, radius=radius,
-        margin=radius, kind="real-arithmetic", model_sha256=sha256_of(model), architecture="lipconvnet",
+        margin=radius, standing="proved", model_sha256=sha256_of(model), architecture="lipconvnet",
         data_name="synthetic", data_split="test", data_fingerprint=_fingerprint(), lipschitz=1.0,
         attack_distance=distance, attack=attack, classes=synthetic_images().classes,
     )  # fmt: skip
     certificates = replace(certificates, **changes)
-    write_results(results_path(model), certificates, {"schema": "lipscope.certify/1"})
+    write_results(results_path(model), certificates, {})
     return certificates
 
 
@@ -77,7 +78,7 @@ class Brightness:
 
     def __init__(self, path: Path) -> None:
         self.sha256 = sha256_of(path)
-        self._kept, _ = read_results(results_path(path))
+        self._kept = read_results(results_path(path))
         self._rows = {image.tobytes(): row for row, image in enumerate(synthetic_images().images)}
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:

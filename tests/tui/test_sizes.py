@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
@@ -69,9 +68,7 @@ def app(tmp_path: Path) -> InspectApp:
     model, other = run.path / "model.safetensors", tmp_path / "b.safetensors"
     for seed, path in enumerate((model, other)):
         write_checkpoint(path, channels=16 * (1 + seed))
-        kept = write_synthetic(path, seed=5 + seed)
-        sound = np.maximum(kept.radius - 1e-6, 0)
-        keep_adversarials(path, write_synthetic(path, seed=5 + seed, attacked=50, classes=classes, sound_radius=sound))
+        keep_adversarials(path, write_synthetic(path, seed=5 + seed, attacked=50, classes=classes))
     means = Means(Script(hostile), evaluator=Brightness)
     return InspectApp(model, analyse=means, other=other, run=run.path)
 

@@ -190,11 +190,10 @@ def test_damaged_results(snap_compare) -> None:
     assert compare(snap_compare, Script(), Scene("radii", until="cannot be used"), SMALL)
 
 
-def test_sound_radii_and_attack_distances(snap_compare) -> None:
+def test_attack_distances(snap_compare) -> None:
     plain = write_radii(write_checkpoint(Path("model.safetensors")))
     both = replace(
         plain,
-        sound_radius=np.maximum(plain.radius - 1e-6, 0),
         attack_distance=plain.radius + 0.05,
         attack={"name": "by hand"},
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 from lipscope.analysis.comparison import QUANTITIES, LayerPair, Quantity, Shared, aligned, objection, shared
-from lipscope.files.results import Certificates
 from lipscope.records import LayerReport
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import bound_text, estimate_text, rate_text
 from lipscope.tui.panes import Sheet, Value

@@ -9,7 +9,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from lipscope.analysis.comparison import QUANTITIES, LayerPair, Shared, objection, shared
-from lipscope.files.results import Certificates
+from lipscope.records.certificates import Certificates
 from lipscope.tui.compare.lines import (
     IMAGE_HEADING,
     SHEET_COLUMNS,

@@ -15,8 +15,16 @@ from lipscope.tui.text import Fact, harmless
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
     from lipscope.tui.work.gallery import Adversarial
+
+RADIUS = {
+    "proved": "proved",
+    "own": "proved by an earlier run of your own",
+    "claimed": "claimed by somebody else",
+    "estimate": "estimated",
+}
+"""What a radius is, by its standing."""
 
 KEEPS = {
     "all": "all images",
@@ -184,10 +192,8 @@ def image_facts(
         ("image", f"{int(certificates.index[row]):,}: {class_name(classes, int(certificates.label[row]))}"),
         ("predicted", f"{predicted} ({'right' if right else 'WRONG'})"),
         ("runner-up", class_name(classes, int(certificates.runner_up[row]))),
-        ("radius", f"≥ {radius_text(float(certificates.radius[row]))} proved, {harmless(certificates.kind, 16)}"),
+        ("radius", f"≥ {radius_text(float(certificates.radius[row]))} {RADIUS[certificates.standing]}"),
     ]
-    if certificates.sound_radius is not None and certificates.kind != "sound":
-        facts.append(("sound", f"≥ {radius_text(float(certificates.sound_radius[row]))} proved"))
     facts.append((f"at {format_eps(eps)}", verdict_word(certificates, row, eps)))
     if certificates.attack_distance is not None:
         facts.append(("attack", _attack_words(certificates, row, classes, found)))

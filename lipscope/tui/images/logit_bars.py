@@ -15,7 +15,7 @@ from lipscope.tui.plots.bars import EIGHTHS
 from lipscope.tui.text import harmless
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 LEGEND = "P predicted  R runner-up  L label"
 SHORT_LEGEND = "P predicted R next L label"

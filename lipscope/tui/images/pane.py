@@ -42,7 +42,7 @@ from lipscope.tui.work.state import State
 from lipscope.units import radius_text
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""

@@ -13,11 +13,11 @@ from lipscope.tui.panes import Sheet, Value
 from lipscope.units import format_eps
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 SHEET_COLUMNS = (
     "image", "label", "label_name", "predicted", "runner_up", "radius (proved lower bound)",
-    "sound radius (proved lower bound)", "attack distance (upper bound)", "attacked", "at_eps",
+    "attack distance (upper bound)", "attacked", "at_eps",
 )  # fmt: skip
 
 
@@ -28,18 +28,18 @@ def images_sheet(
     tried = attacked(certificates)
 
     def line(row: int) -> tuple[Value, ...]:
-        sound, distance = certificates.sound_radius, certificates.attack_distance
+        distance = certificates.attack_distance
         found = None if distance is None or not math.isfinite(distance[row]) else float(distance[row])
         label = int(certificates.label[row])
         return (
             int(certificates.index[row]), label, class_name(classes, label, 200),
             int(certificates.predicted[row]), int(certificates.runner_up[row]), float(certificates.radius[row]),
-            None if sound is None else float(sound[row]), found, bool(tried[row]),
+            found, bool(tried[row]),
             verdict_word(certificates, row, choice.eps),
         )  # fmt: skip
 
     facts = {
-        "kind": certificates.kind,
+        "standing": certificates.standing,
         "eps": format_eps(choice.eps),
         "filter": KEEPS[choice.keep],
         "class": choice.label,

@@ -14,7 +14,7 @@ from lipscope.tui.radii.scatter import ScatterPlot
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 
 class AttackPlot(Container):

@@ -13,7 +13,7 @@ from lipscope.tui.radii.classes import WIDEST_CLASS, ClassRow, class_rows
 from lipscope.units import radius_text
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 HEADINGS = ("class", "images", "correct", "certified", "mean")
 WIDTHS = (WIDEST_CLASS, 6, 7, 9, 6)

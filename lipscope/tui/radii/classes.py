@@ -12,7 +12,7 @@ from lipscope.tui.images.choice import class_name
 from lipscope.units import largest_not_above
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 WIDEST_CLASS = 10
 """Cells of a class's name."""

@@ -21,7 +21,6 @@ from lipscope.tui.radii.attack_plot import AttackPlot
 from lipscope.tui.radii.class_table import TITLE, ClassTable
 from lipscope.tui.radii.sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.results import results_notice
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.accuracy import Accuracy
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.eps_line import EpsLine
@@ -32,7 +31,7 @@ from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 
 class RadiiPane(EpsPane):
@@ -96,7 +95,9 @@ class RadiiPane(EpsPane):
         self.query_one(EpsLine).show(certificates, self.eps)
         accuracy = self.query_one(Accuracy)
         accuracy.show(certificates, self.eps, about=False)
-        accuracy.border_subtitle = Text(f"{harmless(certificates.kind, 20)} radii")
+        accuracy.border_subtitle = Text(
+            "radii claimed by somebody else" if certificates.standing == "claimed" else "sound radii"
+        )
         radii = certificates.radius[certificates.correct]
         wrong = len(certificates) - len(radii)
         panel = self.query_one("#radii-histogram-panel")

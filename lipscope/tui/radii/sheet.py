@@ -11,10 +11,10 @@ from lipscope.tui.results import other_sides
 from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 RADII_COLUMNS = (
-    "class", "radius_above", "images", "correct", "certified", "certified_sound", "not_broken_by_attack", "class_name",
+    "class", "radius_above", "images", "correct", "certified", "not_broken_by_attack", "class_name",
     "mean_radius_of_correct",
 )  # fmt: skip
 
@@ -26,9 +26,9 @@ def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
     mean = certificates.mean_correct_radius() if correct else None
     rows: list[tuple[Value, ...]] = []
     for radius in sorted({*DEFAULT_EPS, eps}):
-        others = (sides[name].count(radius) if name in sides else None for name in ("sound", "attack ≤"))
+        unbroken = sides["attack ≤"].count(radius) if sides else None
         rows.append(
-            ("all", format_eps(radius), total, correct, certificates.certified_count(radius), *others, None, mean)
+            ("all", format_eps(radius), total, correct, certificates.certified_count(radius), unbroken, None, mean)
         )
     rows += [
         (
@@ -38,14 +38,13 @@ def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
             row.correct,
             row.certified,
             None,
-            None,
             row.name,
             row.mean_radius,
         )
         for row in class_rows(certificates, eps)
     ]
     facts = {
-        "kind": certificates.kind,
+        "standing": certificates.standing,
         "data": {
             "name": certificates.data_name,
             "split": certificates.data_split,

@@ -11,11 +11,11 @@ from rich.text import Text
 from textual.widgets import Static
 
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.results import data_text, kind_text, other_sides
+from lipscope.tui.results import data_text, other_sides, standing_text
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 
 class Accuracy(Static):
@@ -59,6 +59,6 @@ class Accuracy(Static):
         table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total))
         table.add_row(Text("average radius", style="dim"), radius_text(certificates.average_certified_radius()))
         words = [Text(side.words, style="dim") for side in sides] if about else []
-        words += [Text(f"{data_text(certificates)}; {kind_text(certificates)}", style="dim")] if about else []
+        words += [Text(f"{data_text(certificates)}; {standing_text(certificates)}", style="dim")] if about else []
         # In a pane of its own height (without the words about it) other numbers move nothing.
         self.update(Group(table, *words), layout=about)

@@ -19,7 +19,7 @@ from lipscope.tui.text import harmless
 from lipscope.units import LARGEST_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 STEP = Fraction(1, 255)
 

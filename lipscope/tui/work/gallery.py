@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lipscope.data import ImageSet
-    from lipscope.files.results import Certificates
+    from lipscope.records.certificates import Certificates
 
 
 class Evaluator(Protocol):

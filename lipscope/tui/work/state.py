@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lipscope.files.results import Certificates  # numpy, which the first paint does without
+    from lipscope.records.certificates import Certificates  # numpy, which the first paint does without
     from lipscope.tui.work.gallery import Answer, Images
     from lipscope.tui.work.kernels import Kernel
     from lipscope.tui.work.run_watch import RunView

@@ -264,7 +264,7 @@ def _read_results(model: Path) -> Results:
     if not path.exists():
         return Results(reading=False)
     try:
-        certificates, _summary = read_results(path)
+        certificates = read_results(path)
     except CheckpointError as error:
         return Results(reading=False, error=error)
     if not len(certificates):

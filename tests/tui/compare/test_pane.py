@@ -119,7 +119,6 @@ async def test_without_results_the_command_is_named_and_layers_are_compared(mode
     [
         ({"data_name": "cifar100"}, "different data sets"),
         ({"data_fingerprint": "e" * 64}, "fingerprints differ"),
-        ({"kind": "sound"}, "different kinds"),
     ],
 )
 async def test_what_cannot_be_compared_is_not(model, other, script, changes, said):

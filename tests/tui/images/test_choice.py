@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from lipscope.files.results import Certificates
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import (
     KEEPS,
     SORTS,
@@ -30,7 +30,7 @@ def results(label, predicted, radius, distance=None, **changes) -> Certificates:
     made = Certificates(
         index=np.arange(n) * 10, label=np.array(label), predicted=np.array(predicted),
         runner_up=(np.array(predicted) + 1) % 5, radius=np.array(radius, float), margin=np.array(radius, float),
-        kind="real-arithmetic", model_sha256="a" * 64, architecture="lipconvnet", data_name="synthetic",
+        standing="own", model_sha256="a" * 64, architecture="lipconvnet", data_name="synthetic",
         data_split="test", data_fingerprint="f" * 64, lipschitz=1.0,
         attack_distance=None if distance is None else np.array(distance, float), classes=("cat", "d[red]og"),
     )  # fmt: skip
@@ -105,10 +105,11 @@ def facts(certificates, row=0, found=None) -> dict[str, str]:
 
 
 def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
-    told = facts(results([0], [1], [0.25679], [0.25671], sound_radius=np.array([0.25678])))
+    told = facts(results([0], [1], [0.25679], [0.25671]))
     assert told["predicted"] == "d[red]og (WRONG)"
-    assert told["radius"] == "≥ 0.2567 proved, real-arithmetic"
-    assert told["sound"].startswith("≥ 0.2567 proved")
+    assert told["radius"] == "≥ 0.2567 proved by an earlier run of your own"
+    claimed = facts(results([0], [1], [0.25679], standing="claimed"))
+    assert claimed["radius"] == "≥ 0.2567 claimed by somebody else"
     assert told["at 1/2"] == "WRONG"
     assert "class changes at 0.2568, INSIDE THE CERTIFIED RADIUS; its pixels are not kept" in told["attack"]
     kept = facts(results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3))
@@ -149,7 +150,7 @@ def test_the_sheet_has_the_list_as_shown():
     assert sheet.columns == SHEET_COLUMNS
     assert [row[0] for row in sheet.rows] == [10, 20, 0]
     assert [row[-1] for row in sheet.rows] == ["WRONG", "uncertified", "certified"]
-    assert [row[7] for row in sheet.rows] == [None, 0.3, 1.0]
+    assert [row[6] for row in sheet.rows] == [None, 0.3, 1.0]
     assert sheet.facts["order"] == "smallest radius first"
 
 

@@ -29,18 +29,25 @@ async def test_accuracy_is_recomputed_from_the_radii(model, script):
             assert f"{count:,}" in line
             assert f"{100 * count / 2000:.2f}%" in line
         about = words(app, "#overview-accuracy")
-        assert "2,000 images of cifar10 test; real-arithmetic radii, float32 evaluation" in about
+        assert "2,000 images of cifar10 test; sound radii, proved by an earlier run of your own" in about
 
 
-async def test_stale_and_sound_results_say_so(model, script):
-    write_radii(model, n=10, sha256="ab" * 32, kind="sound")
+async def test_stale_results_say_so(model, script):
+    write_radii(model, n=10, sha256="ab" * 32)
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 50)):
         text = screen_text(app)
         assert "STALE" in text
         assert "certified accuracy of ANOTHER model" in text
         assert "lipscope certify --force" in text
-        assert "sound radii: float64 evaluation, rounding errors" in words(app, "#overview-accuracy")
+
+
+async def test_results_of_somebody_else_are_called_claimed(model, script):
+    write_radii(model, claimed=True)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (120, 50)):
+        assert "CLAIMED by somebody else (it was signed with another key" in screen_text(app)
+        assert "radii claimed by somebody else, not proved here" in words(app, "#overview-accuracy")
 
 
 async def test_without_results_the_command_is_named(model, script):

@@ -20,7 +20,7 @@ def attacked(model, *, inside=0, n=2000, limit=500):
     distance[20:40] = np.inf
     distance[40 : 40 + inside] = certificates.radius[40 : 40 + inside] / 2
     found = replace(certificates, attack_distance=distance, attack={"attacked": [[0, limit]]})
-    write_results(results_path(model), found, {"schema": "lipscope.certify/1"})
+    write_results(results_path(model), found, {})
     return found
 
 
@@ -81,7 +81,7 @@ async def test_small_screens_and_empty_attacks_do_not_break(model, script):
     distance = np.full(len(found), np.inf)
     for size in ((60, 20), (80, 24), (200, 60)):
         for results in (found, replace(found, attack_distance=distance)):
-            write_results(results_path(model), results, {"schema": "lipscope.certify/1"})
+            write_results(results_path(model), results, {})
             app = InspectApp(model, analyse=script)
             async with finished(app, size) as pilot:
                 await shown(pilot)

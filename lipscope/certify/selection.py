@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lipscope.commands.messages import narrate
 from lipscope.data import ImageSet, classes_of, load
 from lipscope.errors import DataError, UsageError, typed
 from lipscope.files.results import results_path
 from lipscope.models.stored import StoredModel
-from lipscope.units import DEFAULT_EPS
 
 
 @dataclass(frozen=True)
@@ -23,31 +21,33 @@ class Request:
     """What is asked of every model.
 
     Args:
-        eps: the radii of the summary.
         dataset: instead of the model's own.
         train_set: certify the training images.
         images: certify the images of this folder.
         limit, indices: which records; at most one of them.
         logits: the logits are wanted, which no results file holds.
-        sound: sound radii are wanted.
-        batch_size: images at a time.
+        fast: estimates are enough; they are not kept.
+        batch_size: images at a time; None for what suits.
         force: compute anew.
         device: a torch device; None for a GPU where there is one.
         data_dir: searched first.
+        keep: the folder for results and progress; None for the model's.
+        no_keep: keep neither, and answer from neither.
     """
 
-    eps: tuple[Fraction, ...] = DEFAULT_EPS
     dataset: str | None = None
     train_set: bool = False
     images: Path | None = None
     limit: int | None = None
     indices: str | None = None
     logits: bool = False
-    batch_size: int = 500
+    fast: bool = False
+    batch_size: int | None = None
     force: bool = False
     device: str | None = None
     data_dir: Path | None = None
-    sound: bool = False
+    keep: Path | None = None
+    no_keep: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Chosen:
     files: tuple[str, ...] = ()
 
 
-def choose(stored: StoredModel, request: Request) -> Chosen:
-    """The images of the request.
+def choose(stored: StoredModel, request: Request, note: Callable[[str], None]) -> Chosen:
+    """The images of the request; the note says what a person should know about them.
 
     Raises:
         LipscopeError: they are not there, damaged, or numbered otherwise.
@@ -79,16 +79,16 @@ def choose(stored: StoredModel, request: Request) -> Chosen:
     name = request.dataset or own
     files: tuple[str, ...] = ()
     if request.images is not None:
-        data, files = _folder(request.images, stored, own)
+        data, files = _folder(request.images, stored, own, note)
     else:
         split: Literal["train", "test"] = "train" if request.train_set else "test"
         data = load_for(stored.header.path, name or own_dataset(stored), split, request.data_dir)
     index = selection(len(data), request.limit, request.indices)
     whole = len(index) == len(data) and request.indices is None
     own_test = request.images is None and not request.train_set and name == own
-    if whole and not own_test:
+    if whole and not own_test and not request.fast and not request.no_keep:
         about = f"its own data set, {own}" if name != own else f"the test images of {own}"
-        narrate(f"not kept: the results file beside the model is for {about}")
+        note(f"not kept: the results file beside the model is for {about}")
     return Chosen(data if whole else data.subset(index), index, whole, whole and own_test, files)
 
 
@@ -142,7 +142,9 @@ def selection(count: int, limit: int | None, indices: str | None) -> NDArray[np.
     return chosen
 
 
-def _folder(folder: Path, stored: StoredModel, own: str) -> tuple[ImageSet, tuple[str, ...]]:
+def _folder(
+    folder: Path, stored: StoredModel, own: str, note: Callable[[str], None]
+) -> tuple[ImageSet, tuple[str, ...]]:
     from lipscope.data.folder import read_images
 
     count = stored.net.head.classes
@@ -151,10 +153,10 @@ def _folder(folder: Path, stored: StoredModel, own: str) -> tuple[ImageSet, tupl
     classes = names if len(names) == count else tuple(map(str, range(count)))
     found = read_images(folder, stored.net.input_shape, classes)
     if found.ignored:
-        narrate(f"{len(found.ignored)} files that are neither PNG nor JPEG are left out, e.g. {found.ignored[0]}")
+        note(f"{len(found.ignored)} files that are neither PNG nor JPEG are left out, e.g. {found.ignored[0]}")
     if found.turned:
-        narrate(f"{len(found.turned)} images are turned as their EXIF orientation says, e.g. {found.turned[0]}")
+        note(f"{len(found.turned)} images are turned as their EXIF orientation says, e.g. {found.turned[0]}")
     if not found.data.labelled:
         reason = f"{found.unknown[0]!r} is no class" if found.unknown else "they lie in no subfolders"
-        narrate(f"the images have no labels ({reason}): radii and predictions, no accuracy")
+        note(f"the images have no labels ({reason}): radii and predictions, no accuracy")
     return found.data, found.files
