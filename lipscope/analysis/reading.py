@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import Header, TensorInfo
+from lipscope.files.checkpoint import Header, TensorInfo, read_header
 
 DTYPES = {
     "F64": torch.float64,
@@ -41,9 +41,17 @@ def read_tensor(header: Header, info: TensorInfo) -> Tensor:
     Raises:
         CheckpointError: the file has changed, or its header holds what safetensors refuses.
     """
-    with _opened(header, info) as file:
-        tensor: Tensor = file.get_tensor(info.name)
-    return tensor.to(torch.float64)
+    _opened(header, info)
+    path = header.file_of(info.name)
+    try:
+        # Read, not mapped: a file that is cut off while it is mapped kills the process.
+        with path.open("rb", buffering=0) as file:
+            begin = 8 + int.from_bytes(file.read(8), "little") + info.offsets[0]
+            return _numbers(file, begin, 0, info.size, DTYPES[info.dtype]).reshape(info.shape)
+    except OSError as error:
+        raise CheckpointError(
+            "the file changed or went while it was analysed", where=str(path), next_step="run it again"
+        ) from error
 
 
 def _opened(header: Header, info: TensorInfo) -> safe_open:
@@ -53,10 +61,22 @@ def _opened(header: Header, info: TensorInfo) -> safe_open:
         stored = file.get_slice(info.name)  # type: ignore[no-untyped-call]
         same = tuple(stored.get_shape()) == info.shape and stored.get_dtype() == info.dtype
     except (SafetensorError, OSError) as error:
+        if not _is_still(header):
+            raise CheckpointError(
+                "the file changed or went while it was analysed", where=str(path), next_step="run it again"
+            ) from error
         raise CheckpointError("not a safetensors file", where=str(path), why=str(error)[:200]) from error
     if not same:
         raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     return file
+
+
+def _is_still(header: Header) -> bool:
+    """Whether the file, or each shard, is what it was when the analysis began."""
+    try:
+        return read_header(header.path) == header
+    except CheckpointError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -108,7 +128,10 @@ class StoredMatrix:
                             line.copy_(_numbers(file, begin, row * columns + start, count, dtype))
                         yield part
         except OSError as error:
-            raise CheckpointError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+            raise CheckpointError(
+                "the file changed or went while it was analysed", where=str(path), why=error.strerror or str(error),
+                next_step="run it again",
+            ) from error  # fmt: skip
 
 
 def _numbers(file: FileIO, begin: int, first: int, count: int, dtype: torch.dtype) -> Tensor:

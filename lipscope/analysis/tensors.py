@@ -19,13 +19,19 @@ from lipscope.layers.contract import LinearOperator
 from lipscope.records import Bound, LayerReport
 
 LARGEST_KERNEL = 15
-"""Height and width up to which a tensor with four axes is taken for a convolution kernel."""
+"""Sides up to which a tensor with three to five axes is taken for the kernel of a convolution of 1 to 3 dimensions."""
+
+KERNEL_AXES = (3, 4, 5)
+"""Output channels, input channels, and one to three sides."""
 
 FREQUENCY_EFFORT = 2e9
 """out * in * min(out, in) up to which the bound over frequencies is computed; beyond it the unfoldings' bound."""
 
 WHOLE = 2**22
 """Numbers of a tensor that is read whole (32 MB in float64); a larger one is read a slab at a time."""
+
+ROOTS = {3: "sqrt(k)", 4: "sqrt(h w)", 5: "sqrt(d h w)"}
+"""The root of the number of taps, by the axes of a kernel."""
 
 SCOPE = "for every image size, zero or circular padding, stride and grouping"
 
@@ -44,7 +50,7 @@ def tensor_kind(info: TensorInfo) -> str:
         return "other"
     if len(info.shape) == 2:
         return "matrix"
-    if len(info.shape) == 4 and max(info.shape[2:]) <= LARGEST_KERNEL:
+    if len(info.shape) in KERNEL_AXES and max(info.shape[2:]) <= LARGEST_KERNEL:
         return "convolution kernel"
     return "other"
 
@@ -90,12 +96,12 @@ def analyse_tensor(header: Header, info: TensorInfo) -> LayerReport:
 
 def _large(report: LayerReport, matrix: StoredMatrix) -> LayerReport:
     """A matrix, or a kernel as its matrix (out, in h w), from its Gram matrix."""
-    kernel = len(matrix.info.shape) == 4
+    kernel = len(matrix.info.shape) in KERNEL_AXES
     found = analyse_matrix(matrix, values=not kernel)
     if kernel and found.bound.proved:
         area = math.prod(matrix.info.shape[2:])
         value = up(found.bound.value * up(math.sqrt(area)), 1)
-        method = f"sqrt(h w) times the norm of one unfolding, {SCOPE}"
+        method = f"{ROOTS[len(matrix.info.shape)]} times the norm of one unfolding, {SCOPE}"
         return replace(report, bound=replace(found.bound, value=value, method=method))
     report = replace(report, bound=found.bound)
     if (measured := found.measured) is None:
@@ -104,8 +110,20 @@ def _large(report: LayerReport, matrix: StoredMatrix) -> LayerReport:
 
 
 def kernel_bound(kernel: Tensor) -> Bound:
-    """A bound for every image size, zero or circular padding, any stride and any grouping."""
+    """A bound for every image size, zero or circular padding, any stride and any grouping.
+
+    A kernel (out, in, k) is the kernel (out, in, 1, k) of images of one row. A kernel (out, in, d, h, w) has at every
+    frequency the matrix (I x a)^T U (I x b): U unfolds (out, d | in, h w) or (out, h w | in, d), a and b hold numbers of
+    modulus 1. Its norm is at most sqrt(d h w) |U|, as of the kernel (out, in, d, h w) of two dimensions.
+
+    Args:
+        kernel: (out, in, k), (out, in, h, w) or (out, in, d, h, w), float64.
+    """
     out_channels, in_channels = kernel.shape[:2]
+    if kernel.ndim == 5:
+        bound = unfolding_bound(kernel.flatten(3))
+        return Bound(bound, f"sqrt(d h w) times the smallest unfolding norm, {SCOPE}")
+    kernel = kernel.unsqueeze(2) if kernel.ndim == 3 else kernel
     if out_channels * in_channels * min(out_channels, in_channels) * 1024 <= FREQUENCY_EFFORT:
         return Bound(min(every_size_bound(kernel), unfolding_bound(kernel)), f"over all frequencies, {SCOPE}")
     return Bound(unfolding_bound(kernel), f"sqrt(h w) times the smallest unfolding norm, {SCOPE}")

@@ -33,7 +33,7 @@ def file(tmp_path):
         "double.weight": normal(5, 5).double(),
         "ids": torch.arange(12).reshape(3, 4),
         "images": normal(2, 3, 16, 16),
-        "sequence": normal(4, 3, 5),
+        "sequence": normal(4, 3, 50),
         "empty": torch.zeros(0, 4),
         "nan": torch.full((3, 3), math.nan),
     }
@@ -99,7 +99,7 @@ def test_what_the_header_alone_tells(file):
         assert info.dtype in early.kind
         if kinds[info.name] != "other":
             assert "not computed yet" in early.bound.reason
-        assert torch.equal(read_tensor(header, info), content[info.name].double()) or info.name == "nan"
+            assert torch.equal(read_tensor(header, info), content[info.name].double()) or info.name == "nan"
     scalar = next(info for info in header.tensors if info.shape == ())
     assert "scalar" in listed(scalar).kind
 
@@ -107,7 +107,7 @@ def test_what_the_header_alone_tells(file):
 def test_a_file_that_changed(file):
     header, _ = file
     header.path.write_bytes(b"something else")
-    with pytest.raises(CheckpointError, match="not a safetensors file"):
+    with pytest.raises(CheckpointError, match="the file changed or went"):
         read_tensor(header, header.tensors[0])
 
 
@@ -204,3 +204,54 @@ def test_a_large_kernel_that_is_not_finite(tmp_path, monkeypatch):
     save_file({"k": torch.full((2, 2, 3, 3), math.nan)}, path)
     header = read_header(path)
     assert "NaN" in analyse_tensor(header, header.tensors[0]).bound.reason
+
+
+@pytest.mark.parametrize("sides", [(5,), (1,), (2, 3, 2), (3, 1, 2)], ids=str)
+@pytest.mark.parametrize("stride", [1, 2])
+def test_kernels_of_one_and_three_dimensions(tmp_path, sides, stride):
+    kernel = torch.randn(3, 4, *sides, generator=torch.Generator().manual_seed(1)).double()
+    path = tmp_path / "m.safetensors"
+    save_file({"a": kernel}, path)
+    header = read_header(path)
+    found = analyse_tensor(header, header.tensors[0])
+    assert found.kind == f"convolution kernel {' x '.join(map(str, kernel.shape))} F64"
+    assert found.bound.proved
+    # The matrix of the convolution, a column for each number of an input, by torch's own convolution.
+    convolve = {1: torch.nn.functional.conv1d, 3: torch.nn.functional.conv3d}[len(sides)]
+    inputs = torch.eye(4 * 6 ** len(sides), dtype=torch.float64).reshape(-1, 4, *[6] * len(sides))
+    matrix = convolve(inputs, kernel, stride=stride, padding=[side // 2 for side in sides]).flatten(1)
+    norm = float(torch.linalg.matrix_norm(matrix, 2))
+    assert norm <= found.bound.value <= 3 * norm * stride ** len(sides)
+
+
+def test_large_kernels_of_one_and_three_dimensions(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "WHOLE", 10)
+    generator = torch.Generator().manual_seed(2)
+    content = {
+        "one": torch.randn(3, 4, 5, generator=generator),
+        "three": torch.randn(3, 4, 2, 3, 2, generator=generator),
+    }
+    path = tmp_path / "m.safetensors"
+    save_file(content, path)
+    header = read_header(path)
+    for info in header.tensors:
+        found = analyse_tensor(header, info)
+        whole = float(torch.linalg.matrix_norm(content[info.name].double().flatten(1), 2))
+        assert found.bound.value == pytest.approx(whole * math.prod(info.shape[2:]) ** 0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("how", ["removed", "cut", "other"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_file_that_changes_during_the_analysis_is_said_to_have_changed(file, monkeypatch, how, whole):
+    if not whole:
+        monkeypatch.setattr(room, "WHOLE", 10)
+    header, _ = file
+    if how == "removed":
+        header.path.unlink()
+    elif how == "cut":
+        header.path.write_bytes(header.path.read_bytes()[:-200])
+    else:
+        save_file({"a": torch.ones(2)}, header.path)
+    (info,) = (info for info in header.tensors if info.name == "fc.weight")
+    with pytest.raises(CheckpointError, match="the file changed or went while it was analysed"):
+        analyse_tensor(header, info)
