@@ -113,7 +113,7 @@ def kernel_bound(kernel: Tensor) -> Bound:
     """A bound for every image size, zero or circular padding, any stride and any grouping.
 
     A kernel (out, in, k) is the kernel (out, in, 1, k) of images of one row. A kernel (out, in, d, h, w) has at every
-    frequency the matrix (I x a)^T U (I x b): U unfolds (out, d | in, h w) or (out, h w | in, d), a and b hold numbers of
+    frequency the matrix (I x a)^T U (I x b): U unfolds (out, d | in, h w) or (out, h w | in, d), a and b are of
     modulus 1. Its norm is at most sqrt(d h w) |U|, as of the kernel (out, in, d, h w) of two dimensions.
 
     Args:
