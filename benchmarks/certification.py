@@ -11,13 +11,10 @@ a machine with other work the second is the steadier figure.
 from __future__ import annotations
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from baseline.network import same_as
+from baseline.seconds import Seconds
 
 from lipscope.bounds.rounding import FLOAT64
 from lipscope.certify.budget import error_budget
@@ -25,26 +22,6 @@ from lipscope.certify.sound import BATCH
 from lipscope.environment import full_precision, plain_products
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.train.hardware import describe_hardware
-
-
-@dataclass(frozen=True)
-class Seconds:
-    """Of the clock, and of the processors."""
-
-    wall: float
-    processor: float
-
-    @staticmethod
-    def of(run: Callable[[], object]) -> Seconds:
-        """How long a call takes."""
-        wall, processor = time.perf_counter(), time.process_time()
-        run()
-        return Seconds(time.perf_counter() - wall, time.process_time() - processor)
-
-    @staticmethod
-    def median(every: list[Seconds]) -> Seconds:
-        """Each by itself."""
-        return Seconds(statistics.median(s.wall for s in every), statistics.median(s.processor for s in every))
 
 
 def row(channels: int, threads: int, images: int, batches: int) -> str:
