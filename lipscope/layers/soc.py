@@ -87,8 +87,7 @@ class SOCConv2d(OrthogonalConv2d):
         kernel = self.effective_kernel().to(x.dtype)
         x = pad_channels(pixel_unshuffle(x, self.stride), self.channels)
         terms = TRAINING_TERMS if self.training else self.terms
-        total = taylor_exponential(x, kernel, terms)
-        return total[:, : self.out_channels]
+        return taylor_exponential(x, kernel, terms, self.out_channels)
 
     def bound(self, input_shape: Shape) -> Bound:
         """Max |p_n(i lambda)| over |lambda| <= rho, rho a proved norm of A; sum rho^k/k! when A is not skew."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from lipscope.bounds.rounding import Arithmetic, outward
 from lipscope.layers.frequency_series import FrequencySeries
 from lipscope.layers.skew import conjugate_kernel
+from lipscope.layers.trained_series import trained_series
 
 PIECE = 256
 """Products that are summed at a time while a matrix is formed, so that its errors stay small."""
@@ -19,8 +20,8 @@ IMAGES_AT_A_TIME = 256
 """When a matrix is formed."""
 
 
-def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
-    """sum_{k <= n} A^k x / k!, A the convolution with ``kernel`` and zero padding.
+def taylor_exponential(x: Tensor, kernel: Tensor, terms: int, outputs: int | None = None) -> Tensor:
+    """sum_{k <= n} A^k x / k!, A the convolution with ``kernel`` and zero padding; only the first channels if so many.
 
     Maps so small that the kernel covers them are multiplied by the matrix of A itself, several times faster there;
     larger ones in float64, when no gradient is wanted, among frequencies.
@@ -30,22 +31,29 @@ def taylor_exponential(x: Tensor, kernel: Tensor, terms: int) -> Tensor:
         kernel: (C, C, k, k), k odd.
     """
     shape = x.shape
+    outputs = shape[1] if outputs is None else outputs
+    trained = kernel.requires_grad and torch.is_grad_enabled()
     if covered(kernel, shape[2], shape[3]):
         matrix = convolution_matrix(kernel, shape[2], shape[3])
+        if trained:
+            rows = trained_series(x.flatten(1), matrix, terms, outputs * shape[2] * shape[3])
+            return rows.reshape(shape[0], outputs, *shape[2:])
         total = term = x.flatten(1)
         for k in range(1, terms + 1):
             term = F.linear(term, matrix)
             total = torch.add(total, term, alpha=1 / math.factorial(k))
-        return total.reshape(shape)
+        return total.reshape(shape)[:, :outputs]
+    if trained:
+        return trained_series(x, kernel, terms, outputs)
     if x.dtype == torch.float64 and not torch.is_grad_enabled() and by_frequencies(kernel, shape[2], shape[3]):
-        series: Tensor = FrequencySeries(kernel, shape[2], shape[3], terms)(x, shape[1])
+        series: Tensor = FrequencySeries(kernel, shape[2], shape[3], terms)(x, outputs)
         return series
     padding = kernel.shape[-1] // 2
     total = term = x.contiguous(memory_format=torch.channels_last)
     for k in range(1, terms + 1):
         term = F.conv2d(term, kernel, padding=padding)
         total = torch.add(total, term, alpha=1 / math.factorial(k))
-    return total
+    return total[:, :outputs]
 
 
 def covered(kernel: Tensor, height: int, width: int) -> bool:
