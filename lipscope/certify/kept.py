@@ -80,15 +80,7 @@ def check_place(target: Path, *, force: bool) -> None:
         CheckpointError: it is damaged, or something else lies there.
         LipscopeError: the place cannot be written to.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        require_writable(target)
-    except (LipscopeError, OSError) as error:
-        why = error.why if isinstance(error, LipscopeError) else error.strerror
-        raise LipscopeError(
-            "the results cannot be kept there", where=str(target), why=why or str(error),
-            next_step="--keep DIR keeps them elsewhere, --no-keep not at all",
-        ) from error  # fmt: skip
+    check_writable(target)
     if not target.exists():
         return
     try:
@@ -105,13 +97,21 @@ def check_place(target: Path, *, force: bool) -> None:
         read_results(target)
 
 
-def can_keep(target: Path) -> bool:
-    """Whether results could be written there."""
+def check_writable(target: Path) -> None:
+    """Refuse, before anything is computed, a place where nothing can be written.
+
+    Raises:
+        LipscopeError: saying what to do.
+    """
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         require_writable(target)
-    except LipscopeError:
-        return False
-    return True
+    except (LipscopeError, OSError) as error:
+        why = error.why if isinstance(error, LipscopeError) else error.strerror
+        raise LipscopeError(
+            "the results cannot be kept there", where=str(target), why=why or str(error),
+            next_step="--keep DIR keeps them elsewhere, --no-keep not at all",
+        ) from error  # fmt: skip
 
 
 def keep(target: Path, model_path: str, certificates: Certificates, note: Note) -> Certificates:

@@ -46,8 +46,13 @@ VIOLATED = 5
 )  # fmt: skip
 @click.option(
     "--save-to", type=click.Path(path_type=Path, file_okay=False),
-    help="The folder for the image pairs of violations. [default: the model's]",
+    help="The folder for the image pairs of violations. [default: that of the results]",
 )  # fmt: skip
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False),
+    help="Keep what is found, and the results, in this folder. [default: beside the model]",
+)  # fmt: skip
+@click.option("--no-keep", is_flag=True, help="Keep nothing, and answer from nothing that is kept.")
 @click.option("--force", is_flag=True, help="Attack anew, forgetting what earlier attacks found on these images.")
 @device_option
 @data_dir_option
@@ -65,6 +70,8 @@ def attack_command(
     batch_size: int,
     claimed: Path | None,
     save_to: Path | None,
+    keep: Path | None,
+    no_keep: bool,
     force: bool,
     device: str | None,
     data_dir: Path | None,
@@ -79,6 +86,8 @@ def attack_command(
     eps = tuple(dict.fromkeys(parse_eps(text) for text in eps_texts)) or DEFAULT_EPS
     if limit is not None and indices is not None:
         raise UsageError("--limit and --indices exclude each other")
+    if keep is not None and no_keep:
+        raise UsageError("--keep and --no-keep exclude each other")
     names = tuple(dict.fromkeys(part.strip() for part in attack_names.split(",") if part.strip()))
     path = choose_model(model)
 
@@ -88,7 +97,7 @@ def attack_command(
     settings = Settings(names, tuple(dict.fromkeys(foolbox)), eps, steps, restarts, seed, batch_size)
     check_settings(settings)
     limit = None if indices is not None else limit or DEFAULT_LIMIT
-    order = Order(settings, limit, indices, claimed, save_to, force, device, data_dir)
+    order = Order(settings, limit, indices, claimed, save_to, force, device, data_dir, keep, no_keep)
     facts, unkept = run_attack(path, order)
     say(json.dumps(facts) if as_json else _text(facts, eps))
     if facts["violations"]:
@@ -99,7 +108,7 @@ def attack_command(
 
 def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     """The figures for a person."""
-    from lipscope.records.certificates import WORDS
+    from lipscope.records.certificates import ADJECTIVES, WORDS
 
     n, model, found = facts["data"]["n"], facts["model"], facts["distance"]
     lines = [
@@ -109,7 +118,7 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
         f"certified  {WORDS[facts['standing']]}; from below",
         "robust     not broken by any attack: an estimate from above",
         "",
-        f"{'eps':>9s} {'certified':>17s} {'robust':>17s} {'gap':>17s}",
+        f"{'eps':>9s} {ADJECTIVES[facts['standing']]:>17s} {'robust':>17s} {'gap':>17s}",
         f"{'clean':>9s} {_share(facts['clean'])} {_share(facts['clean'])}",
     ]
     lines += [

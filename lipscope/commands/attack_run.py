@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lipscope.attack.violations import (
     violated,
     violation_path,
 )
-from lipscope.certify.kept import can_keep, summary_of_kept
+from lipscope.certify.kept import check_writable, summary_of_kept
 from lipscope.certify.partial import Progress, partial_path
 from lipscope.certify.run import answer, chosen_device
 from lipscope.certify.selection import Request, load_for, own_dataset, selection
@@ -58,6 +58,8 @@ class Order:
         force: forget earlier attacks.
         device: a torch device; None for a GPU where there is one.
         data_dir: searched first.
+        keep: the folder for results, progress and adversarial images; None for the model's.
+        no_keep: keep none of them, and answer from none.
     """
 
     settings: Settings
@@ -68,6 +70,8 @@ class Order:
     force: bool
     device: str | None
     data_dir: Path | None
+    keep: Path | None = None
+    no_keep: bool = False
 
 
 def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError | None]:
@@ -75,20 +79,22 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
 
     Raises:
         BusyError: another process is doing the same.
-        LipscopeError: whatever is wrong with the model, the data or the request.
+        LipscopeError: whatever is wrong with the model, the data, the request or the place for what is found.
     """
+    own = order.claimed is None
+    if own and not order.no_keep:
+        for place in (results_path(path, order.keep), adversarials_path(path, order.keep)):
+            check_writable(place)
     model = load_model(path)
     data = load_for(path, own_dataset(model), "test", order.data_dir)
     index = selection(len(data), order.limit, order.indices)
-    whole = _certificates(path, model, data, order)
-    own = order.claimed is None
+    whole, unkept = _certificates(path, model, data, order)
     images, claimed = data.subset(index), rows_of(whole, index)
     earlier = earlier_run(whole, order.settings, index) if own and not order.force else None
-    unkept: LipscopeError | None = None
-    saved = _Saved(path, model, claimed, order.save_to)
+    saved = _Saved(path, model, claimed, order.save_to or order.keep or (None if order.no_keep else path.parent))
     if earlier is not None:
         narrate("these images were attacked so before: answered from the results file (--force attacks anew)")
-        if not adversarials_path(path).exists():
+        if not adversarials_path(path, order.keep).exists():
             narrate("their adversarial images are not kept; --force finds them again and keeps them")
         run, distance = earlier, claimed.attack_distance
     else:
@@ -96,7 +102,7 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
             progress = _progress(held, path, model, images, claimed, order)
             outcome = _attack(model, images, claimed, order, saved, progress)
             run, distance = run_record(order.settings, index, outcome), outcome.distance
-            if own:
+            if own and not order.no_keep and unkept is None:
                 whole, unkept = _keep(path, whole, index, outcome, run, order)
                 distance = rows_of(whole, index).attack_distance
             if progress is not None and unkept is None:
@@ -115,7 +121,7 @@ class _Saved:
 
     def __init__(self, path: Path, model: StoredModel, claimed: Certificates, folder: Path | None) -> None:
         self._path, self._model, self._claimed = path, model, claimed
-        self._folder = folder or path.parent
+        self._folder = folder
         self._count = 0
 
     def add(self, row: int, image: Tensor, point: Tensor) -> None:
@@ -126,14 +132,17 @@ class _Saved:
         self._count += 1
         if self._count > MOST_SAVED:
             return
-        file = violation_path(self._folder, self._path, violation.index)
-        where = f"pair saved in {file}"
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            save_violation(file, violation, self._model.sha256, image, point)
-        except (LipscopeError, OSError) as error:
-            # The finding counts without its picture: the exit code and the distance tell of it.
-            where = f"the pair is not saved: {error}"
+        if self._folder is None:
+            where = "the pair is not saved, because of --no-keep"
+        else:
+            file = violation_path(self._folder, self._path, violation.index)
+            where = f"pair saved in {file}"
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                save_violation(file, violation, self._model.sha256, image, point)
+            except (LipscopeError, OSError) as error:
+                # The finding counts without its picture: the exit code and the distance tell of it.
+                where = f"the pair is not saved: {error}"
         narrate(
             f"VIOLATION: image {violation.index} has class {violation.adversarial_class} at {violation.distance!r}, "
             f"inside the radius {violation.radius!r}; {where}"
@@ -141,6 +150,8 @@ class _Saved:
 
     def files(self) -> dict[int, Path]:
         """The saved pairs of these images, of this run and of those that it continues."""
+        if self._folder is None:
+            return {}
         places = {int(i): violation_path(self._folder, self._path, int(i)) for i in self._claimed.index}
         return {index: place for index, place in places.items() if place.exists()}
 
@@ -163,12 +174,19 @@ class _Saved:
         return tuple(found)
 
 
-def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) -> Certificates:
-    """The claims: the model's own results, computed where they are missing or stale, or those of a given file."""
+def _certificates(
+    path: Path, model: StoredModel, data: ImageSet, order: Order
+) -> tuple[Certificates, LipscopeError | None]:
+    """The claims, and why they could not be kept if they could not.
+
+    They are this user's own results, computed where they are missing or stale, or those of a given file.
+    """
     if order.claimed is None:
-        # A folder that cannot be written to is no reason not to attack: that nothing is kept is told at the end.
-        request = Request(device=order.device, data_dir=order.data_dir, no_keep=not can_keep(results_path(path)))
-        return answer(path, request, narrate, images_bar).certificates
+        request = Request(device=order.device, data_dir=order.data_dir, keep=order.keep)
+        if order.no_keep:
+            request = replace(request, no_keep=True, limit=order.limit, indices=order.indices)
+        found = answer(path, request, narrate, images_bar)
+        return found.certificates, found.unkept
     certificates = read_results(order.claimed)
     where = str(order.claimed)
     if (certificates.data_name, certificates.data_split) != (data.name, data.split) or len(certificates) != len(data):
@@ -181,7 +199,7 @@ def _certificates(path: Path, model: StoredModel, data: ImageSet, order: Order) 
         raise CheckpointError("is about a model of more classes", where=where)
     if certificates.model_sha256 != model.sha256:
         narrate(f"{order.claimed} was made for another model; its radii are attacked as claims about this one")
-    return certificates
+    return certificates, None
 
 
 def _progress(
@@ -192,7 +210,9 @@ def _progress(
     Raises:
         BusyError: another process attacks the same model.
     """
-    side = partial_path(results_path(path), "attack")
+    if order.no_keep:
+        return None
+    side = partial_path(results_path(path, order.keep), "attack")
     try:
         held.enter_context(exclusive(side))
     except BusyError:
@@ -222,7 +242,7 @@ def _keep(
     path: Path, whole: Certificates, index: NDArray[np.int64], outcome: Outcome, run: dict[str, Any], order: Order
 ) -> tuple[Certificates, LipscopeError | None]:
     """Merge into the results file as it is now; a failure is told and returned."""
-    target = results_path(path)
+    target = results_path(path, order.keep)
     updated = merged(whole, index, outcome.distance, run, force=order.force)
     try:
         with exclusive(target):
@@ -240,7 +260,7 @@ def _keep(
         narrate(f"the attack distances could not be kept: {error}")
         return updated, error
     narrate(f"attack distances kept in {target}")
-    return updated, _keep_images(adversarials_path(path), adversarials_of(whole, index, outcome), order)
+    return updated, _keep_images(adversarials_path(path, order.keep), adversarials_of(whole, index, outcome), order)
 
 
 def _keep_images(path: Path, found: Adversarials, order: Order) -> LipscopeError | None:
@@ -251,6 +271,11 @@ def _keep_images(path: Path, found: Adversarials, order: Order) -> LipscopeError
             if path.exists():
                 try:
                     kept = read_adversarials(path, found.model_sha256, found.data_fingerprint)
+                    if not kept.origin.own:
+                        narrate(
+                            f"earlier adversarial images are replaced: claimed by somebody else ({kept.origin.reason})"
+                        )
+                        kept = None
                 except CheckpointError as error:
                     narrate(f"earlier adversarial images are replaced: {error}")
             together = nearest_of(kept, found, force=order.force)

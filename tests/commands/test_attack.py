@@ -12,11 +12,12 @@ from safetensors.numpy import load_file
 
 from lipscope.cli import run
 from lipscope.data.synthetic import synthetic
-from lipscope.files.adversarials import adversarials_path, read_adversarials
+from lipscope.files.adversarials import Adversarials, adversarials_path, read_adversarials, write_adversarials
 from lipscope.files.checkpoint import sha256_of
 from lipscope.files.locks import exclusive, lock_path
 from lipscope.files.results import read_results, results_path, write_results
 from lipscope.models.stored import load_model
+from tests.full_disk import full_disk
 from tests.models_on_disk import alter, scaled
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -319,3 +320,73 @@ def test_a_violation_whose_pair_cannot_be_saved_is_one_all_the_same(certified, c
     out, err = capsys.readouterr()
     assert "the pair is not saved" in err
     assert re.search(r"violations [1-9]", out)
+
+
+def beside(model):
+    return {path.name: path.read_bytes() for path in model.parent.iterdir() if path.is_file()}
+
+
+def never(monkeypatch):
+    """Nothing is computed from here on."""
+    monkeypatch.setattr("lipscope.commands.attack_run.attack", lambda *a, **k: pytest.fail("attacked"))
+    monkeypatch.setattr("lipscope.commands.attack_run.answer", lambda *a, **k: pytest.fail("certified"))
+
+
+def test_what_is_found_is_kept_in_another_folder(certified, capsys, tmp_path):
+    before, kept = beside(certified), tmp_path / "new" / "kept"
+    kept.mkdir(parents=True)
+    results_path(certified, kept).write_bytes(results_path(certified).read_bytes())
+    assert attack(certified, "--limit", 3, "--attacks", "minimum", "--keep", kept) == 0
+    assert beside(certified) == before
+    assert {path.name for path in kept.iterdir()} >= {"model.certified.safetensors", "model.adversarial.safetensors"}
+    assert np.isfinite(read_results(results_path(certified, kept)).attack_distance[:3]).all()
+    capsys.readouterr()
+    assert attack(certified, "--limit", 3, "--attacks", "minimum", "--keep", kept) == 0
+    assert "attacked so before" in capsys.readouterr().err
+
+
+def test_nothing_is_kept_where_that_is_asked_for(certified, capsys):
+    before = beside(certified)
+    assert attack(certified, "--limit", 2, "--attacks", "minimum", "--no-keep") == 0
+    assert "2 images attacked" in capsys.readouterr().out
+    assert beside(certified) == before
+    assert attack(certified, "--keep", "x", "--no-keep") == 2
+
+
+@pytest.mark.parametrize("name", ["model.certified.safetensors", "model.adversarial.safetensors"])
+def test_a_place_where_nothing_can_be_kept_is_found_out_before(name, tiny_model, capsys, monkeypatch):
+    never(monkeypatch)
+    (tiny_model.parent / name).mkdir()
+    assert attack(tiny_model, "--limit", 3) == 1
+    assert (
+        f"{name}: the results cannot be kept there (it is a folder, not a file); --keep DIR" in capsys.readouterr().err
+    )
+
+
+def test_on_a_full_disk_the_disk_is_named(tiny_model, capsys):
+    """The results could not be kept, so there is no file to add the distances to."""
+    with full_disk(20_000):
+        assert attack(tiny_model, "--limit", 2, "--attacks", "minimum") == 1
+    out, err = capsys.readouterr()
+    assert "2 images attacked" in out
+    assert "cannot be written (File too large)" in err
+    assert "no such file" not in err
+
+
+def test_adversarial_images_of_somebody_else_are_replaced_and_not_signed(certified, capsys, tmp_path, monkeypatch):
+    arguments = (certified, "--attacks", "minimum", "--limit")
+    other = tmp_path / "other"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setenv("XDG_DATA_HOME", str(other))
+        assert attack(*arguments, 3, "--no-keep") == 0  # makes that user's key
+        theirs = adversarials_path(certified)
+        sha256, fingerprint = load_model(certified).sha256, read_results(results_path(certified)).data_fingerprint
+        point = np.zeros((1, 3, 32, 32), np.float32)
+        one = np.array([2])
+        write_adversarials(theirs, Adversarials(one, one * 0, one, one * 1e-9, point, sha256, fingerprint))
+    capsys.readouterr()
+    assert attack(*arguments, 2) == 0
+    assert "earlier adversarial images are replaced: claimed by somebody else" in capsys.readouterr().err
+    kept = read_adversarials(theirs, sha256, fingerprint)
+    assert kept.origin.own
+    assert 2 not in kept.index
