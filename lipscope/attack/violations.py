@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,19 +10,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
 from lipscope.attack.target import distances, margins
 from lipscope.environment import full_precision, plain_products
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
+from lipscope.files.violation import Pair, read_pair, write_pair
 from lipscope.models.stored import StoredModel
 from lipscope.records.certificates import Certificates
-
-SCHEMA = "lipscope.violation/1"
 
 
 @dataclass(frozen=True)
@@ -93,37 +87,17 @@ def describe(
     )
 
 
-def violation_path(folder: Path, model: Path, index: int) -> Path:
-    """The file of the pair of one image.
-
-    >>> violation_path(Path("out"), Path("runs/a/model.safetensors"), 17).name
-    'model.certified.violation-17.safetensors'
-    """
-    return folder / f"{model.name.removesuffix(SUFFIX)}.certified.violation-{index}{SUFFIX}"
-
-
 def save_violation(path: Path, violation: Violation, model_sha256: str, pixels: Tensor, point: Tensor) -> None:
-    """Write the pair as it is (``.safetensors``), and as two PNG pictures for the eye, rounded to bytes.
+    """Write the pair as it is, and as two pictures.
 
     Raises:
         LipscopeError: the place cannot be written to.
     """
-    metadata = {
-        "lipscope.violation": SCHEMA,
-        "model_sha256": model_sha256,
-        "violation": json.dumps(violation.to_json(), sort_keys=True),
-    }
-    with atomic_path(path) as temporary:
-        arrays = {"image": pixels.contiguous(), "adversarial": point.contiguous()}
-        temporary.write_bytes(with_sorted_metadata(save(arrays, metadata)))
-    rounded = (point * 255).round().to(torch.uint8)
-    for name, picture in (("image", pixels), ("adversarial", rounded)):
-        with atomic_path(path.with_name(f"{path.name.removesuffix(SUFFIX)}.{name}.png")) as temporary:
-            Image.fromarray(picture.permute(1, 2, 0).contiguous().numpy()).save(temporary, format="PNG")
+    write_pair(path, Pair(pixels.numpy(), point.numpy(), violation.to_json(), model_sha256))
 
 
 def verify_saved(path: Path, model: StoredModel, certificates: Certificates) -> Violation | None:
-    """Read a saved pair and look at it anew: the violation as it is now, None where it is none.
+    """Read a saved pair, whoever wrote it, and look at it anew: the violation as it is now, None where it is none.
 
     Args:
         path: written by :func:`save_violation`.
@@ -133,20 +107,13 @@ def verify_saved(path: Path, model: StoredModel, certificates: Certificates) -> 
     Raises:
         CheckpointError: the file is damaged, or about another model.
     """
-    where, metadata = str(path), read_header(path).metadata
-    try:
-        told = json.loads(metadata["violation"])
-        arrays = load(path.read_bytes())
-        image, point, index = arrays["image"], arrays["adversarial"], int(told["index"])
-        fits = image.shape == point.shape == model.net.input_shape
-        fits = fits and image.dtype == torch.uint8 and point.dtype == torch.float32
-    except (KeyError, TypeError, ValueError, OSError, SafetensorError) as error:
-        raise CheckpointError("is not a saved violation, or damaged", where=where, why=str(error)[:200]) from error
-    rows = np.flatnonzero(certificates.index == index)
-    if metadata.get("lipscope.violation") != SCHEMA or not fits or len(rows) != 1:
+    pair, where = read_pair(path), str(path)
+    rows = np.flatnonzero(certificates.index == pair.index)
+    if pair.image.shape != model.net.input_shape or len(rows) != 1:
         raise CheckpointError("is not a saved violation of these images", where=where)
-    if metadata.get("model_sha256") != model.sha256:
+    if pair.model_sha256 != model.sha256:
         raise CheckpointError("is about another model", where=where)
+    image, point = torch.from_numpy(pair.image), torch.from_numpy(pair.adversarial)
     return describe(model, certificates, int(rows[0]), image, point)
 
 

@@ -20,7 +20,6 @@ from lipscope.attack.violations import (
     summary_of,
     verify_saved,
     violated,
-    violation_path,
 )
 from lipscope.certify.kept import check_writable, summary_of_kept
 from lipscope.certify.partial import Progress, partial_path
@@ -39,6 +38,7 @@ from lipscope.files.adversarials import (
 )
 from lipscope.files.locks import BusyError, exclusive
 from lipscope.files.results import read_results, results_path, write_results
+from lipscope.files.violation import violation_path
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.records.certificates import Certificates
 

@@ -13,9 +13,9 @@ from lipscope.attack.violations import (
     save_violation,
     verify_saved,
     violated,
-    violation_path,
 )
 from lipscope.errors import CheckpointError
+from lipscope.files.violation import violation_path
 
 from .makers import certified, images, linear_net, stored
 
