@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,9 +13,9 @@ from lipscope.certify.evaluate import certify
 from lipscope.certify.fit import check_fit, proved_pairs
 from lipscope.certify.partial import order_digest
 from lipscope.certify.radii import radius_of
-from lipscope.data import ImageSet
+from lipscope.data import ImageSet, load
 from lipscope.errors import LipscopeError
-from lipscope.models.stored import StoredModel
+from lipscope.models.stored import StoredModel, load_model
 from lipscope.records.certificates import Certificates
 
 SAMPLED = 64
@@ -77,6 +78,16 @@ def check_claim(claimed: Certificates, model: StoredModel, data: ImageSet, *, de
     close = np.abs(again.radius - claimed.radius[places]) <= TOLERANCE
     agree = close & (again.predicted == claimed.predicted[places])
     return Checked(len(places), int(np.count_nonzero(agree)))
+
+
+def check_at_hand(claimed: Certificates, path: Path, data_dir: Path | None) -> Checked | None:
+    """:func:`check_claim` where the model in this file and the images can be read here; None where they cannot."""
+    try:
+        model = load_model(path)
+        data = load(claimed.data_name, "train" if claimed.data_split == "train" else "test", data_dir)
+        return check_claim(claimed, model, data)
+    except LipscopeError:
+        return None
 
 
 def _contradiction(claimed: Certificates, model: StoredModel, data: ImageSet) -> str:

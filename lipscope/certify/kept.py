@@ -13,11 +13,11 @@ import numpy as np
 from lipscope.certify.partial import order_digest
 from lipscope.certify.summary import summary
 from lipscope.data import ImageSet
-from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
 from lipscope.files.results import OtherSchemaError, read_results, with_attacks_of, write_results
 from lipscope.files.signing import Signer
-from lipscope.files.writing import require_writable
+from lipscope.files.writing import require_place
 from lipscope.models.stored import StoredModel
 from lipscope.records.certificates import Certificates
 from lipscope.units import DEFAULT_EPS
@@ -80,7 +80,7 @@ def check_place(target: Path, *, force: bool) -> None:
         CheckpointError: it is damaged, or something else lies there.
         LipscopeError: the place cannot be written to.
     """
-    check_writable(target)
+    require_place(target)
     if not target.exists():
         return
     try:
@@ -95,23 +95,6 @@ def check_place(target: Path, *, force: bool) -> None:
         )
     if not force:
         read_results(target)
-
-
-def check_writable(target: Path) -> None:
-    """Refuse, before anything is computed, a place where nothing can be written.
-
-    Raises:
-        LipscopeError: saying what to do.
-    """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        require_writable(target)
-    except (LipscopeError, OSError) as error:
-        why = error.why if isinstance(error, LipscopeError) else error.strerror
-        raise LipscopeError(
-            "the results cannot be kept there", where=str(target), why=why or str(error),
-            next_step="--keep DIR keeps them elsewhere, --no-keep not at all",
-        ) from error  # fmt: skip
 
 
 def keep(target: Path, model_path: str, certificates: Certificates, note: Note) -> Certificates:

@@ -26,13 +26,16 @@ ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP"
 
 
 def open_app(
-    path: Path, data_dir: Path | None, description: Path | None, screen: str | None, other: Path | None = None
+    path: Path,
+    means: Means,
+    screen: str | None,
+    other: Path | None = None,
 ) -> None:
     """Run the app until the user quits."""
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
 
-    means, run = means_for(data_dir, description), run_around(path)
+    run = run_around(path)
     app = InspectApp(path, analyse=means, config=read_config(), screen=screen, other=other, run=run)
     run_app(app)
     if app.busy:
@@ -60,8 +63,7 @@ def leave_at_once(code: int) -> NoReturn:
 def draw_screen(
     path: Path,
     target: Path,
-    data_dir: Path | None,
-    description: Path | None,
+    means: Means,
     *,
     screen: str,
     size: str | None,
@@ -78,9 +80,7 @@ def draw_screen(
 
     cells = SIZE if size is None else parse_size(size)
     require_writable(target)
-    drawn = picture(
-        path, means_for(data_dir, description), screen=screen, size=cells, other=other, run=run_around(path)
-    )  # fmt: skip
+    drawn = picture(path, means, screen=screen, size=cells, other=other, run=run_around(path))
     with atomic_path(target) as temporary:
         temporary.write_text(drawn, encoding="utf-8")
     narrate(f"{screen} screen of {path} written to {target}")
@@ -93,8 +93,17 @@ def run_around(model: Path) -> Path | None:
     return model.parent if model.name == "model.safetensors" and is_run(model.parent) else None
 
 
-def means_for(data_dir: Path | None, description: Path | None) -> Means:
-    """What the app works with: the analysis, its cache, and what the model says of an image."""
+def means_for(
+    data_dir: Path | None, description: Path | None, keep: Path | None = None, *, no_keep: bool = False
+) -> Means:
+    """What the app works with: the analysis, its cache, and what the model says of an image.
+
+    Args:
+        data_dir: searched first for the images.
+        description: how the tensors of the file are connected.
+        keep: the folder for the analysis, results and adversarial images; None for the model's.
+        no_keep: keep no analysis, and answer from none.
+    """
     from lipscope.files.kept_analysis import Cache
     from lipscope.tui.work.pauses import quiet_import
     from lipscope.tui.work.worker import Means
@@ -111,7 +120,8 @@ def means_for(data_dir: Path | None, description: Path | None) -> Means:
 
         return logits_of(file)
 
-    return Means(analyse, Cache(about=_about(data_dir, description)), data_dir=data_dir, evaluator=evaluator)
+    cache = None if no_keep else Cache(about=_about(data_dir, description), keep=keep)
+    return Means(analyse, cache, data_dir=data_dir, evaluator=evaluator, kept=keep)
 
 
 def _about(data_dir: Path | None, description: Path | None) -> str:

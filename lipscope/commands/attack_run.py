@@ -21,7 +21,7 @@ from lipscope.attack.violations import (
     verify_saved,
     violated,
 )
-from lipscope.certify.kept import check_writable, summary_of_kept
+from lipscope.certify.kept import summary_of_kept
 from lipscope.certify.partial import Progress, partial_path
 from lipscope.certify.run import answer, chosen_device
 from lipscope.certify.selection import Request, load_for, own_dataset, selection
@@ -39,6 +39,7 @@ from lipscope.files.adversarials import (
 from lipscope.files.locks import BusyError, exclusive
 from lipscope.files.results import read_results, results_path, write_results
 from lipscope.files.violation import violation_path
+from lipscope.files.writing import require_place
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.records.certificates import Certificates
 
@@ -84,7 +85,7 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
     own = order.claimed is None
     if own and not order.no_keep:
         for place in (results_path(path, order.keep), adversarials_path(path, order.keep)):
-            check_writable(place)
+            require_place(place)
     model = load_model(path)
     data = load_for(path, own_dataset(model), "test", order.data_dir)
     index = selection(len(data), order.limit, order.indices)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lipscope.commands.app import draw_screen, open_app
+from lipscope.commands.app import draw_screen, means_for, open_app
 from lipscope.commands.gradients import gradient_lines
 from lipscope.commands.messages import cut, narrate, say
 from lipscope.commands.models import choose_model
@@ -66,6 +67,11 @@ BOUND_LEGEND = (
     help="Draw the screen into this SVG file, complete and without a terminal; opens no app.",
 )
 @click.option("--size", help="Columns and rows of --screenshot. [default: 120x36]")
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the analysis in this folder, and look for results there. [default: beside the model]",
+)  # fmt: skip
+@click.option("--no-keep", is_flag=True, help="Keep no analysis, and answer from none.")
 @data_dir_option
 @json_option
 def inspect_command(
@@ -79,6 +85,8 @@ def inspect_command(
     screen: str | None,
     screenshot: Path | None,
     size: str | None,
+    keep: Path | None,
+    no_keep: bool,
     data_dir: Path | None,
     as_json: bool,
 ) -> int:
@@ -93,9 +101,10 @@ def inspect_command(
     With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
     from lipscope.files.checkpoint import index_of, read_header
+    from lipscope.files.kept_analysis import kept_path
     from lipscope.files.kind import require_model
     from lipscope.files.run_log import is_run, read_run
-    from lipscope.files.writing import require_writable
+    from lipscope.files.writing import require_place, require_writable
 
     for option, given in (("--max-lipschitz", max_lipschitz is not None), ("--whole", whole)):
         if given and not check:
@@ -106,6 +115,8 @@ def inspect_command(
         raise UsageError("--screenshot does not go with --json, --check or --witness")
     if other is not None and (check or witness):
         raise UsageError("--check and --witness speak of one model", next_step="name one model only")
+    if keep is not None and no_keep:
+        raise UsageError("--keep and --no-keep exclude each other")
     path = choose_model(model)
     log = read_run(path) if is_run(path) else None
     path = path / "model.safetensors" if log is not None else index_of(path) or path
@@ -116,12 +127,15 @@ def inspect_command(
         other = index_of(other) or other
         require_model(read_header(other))
         screen = screen or "compare"
+    if keep is not None:
+        require_place(kept_path(path, keep))
     if screenshot is not None:
-        draw_screen(path, screenshot, data_dir, description, screen=screen or SCREENS[0].id, size=size, other=other)
+        means = means_for(data_dir, description, keep, no_keep=no_keep)
+        draw_screen(path, screenshot, means, screen=screen or SCREENS[0].id, size=size, other=other)
         return 0
     # The app draws on stderr, so all three must be the terminal.
     if not (as_json or check or witness) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
-        open_app(path, data_dir, description, screen, other)
+        open_app(path, means_for(data_dir, description, keep, no_keep=no_keep), screen, other)
         return 0
     if other is not None:
         from lipscope.commands.compare import comparison, comparison_text
@@ -142,7 +156,7 @@ def inspect_command(
     asked = None if report.chain is None else report.chain.whole if whole else report.chain.body
     limit = 1.0 if max_lipschitz is None else max_lipschitz
     within = asked is not None and asked.bound.proved and asked.bound.value <= allowed(limit)
-    certified = _results(path, report.sha256)
+    certified = _results(path, report.sha256, keep, data_dir)
     exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
         kept = {} if witness is None else {"witness": exhibited}
@@ -190,12 +204,16 @@ def _exhibit(
     return {**facts, "shapes": {"x": list(found.x.shape), "image_x": list(found.image_x.shape)}}
 
 
-def _results(path: Path, sha256: str) -> dict[str, Any] | None:
-    """The summary of the radii beside the model, and whether they are about these very bytes; None without any."""
+def _results(path: Path, sha256: str, keep: Path | None, data_dir: Path | None) -> dict[str, Any] | None:
+    """The summary of the radii beside the model, and whether they are about these very bytes; None without any.
+
+    What somebody else claims is checked cheaply where model and images are at hand: ``claim`` says with what outcome.
+    """
+    from lipscope.certify.claim import check_at_hand
     from lipscope.certify.summary import summary
     from lipscope.files.results import read_results, results_path
 
-    target = results_path(path)
+    target = results_path(path, keep)
     if not target.exists():
         return None
     try:
@@ -205,7 +223,10 @@ def _results(path: Path, sha256: str) -> dict[str, Any] | None:
         return None
     if not len(certificates):
         return None
-    return {**summary(certificates, str(path), DEFAULT_EPS), "stale": certificates.model_sha256 != sha256}
+    stale = certificates.model_sha256 != sha256
+    checked = check_at_hand(certificates, path, data_dir) if certificates.standing == "claimed" and not stale else None
+    claim = None if checked is None else {**asdict(checked), "holds": checked.holds, "words": str(checked)}
+    return {**summary(certificates, str(path), DEFAULT_EPS), "stale": stale, "claim": claim}
 
 
 def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
@@ -271,6 +292,7 @@ def _certified(summary: dict[str, Any]) -> list[str]:
         "  " + ", ".join(rates),
         f"  {WORDS[summary['standing']]}; read from the file beside the model, not computed again here.",
         *([f"  ({cut(summary['reason'], 120)}: `lipscope certify` proves them)"] if summary["reason"] else []),
+        *([f"  {cut(summary['claim']['words'], 160)}"] if summary["claim"] else []),
     ]
 
 

@@ -44,6 +44,16 @@ class Kept:
     seconds: float
 
 
+def kept_path(model: Path, folder: Path | None = None) -> Path:
+    """Where an analysis lies: ``model.inspected.jsonl`` beside the model, or in another folder.
+
+    >>> kept_path(Path("runs/a/model.safetensors")).name
+    'model.inspected.jsonl'
+    """
+    name = model.name.removesuffix(SUFFIX) + ENDING
+    return model.with_name(name) if folder is None else folder / name
+
+
 class Cache:
     """Reads and writes kept analyses.
 
@@ -68,11 +78,10 @@ class Cache:
 
     def places(self, model: Path) -> tuple[Path, ...]:
         """Beside the model, and in the user's folder under a name made of the model's path."""
-        plain = model.name.removesuffix(SUFFIX) + ENDING
         if self._keep is not None:
-            return (self._keep / plain,)
+            return (kept_path(model, self._keep),)
         name = hashlib.sha256(os.fsencode(model.absolute())).hexdigest()[:32]
-        return model.with_name(plain), self._folder / "inspected" / (name + ENDING)
+        return kept_path(model), self._folder / "inspected" / (name + ENDING)
 
     def candidates(self, model: Path) -> list[Path]:
         """The files that could hold the analysis of a model."""

@@ -51,6 +51,23 @@ def require_writable(path: Path) -> None:
         pass
 
 
+def require_place(path: Path) -> None:
+    """Find out before a computation whether what it finds can be kept in a file, whose folder is made if need be.
+
+    Raises:
+        LipscopeError: it cannot; the next step names the options of the commands that keep something.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        require_writable(path)
+    except (LipscopeError, OSError) as error:
+        why = error.why if isinstance(error, LipscopeError) else error.strerror
+        raise LipscopeError(
+            "the results cannot be kept there", where=str(path), why=why or str(error),
+            next_step="--keep DIR keeps them elsewhere, --no-keep not at all",
+        ) from error  # fmt: skip
+
+
 @contextmanager
 def _temporary(path: Path) -> Iterator[Path]:
     """A new file beside ``path``, locked for as long as it is there."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,12 @@ import torch
 from safetensors.numpy import load_file
 from safetensors.torch import save_file
 
+from lipscope.analysis.analysis import inspect_report
 from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
+from lipscope.commands.app import means_for
 from lipscope.files.checkpoint import sha256_of
-from lipscope.files.results import results_path
+from lipscope.files.results import read_results, results_path, write_results
 from lipscope.records import round_up
 from tests.models_on_disk import alter, one_weight, scaled, spoiled
 
@@ -183,7 +186,6 @@ def test_a_damaged_results_file_is_told_and_the_model_shown(tiny_model, capsys):
 
 
 def test_a_results_file_of_hostile_words(tiny_model, capsys):
-    from lipscope.files.results import write_results
     from lipscope.records.certificates import Certificates
 
     n = 3
@@ -439,3 +441,41 @@ def test_bare_it_takes_the_first_checkpoint_when_there_is_no_run(resnet, capsys,
     stdout, stderr = capsys.readouterr()
     assert stderr.startswith("lipscope: model checkpoints/a.safetensors\n")
     assert "file     checkpoints/a.safetensors" in stdout
+
+
+def test_results_of_somebody_else_are_claims_and_held_against_the_model(certified, capsys, monkeypatch, tmp_path):
+    """The text and the JSON say whose they are, and what a look at 64 random images gave."""
+    report = inspect_report(certified)
+    monkeypatch.setattr("lipscope.analysis.analysis.inspect_report", lambda *_, **__: report)
+    honest = read_results(results_path(certified))
+    for lie, claim in ((1, "claimed; 64 of 64 random images agree"), (9, "claimed, and contradicted: their radii do")):
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setenv("XDG_DATA_HOME", str(tmp_path / "other"))
+            forged = replace(honest, standing="proved", radius=lie * honest.radius)
+            write_results(results_path(certified), forged, {})
+        assert inspect(certified, "--json") == 0
+        facts = json.loads(capsys.readouterr().out)["certified"]
+        assert (facts["standing"], facts["proved"], facts["lipschitz"]["proved"]) == ("claimed", False, False)
+        assert facts["claim"]["words"].startswith(claim)
+        assert facts["claim"]["holds"] == (lie == 1)
+        assert inspect(certified) == 0
+        text = capsys.readouterr().out
+        assert "claimed on 1000 images" in text
+        assert "certified on" not in text
+        assert claim in text
+
+
+def test_the_folder_to_keep_in_is_looked_at_first(tiny_model, capsys, monkeypatch):
+    monkeypatch.setattr("lipscope.analysis.analysis.inspect_report", lambda *_, **__: pytest.fail("computed"))
+    (tiny_model.parent / "file").touch()
+    assert inspect(tiny_model, "--keep", tiny_model.parent / "file" / "kept") == 1
+    assert "the results cannot be kept there" in capsys.readouterr().err
+    assert inspect(tiny_model, "--keep", "x", "--no-keep") == 2
+
+
+def test_the_app_keeps_where_it_is_told_to(tmp_path):
+    model, folder = tmp_path / "model.safetensors", tmp_path / "kept"
+    means = means_for(None, None, folder)
+    assert means.cache.places(model) == (folder / "model.inspected.jsonl",)
+    assert means.kept == folder
+    assert means_for(None, None, no_keep=True).cache is None

@@ -165,7 +165,9 @@ def verdict_word(certificates: Certificates, row: int, eps: Fraction) -> str:
     """What the image counts as at eps."""
     if not certificates.correct[row]:
         return "WRONG"
-    return "certified" if certificates.radius[row] > largest_not_above(eps) else "uncertified"
+    if certificates.radius[row] <= largest_not_above(eps):
+        return "uncertified"
+    return "claimed" if certificates.standing == "claimed" else "certified"
 
 
 def image_facts(

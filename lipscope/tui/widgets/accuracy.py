@@ -45,7 +45,14 @@ class Accuracy(Static):
         for _ in range(2 + len(sides)):
             table.add_column(justify="right", no_wrap=True)
         table.add_column(no_wrap=True)
-        headings = ("radius above", "images", "share", *(side.heading for side in sides), "")
+        claimed = certificates.standing == "claimed"
+        headings = (
+            "radius above",
+            "claimed" if claimed else "images",
+            "share",
+            *(side.heading for side in sides),
+            "",
+        )
         table.add_row(*(Text(word, style="dim") for word in headings))
         table.add_row("clean", f"{correct:,}", rate_text(correct, total), *("" for _ in sides), "")
         radii = sorted({*DEFAULT_EPS, *([chosen] if chosen is not None else [])})
@@ -54,7 +61,8 @@ class Accuracy(Static):
             at = eps == chosen
             others = (side.text(eps, total) for side in sides)
             cells = (format_eps(eps), f"{count:,}", rate_text(count, total), *others, "◀" if at else "")
-            table.add_row(*(Text(cell, style="bold" if at else "") for cell in cells))
+            style = "dim" if claimed else "bold" if at else ""
+            table.add_row(*(Text(cell, style=style) for cell in cells))
         wrong = total - correct
         table.add_row(Text("wrong", style="dim"), f"{wrong:,}", rate_text(wrong, total))
         table.add_row(Text("average radius", style="dim"), radius_text(certificates.average_certified_radius()))

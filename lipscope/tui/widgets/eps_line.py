@@ -48,11 +48,12 @@ class EpsLine(Vertical):
         """Show the count at another radius."""
         total = len(certificates)
         count = certificates.certified_count(eps)
+        claimed = certificates.standing == "claimed"
         self.query_one("#eps-words", Static).update(
             Content.assemble(
                 (f" eps {format_eps(eps)} ", "bold reverse"),
                 f" ≈ {float(eps):.4f}   ",
-                (f"{rate_text(count, total)} certified", "bold"),
+                (f"{rate_text(count, total)} {'claimed' if claimed else 'certified'}", "dim" if claimed else "bold"),
                 f"  ({count:,} of {total:,})",
             ),
             layout=False,  # always one line: moving eps moves nothing else

@@ -120,6 +120,7 @@ class Gallery:
         evaluator: reads the model; None where nobody can evaluate it.
         tell: takes the images and the answers, from any thread.
         guard: runs a function, and hands over what escapes it.
+        kept: the folder of what attacks kept; None for the model's.
     """
 
     def __init__(
@@ -129,7 +130,9 @@ class Gallery:
         evaluator: Callable[[Path], Evaluator] | None,
         tell: Callable[[Images | Answer], None],
         guard: Callable[[Callable[[], None]], None],
+        kept: Path | None = None,
     ) -> None:
+        self._kept = kept
         self._path, self._read, self._evaluator = path, read, evaluator
         self._tell, self._guard = tell, guard
         self._model: Evaluator | None = None
@@ -173,7 +176,7 @@ class Gallery:
                 self._reading -= 1
 
     def _answer(self, question: Question) -> None:
-        answer = _with_adversarial(self._path, question)
+        answer = _with_adversarial(self._path, question, self._kept)
         if question.pixels is not None and self._evaluator is not None:
             try:
                 self._model = self._model or self._evaluator(self._path)
@@ -194,20 +197,20 @@ def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:
     return replace(answer, logits=model.logits(question.pixels))
 
 
-def _with_adversarial(model: Path, question: Question) -> Answer:
+def _with_adversarial(model: Path, question: Question, folder: Path | None) -> Answer:
     """What attacks kept of an image: the pair of a refuted certificate, else the nearest adversarial image."""
-    violation = kept_adversarial(model, question)
+    violation = kept_adversarial(model, question, folder)
     if violation is not None:
         return Answer(question.row, adversarial=violation)
     try:
-        return Answer(question.row, adversarial=nearest_adversarial(model, question))
+        return Answer(question.row, adversarial=nearest_adversarial(model, question, folder))
     except CheckpointError as error:
         why = f" ({error.why})" if error.why else ""
         step = f"; {error.next_step}" if error.next_step else ""
         return Answer(question.row, unkept=f"{Path(error.where).name} is ignored: {error.what}{why}{step}")
 
 
-def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
+def nearest_adversarial(model: Path, question: Question, folder: Path | None = None) -> Adversarial | None:
     """The adversarial image that `lipscope attack` kept of an image; None without one. The others are not read.
 
     Raises:
@@ -215,7 +218,7 @@ def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
     """
     from lipscope.files.adversarials import adversarials_path, origin_of, read_one
 
-    path = adversarials_path(model)
+    path = adversarials_path(model, folder)
     if not path.exists():
         return None
     found = read_one(path, question.index, question.model_sha256, question.data_fingerprint, question.pixels)
@@ -231,13 +234,13 @@ def nearest_adversarial(model: Path, question: Question) -> Adversarial | None:
     )
 
 
-def kept_adversarial(model: Path, question: Question) -> Adversarial | None:
+def kept_adversarial(model: Path, question: Question, folder: Path | None = None) -> Adversarial | None:
     """The adversarial image that an attack on this model kept for an image; None without one that fits."""
     import numpy as np
 
     from lipscope.files.violation import read_pair, violation_path
 
-    path = violation_path(model.parent, model, question.index)
+    path = violation_path(folder or model.parent, model, question.index)
     if not path.is_file():
         return None
     try:

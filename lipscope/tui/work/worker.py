@@ -55,6 +55,7 @@ class Means:
         look_every: seconds between two looks at the files on the disk.
         data_dir: searched first for the images.
         evaluator: reads a model that answers for single images; None where there is none.
+        kept: the folder of results and adversarial images; None for the model's.
     """
 
     analyse: Analyse
@@ -63,6 +64,7 @@ class Means:
     look_every: float = SECONDS
     data_dir: Path | None = None
     evaluator: Callable[[Path], Evaluator] | None = None
+    kept: Path | None = None
 
     def read_images(self, name: str, split: Literal["train", "test"]) -> ImageSet:
         """One split of a data set.
@@ -102,12 +104,13 @@ class Work:
         self._cache = means.cache
         self._fresh = fresh
         self._stamp = stamp_of(path)
-        self._results_stamp = stamp_of(results_beside(path))
+        self._results = results_beside(path, means.kept)
+        self._results_stamp = stamp_of(self._results)
         self._sha256: str | None = None
         self._cancelled = threading.Event()
         self._closed = threading.Event()
         self._threads = self._made(("analysis", self._run_analysis), ("files", self._read_files))
-        self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over)
+        self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over, means.kept)
         self.kernels = KernelReader(
             path, self._stamp, lambda kernel: self.post(KernelRead(self, kernel)), self._handing_over
         )
@@ -201,7 +204,7 @@ class Work:
                 self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
 
     def _read_files(self) -> None:
-        self.post(ResultsRead(self, _read_results(self._path)))
+        self.post(ResultsRead(self, _read_results(self._results)))
         try:
             self._sha256 = sha256_of(self._path)
         except (OSError, CheckpointError):
@@ -221,9 +224,9 @@ class Work:
 
     def _watch_results(self) -> None:
         def changed(_stamp: Stamp | None) -> None:
-            self.post(ResultsRead(self, _read_results(self._path)))
+            self.post(ResultsRead(self, _read_results(self._results)))
 
-        watch(results_beside(self._path), self._results_stamp, changed, self._closed, self._means.look_every)
+        watch(self._results, self._results_stamp, changed, self._closed, self._means.look_every)
 
     def post(self, message: Message) -> None:
         """Hand a message to the app, if there still is one."""
@@ -252,15 +255,15 @@ class _HandOver:
         return True
 
 
-def results_beside(model: Path) -> Path:
+def results_beside(model: Path, folder: Path | None = None) -> Path:
     """:func:`lipscope.files.results.results_path`, without the numpy of that room: the first paint comes before it."""
-    return model.with_name(model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX)
+    name = model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX
+    return model.with_name(name) if folder is None else folder / name
 
 
-def _read_results(model: Path) -> Results:
+def _read_results(path: Path) -> Results:
     from lipscope.files.results import read_results
 
-    path = results_beside(model)
     if not path.exists():
         return Results(reading=False)
     try:

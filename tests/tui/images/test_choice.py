@@ -121,6 +121,8 @@ def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
         results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3, claimed="unsigned")
     )
     assert claimed["pixels"] == "claimed by somebody else: unsigned"
+    assert facts(results([0], [0], [0.9]))["at 1/2"] == "certified"
+    assert facts(results([0], [0], [0.9], standing="claimed"))["at 1/2"] == "claimed"
     nothing = results([0, 0], [0, 0], [0.2, 0.2], [float("inf")] * 2, attack={"attacked": [[0, 1]]})
     assert facts(nothing)["attack"] == "attacked: no other class was found"
     assert facts(nothing, 1)["attack"] == "not attacked"

@@ -47,7 +47,10 @@ async def test_results_of_somebody_else_are_called_claimed(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 50)):
         assert "CLAIMED by somebody else (it was signed with another key" in screen_text(app)
-        assert "radii claimed by somebody else, not proved here" in words(app, "#overview-accuracy")
+        shown = words(app, "#overview-accuracy")
+        assert "radii claimed by somebody else, not proved here" in shown
+        assert "radius above" in shown
+        assert "claimed" in shown.partition("radius above")[2].partition("share")[0]
 
 
 async def test_without_results_the_command_is_named(model, script):
