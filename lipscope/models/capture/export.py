@@ -57,6 +57,14 @@ def check_module(net: nn.Module, input_shape: Shape) -> None:
             )  # fmt: skip
 
 
+def unwrapped(net: nn.Module) -> nn.Module:
+    """The author's module inside those that compile it or spread it over devices."""
+    while isinstance(net, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        net = net.module
+    inner = getattr(net, "_orig_mod", None)
+    return inner if isinstance(inner, nn.Module) else net
+
+
 def copied(net: nn.Module, dtype: torch.dtype) -> nn.Module:
     """A copy on the CPU in another precision, its registered parametrisations replaced by what they compute.
 
@@ -65,7 +73,7 @@ def copied(net: nn.Module, dtype: torch.dtype) -> nn.Module:
     """
     try:
         with torch.no_grad():
-            twin = copy.deepcopy(net).to("cpu", dtype).eval()
+            twin = copy.deepcopy(net, _computed(net)).to("cpu", dtype).eval()
     except (RuntimeError, TypeError) as error:
         raise UsageError(
             "cannot be copied", where=type(net).__name__, why=str(error).strip().splitlines()[0][:200],
@@ -80,6 +88,12 @@ def copied(net: nn.Module, dtype: torch.dtype) -> nn.Module:
                 # Taking them off would take them off the original too: it shares its class with the copy.
                 lists._modules[name] = Fixed(value)
     return twin.requires_grad_(False)
+
+
+def _computed(net: nn.Module) -> dict[int, Tensor]:
+    """By identity, plain copies of tensors with a history, which hooks such as ``utils.spectral_norm`` leave behind."""
+    held = [value for module in net.modules() for value in vars(module).values() if isinstance(value, Tensor)]
+    return {id(value): value.detach().clone() for value in held if not value.is_leaf}
 
 
 class Fixed(nn.Module):

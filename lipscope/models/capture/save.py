@@ -17,7 +17,7 @@ from lipscope.errors import UsageError
 from lipscope.files.checkpoint import SUFFIX, atomic_path, described_metadata, with_sorted_metadata
 from lipscope.models.capture.blocks import described
 from lipscope.models.capture.comparison import Comparison, compared, inputs_for
-from lipscope.models.capture.export import check_module, copied, evaluated, exported, in_double, quiet
+from lipscope.models.capture.export import check_module, copied, evaluated, exported, in_double, quiet, unwrapped
 from lipscope.models.capture.match import steps_of
 from lipscope.models.description import SCHEMA
 from lipscope.models.stored import load_model
@@ -86,6 +86,7 @@ def save(
     if target.exists() and not force:
         raise UsageError("exists already", where=str(target), next_step="choose another name, or pass force=True")
     check_module(net, shape)
+    net = unwrapped(net)
     network = _normalising(net, mean, std, shape)
     single = copied(network, torch.float32)
     inputs = inputs_for(shape, examples)

@@ -158,6 +158,23 @@ ROWS = {
 }
 
 
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.weight_norm])
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*is deprecated:FutureWarning")
+def test_hooks_that_compute_weights(norm, target: Path) -> None:
+    """They leave a tensor with a history behind, which torch refuses to copy."""
+    torch.manual_seed(4)
+    net = nn.Sequential(norm(nn.Conv2d(4, 3, 3)), nn.Flatten())
+    net(torch.rand(2, *SHAPE))
+    check(net.eval(), saved(net, target))
+
+
+def test_wrappers_are_taken_off(target: Path) -> None:
+    net = nn.Linear(4, 3).eval()
+    for wrapped in (nn.DataParallel(net), torch.compile(net)):
+        lipscope.save(wrapped.eval(), target, input_shape=(4,), force=True)
+        assert read_header(target).architecture == "Linear"
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_rows_of_features(name: str, target: Path) -> None:
     torch.manual_seed(4)
