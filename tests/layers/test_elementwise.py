@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lipscope.bounds import slopes
-from lipscope.bounds.rounding import FLOAT32
+from lipscope.bounds.rounding import FLOAT32, FLOAT64
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.elementwise import (
     LeakyReLU,
@@ -109,6 +109,49 @@ def test_what_float32_makes_of_it_is_within_the_rounding_bound(name: str, scale:
     rounding = layer.rounding((3, 200), float(x.double().norm()) * (1 + 1e-12), FLOAT32)
     assert float((layer(x).double() - exact).norm()) <= rounding.error + 1e-13
     assert float(exact.norm()) <= rounding.norm * (1 + 1e-12)
+
+
+def _gelu_tanh(x):
+    g = mpmath.sqrt(2 / mpmath.pi) * (x + mpmath.mpf(0.044715) * x**3)
+    return x * (1 + mpmath.tanh(g)) / 2
+
+
+EXACT = {
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "tanh": mpmath.tanh,
+    "softplus": lambda x: mpmath.log1p(mpmath.exp(mpmath.mpf(2.5) * x)) / mpmath.mpf(2.5),
+    "elu": lambda x: x if x > 0 else mpmath.mpf(1.5) * mpmath.expm1(x),
+    "selu": lambda x: (
+        mpmath.mpf(1.0507009873554805) * (x if x > 0 else mpmath.mpf(1.6732632423543772) * mpmath.expm1(x))
+    ),
+    "celu": lambda x: x if x > 0 else 2 * mpmath.expm1(x / 2),
+    "gelu": lambda x: x * mpmath.ncdf(x),
+    "gelu tanh": _gelu_tanh,
+    "silu": lambda x: x / (1 + mpmath.exp(-x)),
+    "hardswish": lambda x: x * min(max(x + 3, 0), 6) / 6,
+    "softsign": lambda x: x / (1 + abs(x)),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_float64_errs_by_no_more_than_is_assumed_of_libraries(name: str) -> None:
+    """Number by number, against 60 digits; whole tensors take vector instructions, single numbers the C library."""
+    layer = TORCHS[name][0]()
+    generator = torch.Generator().manual_seed(3)
+    x = torch.cat([
+        40 * torch.rand(400, generator=generator, dtype=torch.float64) - 20,
+        10 ** (12 * torch.rand(100, generator=generator, dtype=torch.float64) - 10),
+        -(10 ** (4 * torch.rand(100, generator=generator, dtype=torch.float64) - 2)),
+    ])  # fmt: skip
+    together = layer(x).tolist()
+    with mpmath.workdps(60):
+        for number, result in zip(x.tolist(), together, strict=True):
+            exact = EXACT[name](mpmath.mpf(number))
+            alone = float(layer(torch.tensor([number], dtype=torch.float64)))
+            # Of one number: u (relative |x| + absolute) and underflow.
+            allowed = layer.rounding((1,), abs(number), FLOAT64).error
+            for found in (result, alone):
+                assert abs(mpmath.mpf(found) - exact) <= allowed
 
 
 def slope_of_gelu(x):
