@@ -38,7 +38,9 @@ def _facts(data_dir: Path | None) -> dict[str, dict[str, Any]]:
     from lipscope.data.listing import listing
     from lipscope.data.locate import search_folders
     from lipscope.environment import environment
+    from lipscope.files.signing import Signer
 
+    signer = Signer()
     context = environment()
     devices: dict[str, Any] = {
         "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
@@ -58,4 +60,5 @@ def _facts(data_dir: Path | None) -> dict[str, dict[str, Any]]:
         "float32 precision now (certify sets all of them to ieee)": context["fp32_precision"],
         "data searched in": {str(i + 1): str(folder) for i, folder in enumerate(search_folders(data_dir))},
         "data found": found,
+        "what you keep is signed": {"key": str(signer.path), "usable": signer.why_no_key() or "yes"},
     }

@@ -66,6 +66,11 @@ class Signer:
             folder = platformdirs.user_data_path("lipscope", appauthor=False)
         self._path = folder / KEY_FILE
 
+    @property
+    def path(self) -> Path:
+        """Where the key lies, or will."""
+        return self._path
+
     def sign(self, content: bytes) -> bytes:
         """The content of a file with its signature; as it was where there can be no key (:meth:`why_no_key`).
 

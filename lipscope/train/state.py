@@ -19,7 +19,7 @@ import torch
 SCHEMA = "lipscope.state/1"
 
 BEFORE_DIGESTS = b"PK\x03\x04"
-"""How a state began that version 0.1 wrote, which had no digest: the zip file of ``torch.save`` alone."""
+"""How a state begins that was written before there were digests: the zip file of ``torch.save`` alone."""
 
 
 class StateError(Exception):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lipscope.cli import run
+from lipscope.files.signing import Signer
 from lipscope.version import __version__
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -24,6 +25,15 @@ def test_the_facts(capsys, tmp_path, no_data):
     assert list(facts["data searched in"].values()) == [str(tmp_path), str(no_data)]
     assert facts["data found"]["cifar10"].startswith("not found")
     assert facts["data found"]["synthetic"].startswith("generated")
+    assert facts["what you keep is signed"] == {"key": str(Signer().path), "usable": "yes"}
+
+
+def test_why_nothing_is_signed(capsys, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "file"))
+    assert run(["doctor", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["what you keep is signed"]
+    assert told["usable"] == f"your key {told['key']} cannot be used: Not a directory"
 
 
 def test_as_text(capsys):
