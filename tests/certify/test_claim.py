@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from lipscope.certify import claim
-from lipscope.certify.claim import SAMPLED, check_claim
+from lipscope.certify.claim import SAMPLED, check_at_hand, check_claim
 from lipscope.certify.evaluate import certify
 from lipscope.data import ImageSet
 from lipscope.data.synthetic import synthetic
@@ -94,3 +94,14 @@ def test_no_position_is_always_left_out(case: Case, monkeypatch: pytest.MonkeyPa
         with pytest.raises(InterruptedError):
             check_claim(claimed, model, data)
     assert len(seen) == len(data) > SAMPLED
+
+
+@pytest.mark.parametrize("name", ["cifar10", "../../etc", "\x1b[2J"])
+def test_nothing_is_checked_where_the_images_are_not_at_hand(
+    case: Case, tiny_file: Path, tmp_path: Path, no_data: Path, name: str
+) -> None:
+    assert check_at_hand(replace(case[0], data_name=name), tiny_file, None) is None
+    assert check_at_hand(case[0], tmp_path / "no model", None) is None
+    found = check_at_hand(case[0], tiny_file, None)
+    assert found is not None
+    assert found.objection == "they are of other images"  # 200 of them
