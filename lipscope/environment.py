@@ -5,28 +5,42 @@ from __future__ import annotations
 import operator
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from lipscope.errors import UsageError
+from lipscope.ground import check_ground
 from lipscope.version import __version__
 
 PRECISION_SETTINGS = ("cuda.matmul", "cudnn.conv", "mkldnn.matmul", "mkldnn.conv")
 """The parts of ``torch.backends`` that may round float32 to TF32 or bfloat16."""
 
 
+AUTOCAST_DEVICES = ("cpu", "cuda", "xpu", "mps", "hpu")
+"""Device types for which torch may be told to choose lower precisions by itself."""
+
+
 @contextmanager
 def full_precision() -> Iterator[None]:
-    """Turn TF32 and every other reduced-precision float32 arithmetic off, and back to what it was.
+    """Turn TF32, autocast and every other reduced-precision float32 arithmetic off, and back to what it was.
 
     torch allows TF32 in cuDNN convolutions by default, with relative errors of 1e-3: certificates would be fiction.
+
+    Raises:
+        CheckFailedError: the arithmetic is not IEEE's, see :func:`lipscope.ground.check_ground`.
     """
+    import torch
+
+    check_ground()
     settings = _precision_settings()
     before = {name: setting.fp32_precision for name, setting in settings.items()}
     try:
         for setting in settings.values():
             setting.fp32_precision = "ieee"
-        yield
+        with ExitStack() as stack:
+            for device in filter(torch.is_autocast_enabled, AUTOCAST_DEVICES):
+                stack.enter_context(torch.autocast(device, enabled=False))
+            yield
     finally:
         for name, setting in settings.items():
             setting.fp32_precision = before[name]

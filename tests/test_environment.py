@@ -83,3 +83,14 @@ def test_plain_products_turns_the_convolution_libraries_off_and_back() -> None:
     with pytest.raises(ZeroDivisionError), plain_products():
         _ = 1 / 0
     assert environment()["convolution_libraries"] == before
+
+
+def test_full_precision_switches_autocast_off_and_back() -> None:
+    """A user's own autocast would compute products in bfloat16."""
+    a, b = torch.full((8, 8), 1 + 2.0**-20), torch.eye(8)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert (a @ b).dtype == torch.bfloat16
+        with full_precision():
+            assert not torch.is_autocast_enabled("cpu")
+            assert torch.equal(a @ b, a)
+        assert torch.is_autocast_enabled("cpu")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
+from lipscope.ground import check_ground
 
 DTYPES = {
     "F64": torch.float64,
@@ -55,6 +56,7 @@ def read_tensor(header: Header, info: TensorInfo) -> Tensor:
 
 
 def _opened(header: Header, info: TensorInfo) -> safe_open:
+    check_ground()
     path = header.file_of(info.name)
     try:
         file = safe_open(path, framework="pt")

@@ -8,7 +8,7 @@ from pathlib import Path
 from lipscope.files.checkpoint import read_header
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.composite import Composite
-from lipscope.layers.contract import LipschitzLayer
+from lipscope.layers.contract import LipschitzLayer, check_provable
 from lipscope.layers.heads import Head
 from lipscope.models.described import DescribedNet, load_described
 from lipscope.models.network import Network
@@ -73,7 +73,13 @@ def _layerwise(net: Network) -> bool:
 
 
 def places_of(net: Network) -> list[Place]:
-    """Every layer in forward order; those inside a composite before the sum."""
+    """Every layer in forward order; those inside a composite before the sum.
+
+    Raises:
+        UsageError: the network is in training mode.
+        CheckFailedError: the arithmetic is not IEEE's.
+    """
+    check_provable((name, layer) for name, layer, _ in net.layers())
     found = []
     for name, layer, shape in net.layers():
         found += [*_parts(layer, shape), Place(name, layer, shape, inside=False)]

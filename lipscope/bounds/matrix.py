@@ -15,6 +15,7 @@ from torch import Tensor
 
 from lipscope.bounds.memo import once_per_content
 from lipscope.bounds.rounding import UNIT_ROUNDOFF, gamma, outward, scaled, up
+from lipscope.ground import check_ground
 
 LARGEST_BATCH_BYTES = 256 * 2**20
 """Gram matrices are formed in pieces of this size."""
@@ -39,9 +40,13 @@ def spectral_norm_bound(matrices: Tensor) -> float:
     Returns:
         the bound; 0.0 exactly for zero matrices, ``inf`` when an entry is not finite.
 
+    Raises:
+        CheckFailedError: the arithmetic is not IEEE's.
+
     >>> spectral_norm_bound(torch.tensor([[3.0, 0.0], [0.0, 4.0]]))  # doctest: +ELLIPSIS
     4.000000000...
     """
+    check_ground()
     batch = matrices.unsqueeze(0) if matrices.ndim == 2 else matrices
     if batch.numel() == 0:
         return 0.0

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from lipscope.bounds.rounding import Arithmetic, outward, printed_up
-from lipscope.layers.contract import Rounding
+from lipscope.layers.contract import Rounding, check_provable
 from lipscope.models.composition import LipschitzNet
 from lipscope.records import round_up
 
@@ -125,7 +125,12 @@ def error_budget(net: LipschitzNet, arithmetic: Arithmetic) -> tuple[Budget, Ten
     Returns:
         the budget, and (classes, classes) float64: e_li >= |(f^_l - f^_i) - (f_l - f_i)| on every image in [0, 1],
         given as numbers of the arithmetic or as whole pixels that are divided by 255; ``inf`` where nothing is proved.
+
+    Raises:
+        UsageError: the network is in training mode.
+        CheckFailedError: the arithmetic of this process is not IEEE's.
     """
+    check_provable((name, layer) for name, layer, _ in net.layers())
     norm = outward(math.sqrt(math.prod(net.input_shape)))
     total = pixel_error(norm, arithmetic)
     shares: list[LayerBudget] = []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.errors import UsageError
+from lipscope.ground import check_ground
 from lipscope.records import Bound, Shape
 
 
@@ -32,6 +34,24 @@ class Rounding:
         added = arithmetic.unit_roundoff * result + 3 * arithmetic.smallest * math.sqrt(outputs)
         norm = arithmetic.held(outward(result + added))
         return Rounding(outward(self.error + added) if math.isfinite(norm) else math.inf, norm)
+
+
+def check_provable(layers: Iterable[tuple[str, nn.Module]]) -> None:
+    """Refuse to prove anything of layers that are being trained, or in an arithmetic that is not IEEE's.
+
+    In training mode layers compute something else: another series, the statistics of a batch, free weights.
+
+    Raises:
+        UsageError: one is in training mode.
+        CheckFailedError: see :func:`lipscope.ground.check_ground`.
+    """
+    check_ground()
+    for name, layer in layers:
+        if any(module.training for module in layer.modules()):
+            raise UsageError(
+                "refused: the network is in training mode", where=name,
+                why="what is proved holds in eval mode", next_step="call .eval() first",
+            )  # fmt: skip
 
 
 UNBOUNDED = Rounding(math.inf, math.inf)

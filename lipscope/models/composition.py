@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from torch import Tensor, nn
 
 from lipscope.bounds.rounding import product_up
-from lipscope.layers.contract import LipschitzLayer, Trainable
+from lipscope.layers.contract import LipschitzLayer, Trainable, check_provable
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
 from lipscope.records import Bound, Shape
@@ -95,7 +95,13 @@ class LipschitzNet(nn.Module):
         return type(self)(self.normalize, body, self.head, self.input_shape, self.one_lipschitz).eval()
 
     def bounds(self) -> Iterator[tuple[str, Bound]]:
-        """By name, the bounds of normalisation and body in forward order."""
+        """By name, the bounds of normalisation and body in forward order.
+
+        Raises:
+            UsageError: the network is in training mode.
+            CheckFailedError: the arithmetic is not IEEE's.
+        """
+        check_provable((name, layer) for name, layer, _ in self.layers())
         for name, layer, shape in self.layers():
             if layer is not self.head:
                 yield name, layer.bound(shape)
@@ -104,6 +110,9 @@ class LipschitzNet(nn.Module):
         """The product of the bounds of normalisation and body: from pixels to features.
 
         Not proved when any layer is not, naming the first such layer.
+
+        Raises:
+            UsageError, CheckFailedError: as of :meth:`bounds`.
         """
         return chain_of(self.bounds())
 

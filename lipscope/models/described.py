@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lipscope.errors import CheckpointError, UsageError
 from lipscope.files.checkpoint import Header, read_header, sha256_of
+from lipscope.ground import check_ground
 from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head, LinearHead, Outputs
@@ -99,7 +100,9 @@ def load_described(path: Path, description: Path) -> DescribedModel:
     Raises:
         UsageError: a description that cannot be, or layers whose shapes do not fit together.
         CheckpointError: a damaged file, or tensors that are missing or do not fit.
+        CheckFailedError: the arithmetic is not IEEE's: numbers would be lost in loading.
     """
+    check_ground()
     header, digest = read_header(path), sha256_of(path)
     described = read_description(description)
     tensors = FileTensors(header)

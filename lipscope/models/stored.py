@@ -18,6 +18,7 @@ from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
 from lipscope.files.kind import require_model
 from lipscope.files.opening import read_regular
+from lipscope.ground import check_ground
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.described import described_net
 from lipscope.models.registry import build
@@ -61,7 +62,9 @@ def load_model(path: Path) -> StoredModel:
     Raises:
         CheckpointError: as :func:`lipscope.files.checkpoint.read_header`; not one of lipscope's; tensors that do not
             fit the architecture; values that are not finite.
+        CheckFailedError: the arithmetic is not IEEE's: numbers would be lost in loading.
     """
+    check_ground()
     header = read_header(path)
     where = str(path)
     require_model(header)

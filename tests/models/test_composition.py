@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lipscope.errors import UsageError
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.reshape import Flatten, Normalize
@@ -40,7 +41,7 @@ class Scale(LipschitzLayer):
 
 def composed(*body: tuple[str, LipschitzLayer], std: float = 0.25) -> LipschitzNet:
     layers = [*body, ("flatten", Flatten())]
-    return LipschitzNet(Normalize((0.0,) * 3, (std, 1.0, 1.0)), layers, LastLayerNormalized(12, 4), (3, 2, 2))
+    return LipschitzNet(Normalize((0.0,) * 3, (std, 1.0, 1.0)), layers, LastLayerNormalized(12, 4), (3, 2, 2)).eval()
 
 
 def test_the_bound_is_the_product_with_the_normalisation() -> None:
@@ -146,3 +147,12 @@ def test_freezing_what_is_frozen_changes_nothing() -> None:
     net = small_net()
     again = net.frozen()
     assert all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), again.state_dict().values(), strict=True))
+
+
+def test_nothing_is_proved_of_a_network_in_training() -> None:
+    """Not even when a single layer of it is."""
+    net = composed(("block.a", Scale(1.0)), ("block.b", Scale(1.0)))
+    assert net.lipschitz_bound().proved
+    net.get_submodule("block.b").train()
+    with pytest.raises(UsageError, match=r"block\.b: refused: the network is in training mode .*; call \.eval\(\)"):
+        net.lipschitz_bound()
