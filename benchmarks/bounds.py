@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from lipscope.analysis.analysis import analyse
+from lipscope.analysis.layouts import kernel_bound
 from lipscope.analysis.spectra.singular_values import measure_layer
-from lipscope.analysis.tensors import kernel_bound
 from lipscope.bounds.convolution import circular_bound
 from lipscope.bounds.strided import convolution_bound
 from lipscope.layers.contract import LinearLayer

@@ -13,12 +13,13 @@ import torch
 from lipscope.analysis.chain import chain_of_reports
 from lipscope.analysis.gradients import GradientFlow, gradient_flow, tightness
 from lipscope.analysis.images import measuring_images
+from lipscope.analysis.parametrised import parametrised
 from lipscope.analysis.spectra.angles import angles
 from lipscope.analysis.spectra.singular_values import measure_layer
 from lipscope.analysis.subject import Place, Subject, load_subject, places_of
 from lipscope.analysis.tensors import analyse_tensor, listed
 from lipscope.analysis.verdict import verdict
-from lipscope.analysis.witness import network_witness
+from lipscope.analysis.witness import body_parts, linear_witness, network_witness, proved_ratio
 from lipscope.bounds.rounding import product_up
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckpointError
@@ -136,8 +137,9 @@ def _model(subject: Subject, data_dir: Path | None) -> Iterator[AnalysisEvent]:
                 spectrum=measured.spectrum,
                 notes=report.notes if proved is None else (_floor_note(proved[0]), *report.notes[1:]),
             )
-            if report.role == "body":
-                gains.append((name, measured.gain))
+            if subject.layerwise and report.role == "body" and measured.gain > 1:
+                shown = linear_witness(name, place.layer, place.input_shape, subject.sha256, measured.witness)
+                gains.append((name, proved_ratio(shown, [(place.layer, place.input_shape)])))
         coming = measurable[position + 1 : position + 2]
         doing = f"singular values of {coming[0]}" if coming else ""
         yield AnalysisEvent(done + position + 1, total, doing, report)
@@ -145,7 +147,7 @@ def _model(subject: Subject, data_dir: Path | None) -> Iterator[AnalysisEvent]:
         judged = verdict(reports, gains)
     else:
         found = network_witness(subject.net, images, subject.sha256)
-        judged = verdict(reports, network_gain=found.ratio if found else None)
+        judged = verdict(reports, network_gain=proved_ratio(found, body_parts(subject.net)) if found else None)
     yield AnalysisEvent(total, total, "", verdict=judged)
 
 
@@ -208,10 +210,11 @@ def _floor_note(floor: float) -> str:
 
 def _unknown(header: Header) -> Iterator[AnalysisEvent]:
     total = len(header.tensors)
+    wholes = parametrised({info.name: info for info in header.tensors})
     for info in header.tensors:
-        yield AnalysisEvent(0, total, "reading tensors", listed(info))
+        yield AnalysisEvent(0, total, "reading tensors", listed(header, info, wholes.get(info.name)))
     yield AnalysisEvent(0, total, "reading tensors", verdict=verdict(()))
     for done, info in enumerate(header.tensors):
         following = header.tensors[done + 1 : done + 2]
         doing = following[0].name if following else ""
-        yield AnalysisEvent(done + 1, total, doing, analyse_tensor(header, info))
+        yield AnalysisEvent(done + 1, total, doing, analyse_tensor(header, info, wholes.get(info.name)))

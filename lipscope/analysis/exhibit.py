@@ -14,16 +14,18 @@ from lipscope.analysis.witness import (
     NETWORK,
     Witness,
     body_of,
+    body_parts,
     linear_witness,
     network_witness,
+    proved_ratio,
     read_witness,
     recomputed,
     write_witness,
 )
 from lipscope.errors import CheckpointError, UsageError
 from lipscope.files.checkpoint import sha256_of
-from lipscope.layers.contract import LinearLayer
-from lipscope.records import VERDICT_TOLERANCE, Verdict
+from lipscope.layers.contract import LinearLayer, LipschitzLayer
+from lipscope.records import VERDICT_TOLERANCE, Shape, Verdict
 
 
 def exhibit(
@@ -53,9 +55,12 @@ def exhibit(
     write_witness(target, found)
     kept = read_witness(target)
     again = recomputed(kept, _layer(subject, kept.layer))
-    if not (kept.ratio > 1 + VERDICT_TOLERANCE and abs(again - kept.ratio) <= 1e-9 * kept.ratio):
+    proved = proved_ratio(kept, _parts(subject, kept.layer))
+    if not (proved > 1 + VERDICT_TOLERANCE and abs(again - kept.ratio) <= 1e-9 * kept.ratio):
         target.unlink()
-        raise CheckpointError("the witness does not hold", where=str(target), why=f"{kept.ratio!r}, again {again!r}")
+        raise CheckpointError(
+            "the witness does not hold", where=str(target), why=f"{kept.ratio!r}, again {again!r}, proved {proved!r}"
+        )
     if sha256_of(path) != kept.model_sha256:
         raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     return kept
@@ -70,6 +75,12 @@ def _found(subject: Subject, judged: Verdict, data_dir: Path | None) -> Witness:
     found = network_witness(subject.net, images, subject.sha256)
     assert found is not None
     return found
+
+
+def _parts(subject: Subject, name: str) -> list[tuple[LipschitzLayer, Shape]]:
+    if name == NETWORK:
+        return body_parts(subject.net)
+    return [(layer, shape) for found, layer, shape in subject.net.layers() if found == name]
 
 
 def _layer(subject: Subject, name: str) -> Callable[[Tensor], Tensor]:

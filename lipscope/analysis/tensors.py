@@ -8,49 +8,56 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from lipscope.analysis.layouts import (
+    KERNEL_AXES,
+    PYTORCH,
+    SCOPE,
+    Reading,
+    axes_note,
+    kernel_bound,
+    readings_of,
+    root_of_taps,
+)
+from lipscope.analysis.parametrised import Effective, Parametrised
 from lipscope.analysis.reading import DTYPES, StoredMatrix, read_tensor
 from lipscope.analysis.spectra.large_matrices import analyse_matrix
 from lipscope.analysis.spectra.singular_values import measure
-from lipscope.bounds.convolution import every_size_bound, unfolding_bound
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.rounding import up
 from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.layers.contract import LinearOperator
 from lipscope.records import Bound, LayerReport
 
-LARGEST_KERNEL = 15
-"""Sides up to which a tensor with three to five axes is taken for the kernel of a convolution of 1 to 3 dimensions."""
-
-KERNEL_AXES = (3, 4, 5)
-"""Output channels, input channels, and one to three sides."""
-
-FREQUENCY_EFFORT = 2e9
-"""out * in * min(out, in) up to which the bound over frequencies is computed; beyond it the unfoldings' bound."""
-
 WHOLE = 2**22
 """Numbers of a tensor that is read whole (32 MB in float64); a larger one is read a slab at a time."""
 
-ROOTS = {3: "sqrt(k)", 4: "sqrt(h w)", 5: "sqrt(d h w)"}
-"""The root of the number of taps, by the axes of a kernel."""
 
-SCOPE = "for every image size, zero or circular padding, stride and grouping"
+def listed(header: Header, info: TensorInfo, whole: Parametrised | str | None = None) -> LayerReport:
+    """A tensor as the header tells it, before anything is read.
 
-
-def listed(info: TensorInfo) -> LayerReport:
-    """A tensor as the header tells it, before anything is read."""
-    kind = tensor_kind(info)
+    Args:
+        header, info: which tensor.
+        whole: what it makes up with others, or why that cannot be told.
+    """
+    kind = tensor_kind(header, info)
     shape = " x ".join(map(str, info.shape)) or "scalar"
     reason = "not computed yet" if kind != "other" else _why_other(info)
+    if isinstance(whole, str):
+        kind, reason = f"part of a {kind}", whole
+    elif whole is not None and info.name == whole.carrier:
+        kind = f"{kind} by {whole.how}"
+    elif whole is not None:
+        kind, reason = f"part of {whole.how}", f"{whole.carrier} has the bound of the weight that it is a part of"
     return LayerReport(info.name, f"{kind} {shape} {info.dtype}", None, None, Bound.unproved(reason), role="tensor")
 
 
-def tensor_kind(info: TensorInfo) -> str:
+def tensor_kind(header: Header, info: TensorInfo) -> str:
     """``"matrix"``, ``"convolution kernel"`` or ``"other"``, told by dtype and shape alone."""
     if info.dtype not in DTYPES or 0 in info.shape:
         return "other"
     if len(info.shape) == 2:
         return "matrix"
-    if len(info.shape) in KERNEL_AXES and max(info.shape[2:]) <= LARGEST_KERNEL:
+    if len(info.shape) in KERNEL_AXES and readings_of(header, info):
         return "convolution kernel"
     return "other"
 
@@ -64,69 +71,89 @@ def _why_other(info: TensorInfo) -> str:
     )
 
 
-def analyse_tensor(header: Header, info: TensorInfo) -> LayerReport:
+def analyse_tensor(header: Header, info: TensorInfo, whole: Parametrised | str | None = None) -> LayerReport:
     """Bound and singular values of a matrix; for a kernel a bound that holds wherever it may be used.
+
+    Of a weight that several tensors make up, the row of the carrier speaks of that weight.
 
     Raises:
         CheckpointError: the file has changed.
     """
-    report = listed(info)
-    kind = tensor_kind(info)
-    if kind == "other":
+    report = listed(header, info, whole)
+    kind = tensor_kind(header, info)
+    if kind == "other" or isinstance(whole, str) or (whole is not None and info.name != whole.carrier):
         return report
+    readings = readings_of(header, info) if kind == "convolution kernel" else ()
+    if whole is not None:
+        report = _noted(report, f"bound of the weight that {whole.how} gives with {', '.join(whole.others)}")
     if info.dtype.startswith("F8"):
-        report = replace(report, notes=("of the stored numbers: scales that the file keeps elsewhere are not applied",))
-    if kind == "convolution kernel":
-        note = "singular values depend on the image size and the padding, which the file does not tell"
-        report = replace(report, notes=(*report.notes, note))
+        report = _noted(report, "of the stored numbers: scales that the file keeps elsewhere are not applied")
+    if readings:
+        report = _noted(
+            report,
+            "singular values depend on the image size and the padding, which the file does not tell",
+            axes_note(readings, len(info.shape)),
+        )
     if info.size > WHOLE:
-        return _large(report, StoredMatrix(header, info))
+        if whole is not None:
+            return replace(report, bound=Bound.unproved(f"too large to compute what {whole.how} makes of it"))
+        return _large(report, StoredMatrix(header, info), readings)
     tensor = read_tensor(header, info)
-    if not bool(torch.isfinite(tensor).all()):
+    others = [] if whole is None else [read_tensor(header, _info(header, name)) for name in whole.others]
+    if not all(bool(torch.isfinite(values).all()) for values in (tensor, *others)):
         return replace(report, bound=Bound.unproved("holds NaN or infinite values"))
-    if kind == "convolution kernel":
-        return replace(report, bound=kernel_bound(tensor))
-    report = replace(report, bound=Bound(spectral_norm_bound(tensor), "matrix norm by Cholesky"))
+    found = Effective(tensor, 0.0, 1.0) if whole is None else whole.compute(tensor, *others)
+    if isinstance(found, str):
+        return replace(report, bound=Bound.unproved(found))
+    if readings:
+        return replace(report, bound=_around(kernel_bound(found.weight, readings), found, readings))
+    matrix = Bound(spectral_norm_bound(found.weight), "matrix norm by Cholesky")
+    report = replace(report, bound=_around(matrix, found, readings))
     try:
-        measured = measure(matrix_operator(tensor))
+        measured = measure(matrix_operator(found.weight / found.divisor))
     except OverflowError as error:
-        return replace(report, notes=(*report.notes, str(error)))
+        return _noted(report, str(error))
     return replace(report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum)
 
 
-def _large(report: LayerReport, matrix: StoredMatrix) -> LayerReport:
+def _noted(report: LayerReport, *notes: str) -> LayerReport:
+    return replace(report, notes=(*report.notes, *notes))
+
+
+def _info(header: Header, name: str) -> TensorInfo:
+    return next(info for info in header.tensors if info.name == name)
+
+
+def _around(bound: Bound, found: Effective, readings: tuple[Reading, ...]) -> Bound:
+    """The bound of what a layer computes: what rounding changed is added, then the divisor divides.
+
+    The norm of a kernel is at most the root of its taps times the l2 norm of its numbers.
+    """
+    value = bound.value
+    if found.error:
+        area = max((math.prod(reading.sides(tuple(found.weight.shape))) for reading in readings), default=1)
+        value = up(value + up(found.error * up(math.sqrt(area)), 1), 1)
+    if found.divisor != 1.0:
+        value = up(value / found.divisor)
+    if not math.isfinite(value):
+        return Bound.unproved("the bound overflows float64")
+    return replace(bound, value=value)
+
+
+def _large(report: LayerReport, matrix: StoredMatrix, readings: tuple[Reading, ...]) -> LayerReport:
     """A matrix, or a kernel as its matrix (out, in h w), from its Gram matrix."""
-    kernel = len(matrix.info.shape) in KERNEL_AXES
-    found = analyse_matrix(matrix, values=not kernel)
-    if kernel and found.bound.proved:
+    if readings and readings != (PYTORCH,):
+        return replace(report, bound=Bound.unproved("too large to bound for every reading of its axes"))
+    found = analyse_matrix(matrix, values=not readings)
+    if readings and found.bound.proved:
         area = math.prod(matrix.info.shape[2:])
         value = up(found.bound.value * up(math.sqrt(area)), 1)
-        method = f"{ROOTS[len(matrix.info.shape)]} times the norm of one unfolding, {SCOPE}"
+        method = f"{root_of_taps(len(matrix.info.shape))} times the norm of one unfolding, {SCOPE}"
         return replace(report, bound=replace(found.bound, value=value, method=method))
     report = replace(report, bound=found.bound)
     if (measured := found.measured) is None:
         return report
     return replace(report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum)
-
-
-def kernel_bound(kernel: Tensor) -> Bound:
-    """A bound for every image size, zero or circular padding, any stride and any grouping.
-
-    A kernel (out, in, k) is the kernel (out, in, 1, k) of images of one row. A kernel (out, in, d, h, w) has at every
-    frequency the matrix (I x a)^T U (I x b): U unfolds (out, d | in, h w) or (out, h w | in, d), a and b are of
-    modulus 1. Its norm is at most sqrt(d h w) |U|, as of the kernel (out, in, d, h w) of two dimensions.
-
-    Args:
-        kernel: (out, in, k), (out, in, h, w) or (out, in, d, h, w), float64.
-    """
-    out_channels, in_channels = kernel.shape[:2]
-    if kernel.ndim == 5:
-        bound = unfolding_bound(kernel.flatten(3))
-        return Bound(bound, f"sqrt(d h w) times the smallest unfolding norm, {SCOPE}")
-    kernel = kernel.unsqueeze(2) if kernel.ndim == 3 else kernel
-    if out_channels * in_channels * min(out_channels, in_channels) * 1024 <= FREQUENCY_EFFORT:
-        return Bound(min(every_size_bound(kernel), unfolding_bound(kernel)), f"over all frequencies, {SCOPE}")
-    return Bound(unfolding_bound(kernel), f"sqrt(h w) times the smallest unfolding norm, {SCOPE}")
 
 
 def matrix_operator(matrix: Tensor) -> LinearOperator:

@@ -19,11 +19,14 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lipscope.analysis.spectra.singular_values import steepest
+from lipscope.bounds.rounding import FLOAT64, down, gamma
+from lipscope.environment import full_precision, plain_products
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import atomic_path, read_header, with_sorted_metadata
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
+from lipscope.layers.roundings import chain_rounding, length
 from lipscope.models.network import Network
 from lipscope.records import Shape
 from lipscope.version import __version__
@@ -76,14 +79,25 @@ class Witness:
         return _quotient(self.x, self.y, self.image_x, self.image_y)
 
 
-def linear_witness(name: str, layer: LinearLayer, input_shape: Shape, model_sha256: str) -> Witness:
-    """The direction that a linear layer stretches most, against zero.
+def linear_witness(
+    name: str, layer: LinearLayer, input_shape: Shape, model_sha256: str, direction: Tensor | None = None
+) -> Witness:
+    """The direction that a linear layer stretches most, against zero; so long that the bias does not drown it.
+
+    Args:
+        name, layer, input_shape: which layer, and where.
+        model_sha256: of the model.
+        direction: (inputs,) of length 1, as :func:`steepest` finds it; sought where not given.
 
     Raises:
         OverflowError: the products overflow float64.
     """
-    direction = steepest(layer.operator(input_shape))
-    return witness_of(name, layer, direction.reshape(input_shape), torch.zeros(input_shape), model_sha256)
+    found = steepest(layer.operator(input_shape)) if direction is None else direction
+    nothing = torch.zeros(input_shape, dtype=torch.float64)
+    with torch.no_grad():
+        offset = float(torch.linalg.vector_norm(layer(nothing.unsqueeze(0))))
+    longer = 2.0 ** max(0, math.frexp(offset)[1]) if math.isfinite(offset) else 1.0
+    return witness_of(name, layer, found.reshape(input_shape) * longer, nothing, model_sha256)
 
 
 def network_witness(net: Network, images: Tensor, model_sha256: str) -> Witness | None:
@@ -110,9 +124,37 @@ def network_witness(net: Network, images: Tensor, model_sha256: str) -> Witness 
     return best
 
 
+def proved_ratio(witness: Witness, parts: Sequence[tuple[LipschitzLayer, Shape]]) -> float:
+    """A lower bound on the ratio in exact arithmetic: the images' rounding errors are taken from their distance.
+
+    ||f(x) - f(y)|| >= ||f^(x) - f^(y)|| - 2 E, with E the error of an evaluation in float64 (docs/soundness.md,
+    theorem 2), which is proved for every order of summation.
+
+    Args:
+        witness: evaluated in float64 by the layers.
+        parts: the layers with the shapes that they take.
+
+    Returns:
+        0 where no error is proved, or nothing is left of the distance.
+    """
+    error = 2 * chain_rounding(parts, max(length(witness.x), length(witness.y)), FLOAT64).error
+    apart, moved = witness.x - witness.y, witness.image_x - witness.image_y
+    computed = float(torch.linalg.vector_norm(moved))
+    if not (math.isfinite(error) and math.isfinite(computed) and apart.any()):
+        return 0.0
+    # A difference errs by u, and squares that underflow only make the norm smaller.
+    left = down(computed * (1 - gamma(moved.numel() + 8)), 2) - error
+    return max(0.0, down(down(left) / (length(apart) * (1 + gamma(2))), 3))
+
+
 def body_of(net: Network) -> Body:
     """The network behind its input normalisation and before its head."""
-    return Body([layer for _, layer, _ in net.layers() if not isinstance(layer, (Normalize, Head))])
+    return Body([layer for layer, _ in body_parts(net)])
+
+
+def body_parts(net: Network) -> list[tuple[LipschitzLayer, Shape]]:
+    """Its layers with the shapes that they take."""
+    return [(layer, shape) for _, layer, shape in net.layers() if not isinstance(layer, (Normalize, Head))]
 
 
 def _steepest(body: Body, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -139,7 +181,7 @@ def _steepest(body: Body, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
 def witness_of(name: str, layer: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, model_sha256: str) -> Witness:
     """Two points and their images under the layer, evaluated in float64."""
     x, y = x.detach().to(torch.float64), y.detach().to(torch.float64)
-    with torch.no_grad():
+    with torch.no_grad(), full_precision(), plain_products():
         images = torch.cat([layer(x.unsqueeze(0)), layer(y.unsqueeze(0))])
     return Witness(name, model_sha256, x, y, images[0], images[1])
 

@@ -2,8 +2,14 @@
 
 For s > 0: if the Cholesky factorisation of H = s I - A A* runs to completion in floating point, then
 H >= -c tr(H) I with a known small c, so ||A||^2 <= s + c tr(H) + (error of forming A A*). Any estimate of
-s will do: the factorisation is the proof (Rump, *Verification of positive definiteness*, BIT 2006; the
-backward error is Higham's theorem 10.3).
+s will do: the factorisation is the proof (Rump, *Verification of positive definiteness*, BIT 2006).
+
+Why the constant suffices: a factorisation that runs to completion has R R* = H + E with |E| <= gamma_{m+1} |R| |R*|
+entry by entry, for every order of the sums and in blocks as well (Higham, theorem 10.3 and section 13.2), so that
+||E|| <= gamma_{m+1} ||R||_F^2 <= gamma_{m+1} / (1 - gamma_{m+1}) tr H, and tr H <= m s. Here gamma_{2 (m + 8)} stands
+in the place of gamma_{m+1}: libraries divide by multiplying with the reciprocal of a pivot, which rounds once more. The
+theorem asks that triangular systems are solved by substitution. Libraries on a GPU invert diagonal blocks instead,
+whose errors grow with their condition; so the factorisation is always made on the CPU, wherever the matrix is.
 """
 
 from __future__ import annotations
@@ -64,13 +70,18 @@ def spectral_norm_bound(matrices: Tensor) -> float:
 
 
 def length_bound(values: Tensor) -> float:
-    """An upper bound on the l2 norm of all numbers of a float32 tensor (or of one whose squares stay in float64).
+    """An upper bound on the l2 norm of all numbers of a tensor; divided by a power of two, no square is lost.
 
     >>> 5.0 <= length_bound(torch.tensor([3.0, 4.0])) < 5.0000001
     True
     """
-    length = torch.linalg.vector_norm(values.detach().to(torch.float64).flatten())
-    return outward(float(length) * (1 + gamma(values.numel() + 8)))
+    if values.numel() == 0:
+        return 0.0
+    numbers, exponent = normalized(values.detach().to(torch.float64).flatten())
+    if exponent is None:
+        return math.inf
+    length = float(torch.linalg.vector_norm(numbers))
+    return outward(scaled(outward(length * (1 + gamma(values.numel() + 8))), exponent))
 
 
 def rough_norm(matrix: Tensor) -> float:
@@ -135,8 +146,9 @@ def largest_eigenvalue_bound(gram: Tensor, error: float, trace: float) -> float:
         trace: a bound on the trace of each.
     """
     rows = gram.shape[-1]
+    gram = gram.cpu()
     effort = 4 if gram.is_complex() else 1
-    cholesky_error = effort * gamma(effort * (rows + 1))
+    cholesky_error = effort * gamma(2 * effort * (rows + 8))
     largest, shift = 2.0**-200, 0.0
     slack = 8 * rows * UNIT_ROUNDOFF
     while len(gram):

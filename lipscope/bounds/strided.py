@@ -23,9 +23,9 @@ from torch import Tensor
 from lipscope.bounds.axes import Axis, Circle, circles, polyphase
 from lipscope.bounds.convolution import unfolding_bound
 from lipscope.bounds.frequencies import grid_bound
-from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.bounds.matrix import normalized, spectral_norm_bound
 from lipscope.bounds.padding import copies_of, padding_bound
-from lipscope.bounds.rounding import gamma, up
+from lipscope.bounds.rounding import gamma, scaled, up
 from lipscope.records import Bound
 
 Pair = int | tuple[int, int]
@@ -185,15 +185,19 @@ def _matrix_bound(kernel: Tensor, axes: tuple[Axis, Axis]) -> float:
 
 def _matrix_norm(kernel: Tensor, first: Tensor, second: Tensor, *, repeated: bool) -> float:
     """The norm of the matrix that taps make of a kernel; where they meet in a pixel their sum is rounded, and added."""
+    # A power of two changes no mantissa, and keeps the squares below away from underflow.
+    kernel, exponent = normalized(kernel)
+    assert exponent is not None
     half = torch.einsum("oiab,qbx->oiaqx", kernel, second)
     matrix = torch.einsum("oiaqx,pay->opqiyx", half, first)
     value = spectral_norm_bound(matrix.reshape(math.prod(matrix.shape[:3]), -1))
     if not repeated:
-        return value
+        return scaled(value, exponent)
     terms = kernel.shape[2] * kernel.shape[3]
     sums = float(torch.linalg.norm(kernel.abs().sum(dim=(2, 3))))
     outputs = len(first) * len(second)
-    return up(value + up(gamma(2 * terms) * math.sqrt(outputs) * sums * (1 + gamma(kernel.numel())), 8))
+    value = up(value + up(gamma(2 * terms) * math.sqrt(outputs) * sums * (1 + gamma(kernel.numel())), 8))
+    return scaled(value, exponent)
 
 
 def _grid_effort(kernel: Tensor, first: Circle, second: Circle) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.errors import UsageError
+from lipscope.files.keys_once import keys_once
 from lipscope.files.opening import read_regular
 from lipscope.records import Shape
 
@@ -185,7 +186,7 @@ def read_description(path: Path) -> Description:
     try:
         if path.stat().st_size > LARGEST:
             raise UsageError("is too large for a description", where=where)
-        content = json.loads(read_regular(path).decode(), object_pairs_hook=_object)
+        content = json.loads(read_regular(path).decode(), object_pairs_hook=keys_once)
     except OSError as error:
         raise UsageError("cannot be read", where=where, why=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
@@ -226,16 +227,6 @@ def parse_description(content: object, where: str) -> Description:
     if not entries:
         raise UsageError("layers must list at least one layer", where=where)
     return Description(tuple(shape), tuple(entries), dataset, None if classes is None else tuple(classes))
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of JSON whose every key stands there once: of two values nobody knows which is meant."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key[:80]!r} stands twice in one object")
-        found[key] = value
-    return found
 
 
 def entries_of(values: object, where: str, parent: str) -> list[Entry]:

@@ -31,7 +31,7 @@ def test_what_stands_in_the_file_is_what_the_verdict_says(files, tmp_path):
     target = tmp_path / "w.safetensors"
     found = exhibit(path, target, judged, description=description)
     assert judged.status == "violated"
-    assert found.ratio == pytest.approx(judged.lipschitz, rel=1e-12)
+    assert found.ratio == pytest.approx(judged.lipschitz, rel=1e-9)
     kept = read_witness(target)
     assert (kept.layer, kept.model_sha256, kept.ratio) == (NETWORK, sha256_of(path), found.ratio)
     step = (kept.x - kept.y).double()

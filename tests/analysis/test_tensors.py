@@ -7,8 +7,10 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from lipscope.analysis import layouts
 from lipscope.analysis import tensors as room
-from lipscope.analysis.tensors import analyse_tensor, kernel_bound, listed, read_tensor, tensor_kind
+from lipscope.analysis.layouts import kernel_bound
+from lipscope.analysis.tensors import analyse_tensor, listed, read_tensor, tensor_kind
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
 from tests.dense import circular_matrix, covers, zero_padded_matrix
@@ -38,7 +40,7 @@ def file(tmp_path):
         "nan": torch.full((3, 3), math.nan),
     }
     path = tmp_path / "resnet.safetensors"
-    save_file(content, path)
+    save_file(content, path, {"format": "pt"})
     return read_header(path), content
 
 
@@ -90,18 +92,18 @@ def test_nan_proves_nothing(file):
 
 def test_what_the_header_alone_tells(file):
     header, content = file
-    kinds = {info.name: tensor_kind(info) for info in header.tensors}
+    kinds = {info.name: tensor_kind(header, info) for info in header.tensors}
     assert kinds["conv1.weight"] == kinds["layer1.conv.weight"] == "convolution kernel"
     assert kinds["fc.weight"] == kinds["nan"] == "matrix"
     for info in header.tensors:
-        early = listed(info)
+        early = listed(header, info)
         assert not early.bound.proved
         assert info.dtype in early.kind
         if kinds[info.name] != "other":
             assert "not computed yet" in early.bound.reason
             assert torch.equal(read_tensor(header, info), content[info.name].double()) or info.name == "nan"
     scalar = next(info for info in header.tensors if info.shape == ())
-    assert "scalar" in listed(scalar).kind
+    assert "scalar" in listed(header, scalar).kind
 
 
 def test_a_file_that_changed(file):
@@ -124,10 +126,10 @@ def test_matrices_too_large_for_float64(tmp_path):
 KERNELS = [(3, 2, 3, 3), (2, 4, 5, 5), (4, 4, 1, 1), (3, 3, 1, 3), (2, 3, 4, 2), (1, 1, 7, 7), (5, 1, 3, 3)]
 
 
-@pytest.mark.parametrize("effort", [room.FREQUENCY_EFFORT, 0.0], ids=["frequencies", "unfoldings"])
+@pytest.mark.parametrize("effort", [layouts.FREQUENCY_EFFORT, 0.0], ids=["frequencies", "unfoldings"])
 @pytest.mark.parametrize("shape", KERNELS)
 def test_kernel_bounds_hold_wherever_the_kernel_is_used(monkeypatch, shape, effort):
-    monkeypatch.setattr(room, "FREQUENCY_EFFORT", effort)
+    monkeypatch.setattr(layouts, "FREQUENCY_EFFORT", effort)
     kernel = np.random.default_rng(sum(shape)).normal(size=shape)
     bound = kernel_bound(torch.from_numpy(kernel))
     assert bound.proved
@@ -147,9 +149,9 @@ def test_kernel_bounds_hold_wherever_the_kernel_is_used(monkeypatch, shape, effo
 
 
 @pytest.mark.parametrize("groups", [2, 3, 6])
-@pytest.mark.parametrize("effort", [room.FREQUENCY_EFFORT, 0.0], ids=["frequencies", "unfoldings"])
+@pytest.mark.parametrize("effort", [layouts.FREQUENCY_EFFORT, 0.0], ids=["frequencies", "unfoldings"])
 def test_kernel_bounds_hold_for_every_grouping(monkeypatch, groups, effort):
-    monkeypatch.setattr(room, "FREQUENCY_EFFORT", effort)
+    monkeypatch.setattr(layouts, "FREQUENCY_EFFORT", effort)
     kernel = np.random.default_rng(groups).normal(size=(6, 2, 3, 3))
     bound = kernel_bound(torch.from_numpy(kernel))
     # A grouped convolution is block diagonal: its norm is that of its largest group.
@@ -168,7 +170,7 @@ def test_low_precision_weights_are_the_numbers_that_they_are(tmp_path, monkeypat
         "k": torch.randn(3, 2, 3, 3, generator=generator).to(dtype),
     }
     path = tmp_path / "low.safetensors"
-    save_file(content, path)
+    save_file(content, path, {"format": "pt"})
     header = read_header(path)
     found = {info.name: analyse_tensor(header, info) for info in header.tensors}
     truth = np.linalg.norm(content["w"].double().numpy(), 2)
@@ -181,7 +183,7 @@ def test_low_precision_weights_are_the_numbers_that_they_are(tmp_path, monkeypat
         zero_padded_matrix(kernel, 6, 6, stride=2),
     ):
         assert covers(found["k"].bound.value, matrix)
-    assert "every image size, zero or circular padding" in found["k"].bound.method
+    assert "every image size, stride, dilation and grouping" in found["k"].bound.method
     scaled_elsewhere = any("scales that the file keeps elsewhere" in note for note in found["w"].notes)
     assert scaled_elsewhere == (dtype.itemsize == 1)
 
@@ -211,7 +213,7 @@ def test_a_large_kernel_that_is_not_finite(tmp_path, monkeypatch):
 def test_kernels_of_one_and_three_dimensions(tmp_path, sides, stride):
     kernel = torch.randn(3, 4, *sides, generator=torch.Generator().manual_seed(1)).double()
     path = tmp_path / "m.safetensors"
-    save_file({"a": kernel}, path)
+    save_file({"a": kernel}, path, {"format": "pt"})
     header = read_header(path)
     found = analyse_tensor(header, header.tensors[0])
     assert found.kind == f"convolution kernel {' x '.join(map(str, kernel.shape))} F64"
@@ -232,7 +234,7 @@ def test_large_kernels_of_one_and_three_dimensions(tmp_path, monkeypatch):
         "three": torch.randn(3, 4, 2, 3, 2, generator=generator),
     }
     path = tmp_path / "m.safetensors"
-    save_file(content, path)
+    save_file(content, path, {"format": "pt"})
     header = read_header(path)
     for info in header.tensors:
         found = analyse_tensor(header, info)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -13,12 +15,15 @@ from lipscope.analysis.witness import (
     body_of,
     linear_witness,
     network_witness,
+    proved_ratio,
     read_witness,
     recomputed,
+    witness_of,
     write_witness,
 )
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
+from lipscope.layers.contract import UNBOUNDED
 from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.elementwise import ReLU
 from lipscope.layers.linear import Linear
@@ -140,3 +145,39 @@ def test_an_isometry_stays_within_rounding():
     net = LayerStack([("fc", Linear(rotation, 1e6 * torch.ones(6, dtype=torch.float64)))], (6,))
     witness = network_witness(net, torch.rand(2, 6), SHA)
     assert math.isclose(witness.ratio, 1, abs_tol=1e-6)
+
+
+def exact_ratio_squared(weight, step):
+    """||W d||^2 / ||d||^2 in rational arithmetic."""
+    rows = [[Fraction(value) for value in row] for row in weight.tolist()]
+    image = [sum(map(Fraction.__mul__, row, step), Fraction(0)) for row in rows]
+    return sum(v * v for v in image) / sum(v * v for v in step)
+
+
+@pytest.mark.parametrize(("seed", "bias"), itertools.product(range(5), [0.0, 1.0, 2.0**30, 2.0**52]))
+def test_what_is_proved_holds_in_exact_arithmetic(seed, bias):
+    """Whatever the bias hides of the images; with none, hardly anything is lost."""
+    weight, shift = noise(5, 7, seed=seed), bias * noise(5, seed=seed + 100)
+    layer = Linear(weight, shift)
+    found = [
+        witness_of("fc", layer, noise(7, seed=seed + 1), noise(7, seed=seed + 2), SHA),
+        linear_witness("fc", layer, (7,), SHA),
+    ]
+    for witness in found:
+        proved = proved_ratio(witness, [(layer, (7,))])
+        # x - y is rounded where it is computed; here it is exact.
+        step = [Fraction(a) - Fraction(b) for a, b in zip(witness.x.tolist(), witness.y.tolist(), strict=True)]
+        exact = exact_ratio_squared(weight, step)
+        assert Fraction(proved) ** 2 <= exact
+    # The pair is as long as the bias, so that the layer's norm is shown all the same.
+    assert proved >= math.sqrt(exact) * (1 - 1e-10)
+
+
+def test_without_a_bound_on_the_rounding_nothing_is_proved(linear):
+    class Unknown(Linear):
+        def rounding(self, input_shape, norm, arithmetic):
+            return UNBOUNDED
+
+    witness = linear_witness("fc", linear, (4,), SHA)
+    assert proved_ratio(witness, [(Unknown(linear.weight), (4,))]) == 0.0
+    assert proved_ratio(witness, [(linear, (4,))]) == pytest.approx(witness.ratio, rel=1e-10)

@@ -17,6 +17,7 @@ from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.foreign import START, foreign
+from lipscope.files.keys_once import keys_once
 from lipscope.files.opening import IrregularError, open_regular
 
 SCHEMA = "lipscope.checkpoint/1"
@@ -284,9 +285,9 @@ def _config(metadata: Mapping[str, str], path: Path) -> Mapping[str, Any] | None
 
 def _parse_object(text: str, key: str, path: Path) -> Mapping[str, Any]:
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=keys_once)
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"the metadata {key} is not JSON", where=str(path)) from error
+        raise CheckpointError(f"the metadata {key} is not JSON", where=str(path), why=str(error)[:200]) from error
     if not isinstance(value, dict):
         raise CheckpointError(f"the metadata {key} is not a JSON object", where=str(path))
     return value

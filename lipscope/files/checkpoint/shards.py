@@ -14,6 +14,7 @@ from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint.header import Header, TensorInfo, read_file_header
+from lipscope.files.keys_once import keys_once
 from lipscope.files.opening import open_regular, read_regular
 
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -109,11 +110,11 @@ def _parse(index: Path) -> Mapping[str, Any]:
     try:
         if index.stat().st_size > LARGEST_INDEX:
             raise CheckpointError("is too large for an index", where=where)
-        content: Any = json.loads(read_regular(index))
+        content: Any = json.loads(read_regular(index), object_pairs_hook=keys_once)
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError("the index is not JSON", where=where) from error
+        raise CheckpointError("the index is not JSON", where=where, why=str(error)[:200]) from error
     places = content.get("weight_map") if isinstance(content, dict) else None
     if not isinstance(places, dict) or not places or not all(isinstance(shard, str) for shard in places.values()):
         raise CheckpointError("is not an index of shards", where=where, why="no weight_map of tensors to files")
