@@ -203,7 +203,7 @@ def test_packed_and_integer_weights_are_named_not_guessed(tmp_path, dtype):
 def test_a_large_kernel_that_is_not_finite(tmp_path, monkeypatch):
     monkeypatch.setattr(room, "WHOLE", 0)
     path = tmp_path / "kernel.safetensors"
-    save_file({"k": torch.full((2, 2, 3, 3), math.nan)}, path)
+    save_file({"k": torch.full((2, 2, 3, 3), math.nan)}, path, {"format": "pt"})
     header = read_header(path)
     assert "NaN" in analyse_tensor(header, header.tensors[0]).bound.reason
 
