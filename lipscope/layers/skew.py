@@ -6,6 +6,8 @@ padding k // 2 is a real skew-symmetric matrix on R^(C H W) (Singla & Feizi, ICM
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -45,16 +47,21 @@ class SkewKernel(nn.Module):
         """(C, C, k, k) unconstrained to (C, C, k, k) skew with an operator norm of about ``correction * k``."""
         with torch.autocast(free.device.type, enabled=False):
             skew = free.float() - conjugate_kernel(free.float())
-            unfoldings = _unfoldings(skew)
-            norms = []
-            for name, matrix in unfoldings.items():
+            norms: list[Tensor] = []
+            vectors: list[Tensor] = []
+            for name, matrix in _unfoldings(skew.detach()).items():
                 right: Tensor = getattr(self, name)
-                left = _unit(matrix.detach() @ right)
+                image = matrix @ right
+                left = _unit(image)
                 if self.training:
-                    right.copy_(_unit(matrix.detach().mT @ left))
-                norms.append(left @ (matrix @ right.clone()))
+                    # left . (M right) of the new right is the length of M^T left.
+                    image = matrix.mT @ left
+                    right.copy_(_unit(image))
+                norms.append(torch.linalg.vector_norm(image))
+                vectors += _in_kernel(left, right.clone(), name, skew)
             # A kernel of zeros has no direction: the NaN that follows is reported as a diverged training.
-            return skew * (self.correction / torch.stack(norms).min())
+            kernel: Tensor = _OverNorm.apply(skew, self.correction, torch.stack(norms), *vectors)
+            return kernel
 
     @torch.no_grad()
     def settle(self, free: Tensor, iterations: int = 10) -> None:
@@ -64,6 +71,39 @@ class SkewKernel(nn.Module):
                 right: Tensor = getattr(self, name)
                 for _ in range(iterations):
                     right.copy_(_unit(matrix.mT @ _unit(matrix @ right)))
+
+
+class _OverNorm(torch.autograd.Function):
+    """S -> c S / sigma, sigma the least of some norms, each u . (S v) for its own fixed vectors.
+
+    The gradient (c / sigma) (g - (<g, S> / sigma) u v^T) takes four passes over the kernel.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, skew: Tensor, correction: float, norms: Tensor, *vectors: Tensor) -> Tensor:
+        ctx.correction = correction
+        ctx.save_for_backward(skew, norms, *vectors)
+        return skew * (correction / norms.min())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        skew, norms, *vectors = ctx.saved_tensors
+        sigma, least = norms.min(dim=0)
+        scale = ctx.correction / sigma
+        result = gradient * scale
+        along = -scale * (gradient * skew).sum() / sigma
+        for number, (left, right) in enumerate(zip(vectors[::2], vectors[1::2], strict=True)):
+            result.addcmul_(left * torch.where(least == number, along, 0.0), right)
+        return result, None, None, *[None] * len(vectors)
+
+
+def _in_kernel(left: Tensor, right: Tensor, name: str, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """The vectors of an unfolding, shaped so that their product has the shape of the kernel."""
+    outputs, inputs, height, width = kernel.shape
+    if name == "wide":
+        return left.reshape(outputs, 1, 1, 1), right.reshape(1, inputs, height, width)
+    return left.reshape(outputs, 1, height, 1), right.reshape(1, inputs, 1, width)
 
 
 def _unfoldings(kernel: Tensor) -> dict[str, Tensor]:

@@ -126,3 +126,30 @@ def test_gradients_are_those_of_the_normalised_kernel(kernel_size: int) -> None:
     h = 1e-2
     difference = float(value(free + h * direction) - value(free - h * direction)) / (2 * h)
     assert float((leaf.grad * direction).sum()) == pytest.approx(difference, rel=1e-2)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 3])
+@pytest.mark.parametrize("training", [True, False])
+def test_the_gradient_is_that_of_the_least_norm_with_its_vectors_fixed(kernel_size: int, training: bool) -> None:
+    step, free = parametrized(4, kernel_size, 2)
+    step.train(training)
+    weights, leaf = noise(*free.shape, seed=5).float(), free.clone().requires_grad_(True)
+    kernel = step(leaf)
+    (found,) = torch.autograd.grad((kernel * weights).sum(), leaf)
+    skew = free - conjugate_kernel(free)
+    wide, square = skew.flatten(1), skew.permute(0, 2, 1, 3).reshape(4 * kernel_size, -1)
+    pairs = []
+    for matrix, right in ((wide, step.wide), (square, step.square)):
+        left = matrix @ right
+        if training:
+            # The step left M^T left at length 1 in right: its left vector is the solution of that.
+            left = torch.linalg.lstsq(matrix.mT, right).solution
+        pairs.append((left / left.norm(), right.clone()))
+    truth_leaf = free.clone().requires_grad_(True)
+    truth_skew = truth_leaf - conjugate_kernel(truth_leaf)
+    matrices = (truth_skew.flatten(1), truth_skew.permute(0, 2, 1, 3).reshape(4 * kernel_size, -1))
+    norms = [left @ (matrix @ right) for matrix, (left, right) in zip(matrices, pairs, strict=True)]
+    truth = truth_skew * (CORRECTION[kernel_size] / torch.stack(norms).min())
+    torch.testing.assert_close(kernel, truth, rtol=1e-4, atol=1e-5)
+    (expected,) = torch.autograd.grad((truth * weights).sum(), truth_leaf)
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
