@@ -439,8 +439,10 @@ def test_bare_it_takes_the_first_checkpoint_when_there_is_no_run(resnet, capsys,
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "checkpoints"
     folder.mkdir()
-    for name in ("b.safetensors", "a.safetensors", "a.certified.safetensors"):
+    for name in ("b.safetensors", "a.safetensors"):
         (folder / name).write_bytes(path.read_bytes())
+    # Before both by its name, and no model by its metadata.
+    save_file({}, folder / "a.certified.safetensors", {"lipscope.results": "lipscope.results/2"})
     assert inspect() == 0
     stdout, stderr = capsys.readouterr()
     assert stderr.startswith("lipscope: model checkpoints/a.safetensors\n")
