@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -47,6 +48,11 @@ class Target:
         """(n, C, H, W) float32 in [0, 1], as they are certified."""
         return self.pixels.to(torch.float32) / 255
 
+    @cached_property
+    def settled(self) -> Tensor:
+        """(classes, classes), the differences of logits that no image changes; NaN elsewhere."""
+        return self.net.head.settled_pairs().to(self.pixels.device)
+
     def everything(self) -> Tensor:
         """The numbers of all images, (n,)."""
         return torch.arange(len(self), device=self.pixels.device)
@@ -54,7 +60,7 @@ class Target:
     @torch.no_grad()
     def margin(self, points: Tensor, rows: Tensor) -> Tensor:
         """(k,) the smallest f_l - f_i over all i != l at k points, each near the image of its row."""
-        return margins(self.net(points), self.predicted[rows]).amin(dim=1)
+        return margins(self.net(points), self.predicted[rows], self.settled).amin(dim=1)
 
     @torch.no_grad()
     def margin64(self, points: Tensor, rows: Tensor) -> Tensor:
@@ -71,7 +77,9 @@ class Target:
         """(k,) int64, the class in float64 at k points that :meth:`margin64` finds misclassified."""
         parts = zip(points.split(LARGEST_PASS), rows.split(LARGEST_PASS), strict=True)
         with plain_products():
-            every = [margins(self.net(some.to(torch.float64)), self.predicted[which]) for some, which in parts]
+            every = [
+                margins(self.net(some.to(torch.float64)), self.predicted[which], self.settled) for some, which in parts
+            ]
         return torch.cat([one.argmin(dim=1) for one in every])
 
     def noise(self, rows: Tensor, purpose: str) -> Tensor:
@@ -85,14 +93,24 @@ def _normal(key: str, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-def margins(logits: Tensor, predicted: Tensor) -> Tensor:
+def margins(logits: Tensor, predicted: Tensor, settled: Tensor | None = None) -> Tensor:
     """f_l - f_i for every class i, (n, classes); inf where i is the predicted class l itself.
+
+    Args:
+        logits: (n, classes).
+        predicted: (n,) l.
+        settled: (classes, classes), the differences that are the same for all images, NaN elsewhere: rounding may see
+            them the other way round, and refutes nothing.
 
     >>> margins(torch.tensor([[1.0, 3.0, 2.5]]), torch.tensor([1])).tolist()
     [[2.0, inf, 0.5]]
     """
     own = predicted.unsqueeze(1)
-    return (logits.gather(1, own) - logits).scatter(1, own, math.inf)
+    differences = logits.gather(1, own) - logits
+    if settled is not None:
+        exact = settled[predicted].to(differences)
+        differences = torch.where(exact.isnan(), differences, exact)
+    return differences.scatter(1, own, math.inf)
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,11 @@ def describe(
         point: (C, H, W) float32.
     """
     predicted = torch.from_numpy(certificates.predicted[row : row + 1])
+    settled = model.net.head.settled_pairs()
     with torch.no_grad(), full_precision():
         with plain_products():
-            every = margins(model.net(point.unsqueeze(0).to(torch.float64)), predicted)
-        single = float(margins(model.net(point.unsqueeze(0)), predicted).min())
+            every = margins(model.net(point.unsqueeze(0).to(torch.float64)), predicted, settled)
+        single = float(margins(model.net(point.unsqueeze(0)), predicted, settled).min())
     distance = float(distances(point.unsqueeze(0), pixels.unsqueeze(0)))
     radius = float(certificates.radius[row])
     inside = bool(((point >= 0) & (point <= 1)).all())

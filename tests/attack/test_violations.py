@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.numpy import load_file
 
 from lipscope.attack.driver import Settings, attack
+from lipscope.attack.target import margins
 from lipscope.attack.violations import (
     describe,
     save_violation,
@@ -89,3 +92,12 @@ def test_other_files_are_refused(case, tmp_path):
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(CheckpointError):
         verify_saved(path, model, lie)
+
+
+def test_rounding_between_equal_rows_refutes_nothing():
+    """f_0 - f_1 is the positive difference of two biases on every image, whatever a sum of products makes of it."""
+    logits, predicted = torch.tensor([[1.0, 1.0 + 2**-52, 0.5]], dtype=torch.float64), torch.tensor([0])
+    assert margins(logits, predicted).min() < 0
+    settled = torch.full((3, 3), math.nan, dtype=torch.float64)
+    settled[0, 1], settled[1, 0] = 1e-30, -1e-30
+    assert margins(logits, predicted, settled).tolist() == [[math.inf, 1e-30, 0.5]]
