@@ -46,12 +46,11 @@ LARGEST_RATE = 1e30
 @click.option(
     "--model",
     type=click.Choice(["lipconvnet", "shiftnet", "resnet18", "resnet34"]),
-    default="lipconvnet",
-    show_default=True,
-    help="A ShiftNet has orthogonal matrices and shifts: quick to train. A ResNet is not 1-Lipschitz as a whole.",
+    help="[default: a ShiftNet chosen for the --minutes, or for 30 on a CPU; else lipconvnet] "
+    "A ResNet is not 1-Lipschitz as a whole.",
 )
-@click.option("--stages", help="Of a ShiftNet: WIDTHxMATRICES of each. [default: 64x3,128x3,256x3,256x3]")
-@click.option("--stem", type=click.IntRange(min=1), help="Of a ShiftNet: side of the first patches. [default: 2]")
+@click.option("--stages", help="Of a ShiftNet: WIDTHxMATRICES of each. [default: 64x3,128x3,256x3]")
+@click.option("--stem", type=click.IntRange(min=1), help="Of a ShiftNet: side of the first patches. [default: 4]")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
 @click.option(
     "--channels", type=click.IntRange(min=1), help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]"
@@ -98,6 +97,7 @@ LARGEST_RATE = 1e30
     type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
     help="Largest learning rate, instead of the recipe's.",
 )
+@click.option("--target", help="Say how long a training to this certified accuracy takes here, e.g. 0.5@36/255.")
 @click.option(
     "--loss",
     type=click.Choice(["cross-entropy", "offset-cross-entropy", "multi-margin", "logit-annealing"]),
@@ -144,7 +144,8 @@ LARGEST_RATE = 1e30
 @data_dir_option
 def train_command(
     dataset: str,
-    model: str,
+    model: str | None,
+    target: str | None,
     stages: str | None,
     stem: int | None,
     blocks: int,
@@ -164,18 +165,22 @@ def train_command(
     data_dir: Path | None,
     **changes: Any,
 ) -> None:
-    """Train a 1-Lipschitz LipConvnet, or a ResNet with orthogonal convolutions.
+    """Train a 1-Lipschitz net on CIFAR-10 or CIFAR-100, by the clock or by a recipe.
 
-    Bare, it trains LipConvnet-5 on CIFAR-10: by the paper's recipe on a GPU, by the fast one on a CPU. The run folder
+    Bare, it trains for 30 minutes on a CPU, and LipConvnet-5 by the paper's recipe on a GPU. With --minutes the net is
+    chosen that came out best in about so many minutes of this machine; what to expect is said first. The run folder
     holds model.safetensors, metrics.jsonl and what --resume needs; Ctrl-C saves and stops.
     """
     from lipscope.commands.messages import narrate, say
+    from lipscope.commands.train_budget import by_the_clock, chosen, say_what_it_takes
     from lipscope.data import load
     from lipscope.environment import check_device
     from lipscope.errors import typed
     from lipscope.files.run_log import read_run
     from lipscope.models.lipconvnet import LipConvnetConfig
     from lipscope.models.resnet import ResNetConfig
+    from lipscope.models.shiftnet import ShiftNetConfig
+    from lipscope.train.budget import DEFAULT_MINUTES
     from lipscope.train.distribution import world
     from lipscope.train.hardware import describe_hardware
     from lipscope.train.loop import Listeners, train
@@ -207,7 +212,12 @@ def train_command(
             width = (32 if gpu else 16) if channels is None else channels
             config: Config
             # Whatever cannot be trained is refused before a data set is loaded; only that knows its classes.
-            if model == "lipconvnet":
+            budgeted = by_the_clock(click.get_current_context(), gpu)
+            if budgeted:
+                config, conv = ShiftNetConfig(dataset=dataset), "orthogonal"
+                changes["recipe"] = "manifold"
+                changes["minutes"] = changes["minutes"] or DEFAULT_MINUTES
+            elif model in (None, "lipconvnet"):
                 config = LipConvnetConfig(blocks, width, activation, head, dataset=dataset, conv=conv)
             elif model == "shiftnet":
                 _refuse_other_architecture(click.get_current_context(), "channels", "conv")
@@ -216,11 +226,17 @@ def train_command(
                 changes["recipe"] = changes["recipe"] or "manifold"
             else:
                 _refuse_other_architecture(click.get_current_context(), "gamma")
+                assert model is not None
                 config = ResNetConfig(int(model.removeprefix("resnet")), width, conv, dataset=dataset)
                 # Radii of an expanding net are next to nothing: there is no certificate to regularise.
                 changes["gamma"] = 0.0
             recipe = _recipe(gpu, leading, conv, seed, changes)
             data = load(dataset, "train", data_dir)
+            if target is not None:
+                say_what_it_takes(target, dataset, len(data.classes), recipe, here)
+                return
+            if budgeted:
+                config = chosen(dataset, len(data.classes), recipe, here)
             config = replace(config, classes=len(data.classes))
             folder = out or RUNS / _run_name(config, recipe)
             run = create_run(folder, config, recipe, force=force) if leading else RunFolder(folder, config, recipe)

@@ -39,9 +39,9 @@ class ShiftNetConfig:
         architecture: the name in the registry.
     """
 
-    widths: tuple[int, ...] = (64, 128, 256, 256)
-    blocks: tuple[int, ...] = (3, 3, 3, 3)
-    stem: int = 2
+    widths: tuple[int, ...] = (64, 128, 256)
+    blocks: tuple[int, ...] = (3, 3, 3)
+    stem: int = 4
     classes: int = 10
     dataset: str = "cifar10"
     mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
@@ -96,7 +96,7 @@ class ShiftNetConfig:
 
     @property
     def title(self) -> str:
-        """``ShiftNet-12 (widths 64-128-256-256, LLN)``."""
+        """``ShiftNet-9 (widths 64-128-256, LLN)``."""
         return f"ShiftNet-{sum(self.blocks)} (widths {'-'.join(map(str, self.widths))}, LLN)"
 
 

@@ -20,6 +20,7 @@ from lipscope.files.checkpoint import read_header
 from lipscope.files.run_log import read_run, standing_of
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.models.lipconvnet import LipConvnetConfig
+from lipscope.train import budget
 from lipscope.train.run import open_run
 from tests.full_disk import full_disk
 
@@ -123,6 +124,50 @@ def test_a_training_by_the_clock_is_extended(tmp_path, capsys):
         (("--extend", first, "--minutes", 1, "--out", longer), "a run is there already"),
     ):
         assert train(*arguments) == 2
+        assert said in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_by_the_clock_a_net_is_chosen_and_what_to_expect_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.01)
+    assert train("--dataset", "cifar10", "--minutes", 0.01, "--batch", 50, "--out", tmp_path / "run") == 0
+    said = capsys.readouterr().err
+    assert "chosen for 0.01 minutes at" in said
+    assert "certified at 36/255" in said
+    description = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert (description["config"]["architecture"], description["recipe"]["minutes"]) == ("shiftnet", 0.01)
+    assert description["config"]["widths"] == list(budget.SETTINGS["cifar10"][0].config.widths)
+    assert train("--dataset", "synthetic", "--minutes", 0.01, "--batch", 50, "--out", tmp_path / "other") == 0
+    assert "nothing was measured on synthetic" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_bare_on_a_cpu_it_trains_for_half_an_hour(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.01)
+    recipes = []
+    monkeypatch.setattr("lipscope.train.loop.train", lambda run, *_, **__: recipes.append(run.recipe) or True)
+    monkeypatch.chdir(tmp_path)
+    assert train("--device", "cpu") == 0
+    assert [(recipe.name, recipe.minutes) for recipe in recipes] == [("manifold", 30.0)]
+    assert "chosen for 30 minutes" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("small")
+def test_a_target_says_how_long_and_trains_nothing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.01)
+    monkeypatch.chdir(tmp_path)
+    reached = budget.SETTINGS["cifar10"][-1].certified
+    assert train("--target", f"{reached}@36/255") == 0
+    stdout = capsys.readouterr().out
+    minutes = re.search(r"about (\d+) minutes here, `lipscope train --dataset cifar10 --minutes \1`", stdout)
+    assert minutes is not None
+    assert not (tmp_path / "runs").exists()
+    for options, said in (
+        (("--target", "0.99@36/255"), "no setting is known to reach 99.0%"),
+        (("--target", "0.2@72/255"), "settings are measured at 36/255 alone"),
+        (("--target", "0.2", "--dataset", "synthetic"), "nothing was measured on this data set"),
+    ):
+        assert train(*options) == 2
         assert said in capsys.readouterr().err
 
 

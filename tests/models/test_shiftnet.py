@@ -67,12 +67,11 @@ def test_shapes_of_the_default():
         net = build(config.to_json(), "here")
     shapes = [shape for _, layer, shape in net.layers() if isinstance(layer, PointwiseConv2d)]
     assert shapes == [
-        *((3, 32, 32), (64, 16, 16), (64, 16, 16)),
-        *((64, 16, 16), (128, 8, 8), (128, 8, 8)),
-        *((128, 8, 8), (256, 4, 4), (256, 4, 4)),
-        *((256, 4, 4), (256, 2, 2), (256, 2, 2)),
+        *((3, 32, 32), (64, 8, 8), (64, 8, 8)),
+        *((64, 8, 8), (128, 4, 4), (128, 4, 4)),
+        *((128, 4, 4), (256, 2, 2), (256, 2, 2)),
     ]
-    assert config.title == "ShiftNet-12 (widths 64-128-256-256, LLN)"
+    assert config.title == "ShiftNet-9 (widths 64-128-256, LLN)"
 
 
 @pytest.mark.parametrize(
