@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 
-CONVOLUTIONS = ("soc", "bcop", "cayley")
+CONVOLUTIONS = ("soc", "bcop", "cayley", "bro", "lot")
 ACTIVATIONS = ("maxmin", "hh1", "hh2", "groupsort2", "groupsort4", "groupsort8")
 """What a shell completes."""
 
@@ -60,7 +60,7 @@ LARGEST_RATE = 1e30
     default="soc",
     show_default=True,
     shell_complete=one_of(*CONVOLUTIONS),
-    help="Family of convolutions: soc, bcop or cayley.",
+    help="Family of convolutions: soc, bcop, cayley, bro, lot.",
 )
 @click.option(
     "--activation",

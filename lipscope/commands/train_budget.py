@@ -60,6 +60,7 @@ def say_what_it_takes(target: str, dataset: str, classes: int, recipe: Recipe, h
     Raises:
         UsageError: a target that cannot be read, that no measured setting reaches, or of an unmeasured data set.
     """
+    from lipscope.commands.messages import say
     from lipscope.errors import UsageError
     from lipscope.train.budget import minutes_for, parse_target
 
@@ -71,7 +72,7 @@ def say_what_it_takes(target: str, dataset: str, classes: int, recipe: Recipe, h
         )
     minutes = max(1, round(minutes_for(settings, share, _speed(recipe, here))))
     if here.rank == 0:
-        click.echo(f"{target}: about {minutes} minutes here, `lipscope train --dataset {dataset} --minutes {minutes}`")
+        say(f"{target}: about {minutes} minutes here, `lipscope train --dataset {dataset} --minutes {minutes}`")
 
 
 def _settings(dataset: str, classes: int) -> tuple[tuple[Setting, ...], bool]:

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lipscope.layers.bcop import BCOPConv2d
+from lipscope.layers.bro import BROConv2d
 from lipscope.layers.cayley import CayleyConv2d
+from lipscope.layers.lot import LOTConv2d
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.soc import SOCConv2d
 
@@ -47,5 +49,7 @@ CONVOLUTIONS: dict[str, Family] = {
     "cayley": Family(
         "Cayley", lambda inputs, outputs, k, stride, side, _: CayleyConv2d(inputs, outputs, k, stride, side)
     ),
+    "bro": Family("BRO", lambda inputs, outputs, k, stride, side, _: BROConv2d(inputs, outputs, k, stride, side)),
+    "lot": Family("LOT", lambda inputs, outputs, k, stride, side, _: LOTConv2d(inputs, outputs, k, stride, side)),
 }
 """By the name that configurations, checkpoints and ``--conv`` use."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lipscope.bounds.rounding import FLOAT32, FLOAT64, Arithmetic
-from lipscope.layers.cayley import CayleyConv2d, cayley_map, cayley_symbols, free_symbols, spectrum_length
+from lipscope.layers.cayley import CayleyConv2d, cayley_map, cayley_symbols
 from lipscope.layers.contract import LinearLayer
+from lipscope.layers.frequency import free_symbols, spectrum_length
 from lipscope.records import Shape
 from tests import dense
 from tests.always import always

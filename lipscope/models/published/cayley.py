@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from lipscope.errors import CheckpointError
-from lipscope.layers.cayley import CayleyConv2d, storable_kernel
+from lipscope.layers.cayley import CayleyConv2d
+from lipscope.layers.frequency import storable_kernel
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.models.published.reading import stored_tensor
 
