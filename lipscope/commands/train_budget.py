@@ -46,7 +46,7 @@ def chosen(dataset: str, classes: int, recipe: Recipe, here: World) -> ShiftNetC
         if measured:
             clean, certified = choice.expected
             narrate(
-                f"expected, as measured after as many images: about {clean:.0%} of test images correct, "
+                f"expected, as measured after as many images: {choice.about} {clean:.0%} of test images correct, "
                 f"{certified:.0%} certified at {format_eps(EPS)}"
             )
         else:

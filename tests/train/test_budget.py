@@ -54,6 +54,15 @@ def test_the_nearest_setting_is_chosen_and_its_accuracy_interpolated(minutes, co
     assert choice.expected == pytest.approx((clean, certified))
 
 
+@pytest.mark.parametrize(
+    ("minutes", "about"), [(0.8, "under"), (1, "about"), (7, "about"), (17, "about"), (18, "over")]
+)
+def test_beyond_what_was_measured_the_figure_is_only_a_side(minutes, about):
+    choice = choose(ROWS, minutes, speed)
+    assert choice.about == about
+    assert choice.measured == pytest.approx((1, 16))
+
+
 def test_on_a_machine_twice_as_fast_all_takes_half_the_time():
     def fast(config: ShiftNetConfig) -> float:
         return 2 * speed(config)
