@@ -58,7 +58,7 @@ class SkewKernel(nn.Module):
                     image = matrix.mT @ left
                     right.copy_(_unit(image))
                 norms.append(torch.linalg.vector_norm(image))
-                vectors += _in_kernel(left, right.clone(), name, skew)
+                vectors += left, right.clone()
             # A kernel of zeros has no direction: the NaN that follows is reported as a diverged training.
             kernel: Tensor = _OverNorm.apply(skew, self.correction, torch.stack(norms), *vectors)
             return kernel
@@ -74,9 +74,9 @@ class SkewKernel(nn.Module):
 
 
 class _OverNorm(torch.autograd.Function):
-    """S -> c S / sigma, sigma the least of some norms, each u . (S v) for its own fixed vectors.
+    """S -> c S / sigma, sigma the lesser norm of the two unfoldings, each u . (S v) for its own fixed vectors.
 
-    The gradient (c / sigma) (g - (<g, S> / sigma) u v^T) takes four passes over the kernel.
+    The gradient is (c / sigma) (g - (<g, S> / sigma) u v^T), with u v^T shaped as the kernel.
     """
 
     @staticmethod
@@ -91,19 +91,15 @@ class _OverNorm(torch.autograd.Function):
         skew, norms, *vectors = ctx.saved_tensors
         sigma, least = norms.min(dim=0)
         scale = ctx.correction / sigma
-        result = gradient * scale
+        result = (gradient * scale).contiguous()
         along = -scale * (gradient * skew).sum() / sigma
-        for number, (left, right) in enumerate(zip(vectors[::2], vectors[1::2], strict=True)):
-            result.addcmul_(left * torch.where(least == number, along, 0.0), right)
+        shares = [torch.where(least == number, along, 0.0) for number in range(len(norms))]
+        wide, wide_right, square, square_right = vectors
+        result.flatten(1).addr_(wide * shares[0], wide_right)
+        outputs, inputs, height, width = result.shape
+        outer = torch.outer(square * shares[1], square_right).reshape(outputs, height, inputs, width)
+        result.add_(outer.permute(0, 2, 1, 3))
         return result, None, None, *[None] * len(vectors)
-
-
-def _in_kernel(left: Tensor, right: Tensor, name: str, kernel: Tensor) -> tuple[Tensor, Tensor]:
-    """The vectors of an unfolding, shaped so that their product has the shape of the kernel."""
-    outputs, inputs, height, width = kernel.shape
-    if name == "wide":
-        return left.reshape(outputs, 1, 1, 1), right.reshape(1, inputs, height, width)
-    return left.reshape(outputs, 1, height, 1), right.reshape(1, inputs, 1, width)
 
 
 def _unfoldings(kernel: Tensor) -> dict[str, Tensor]:
