@@ -90,3 +90,18 @@ def test_open_visit_every_screen_resize_and_quit(opened: Path) -> None:
     assert [line for line in after.split("\n") if "checkpoints" in line] == [
         line for line in before.split("\n") if "checkpoints" in line
     ]
+
+
+@pytest.mark.parametrize("number", ["TERM", "HUP"])
+def test_a_signal_ends_the_app_as_q_does(opened: Path, number: str) -> None:
+    wait_for("PROVED")
+    assert tmux("display-message", "-p", "-t", "app", "#{alternate_on} #{mouse_any_flag}").strip() == "1 1"
+    shell = tmux("display-message", "-p", "-t", "app", "#{pane_pid}").strip()
+    child = subprocess.run(["pgrep", "-P", shell], capture_output=True, text=True, check=True).stdout.split()[0]
+    subprocess.run(["kill", f"-{number}", child], check=True)
+    deadline = time.monotonic() + 60
+    while not (opened.exists() and opened.read_text().strip()):
+        assert time.monotonic() < deadline, screen()
+        time.sleep(0.05)
+    assert opened.read_text().strip() == "0"
+    assert tmux("display-message", "-p", "-t", "app", "#{alternate_on} #{mouse_any_flag}").strip() == "0 0"
