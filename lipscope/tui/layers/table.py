@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from rich.cells import cell_len
@@ -9,6 +10,8 @@ from rich.text import Text
 from textual import events, on
 from textual.message import Message
 from textual.widgets import DataTable
+from textual.widgets._data_table import CellKey, ColumnKey, RowKey
+from textual.widgets._data_table import Row as TableRow
 
 from lipscope.tui.layers.rows import ABSENT, GAP, PENDING, WIDEST_NAME, Column, Row, fitting_columns
 from lipscope.tui.text import harmless
@@ -62,7 +65,11 @@ class LayerTable(DataTable[Text]):
         self._announce()
 
     def _fitting(self, rows: list[Row]) -> tuple[tuple[Column, int], ...]:
-        longest = max((cell_len(harmless(row.key, WIDEST_NAME)) for row in rows), default=0)
+        longest = 0
+        for row in rows:
+            longest = max(longest, cell_len(harmless(row.key, WIDEST_NAME)))
+            if longest == WIDEST_NAME:
+                break
         return fitting_columns(self.size.width - SIDES, longest)
 
     def _rebuild(self, rows: list[Row], layout: tuple[tuple[Column, int], ...]) -> None:
@@ -75,13 +82,31 @@ class LayerTable(DataTable[Text]):
                 for column, width in layout:
                     self.add_column(Text(column.label, justify=_justify(column)), width=width, key=column.key)
             self._layout = layout
-            for row in rows:
-                self.add_row(*(_cell(column, row, width) for column, width in layout), key=row.key)
+            self._fill(rows, layout)
             self._rows = {row.key: row for row in rows}
             if kept is not None and kept.key in self._rows:
                 self.move_cursor(row=self.get_row_index(kept.key), scroll=False)
                 self.scroll_to(offset.x, offset.y, animate=False)
                 self.call_after_refresh(self._scroll_cursor_into_view)
+
+    def _fill(self, rows: list[Row], layout: tuple[tuple[Column, int], ...]) -> None:
+        """Add the rows of an empty table: all at once, because one by one takes seconds for tens of thousands."""
+        # The first one goes the table's own way, so that cursor and size follow.
+        for row in rows[:1]:
+            self.add_row(*(_cell(column, row, width) for column, width in layout), key=row.key)
+        for place, row in enumerate(rows[1:], 1):
+            key = RowKey(row.key)
+            self._row_locations[key] = place
+            self._data[key] = _Cells(row, layout)
+            self.rows[key] = TableRow(key, 1)
+        self._update_count += 1
+
+    def _update_column_widths(self, updated_cells: set[CellKey]) -> None:
+        """Nothing: every column has a width of its own, whatever its cells hold."""
+
+    def _update_dimensions(self, new_rows: Iterable[RowKey]) -> None:
+        """The size of the whole, without measuring the cells of new rows: all widths and heights are set."""
+        super()._update_dimensions(())
 
     def _announce(self) -> None:
         row = next(iter(self._rows.values()), None)
@@ -110,6 +135,20 @@ class LayerTable(DataTable[Text]):
         rows = list(self._rows.values())
         if rows and self._fitting(rows) != self._layout:
             self.show(rows)
+
+
+class _Cells(dict[ColumnKey, Text]):
+    """The cells of a row, each made when it comes into sight."""
+
+    def __init__(self, row: Row, layout: tuple[tuple[Column, int], ...]) -> None:
+        super().__init__()
+        self._row, self._layout = row, layout
+
+    def __missing__(self, key: ColumnKey) -> Text:
+        """Make the cell of this column."""
+        column, width = next((column, width) for column, width in self._layout if column.key == key.value)
+        self[key] = _cell(column, self._row, width)
+        return self[key]
 
 
 def _justify(column: Column) -> Literal["left", "right"]:
