@@ -6,6 +6,7 @@ from textual.app import App, ComposeResult
 
 from lipscope.tui.layers.rows import Row
 from lipscope.tui.layers.table import LayerTable
+from lipscope.tui.layers.tree import LayerTree
 
 MANY = [
     Row(f"model.layers.{layer}.block_sparse_moe.experts.{expert}.w{part}", "matrix 2 x 2")
@@ -19,6 +20,7 @@ MANY = [
 class Shown(App[None]):
     def compose(self) -> ComposeResult:
         yield LayerTable()
+        yield LayerTree()
 
 
 async def test_tens_of_thousands_of_rows_are_there_at_once_and_every_one_in_its_place() -> None:
@@ -47,3 +49,29 @@ async def test_tens_of_thousands_of_rows_are_there_at_once_and_every_one_in_its_
         table.show([])
         assert table.row_count == 0
         assert table.chosen is None
+
+
+async def test_a_tree_of_tens_of_thousands_of_names_is_folded_and_opens_where_one_looks() -> None:
+    app = Shown()
+    async with app.run_test(size=(120, 36)) as pilot:
+        tree = app.query_one(LayerTree)
+        started = time.process_time()
+        tree.show(MANY)
+        await pilot.pause()
+        assert time.process_time() - started < 3
+        (model,) = tree.root.children
+        assert model.is_collapsed
+        assert not model.children
+        tree.choose(MANY[5000].key)
+        await pilot.pause()
+        assert tree.cursor_node is not None
+        assert tree.cursor_node.data == MANY[5000].key
+        model.expand()
+        (layers,) = model.children
+        assert len(layers.children) == 400
+        layers.children[7].expand()
+        await pilot.pause()
+        assert [str(child.label) for child in layers.children[7].children] == ["block_sparse_moe"]
+        tree.show(MANY[:50])
+        await pilot.pause()
+        assert tree.root.children[0].is_expanded
