@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from lipscope.bounds.rounding import product_up
-from lipscope.layers.heads import Head
-from lipscope.records import Arrow, Bound, Chain, LayerReport, Scope
+from lipscope.layers.heads import Head, Outputs
+from lipscope.layers.reshape import Flatten
+from lipscope.records import Arrow, Bound, Chain, LayerReport, Place, Scope
 
 
 def chain_of_reports(layers: Sequence[LayerReport], head: Head | None = None) -> Chain | None:
@@ -20,13 +21,11 @@ def chain_of_reports(layers: Sequence[LayerReport], head: Head | None = None) ->
     Returns:
         None where there is no body: the file does not say how its tensors are connected.
     """
-    by_role = {
-        role: [layer for layer in layers if layer.role == role] for role in ("normalisation", "body", "head")
-    }  # fmt: skip
-    first, body, last = by_role.values()
+    first, body, last = parts_of(layers)
     if not body:
         return None
-    middle = _arrow(Scope("normalised" if first else "input", "features" if last else "output"), body)
+    end: Place = "features" if last else "logits" if any(layer.role == "head" for layer in body) else "output"
+    middle = _arrow(Scope("normalised" if first else "input", end), body)
     arrows = [middle]
     if first:
         arrows.insert(0, _arrow(Scope("pixels", "normalised"), first))
@@ -35,6 +34,18 @@ def chain_of_reports(layers: Sequence[LayerReport], head: Head | None = None) ->
         arrows.append(_arrow(Scope("features", "logits"), last, pairs))
     ends = Scope(arrows[0].scope.start, arrows[-1].scope.end)
     return Chain(tuple(arrows), middle, _arrow(ends, [*first, *body, *last]))
+
+
+def parts_of(layers: Sequence[LayerReport]) -> tuple[list[LayerReport], list[LayerReport], list[LayerReport]]:
+    """Normalisation, body and head.
+
+    A head that only names the outputs is none; and behind nothing but a change of shape, a linear layer is the body: a
+    constant of no layer at all would be a proof of nothing.
+    """
+    first = [layer for layer in layers if layer.role == "normalisation"]
+    body = [layer for layer in layers if layer.role == "body"]
+    last = [layer for layer in layers if layer.role == "head" and layer.kind != Outputs.kind]
+    return (first, body, last) if any(layer.kind != Flatten.kind for layer in body) else (first, [*body, *last], [])
 
 
 def _arrow(scope: Scope, layers: Sequence[LayerReport], pairs: Bound | None = None) -> Arrow:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from lipscope.analysis.chain import chain_of_reports
+from lipscope.analysis.chain import chain_of_reports, parts_of
 from lipscope.records import VERDICT_TOLERANCE, Arrow, LayerReport, Verdict, allowed, round_down, round_up
 
 UNCONNECTED = "the file does not say how its tensors are connected"
@@ -52,7 +52,7 @@ def verdict(
 
 def _by_the_bounds(part: Arrow, layers: Sequence[LayerReport]) -> Verdict:
     """What the bounds alone say of the body."""
-    body = [layer for layer in layers if layer.role == "body"]
+    _, body, _ = parts_of(layers)
     largest = max(body, key=lambda layer: layer.bound.value)
     if not part.bound.proved:
         deciding = next((layer for layer in body if not layer.bound.proved), largest)

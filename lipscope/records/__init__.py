@@ -13,7 +13,7 @@ from lipscope.records.layers import (
 from lipscope.records.numbers import Bound, Estimate, Shape, round_down, round_up
 from lipscope.records.reports import AnalysisEvent, InspectReport
 from lipscope.records.runs import RunEvent, StepEvent
-from lipscope.records.verdict import VERDICT_TOLERANCE, Arrow, Chain, Scope, Verdict, allowed
+from lipscope.records.verdict import VERDICT_TOLERANCE, Arrow, Chain, Place, Scope, Verdict, allowed
 
 __all__ = [
     "GRADIENT_KEPT",
@@ -27,6 +27,7 @@ __all__ = [
     "GradientNorms",
     "InspectReport",
     "LayerReport",
+    "Place",
     "RunEvent",
     "Scope",
     "Shape",

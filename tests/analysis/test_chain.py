@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import torch
 
 from lipscope.analysis.chain import chain_of_reports
-from lipscope.layers.heads import LastLayerNormalized
+from lipscope.analysis.verdict import verdict
+from lipscope.layers.heads import LastLayerNormalized, Outputs
 from lipscope.records import Bound, LayerReport
 
 
@@ -53,8 +55,23 @@ def test_what_is_not_there_has_no_arrow(layers, places):
     assert (chain.whole.scope.start, chain.whole.scope.end) == (places[0], places[-1])
 
 
+@pytest.mark.parametrize("before", [[], [replace(layer("flat", 1.0), kind="flatten")]])
+def test_a_linear_layer_alone_is_the_body(before):
+    """Or a head of norm 100 behind nothing would be called 1-Lipschitz up to its features."""
+    chain = chain_of_reports([NORMALIZE, *before, HEAD])
+    assert facts(chain)[1] == ("normalised", "logits", 1 + len(before), 1.4)
+    assert verdict([NORMALIZE, *before, HEAD]).status == "bounded"
+    assert "the largest is head" in verdict([NORMALIZE, *before, HEAD]).reason
+
+
+def test_a_head_that_only_names_the_outputs_is_none():
+    outputs = replace(HEAD, kind=Outputs.kind, bound=Bound.exactly(1.0, "identity"))
+    chain = chain_of_reports([NORMALIZE, *BODY, outputs])
+    assert [arrow.scope.end for arrow in chain.arrows] == ["normalised", "output"]
+
+
 def test_no_body_is_no_chain():
-    assert chain_of_reports([NORMALIZE, HEAD]) is None
+    assert chain_of_reports([NORMALIZE]) is None
     assert chain_of_reports([layer("w", 1.0, "tensor")]) is None
 
 

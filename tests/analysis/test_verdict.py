@@ -19,7 +19,7 @@ ONES = [layer("a", 1.0), layer("b", 1.0)]
 
 CASES = [
     ("nothing", [], [], "not-proved", None, "how its tensors are connected"),
-    ("no body", [NORMALIZE, HEAD], [], "not-proved", None, "how its tensors are connected"),
+    ("no body", [NORMALIZE], [], "not-proved", None, "how its tensors are connected"),
     ("tensors", [layer("w", 1.0, "tensor")], [], "not-proved", None, "how its tensors are connected"),
     ("ones", [NORMALIZE, *ONES, HEAD], [], "proved", 1.0, "product of 2 layers"),
     ("one layer", ONES[:1], [("a", 1.0)], "proved", 1.0, "product of 1 layers"),
@@ -133,7 +133,8 @@ def test_a_search_that_still_runs_is_said_only_where_it_may_change_the_answer():
         ([*ONES, HEAD], Scope("input", "features")),
         ([NORMALIZE, *ONES], Scope("normalised", "output")),
         (ONES, Scope("input", "output")),
-        ([NORMALIZE, HEAD], None),
+        ([NORMALIZE, HEAD], Scope("normalised", "logits")),
+        ([NORMALIZE], None),
     ],
 )
 def test_the_part_that_it_speaks_of(layers, scope):

@@ -233,3 +233,15 @@ def test_large_kernels_prove_one_unfolding(monkeypatch) -> None:
     least = convolution.unfolding_bound(kernel)
     monkeypatch.setattr(convolution, "LARGE_KERNEL", 0)
     assert least * (1 - 1e-12) <= convolution.unfolding_bound(kernel) <= 1.05 * least
+
+
+@pytest.mark.parametrize("exponent", [-1030, -700, -540, 500, 1000])
+def test_squares_that_would_be_lost(exponent) -> None:
+    """Pixels repeated by circular padding: what their sums' rounding adds is found at every scale."""
+    kernel = torch.from_numpy(random_kernel(2, 2, 3, 3))
+    tiny = kernel * 2.0 ** (exponent / 2) * 2.0 ** (exponent / 2)
+    plain = convolution_bound(kernel, (2, 2), padding=1, padding_mode="circular").value
+    found = convolution_bound(tiny, (2, 2), padding=1, padding_mode="circular").value
+    if exponent > -1000:  # no digit of the kernel itself is lost
+        assert found == math.ldexp(plain, exponent)
+    assert found > 0

@@ -206,6 +206,10 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "unknown schema": (packed({"__metadata__": {**OURS, "lipscope.schema": "x/2"}}), "unknown checkpoint schema 'x/2'"),
     "empty schema": (packed({"__metadata__": {**OURS, "lipscope.schema": ""}}), "unknown checkpoint schema"),
     "no configuration": (packed({"__metadata__": {"lipscope.schema": SCHEMA}}), "lipscope.config is not JSON"),
+    "a key twice": (
+        packed({"__metadata__": {"lipscope.schema": SCHEMA, "lipscope.config": '{"std": [1], "std": [9]}'}}),
+        "the key 'std' stands twice",
+    ),
     "configuration not JSON": (
         packed({"__metadata__": {**OURS, "lipscope.config": "{"}}),
         "lipscope.config is not JSON",
