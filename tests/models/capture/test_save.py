@@ -349,7 +349,7 @@ def test_the_network_itself_is_left_alone(target: Path) -> None:
 
 def test_sound_radii_of_a_linear_network_survive_the_dense_truth(target: Path) -> None:
     """The nearest point of another class of a linear network lies at margin / ||(w_l - w_i) A||, never nearer."""
-    from lipscope.certify.sound import certify_soundly
+    from lipscope.certify.evaluate import certify
     from lipscope.data import ImageSet
     from lipscope.models.stored import load_model
 
@@ -358,7 +358,7 @@ def test_sound_radii_of_a_linear_network_survive_the_dense_truth(target: Path) -
     lipscope.save(net, target, input_shape=(3, 4, 4))
     images = np.random.default_rng(0).integers(0, 256, (6, 3, 4, 4), dtype=np.uint8)
     data = ImageSet("noise", "test", images, np.zeros(6, dtype=np.int64), ("a", "b", "c"), "made")
-    radius = certify_soundly(load_model(target), data).radius
+    radius = certify(load_model(target), data).certificates.radius
     exact = lipscope.load(target).double()
     x = torch.from_numpy(images).double() / 255
     for point, found in zip(x, radius, strict=True):
