@@ -26,7 +26,7 @@ def completed(*words: str) -> list[str]:
         (("",), list(COMMANDS)),
         (("ce",), ["certify"]),
         (("train", "--dataset", "synth"), ["synthetic", "synthetic100"]),
-        (("train", "--conv", ""), ["soc", "bcop", "cayley"]),
+        (("train", "--conv", ""), ["soc", "bcop", "cayley", "bro", "lot"]),
         (("train", "--activation", "h"), ["hh1", "hh2"]),
         (("train", "--recipe", "p"), ["paper"]),
         (("train", "--loss", "off"), ["offset-cross-entropy"]),
