@@ -27,7 +27,7 @@ def main(channels: int = 16, steps: int = 4) -> None:
     data = synthetic("synthetic", "train")
     print(f"{channels} channels, {torch.get_num_threads()} threads")
     print(f"{'conv':8s} {'epoch, s':>10s} {'measuring, s':>13s} {'share':>7s}")
-    for conv in ("soc", "bcop", "cayley"):
+    for conv in ("soc", "bcop", "cayley", "bro", "lot"):
         recipe = for_convolutions(fast(), conv)
         torch.manual_seed(0)
         net = lipconvnet(LipConvnetConfig(channels=channels, conv=conv))
