@@ -8,7 +8,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -34,12 +35,43 @@ def open_app(
     """Run the app until the user quits."""
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
+    from lipscope.tui.settings import remembered
 
-    run = run_around(path)
-    app = InspectApp(path, analyse=means, config=read_config(), screen=screen, other=other, run=run)
-    run_app(app)
+    wanted: tuple[Path, Path | None] | None = (path, other)
+    while wanted is not None:
+        path, other = wanted
+        left, run = remembered(), run_around(path)
+        first = screen or ("training" if run is not None and is_live(run) else left.screen)
+        app = InspectApp(
+            path, analyse=means, config=read_config(), screen=first, other=other, run=run, remembered=left,
+        )  # fmt: skip
+        run_app(app)
+        wanted = app.wanted and (_model_of(app.wanted[0]), app.wanted[1] and _model_of(app.wanted[1]))
+        if wanted is not None:  # how the first file is connected says nothing of another one
+            means, screen = means_for(means.data_dir, None), "compare" if wanted[1] else None
     if app.busy:
         leave_at_once(app.return_code or 0)
+
+
+def choose_in_app(folders: Sequence[Path], means: Means) -> Path | None:
+    """The file or run that the user chooses from a list; None where none is."""
+    from lipscope.tui.config import read_config
+    from lipscope.tui.settings import remembered
+    from lipscope.tui.start.screen import StartApp
+
+    left = remembered()
+    return StartApp(folders, left.recent, means.cache, left.theme or read_config().theme).run()
+
+
+def is_live(run: Path) -> bool:
+    """Whether somebody trains there now, so that its training is what one wants to see."""
+    from lipscope.files.run_log import read_run, standing_of
+
+    return standing_of(read_run(run), time.time()) == "running"
+
+
+def _model_of(path: Path) -> Path:
+    return path / "model.safetensors" if path.is_dir() else path
 
 
 def run_app(app: InspectApp) -> None:

@@ -14,7 +14,7 @@ from lipscope.commands.messages import say
 from lipscope.commands.options import data_dir_option, json_option
 from lipscope.visible import visible
 
-PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "click", "textual", "textual-plotext", "plotext")
+PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "click", "textual")
 
 
 @click.command("doctor")

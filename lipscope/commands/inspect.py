@@ -92,7 +92,8 @@ def inspect_command(
 ) -> int:
     """Look into MODEL: bounds, singular values, gradient norms, certified radii.
 
-    Without MODEL, the newest run's model, else the first of ./checkpoints. Any other safetensors file, or
+    Without MODEL, or with a folder of several, a list to choose from; outside a terminal the newest run's model, else
+    the first of ./checkpoints. Any other safetensors file, or
     model.safetensors.index.json with its shards, is analysed tensor by tensor, or as the network that --describe
     makes of it. The verdict speaks of the network from normalised pixels to features; the chain above the table
     gives the constants from end to end. MODEL may also be the folder of a run, live or finished: then its training
@@ -117,6 +118,17 @@ def inspect_command(
         raise UsageError("--check and --witness speak of one model", next_step="name one model only")
     if keep is not None and no_keep:
         raise UsageError("--keep and --no-keep exclude each other")
+    interactive = not (as_json or check or witness or screenshot) and all(
+        stream.isatty()
+        for stream in (sys.stdin, sys.stdout, sys.stderr)  # the app draws on stderr
+    )
+    if interactive and (model is None or (model.is_dir() and not (is_run(model) or index_of(model)))):
+        from lipscope.commands.app import choose_in_app
+
+        folders = [Path("runs"), Path("checkpoints")] if model is None else [model]
+        model = choose_in_app(folders, means_for(data_dir, None, keep, no_keep=no_keep))
+        if model is None:
+            return 0
     path = choose_model(model)
     log = read_run(path) if is_run(path) else None
     path = path / "model.safetensors" if log is not None else index_of(path) or path
@@ -133,8 +145,7 @@ def inspect_command(
         means = means_for(data_dir, description, keep, no_keep=no_keep)
         draw_screen(path, screenshot, means, screen=screen or SCREENS[0].id, size=size, other=other)
         return 0
-    # The app draws on stderr, so all three must be the terminal.
-    if not (as_json or check or witness) and all(stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr)):
+    if interactive:
         open_app(path, means_for(data_dir, description, keep, no_keep=no_keep), screen, other)
         return 0
     if other is not None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
@@ -16,6 +19,8 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import TabbedContent, TabPane
 
+from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import atomic_path
 from lipscope.tui.config import Config
 from lipscope.tui.dialogs.clipboard import copy, copy_cell
 from lipscope.tui.keys.bindings import DIALOGS, MOVES, bindings_of, described
@@ -23,13 +28,16 @@ from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, focus, go
 from lipscope.tui.keys.typed_ahead import TypedAhead
 from lipscope.tui.overview.facts import headline
-from lipscope.tui.panes import AtEps, Comparing, Copying, Focusing, Pane, Selecting, Stepping
+from lipscope.tui.panes import AtEps, Comparing, Copying, Exporting, Focusing, Goto, Leading, Pane, Selecting, Stepping
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.settings import Remembered
+from lipscope.tui.text import harmless
 from lipscope.tui.widgets.changed import ChangedLine
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.widgets.title import TitleLine
+from lipscope.tui.work.job import Job, JobTold, JobView
 from lipscope.tui.work.messages import (
     Analysed,
     AnalysisEnded,
@@ -51,6 +59,9 @@ from lipscope.tui.work.session import Session
 from lipscope.tui.work.state import State
 from lipscope.tui.work.worker import Analyse, Means
 
+if TYPE_CHECKING:
+    from lipscope.tui.dialogs.report import Part
+
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
 
@@ -66,6 +77,7 @@ class InspectApp(App[None]):
         other: a second model that it is compared with.
         run: the folder of the training that writes the model, which need not be there yet.
         child: that training, where this process has started it.
+        remembered: what the last session left behind.
 
     Raises:
         CheckpointError: the header, or the description of the run, cannot be read.
@@ -98,8 +110,11 @@ class InspectApp(App[None]):
         other: Path | None = None,
         run: Path | None = None,
         child: Child | None = None,
+        remembered: Remembered | None = None,
     ) -> None:
         super().__init__()
+        self.wanted: tuple[Path, Path | None] | None = None
+        self._remembered = remembered or Remembered()
         self.animation_level = "none"  # over SSH every frame of an animation is a delay
         self._path = path
         self._config = config or Config()
@@ -108,7 +123,12 @@ class InspectApp(App[None]):
         self._g_at = float("-inf")
         self._typed_ahead = TypedAhead()
         self._behind: set[Pane] = set()
+        self._screen_id = self._first.id
+        self._came_from: list[str] = []
         means = analyse if isinstance(analyse, Means) else Means(analyse)
+        self._job: Job | None = None
+        self._job_view, self._job_was_none = JobView(""), True
+        self._data_dir = [] if means.data_dir is None else ["--data-dir", str(means.data_dir)]
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
         self.other: Session | None = None
         if other is not None:
@@ -168,8 +188,9 @@ class InspectApp(App[None]):
 
     def on_mount(self) -> None:
         """Paint the header, then go on with the rest."""
-        if self._config.theme is not None:
-            self.theme = self._config.theme
+        theme = self._remembered.theme or self._config.theme
+        if theme is not None:
+            self.theme = theme
         self.set_keymap(dict(self._config.keys))
         self.query_one(TabbedContent).query_one("ContentTabs").can_focus = False
         self._repaint()
@@ -180,16 +201,24 @@ class InspectApp(App[None]):
         """What the first paint did without: the other screens, and the threads."""
         for screen in SCREENS[1:]:
             if self._open:
-                await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy and plotext
+                await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy
         if self._open:
             self._focus_main()
+            for pane in self._panes():
+                if isinstance(pane, AtEps):
+                    pane.take_eps(self._remembered.eps)
             for session in self._sessions:
                 session.start()
         for complaint in self._config.complaints:
             self.notify(complaint, title="settings", severity="warning", timeout=10, markup=False)
 
     def on_unmount(self) -> None:
-        """Let the threads end at their next event; nothing waits for them."""
+        """Let the threads end at their next event, nothing waits for them; remember this session for the next."""
+        theme = self.theme if self.theme != (self._config.theme or "textual-dark") else None
+        screen = self._screen_id or None
+        replace(self._remembered, theme=theme, screen=screen).opened(self._path).keep()
+        if self._job is not None:
+            self._job.stop()
         for session in self._sessions:
             session.close()
 
@@ -226,9 +255,20 @@ class InspectApp(App[None]):
 
     @on(EpsMoved)
     def _eps_moved(self, message: EpsMoved) -> None:
+        self._remembered = replace(self._remembered, eps=message.eps)
         for pane in self._panes():
             if isinstance(pane, AtEps) and pane is not message.by:  # which may have moved on meanwhile
                 pane.take_eps(message.eps)
+
+    @on(Goto)
+    def _goto(self, message: Goto) -> None:
+        came_from = [*self._came_from, self.screen_stack[0].query_one(TabbedContent).active]
+        self.action_show_tab(message.screen)
+        self._came_from = came_from
+        front = self._front()
+        if isinstance(front, Leading):
+            front.lead(message.to)
+            self._focus_main()
 
     def _changed(self) -> None:
         """Paint the new state soon: together with those that follow at once."""
@@ -246,9 +286,15 @@ class InspectApp(App[None]):
             self.refresh_bindings()
         other = self.other.state if self.other is not None else None
         base = self.screen_stack[0]
-        base.query_one(TitleLine).show(headline(state), active=state.phase.active)
+        base.query_one(TitleLine).show(
+            headline(state), state.header.path, active=state.phase.active, training=self.session.waiting
+        )
         base.query_one(ChangedLine).show(state)
-        base.query_one(ProgressLine).show(other if other is not None and not state.phase.active else state)
+        job = self._job_view if self._job is not None else None
+        base.query_one(ProgressLine).show(other if other is not None and not state.phase.active else state, job)
+        if (job is None) != self._job_was_none:
+            self._job_was_none = job is None
+            self.refresh_bindings()
         for pane in self._panes():
             if isinstance(pane, Comparing):
                 pane.compare(other)
@@ -288,6 +334,7 @@ class InspectApp(App[None]):
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         if self._open:
+            self._screen_id = self.screen_stack[0].query_one(TabbedContent).active
             self.screen_stack[0].query_one(ScreenTabs).label(self.size.width)
             self._show_front()
             front = self._front()
@@ -297,25 +344,77 @@ class InspectApp(App[None]):
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Cancel is offered while there is something to cancel."""
-        return any(self._active) if action == "cancel" else True
+        """Cancel is offered while there is something to cancel, swap while there are two."""
+        return {"cancel": any(self._active) or self._job is not None, "swap": self.other is not None}.get(action, True)
 
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
+        self._came_from = []
         self.screen_stack[0].query_one(TabbedContent).active = tab
         self._show_front()
         self._focus_main()  # not when the message of the change arrives: the next key may come before it
 
     def action_cancel(self) -> None:
         """Stop the analysis."""
+        if self._job is not None:
+            self._job.stop()
+            return
         for session in self._sessions:
             if session.phase.active:
                 session.cancel()
+
+    def action_swap(self) -> None:
+        """Of two models, show the other one."""
+        if self.other is not None:
+            self.session, self.other = self.other, self.session
+            self._repaint()
+
+    def action_start(self, command: str) -> None:
+        """Certify or attack the model in a process of its own; the screens follow the results."""
+        if self._job is not None and self._job.running:
+            self.notify(f"{self._job_view.name} runs already; X stops it", markup=False)
+            return
+        force = ["--force"] if command == "certify" and self.state.results.certificates is not None else []
+        self._job = Job(command, [str(self.state.header.path), *force, *self._data_dir], self.post_message)
+        self._job_view = JobView(command)
+        self._changed()
+
+    @on(JobTold)
+    def _job_told(self, message: JobTold) -> None:
+        self._job_view = view = message.view
+        if view.code is not None:
+            self._job = None
+            words = {0: "done", 5: "a certificate was broken", -signal.SIGINT: "stopped", 130: "stopped"}
+            said = words.get(view.code) or "; ".join(view.said) or f"exit code {view.code}"
+            severity: Literal["information", "error"] = "information" if view.code in words else "error"
+            self.notify(harmless(said, 300), title=view.name, severity=severity, timeout=10, markup=False)
+        self._changed()
 
     def action_reload(self) -> None:
         """Read the file again, from the start."""
         for session in self._sessions:
             session.reload()
+
+    def action_open(self) -> None:
+        """Choose another file or run, or the second of two."""
+        from lipscope.tui.start.screen import OpenScreen
+
+        folders = [Path("runs"), Path("checkpoints"), self._path.parent]
+        self.push_screen(
+            OpenScreen(folders, self._remembered.recent, self.session.cache, alone=False), self._open_chosen
+        )  # fmt: skip
+
+    def _open_chosen(self, choice: tuple[Path, bool] | None) -> None:
+        if choice is not None:
+            path, second = choice
+            self.wanted = (self._path, path) if second else (path, None)
+            self.exit()
+
+    def action_about(self) -> None:
+        """What the file is, and what it claims."""
+        from lipscope.tui.dialogs.about import AboutScreen
+
+        self.push_screen(AboutScreen(self.state))
 
     def action_help(self) -> None:
         """Show the keys."""
@@ -331,15 +430,13 @@ class InspectApp(App[None]):
         self.push_screen(HelpScreen(entry(front), self._config.keys))
 
     async def action_back(self) -> None:
-        """Step out: first inside the screen in front, then to the first screen, last of the analysis."""
+        """Step out: first inside the screen in front, then to the one that led here, then to the first."""
         front = self._front()
         if isinstance(front, Stepping) and front.step_back():
             return
-        tabs = self.screen_stack[0].query_one(TabbedContent)
-        if tabs.active != SCREENS[0].id:
-            self.action_show_tab(SCREENS[0].id)
-        else:
-            self.action_cancel()
+        came_from = self._came_from
+        self.action_show_tab(came_from.pop() if came_from else SCREENS[0].id)
+        self._came_from = came_from
 
     def action_fold(self, side: str) -> None:
         """Fold a pane of the screen in front, or unfold it."""
@@ -382,6 +479,40 @@ class InspectApp(App[None]):
 
         screen = entry(self.screen_stack[0].query_one(TabbedContent).active)
         open_export(self, self.state, screen, self._front())
+
+    async def report_parts(self) -> list[Part]:
+        """What the screens show that have something to show, the test images apart; the one in front stays."""
+        from lipscope.tui.dialogs.report import Part
+
+        tabs = self.screen_stack[0].query_one(TabbedContent)
+        front, parts = tabs.active, []
+        absent = {"images", *(() if self.state.run else ("training",)), *(() if self.other else ("compare",))}
+        for screen in SCREENS:
+            if screen.id not in absent:
+                self.action_show_tab(screen.id)
+                for _ in range(3):  # laid out, shown, painted
+                    await asyncio.sleep(2 * REPAINT_SECONDS)
+                pane = self._front()
+                sheet = pane.sheet() if isinstance(pane, Exporting) else None
+                parts.append(Part(screen.title, sheet, self.export_screenshot(title=screen.title)))
+        self.action_show_tab(front)
+        return parts
+
+    async def action_report(self) -> None:
+        """Write a whole report into the working directory, as Markdown and as HTML."""
+        from lipscope.tui.dialogs.formats import free_path
+        from lipscope.tui.dialogs.report import as_html, as_markdown
+
+        parts = await self.report_parts()
+        for ending, text in (("md", as_markdown(self.state, parts)), ("html", as_html(self.state, parts))):
+            path = free_path(Path(), self.state.header.path, "report", ending)
+            try:
+                with atomic_path(path) as temporary:
+                    temporary.write_text(text, encoding="utf-8")
+            except LipscopeError as error:
+                self.notify(harmless(f"{error.what}: {error.why}"), title="report", severity="error", markup=False)
+                return
+            self.notify(harmless(path.absolute(), 120, keep="end"), title="report", markup=False)
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the table of bindings, and Textual's own themes and screenshots."""

@@ -66,7 +66,7 @@ def _checked(content: Mapping[str, Any], place: Path) -> Config:
         if key not in KNOWN
     ]
     theme = content.get("theme")
-    if theme is not None and not _known_theme(theme):
+    if theme is not None and not known_theme(theme):
         complaints.append(f"{_name(place)}: there is no theme {harmless(theme, 40)!r}; ctrl+p lists them")
         theme = None
     wanted = content.get("keys", {})
@@ -77,7 +77,8 @@ def _checked(content: Mapping[str, Any], place: Path) -> Config:
     return Config(theme, keys, (*complaints, *(f"{_name(place)}: {complaint}" for complaint in about_keys)))
 
 
-def _known_theme(theme: object) -> bool:
+def known_theme(theme: object) -> bool:
+    """Whether Textual has a theme of that name."""
     from textual.theme import BUILTIN_THEMES
 
     return theme in BUILTIN_THEMES

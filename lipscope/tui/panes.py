@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Protocol, runtime_checkable
 
+from textual.message import Message
+
 from lipscope.tui.work.state import State
 
 Value = str | float | int | bool | None
@@ -34,6 +36,27 @@ class Pane(Protocol):
 
     def show(self, state: State) -> None:
         """Show another state; called often, so what has not changed should cost nothing."""
+
+
+class Goto(Message):
+    """The cause of what is selected lies on another screen; esc comes back from there.
+
+    Args:
+        screen: its id.
+        to: what is looked for there.
+    """
+
+    def __init__(self, screen: str, to: object = None) -> None:
+        super().__init__()
+        self.screen, self.to = screen, to
+
+
+@runtime_checkable
+class Leading(Protocol):
+    """A pane that others lead to."""
+
+    def lead(self, to: object) -> None:
+        """Show what is looked for."""
 
 
 @runtime_checkable

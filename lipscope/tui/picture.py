@@ -9,6 +9,7 @@ from pathlib import Path
 from lipscope.errors import UsageError
 from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
+from lipscope.tui.dialogs.report import as_html, as_markdown
 from lipscope.tui.registry import entry
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase
@@ -52,12 +53,33 @@ def picture(
     return asyncio.run(_draw(app, path, screen, size, keys))
 
 
+def whole_report(path: Path, means: Means, run: Path | None = None) -> tuple[str, str]:
+    """Every number of a model as Markdown, and with the pictures of the screens as HTML.
+
+    Raises:
+        LipscopeError: the file cannot be read, or the analysis failed.
+    """
+    app = InspectApp(path, analyse=means, run=run)
+
+    async def made() -> tuple[str, str]:
+        async with app.run_test(size=SIZE):
+            await _computed(app)
+            parts = await app.report_parts()
+            return as_markdown(app.state, parts), as_html(app.state, parts)
+
+    return asyncio.run(made())
+
+
+async def _computed(app: InspectApp) -> None:
+    while (app.state.phase.active and not app.session.waiting) or app.busy:
+        await asyncio.sleep(LOOK_EVERY)
+    if app.state.phase is Phase.FAILED and app.state.failure is not None:
+        raise app.session.crash or app.state.failure
+
+
 async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int], keys: Iterable[str]) -> str:
     async with app.run_test(size=size) as pilot:
-        while (app.state.phase.active and not app.session.waiting) or app.busy:
-            await asyncio.sleep(LOOK_EVERY)
-        if app.state.phase is Phase.FAILED and app.state.failure is not None:
-            raise app.session.crash or app.state.failure
+        await _computed(app)
         await pilot.press(entry(screen).key)
         await pilot.pause(4 * LOOK_EVERY)
         for key in keys:

@@ -25,6 +25,11 @@ def standing_text(certificates: Certificates) -> str:
     return WORDS[certificates.standing]
 
 
+def verdict_words(certificates: Certificates) -> tuple[str, str]:
+    """``certified`` and its colour; what somebody else claims is not proved, and looks so."""
+    return ("claimed", "$text-warning") if certificates.standing == "claimed" else ("certified", "$text-success")
+
+
 def data_text(certificates: Certificates) -> str:
     """Which images they are about."""
     name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
@@ -82,8 +87,8 @@ def results_notice(state: State) -> str:
         if state.header.config is None:
             return "No radii: lipscope has no model for this file, so it cannot certify it."
         return (
-            f"No results beside the model yet. `{certify_command(path)}` computes how far around each test image "
-            "the prediction is proved, and keeps the radii beside the model for this screen."
+            f"No results beside the model yet. w on Radii, or `{certify_command(path)}`, computes how far around each "
+            "test image the prediction is proved, and keeps the radii beside the model for this screen."
         )
     if state.stale:
         return (

@@ -20,7 +20,7 @@ def test_the_facts(capsys, tmp_path, no_data):
     assert facts["schema"] == "lipscope.doctor/1"
     assert facts["versions"]["lipscope"] == __version__
     assert facts["versions"]["torch"] == torch.__version__
-    assert {"textual", "plotext", "safetensors"} <= set(facts["versions"])
+    assert {"textual", "safetensors"} <= set(facts["versions"])
     assert "threads" in facts["devices"]["cpu"]
     assert list(facts["data searched in"].values()) == [str(tmp_path), str(no_data)]
     assert facts["data found"]["cifar10"].startswith("not found")

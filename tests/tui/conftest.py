@@ -23,6 +23,7 @@ from lipscope.files.results import results_path, write_results
 from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, LayerReport, Spectrum, Verdict
 from lipscope.records.certificates import Certificates
 from lipscope.tui.app import InspectApp
+from lipscope.tui.widgets.long_list import LongList
 
 CONFIG = {
     "architecture": "lipconvnet", "blocks": 1, "channels": 16, "activation": "maxmin", "head": "lln",
@@ -241,3 +242,10 @@ def unknown(tmp_path: Path) -> Path:
     }
     save_file(tensors, path, {"format": "pt"})
     return path
+
+
+def listed(app: App, selector: str) -> list[str]:
+    """Every line of a list, also those out of sight."""
+    shown = app.screen_stack[0].query_one(selector, LongList)
+    lines = (shown._line(place, shown._width) for place in range(shown.count))
+    return [line if isinstance(line, str) else "".join(text for text, _ in line) for line in lines]

@@ -13,11 +13,21 @@ from lipscope.records import Verdict
 from lipscope.tui.app import InspectApp
 from lipscope.tui.dialogs.help import HelpScreen
 from lipscope.tui.keys.bindings import BINDINGS
-from lipscope.tui.layers.table import LayerTable
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.state import Phase
-from tests.tui.conftest import FAILURE, Script, finished, screen_text, until, words, write_checkpoint, write_radii
+from tests.tui.conftest import (
+    FAILURE,
+    Script,
+    finished,
+    listed,
+    screen_text,
+    until,
+    words,
+    write_checkpoint,
+    write_radii,
+)
 
 
 def test_a_bad_file_raises_before_there_is_a_screen(tmp_path):
@@ -32,9 +42,8 @@ async def test_first_paint_shows_the_header_while_the_analysis_has_said_nothing(
     async with app.run_test(size=(120, 36)) as pilot:
         text = screen_text(app)
         assert "CHECKING whether it is 1-Lipschitz" in text
-        assert "lipconvnet" in text
-        assert f"{app.state.header.parameters:,} in 17 tensors" in text
-        assert "cifar10" in text
+        assert "model.safetensors" in text
+        assert "file, not verified" in text or "claimed by the file" in text
         await pilot.press("2")
         await until(pilot, lambda: "stage5.block1.activation" in screen_text(app))
         assert app.state.phase.active
@@ -56,8 +65,9 @@ async def main():
         print(time.perf_counter() - start)
     script.gate.set()
 asyncio.run(main())
-from lipscope.tui import bindings, facts, plots, rows, state, text, worker
-from lipscope.tui.screens import help, layers, overview, radii
+from lipscope.tui.dialogs import help
+from lipscope.tui.layers import pane
+from lipscope.tui.radii import pane
 assert not [name for name in sys.modules if name.split(".")[0] in {{"torch", "torchvision"}}]
 """
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
@@ -70,9 +80,9 @@ async def test_number_keys_show_the_screens_and_the_analysis_fills_them(model, s
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         for key, tab, word in [
-            ("2", "layers", "≤ 1.0000000002"),
+            ("2", "layers", "bound ≤"),
             (entry("radii").key, "radii", "eps 36/255"),
-            ("1", "overview", "✔  PROVED 1-Lipschitz (L ≤ 1.0000000004)"),
+            ("1", "overview", "✔ YES, PROVED   L ≤ 1.0000000004"),
         ]:
             await pilot.press(key)
             await pilot.pause()
@@ -91,8 +101,8 @@ async def test_a_click_on_a_tab_shows_its_screen_and_its_keys_work(model, script
         assert app.query_one(RadiiPane).eps == Fraction(37, 255)
         await pilot.click("#--content-tab-layers")
         await pilot.pause()
-        await pilot.press("down")
-        assert app.query_one(LayerTable).cursor_row == 1
+        await pilot.press("home", "down")
+        assert app.query_one("#layers-list", LongList).place == 1
 
 
 async def test_escape_steps_out_one_layer_at_a_time(model, script):
@@ -101,7 +111,7 @@ async def test_escape_steps_out_one_layer_at_a_time(model, script):
         await pilot.press("2", "slash", "c", "o", "n")
         await pilot.pause()
         await pilot.press("escape")
-        assert app.query_one(LayerTable).row_count == 12
+        assert app.query_one("#layers-list", LongList).count == 12
         assert app.query_one("TabbedContent").active == "layers"
         await pilot.press("enter")
         assert app.query_one("#layers-pane").has_class("-enlarged")
@@ -181,9 +191,9 @@ async def test_cancel_keeps_what_is_known(model, script):
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.state.done == 16)
-        await pilot.press("x")
+        await pilot.press("X")
         await until(pilot, lambda: "analysis cancelled after 16 of 25 steps" in screen_text(app))
-        assert "x Cancel" not in screen_text(app)
+        assert "X Cancel" not in screen_text(app)
         script.gate.set()
         await until(pilot, lambda: not app.busy)
         assert app.state.phase is Phase.CANCELLED
@@ -196,14 +206,14 @@ async def test_cancel_before_the_verdict_leaves_none(model, script):
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.state.done == 2)
-        await pilot.press("x")
+        await pilot.press("X")
         await until(pilot, lambda: "NO VERDICT" in screen_text(app))
         await pilot.press("2")
         await until(pilot, lambda: "–" in screen_text(app))
-        assert "…  " not in app.query_one(LayerTable).get_cell("stage3.block1.conv", "bound").plain
+        assert not any("…" in line[14:] for line in listed(app, "#layers-list"))
 
 
-async def test_escape_on_the_first_screen_cancels_after_everything_else_was_left(model, script):
+async def test_escape_never_cancels(model, script):
     script.hold_at = 16
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(80, 24)) as pilot:
@@ -212,8 +222,10 @@ async def test_escape_on_the_first_screen_cancels_after_everything_else_was_left
         await pilot.pause()
         assert app.query_one("TabbedContent").active == "overview"
         assert app.state.phase is Phase.RUNNING
-        await pilot.press("escape")
-        await until(pilot, lambda: "analysis cancelled after 16 of 25 steps" in screen_text(app))
+        await pilot.press("escape", "escape")
+        assert app.state.phase is Phase.RUNNING
+        script.gate.set()
+        await until(pilot, lambda: app.state.phase is Phase.DONE)
 
 
 async def test_reload_starts_again_behind_the_old_computation(model):
@@ -368,18 +380,16 @@ async def test_resize_in_mid_computation(model, script):
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press("2")
-        await until(pilot, lambda: app.state.done == 16 and "≤ 1.0000000002" in screen_text(app))
-        wide = {column.value for column in app.query_one(LayerTable).columns}
+        await until(pilot, lambda: app.state.done == 16 and "bound ≤" in screen_text(app))
         for size in [(60, 20), (200, 50), (80, 24)]:
             await pilot.resize_terminal(*size)
             await pilot.pause(0.1)
-            assert "≤ 1.0000000002" in screen_text(app)
-        assert {column.value for column in app.query_one(LayerTable).columns} <= wide
+            assert "bound ≤" in screen_text(app)
         script.gate.set()
         await until(pilot, lambda: app.state.phase is Phase.DONE and "complete" in screen_text(app))
         await pilot.press(entry("radii").key)
         await pilot.resize_terminal(60, 20)
-        await until(pilot, lambda: "108/255" in screen_text(app))
+        await until(pilot, lambda: "36/255" in screen_text(app))
 
 
 async def test_without_colour_the_words_remain(model, script, monkeypatch):
@@ -387,7 +397,7 @@ async def test_without_colour_the_words_remain(model, script, monkeypatch):
     app = InspectApp(model, analyse=script)
     async with finished(app, (80, 24)):
         assert app.no_color
-        assert "✔  PROVED" in screen_text(app)
+        assert "✔ YES, PROVED" in screen_text(app)
         assert app.export_screenshot().startswith("<svg")
 
 
@@ -403,8 +413,7 @@ async def test_a_resize_behind_a_dialog_reaches_the_screen_under_it(model, scrip
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await until(pilot, lambda: app.screen.has_class("-narrow", "-short"))
         await until(pilot, lambda: "] " in screen_text(app) and "q Quit" in screen_text(app).split("\n")[19])
-        table = app.query_one(LayerTable)
-        assert sum(column.get_render_width(table) for column in table.columns.values()) <= 60
+        assert all(len(line) <= 60 for line in listed(app, "#layers-list"))
 
 
 async def test_a_resize_while_a_dialog_closes_is_not_lost(model, script):

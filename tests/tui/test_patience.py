@@ -12,8 +12,9 @@ import pytest
 
 from lipscope.records import AnalysisEvent
 from lipscope.tui.app import InspectApp
-from lipscope.tui.layers.table import LayerTable
+from lipscope.tui.layers.pane import LayersPane
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means
 from tests.tui.conftest import bounds, screen_text, until, write_radii
@@ -39,12 +40,12 @@ class Factorising:
 
 async def waits_of_keys(app: InspectApp) -> float:
     """The middle of twenty waits between a key and the cursor that it moves, in seconds."""
-    table = app.query_one(LayerTable)
+    table = app.query_one("#layers-list", LongList)
     waits = []
     for number in range(20):
-        before, started = table.cursor_row, time.perf_counter()
+        before, started = table.place, time.perf_counter()
         app.simulate_key("j" if number % 10 < 5 else "k")
-        while table.cursor_row == before:
+        while table.place == before:
             await asyncio.sleep(0.001)  # an app that waits for keys does not spin either
             assert time.perf_counter() - started < 10
         waits.append(time.perf_counter() - started)
@@ -58,7 +59,8 @@ async def test_no_key_waits_while_a_thread_factorises(model):
     try:
         async with app.run_test(size=(120, 36)) as pilot:
             await pilot.press("2")
-            await until(pilot, lambda: app.query_one(LayerTable).row_count == 12)
+            await until(pilot, lambda: app.query_one("#layers-list", LongList).count > 2)
+            await pilot.press("plus", "home")
             alone = await waits_of_keys(app)
             analysis.begin.set()
             together = await waits_of_keys(app)
@@ -102,8 +104,8 @@ async def test_memory_is_flat_over_repeated_looks_at_kernels(model, script):
         for number in range(24):
             app.session.reload()
             await until(pilot, lambda: not app.state.phase.active and not app.busy and app.state.kernel is not None)
-            app.query_one(LayerTable).move_cursor(row=(1, 3, 11)[number % 3])
-            await until(pilot, lambda: not app.busy and app.state.kernel.layer == app.query_one(LayerTable).chosen.key)
+            app.query_one("#layers-list", LongList).choose((1, 3, 11)[number % 3])
+            await until(pilot, lambda: not app.busy and app.state.kernel.layer == app.query_one(LayersPane).chosen.key)
             if number in (11, 23):
                 gc.collect()
                 counts.append(len(gc.get_objects()))

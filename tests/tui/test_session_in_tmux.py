@@ -69,7 +69,7 @@ def test_open_visit_every_screen_resize_and_quit(opened: Path) -> None:
     assert max(map(len, screen().split("\n"))) > 90
     for entry in SCREENS:
         tmux("send-keys", "-t", "app", entry.key)
-        wait_for({"overview": "recomputed", "layers": "upper bound", "radii": "eps 36/255"}.get(entry.id, entry.title))
+        wait_for({"overview": "IS IT", "layers": "bound ≤", "radii": "eps 36/255"}.get(entry.id, entry.title))
     tmux("send-keys", "-t", "app", "2", "j", "j")
     wait_for("stage1.block1")
     tmux("send-keys", "-t", "app", "H")

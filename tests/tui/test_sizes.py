@@ -23,12 +23,12 @@ MORE = [(60, 50), (160, 40), (70, 20), (80, 60), (99, 30), (100, 30), (160, 20),
 
 VIEWS: dict[str, tuple[str, ...]] = {
     "overview": (),
-    "layers": ("down", "v", "v", "a", "v", "enter", "v", "v", "escape", "t", "t", "slash", "escape"),
+    "layers": ("down", "v", "v", "a", "v", "enter", "v", "v", "escape", "plus", "plus", "slash", "escape"),
     "gradients": ("down",),
     "radii": ("y", "b", "y", "b", "equals_sign", "escape"),
-    "images": ("f", "f", "f", "f", "f", "v", "v", "s", "n", "equals_sign", "escape"),
+    "images": ("f", "f", "f", "f", "f", "v", "v", "s", "n", "t", "t", "slash", "escape", "equals_sign", "escape"),
     "training": ("y", "down"),
-    "compare": ("v", "s", "d", "enter", "enter", "equals_sign", "escape"),
+    "compare": ("v", "s", "d", "z", "z", "plus", "equals_sign", "escape"),
 }
 """The keys that change what a screen shows, pressed one after another."""
 

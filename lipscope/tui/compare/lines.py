@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from textual.content import Content
+
 from lipscope.analysis.comparison import QUANTITIES, LayerPair, Quantity, Shared, aligned, objection, shared
 from lipscope.records import LayerReport
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import class_name
-from lipscope.tui.numerals import bound_text, estimate_text, rate_text
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.results import certify_command
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
-CELL, CHANGE = 14, 10
+CELL, CHANGE = 10, 9
 """Columns of a number and of a difference."""
+
+LABELS = {"bound": "A bound ≤", "sigma_max": "A ~σ max", "sigma_min": "A ~σ min", "gradient_norm": "A ~grad"}
+
+SAME = 1e-6
+"""Two numbers that differ by no more are the same: singular values are measured to no more."""
 
 BLOCK = 2 * (CELL + 1) + CHANGE + 1
 """Columns of one quantity: A, B, B - A."""
@@ -33,7 +41,7 @@ def fitting(width: int, chosen: str) -> tuple[int, list[Quantity]]:
     """The width of the name, and the quantities that fit beside it, the chosen one first.
 
     >>> fitting(60, "sigma_max")[0], [quantity.key for quantity in fitting(110, "sigma_max")[1]]
-    (19, ['sigma_max', 'sigma_min'])
+    (29, ['sigma_max', 'sigma_min', 'gradient_norm'])
     """
     start = next(place for place, quantity in enumerate(QUANTITIES) if quantity.key == chosen)
     cycle = [*QUANTITIES[start:], *QUANTITIES[:start]]
@@ -44,7 +52,7 @@ def fitting(width: int, chosen: str) -> tuple[int, list[Quantity]]:
 def heading(width: int, chosen: str) -> str:
     """The names of the columns."""
     name, quantities = fitting(width, chosen)
-    blocks = "".join(f" {'A ' + of.label:>{CELL}} {'B':>{CELL}} {'B − A':>{CHANGE}}" for of in quantities)
+    blocks = "".join(f" {LABELS[of.key]:>{CELL}} {'B':>{CELL}} {'B − A':>{CHANGE}}" for of in quantities)
     return harmless(f"{'layer':{name}}{blocks}", width)
 
 
@@ -65,10 +73,10 @@ def number_text(quantity: Quantity, report: LayerReport | None) -> str:
     """The number in a report, a bound with its sign."""
     if report is None:
         return "–"
-    if quantity.key == "bound":
-        return bound_text(report.bound)
     value = quantity.of(report)
-    return estimate_text(value) if value is not None else "–"
+    if value is None:
+        return "not proved" if quantity.key == "bound" else "–"
+    return f"● {short(value)}" if quantity.key == "bound" else f"~{value:.6g}"[:CELL]
 
 
 def difference_text(quantity: Quantity, pair: LayerPair) -> str:
@@ -82,7 +90,33 @@ def difference_text(quantity: Quantity, pair: LayerPair) -> str:
     change = quantity.difference(pair)
     if change is None:
         return "–"
-    return f"{change:+.3g}" if change else "="
+    return f"{change:+.3g}" if abs(change) > SAME else "="
+
+
+def differs(pair: LayerPair) -> bool:
+    """Whether any number of a layer is another one in the other model, by more than rounding."""
+    if pair.first is None or pair.second is None:
+        return True
+    return pair.first.bound.proved != pair.second.bound.proved or any(changed(pair, one) for one in QUANTITIES)
+
+
+def changed(pair: LayerPair, quantity: Quantity) -> bool:
+    """Whether one number is another one in the second model."""
+    change = quantity.difference(pair)
+    return change is not None and abs(change) > SAME
+
+
+def verdict_line(letter: str, state: State) -> Content:
+    """Sign and words of the verdict of one model, what is certified of it, and its file."""
+    said, certificates = answer(state), certificates_of(state)
+    proof = ""
+    if certificates is not None:
+        eps = DEFAULT_EPS[0]
+        proof = f"  {rate_text(certificates.certified_count(eps), len(certificates))} at {format_eps(eps)}"
+    return Content.assemble(
+        (f"{letter}  ", "bold"), (f"{SIGNS[said.status]} {said.words}", f"bold {STYLES[said.status]}"), (proof, "bold"),
+        (f"  {harmless(state.header.path, 60, keep='end')}", "$foreground 60%"),
+    )  # fmt: skip
 
 
 def by_difference(pairs: tuple[LayerPair, ...], chosen: str) -> list[LayerPair]:

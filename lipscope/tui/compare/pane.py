@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -17,21 +19,25 @@ from lipscope.tui.compare.lines import (
     accuracy_lines,
     by_difference,
     certificates_of,
+    changed,
     compare_sheet,
+    differs,
     heading,
     image_line,
     obstacle,
     pair_line,
     pairs_of,
+    verdict_line,
     warnings,
 )
 from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Sheet, named
-from lipscope.tui.plots.rates import PairPlot
+from lipscope.tui.panes import Goto, Sheet, named
+from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.chart import Chart, Drawing, Series, percent_ticks
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
@@ -58,7 +64,9 @@ class ComparePane(EpsPane):
         self._quantity = QUANTITIES[0].key
         self._sorted = False
         self._which = "either"
+        self._every: tuple[LayerPair, ...] = ()
         self._pairs: list[LayerPair] = []
+        self._unfolded = self._by_hand = False
         self._certificates: tuple[Certificates | None, Certificates | None] = (None, None)
         self._common: Shared | None = None
         self._only = np.zeros(0, np.int64)
@@ -70,19 +78,20 @@ class ComparePane(EpsPane):
             yield Static(id="compare-files", markup=False)
             yield Static(id="compare-warnings", markup=False)
             with Container(id="compare-panes"):
-                with Vertical(id="compare-layers-side", classes="panel"):
-                    yield LongList(id="compare-layers")
                 with Vertical(id="compare-certified"):
                     yield Notice("not compared", id="compare-obstacle")
                     yield EpsLine(id="compare-line")
                     with Container(id="compare-rates"):
                         yield Static(id="compare-accuracy", markup=False)
                         with Vertical(id="compare-curve-panel", classes="panel") as panel:
-                            panel.border_title = "A dotted line, B letters"
-                            yield PairPlot(id="compare-curve")
+                            panel.border_title = "certified: A whole line, B broken, the gap shaded"
+                            yield Chart(id="compare-curve")
+                with Container(id="compare-lists"):
+                    with Vertical(id="compare-layers-side", classes="panel"):
+                        yield LongList(id="compare-layers")
                     with Vertical(id="compare-images-panel", classes="panel"):
                         yield LongList(id="compare-images")
-            yield FoldBar("#compare-layers-side", "left", "layers")
+            yield FoldBar("#compare-lists", "left", "layers")
             yield FoldBar("#compare-certified", "right", "certified")
 
     # What is shown
@@ -98,19 +107,18 @@ class ComparePane(EpsPane):
         self.query_one("#compare-content").display = other is not None
         if other is None:
             return
-        files = (
-            f"{letter}  {harmless(one.header.path, 100, keep='end')}" for letter, one in (("A", state), ("B", other))
+        self.query_one("#compare-files", Static).update(
+            Content("\n").join(verdict_line(letter, one) for letter, one in (("A", state), ("B", other)))
         )
-        self.query_one("#compare-files", Static).update("\n".join(files))
         said = warnings(state, other)
         words = self.query_one("#compare-warnings", Static)
         words.update(said)
         words.display = bool(said)
         self.query_one("#compare-obstacle", Notice).show(obstacle(state, other))
-        pairs = self._arranged(pairs_of(state, other))
-        if pairs != self._pairs:
-            self._pairs = pairs
-            self._list_layers()
+        pairs = pairs_of(state, other)
+        if pairs != self._every:
+            self._every = pairs
+            self._again()
         certificates = (certificates_of(state), certificates_of(other))
         if any(now is not before for now, before in zip(certificates, self._certificates, strict=True)):
             self._certificates = certificates
@@ -119,9 +127,6 @@ class ComparePane(EpsPane):
             self._common = shared(a, b) if comparable and a is not None and b is not None else None
             self.refresh_bindings()
             self._list_certified()
-
-    def _arranged(self, pairs: tuple[LayerPair, ...]) -> list[LayerPair]:
-        return by_difference(pairs, self._quantity) if self._sorted else list(pairs)
 
     def _list_layers(self) -> None:
         pairs, quantity = self._pairs, self._quantity
@@ -134,7 +139,10 @@ class ComparePane(EpsPane):
         )
         side = self.query_one("#compare-layers-side")
         alone = sum(pair.first is None or pair.second is None for pair in pairs)
-        side.border_title = f"{len(pairs):,} layers" + (f", {alone:,} in one model only" if alone else "")
+        number = sum(map(differs, self._every))
+        side.border_title = f"{number:,} of {len(self._every):,} layers differ" + (
+            f", {alone:,} in one model only" if alone else ""
+        )
         label = next(one.label for one in QUANTITIES if one.key == quantity)
         side.border_subtitle = f"largest difference of {label} first" if self._sorted else "forward order"
         self._say_folded()
@@ -155,7 +163,19 @@ class ComparePane(EpsPane):
         self.query_one(EpsLine).say(
             self.eps, f"only A {counts.only_first:,}, only B {counts.only_second:,}", ""
         )  # fmt: skip
-        self.query_one(PairPlot).show_pair(first.curve(400), second.curve(400), float(self.eps))
+        curves = [
+            Series(name, radii, rates, style, gap, step=True)
+            for name, style, gap, (radii, rates) in (
+                ("A", "$text-primary", 0, first.curve(400)),
+                ("B", "$foreground", 2, second.curve(400)),
+            )
+        ]
+        top = Range(0.0, 1.0)
+        over = Range(0.0, max(float(one.x[-1]) for one in curves))
+        self.query_one("#compare-curve", Chart).show(
+            Drawing(curves, over, top, "r {:.3f}".format, "{:.1%}".format, percent_ticks(top), mark=float(self.eps),
+                    shaded="$foreground 40%")
+        )  # fmt: skip
         self._only = only = common.only(self.eps, self._which)
         names = first.classes or second.classes
         self.query_one("#compare-images", LongList).show(
@@ -193,14 +213,15 @@ class ComparePane(EpsPane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without a second model there is nothing to compare; without common radii there is no eps."""
-        if action not in {"move", "type_eps", "which", "quantity", "sort", "enlarge"}:
+        if action not in {"move", "type_eps", "which", "quantity", "sort", "enlarge", "unfold"}:
             return True
         if self._other is None or self.query_one(EpsLine).typing:
             return False
-        return self._common is not None or action in {"quantity", "sort"}
+        return self._common is not None or action in {"quantity", "sort", "unfold"}
 
     def action_quantity(self) -> None:
         """Show the next quantity first."""
+        self._by_hand = True
         self._quantity = next_of([one.key for one in QUANTITIES], self._quantity)
         self._again()
 
@@ -210,17 +231,50 @@ class ComparePane(EpsPane):
         self._again()
 
     def _again(self) -> None:
-        if self._one is not None and self._other is not None:
-            self._pairs = self._arranged(pairs_of(self._one, self._other))
-            self._list_layers()
+        if not self._by_hand:  # begin with what differs
+            different = (one.key for one in QUANTITIES if any(changed(pair, one) for pair in self._every))
+            self._quantity = next(different, QUANTITIES[0].key)
+        shown = self._every if self._unfolded else tuple(filter(differs, self._every))
+        self._pairs = by_difference(shown, self._quantity) if self._sorted else list(shown)
+        self._list_layers()
+
+    def action_unfold(self) -> None:
+        """List the layers that are alike as well, or only those that differ."""
+        self._unfolded = not self._unfolded
+        self._again()
+
+    @on(LongList.Entered, "#compare-images")
+    def action_open_image(self) -> None:
+        """The image under the cursor, on the screen of images."""
+        images = self.query_one("#compare-images", LongList)
+        if self._common is not None and 0 <= images.place < len(self._only):
+            self.post_message(Goto("images", int(self._common.index[self._only[images.place]])))
+
+    @on(LongList.Entered, "#compare-layers")
+    def action_open_layer(self) -> None:
+        """The layer under the cursor, as A has it."""
+        place = self.query_one("#compare-layers", LongList).place
+        if 0 <= place < len(self._pairs) and self._pairs[place].first is not None:
+            self.post_message(Goto("layers", self._pairs[place].name))
 
     def action_which(self) -> None:
         """List the images that the other model alone certifies."""
         self._which = next_of(list(WHICH), self._which)
         self._list_certified()
 
+    def action_enter(self) -> None:
+        """The cause of the line under the cursor; where the focus is on no list, the curves in full."""
+        if self.query_one("#compare-images").has_focus:
+            self.action_open_image()
+        elif self.query_one("#compare-layers").has_focus:
+            self.action_open_layer()
+        else:
+            self.action_enlarge()
+
     def action_enlarge(self) -> None:
         """Give both curves the whole screen, or take it back."""
+        if self._common is None:
+            return
         self.toggle_class("-enlarged")
         self.call_after_refresh(self.focus_main)
 

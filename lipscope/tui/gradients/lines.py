@@ -1,4 +1,4 @@
-"""The rows of the Gradients screen: one line a layer, its distribution drawn in ASCII. Pure functions of the state."""
+"""The rows of the Gradients screen: one line a layer, all on one axis. Pure functions of the state."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from itertools import chain
 
 import numpy as np
 
-from lipscope.records import GradientNorms, LayerReport, gradient_kept, loses_most
+from lipscope.records import GRADIENT_KEPT, GradientNorms, LayerReport, gradient_kept, loses_most
 from lipscope.tui.panes import Sheet, Value
-from lipscope.tui.plots.blocks import Range, axis, spectrum_axis
+from lipscope.tui.plots.bars import EIGHTHS
+from lipscope.tui.plots.blocks import nice_ticks, spectrum_axis, tick_labels
+from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
 
 ROUNDING = 1e-5
 """Of a norm in float32: what is above by less is shown with the same digits."""
 
-ONE, MINIMUM, LOW, HIGH, BAND, MEAN, RANDOM, BOTH, BEYOND = ":<[]-*o@>"
+ONE, MINIMUM, LOW, HIGH, BAND, MEAN, RANDOM, BOTH, BEYOND = "╎·├┤─●○◉▶"
+GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
 """What is drawn: the line at 1, the minimum, the 5 and 95 percentiles, what lies between, the means, off the axis."""
 
-LEGEND = "* mean  [--] 5-95 %  < min, margin gradients   o mean of random ones (@ both)   : 1"
-SHORT_LEGEND = "* mean  [--] 5-95 %  < min  o random  @ both  : 1"
-
-EIGHTHS = " ▏▎▍▌▋▊▉█"
-"""Zero to eight eighths of a cell, from the left."""
+LEGEND = "● mean  ├──┤ 5-95 %  · least, gradients of the margin   ○ mean of random ones (◉ both)   ╎ 1"
 
 
 @dataclass(frozen=True)
@@ -100,31 +99,32 @@ def gradient_axis(rows: Iterable[GradientRow]) -> tuple[Range, bool]:
     return spectrum_axis(np.asarray(finite, dtype=np.float64))
 
 
-def strip(row: GradientRow, over: Range, width: int, *, deviation: bool = False) -> str:
+def strip(row: GradientRow, over: Range, width: int, *, deviation: bool = False) -> list[tuple[str, str]]:
     """The distribution of one layer on the axis; what lies beyond its ends is drawn at the end.
 
     >>> norms = GradientNorms(0.5, 0.2, 1.0, 0.4, 0.7, "by hand")
-    >>> strip(GradientRow("a", "body", norms, None, None, False), Range(0.0, 1.0), 21)
-    '    <   [-*---]     :'
+    >>> "".join(sign for sign, _ in strip(GradientRow("a", "body", norms, None, None, False), Range(0.0, 1.0), 21))
+    '    ·   ├─●───┤     ╎'
     """
-    cells = [" "] * width
+    cells = [(" ", "")] * width
 
     def at(value: float) -> int:
         return over.column(value - deviation, width) if math.isfinite(value) else width - 1
 
-    cells[at(1.0)] = ONE
+    cells[at(1.0)] = (ONE, QUIET)
     if row.margin is not None:
-        cells[at(row.margin.minimum)] = MINIMUM
+        style = GOOD if row.margin.mean >= GRADIENT_KEPT else BAD
+        cells[at(row.margin.minimum)] = (MINIMUM, style)
         low, high = at(row.margin.p05), at(row.margin.p95)
-        cells[low : high + 1] = BAND * (high + 1 - low)
-        cells[low], cells[high] = LOW, HIGH
-        cells[at(row.margin.mean)] = MEAN
+        cells[low : high + 1] = [(BAND, style)] * (high + 1 - low)
+        cells[low], cells[high] = (LOW, style), (HIGH, style)
+        cells[at(row.margin.mean)] = (MEAN, style)
     if row.random is not None:
         random = at(row.random.mean)
-        cells[random] = BOTH if cells[random] == MEAN else RANDOM
+        cells[random] = (BOTH if cells[random][0] == MEAN else RANDOM, cells[random][1] or QUIET)
     if row.margin is not None and not row.margin.mean - deviation <= over.high:
-        cells[-1] = BEYOND
-    return "".join(cells)
+        cells[-1] = (BEYOND, QUIET)
+    return cells
 
 
 def bar(value: float, most: float, width: int) -> str:
@@ -139,15 +139,16 @@ def bar(value: float, most: float, width: int) -> str:
     return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).ljust(width)[:width]
 
 
-def heading(over: Range, shape: Columns, *, deviation: bool) -> list[str]:
-    """Two lines above the rows: the names of the columns with the ticks of the axis, and the axis."""
-    line, labels = axis(over, shape.plot)
-    what = "mean-1" if deviation else "mean"
-    cumulative = "cumul." if not shape.bar else f"{'cumul.':{shape.number}s} {'bar, 0 to 1':{shape.bar}s}"
-    return [
-        f"{'layer':{shape.name}s} {what:>{shape.mean}s} {labels} {cumulative[: shape.number + shape.bar + 1]}",
-        f"{'':{shape.name + shape.mean + 1}s} {line}",
-    ]
+def heading(over: Range, shape: Columns, *, deviation: bool) -> str:
+    """The names of the columns, the ticks of the axis between them."""
+    line = ["─"] * shape.plot
+    ticks = nice_ticks(over, max(shape.plot // 9, 3))
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+        start = min(over.column(tick, shape.plot), shape.plot - len(label))
+        line[start : start + len(label)] = label
+    what = "~mean-1" if deviation else "~mean"
+    cumulative = "cumul." if not shape.bar else f"{'cumul.':{shape.number}s} {'from 0 to 1':{shape.bar}s}"
+    return f"{'layer':{shape.name}s} {what:>{shape.mean}s} {''.join(line)} {cumulative[: shape.number + shape.bar + 1]}"
 
 
 def ratio_text(value: float, width: int, *, deviation: bool = False) -> str:
@@ -162,33 +163,25 @@ def ratio_text(value: float, width: int, *, deviation: bool = False) -> str:
     return (f"{value:.4f}" if abs(value) < 100 else f"{value:.1e}").rjust(width)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One row of the screen in pieces, so that each can be styled.
-
-    Args:
-        name, mean, plot, cumulative: the columns, each as wide as its column.
-    """
-
-    name: str
-    mean: str
-    plot: str
-    cumulative: str
-
-
-def line(row: GradientRow, over: Range, shape: Columns, *, deviation: bool) -> Line:
-    """One layer in its columns."""
+def line(row: GradientRow, over: Range, shape: Columns, *, deviation: bool) -> list[tuple[str, str]]:
+    """One layer in its columns; the one that loses most is bold."""
     # The normalisation scales: its ratio is no small deviation from 1 even where the others are.
     small = deviation and row.role == "body"
     mean = ratio_text(row.margin.mean, shape.mean, deviation=small) if row.margin else ""
-    cumulative = ""
+    whole = row.margin is not None and abs(row.margin.mean - 1) < ROUNDING
+    style = "bold" if row.most else QUIET if row.role != "body" else ""
+    runs = [
+        (f"{harmless(row.name, shape.name, keep='end'):{shape.name}s} ", style),
+        (f"{'1' if whole and not small else mean:>{shape.mean}s} ", QUIET if whole else style),
+        *strip(row, over, shape.plot, deviation=deviation),
+    ]
     if row.cumulative is not None:
-        cumulative = ratio_text(row.cumulative.mean, shape.number)
+        one = abs(row.cumulative.mean - 1) < ROUNDING
+        number = "1".rjust(shape.number) if one else ratio_text(row.cumulative.mean, shape.number)
+        runs.append((f" {number}", QUIET if one else style))
         if shape.bar:
-            cumulative += " " + bar(row.cumulative.mean, 1.0, shape.bar)
-    name = harmless(row.name, shape.name, keep="end")
-    drawn = strip(row, over, shape.plot, deviation=deviation)
-    return Line(name, mean.rjust(shape.mean), drawn, cumulative)
+            runs.append((" " + bar(row.cumulative.mean, 1.0, shape.bar), "$foreground 40%"))
+    return runs
 
 
 def summary(state: State) -> str:

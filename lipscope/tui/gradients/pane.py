@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 import numpy as np
-from textual import events
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widgets import Static
 
 from lipscope.records import Tightness
-from lipscope.tui.gradients.lines import absent, gradient_sheet, share_text, summary, tightness_words
-from lipscope.tui.gradients.plot import GradientPlot
-from lipscope.tui.panes import Sheet
-from lipscope.tui.plots.blocks import Range
+from lipscope.tui.gradients.lines import (
+    LEGEND,
+    GradientRow,
+    absent,
+    columns,
+    gradient_axis,
+    gradient_rows,
+    gradient_sheet,
+    heading,
+    line,
+    share_text,
+    summary,
+    tightness_words,
+)
+from lipscope.tui.keys.bindings import bindings_of
+from lipscope.tui.keys.motion import focus
+from lipscope.tui.panes import Goto, Sheet
+from lipscope.tui.plots.range import Range
 from lipscope.tui.widgets.failure import Failure
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
 
@@ -22,9 +37,12 @@ from lipscope.tui.work.state import State
 class GradientsPane(Container):
     """The third screen."""
 
+    BINDINGS = bindings_of("Gradients")
+
     def __init__(self) -> None:
         super().__init__(id="gradients-pane")
         self._state: State | None = None
+        self._rows: list[GradientRow] = []
 
     def compose(self) -> ComposeResult:
         """Words on top, then the layers through the depth, then the tightness of the certificate."""
@@ -32,14 +50,14 @@ class GradientsPane(Container):
         yield Notice("gradients", id="gradients-notice")
         with Vertical(id="gradients-content"):
             yield Static(id="gradients-words", markup=False)
-            with Container(id="gradients-plots"):
-                with Vertical(id="gradients-panel", classes="panel") as panel:
-                    panel.border_title = "gradient norm passed back, ||Jᵀg|| / ||g||: estimates"
-                    yield GradientPlot()
-                with Vertical(id="tightness-panel", classes="panel") as panel:
-                    panel.border_title = "tightness of the certificate: estimate"
-                    yield Static(id="tightness-words", markup=False)
-                    yield Histogram(id="tightness")
+            with Vertical(id="gradients-panel", classes="panel") as panel:
+                panel.border_title = "~ gradient norm passed back, ||Jᵀg|| / ||g||"
+                yield LongList(id="gradients-list")
+                yield Static(LEGEND, id="gradients-legend", markup=False)
+            with Vertical(id="tightness-panel", classes="panel") as panel:
+                panel.border_title = "~ tightness of the certificate"
+                yield Static(id="tightness-words", markup=False)
+                yield Histogram(id="tightness")
 
     def show(self, state: State) -> None:
         """Show another state."""
@@ -52,8 +70,31 @@ class GradientsPane(Container):
         self.query_one("#gradients-content").display = not notice
         words = summary(state) + (" " + tightness_words(state) if state.tightness else "")
         self.query_one("#gradients-words", Static).update(words)
-        self.query_one(GradientPlot).show(state)
+        self._list(state)
         self._show_tightness(state.tightness)
+
+    def _list(self, state: State) -> None:
+        """One line a layer; the cursor begins on the one that loses most."""
+        rows, layers = gradient_rows(state), self.query_one("#gradients-list", LongList)
+        if not rows:
+            return
+        over, deviation = gradient_axis(rows)
+        longest = max(len(row.name) for row in rows)
+        most = next((place for place, row in enumerate(rows) if row.most), 0)
+        layers.show(
+            len(rows),
+            lambda place, width: line(rows[place], over, columns(width, longest), deviation=deviation),
+            lambda width: heading(over, columns(width, longest), deviation=deviation),
+            place=most if layers.place < 1 else layers.place,
+        )
+        self._rows = rows
+
+    @on(LongList.Entered, "#gradients-list")
+    def action_cause(self) -> None:
+        """The spectrum of the layer under the cursor."""
+        place = self.query_one("#gradients-list", LongList).place
+        if 0 <= place < len(self._rows):
+            self.post_message(Goto("layers", self._rows[place].name))
 
     def _show_tightness(self, tight: Tightness | None) -> None:
         self.set_class(tight is not None, "-with-tightness")
@@ -78,12 +119,8 @@ class GradientsPane(Container):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
-        self.query_one(GradientPlot).focus_main()
+        focus(self.query_one("#gradients-list"))
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
         return gradient_sheet(self._state) if self._state is not None else Sheet((), ())
-
-    def on_resize(self, _event: events.Resize) -> None:
-        """Fit the plot to the new width."""
-        self.call_after_refresh(self.query_one(GradientPlot).redraw)

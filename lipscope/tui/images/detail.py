@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from lipscope.tui.work.gallery import Adversarial, Answer
 
 NEEDED = 50
-"""Columns for a picture and words beside it."""
+"""Columns for a picture and words beside it; where there are less they stand below."""
+
+ROOMY = 100
+"""Columns for a picture twice as large."""
 
 
 class ImageDetail(Container):
@@ -68,12 +71,14 @@ class ImageDetail(Container):
             bars.say(_no_logits(state, answer))
 
     def on_resize(self, event: events.Resize) -> None:
-        """Where there is no room for words beside the picture, the picture alone."""
+        """Where there is no room for words beside the picture, they stand below."""
         self.set_class(event.size.width < NEEDED, "-slim")
+        self.set_class(event.size.width >= ROOMY, "-roomy")
 
-    def turn(self) -> None:
-        """Begin with the next picture."""
+    def turn(self) -> bool:
+        """Begin with the next picture; False where there is no other."""
         self.query_one(Pictures).turn()
+        return self.query_one(Pictures).several
 
 
 def missing(state: State) -> str:

@@ -47,7 +47,7 @@ class LogitBars(Widget):
         """Heading, bars, legend."""
         width, height = self.size
         if self._lines is None:
-            return Content.styled(self._words, "$text-muted")
+            return Content.styled(self._words, "$foreground 60%")
         logits, certificates, row, classes = self._lines
         low, high = float(logits.min()), float(logits.max())
         most = max(height - 2 - (int(logits.argmax()) != int(certificates.predicted[row])), 1)
@@ -71,7 +71,11 @@ class LogitBars(Widget):
             share = (value - low) / (high - low) if high > low else 1.0
             words = f"{letters:{LETTERS}s}{label}{' ' * (name - cell_len(label))} {value:{NUMBER}.4f}"
             lines.append(
-                Content.assemble((words, "bold" if letters else ""), " ", (filled(share, bar), "$primary"))
+                Content.assemble(
+                    (words, "bold" if letters else ""),
+                    " ",
+                    (filled(share, bar), "$success" if "L" in letters else "$foreground 50%"),
+                )
                 if bar
                 else Content.styled(words[:width], "bold" if letters else "")
             )
@@ -79,7 +83,7 @@ class LogitBars(Widget):
             legend = LEGEND if width >= len(LEGEND) else SHORT_LEGEND
             if bar and width >= len(LEGEND) + 24:
                 legend += f"; bars begin at {low:.4f}"
-            lines.append(Content.styled(legend[:width], "$text-muted"))
+            lines.append(Content.styled(legend[:width], "$foreground 60%"))
         return Content("\n").join(lines[:height])
 
 

@@ -11,6 +11,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
+from textual.widgets import Input
 
 from lipscope.tui.images.choice import (
     KEEPS,
@@ -27,12 +28,15 @@ from lipscope.tui.images.choice import (
 )
 from lipscope.tui.images.detail import ImageDetail
 from lipscope.tui.images.sheet import SHEET_COLUMNS, images_sheet
+from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Sheet, named
+from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.chips import Chips
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
@@ -43,6 +47,12 @@ from lipscope.units import radius_text
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
+
+SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
+"""Before the word of a verdict."""
+
+CHIPS = {"all": "all", "wrong": "wrong", "correct": "right", "certified": "certified", "uncertified": "not certified",
+         "attacked": "attacked", "broken": "broken"}  # fmt: skip
 
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""
@@ -63,15 +73,20 @@ class ImagesPane(EpsPane):
         self._asked_row = -1
 
     def compose(self) -> ComposeResult:
-        """A line of words on top, the picture, and the list beside it."""
+        """A line of words and the filters on top, the picture, and the list beside it."""
         yield Notice("results", id="images-notice")
         with Vertical(id="images-content"):
             yield EpsLine(id="images-line")
+            yield Chips(id="images-chips")
+            entry = Input(placeholder="the number of an image, or a class", id="images-search", compact=True)
+            entry.display = False
+            yield entry
             with Container(id="images-panes"):
                 with Vertical(id="images-picture-side", classes="panel"):
                     yield ImageDetail()
                 with Vertical(id="images-list-side", classes="panel"):
                     yield LongList(id="images-list")
+                    yield Thumbnails()
             yield FoldBar("#images-picture-side", "left", "picture")
             yield FoldBar("#images-list-side", "right", "list")
 
@@ -100,6 +115,8 @@ class ImagesPane(EpsPane):
         if certificates is not before:
             self.refresh_bindings()
             self._arrange()
+        if self.has_class("-grid"):
+            self._show_grid()
         self._ask()
         self._show_image()
 
@@ -148,14 +165,18 @@ class ImagesPane(EpsPane):
         order = SORTS[choice.sort][choice.reverse]
         count = f"{len(self._rows):,} of {len(certificates):,}"
         self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}")
+        kinds = [(keep, CHIPS[keep], keep == choice.keep) for keep in keeps_of(certificates)]
+        label = "any class" if choice.label is None else class_name(self._names, choice.label)
+        others = [("label", f"{label} ▸", choice.label is not None), ("sort", f"{order} ▸", False)]
+        self.query_one(Chips).show([*kinds, *others])
         side = self.query_one("#images-list-side")
         side.border_title = f"{count} images"
         side.border_subtitle = order
         for bar in self.query(FoldBar):
             bar.say(f"{count}, {order}" if bar.side == "right" else "")
 
-    def _line(self, place: int, width: int) -> str:
-        """One image in one line."""
+    def _line(self, place: int, width: int) -> list[tuple[str, str]]:
+        """One image in one line, its verdict in the colour of its band."""
         certificates = self._certificates
         assert certificates is not None
         row = int(self._rows[place])
@@ -163,20 +184,44 @@ class ImagesPane(EpsPane):
         if certificates.attack_distance is not None and width >= 44:
             distance = float(certificates.attack_distance[row])
             cells.append(f"{distance_text(distance) if np.isfinite(distance) else '–':>7}")
-        cells.append(f"{verdict_word(certificates, row, self.eps):11}")
+        word = verdict_word(certificates, row, self.eps)
         names = self._names
         label = class_name(names, int(certificates.label[row]))
         if not certificates.correct[row]:
             label += f" as {class_name(names, int(certificates.predicted[row]))}"
-        return harmless("  ".join([*cells, label]), width)
+        start, verdict = "  ".join(cells) + "  ", f"{SIGNS[word]} {word:11}  "
+        return [
+            (start, ""),
+            (verdict, STYLES[SIGNS[word]]),
+            (harmless(label, max(width - len(start + verdict), 1)), ""),
+        ]
 
     def _show_image(self) -> None:
         if self._state is not None and self._state.results.certificates is not None:
             self.query_one(ImageDetail).show(self._state, self._row, self.eps, self._names)
 
-    @on(LongList.Chosen, "#images-list")
+    def _show_grid(self) -> None:
+        """The pictures of the list, each with its number and verdict."""
+        state, certificates, rows = self._state, self._certificates, self._rows
+        if state is None or certificates is None:
+            return
+
+        def words(place: int) -> str:
+            row = int(rows[place])
+            word = verdict_word(certificates, row, self.eps)
+            return f"{SIGNS[word]} {int(certificates.index[row])} {radius_text(float(certificates.radius[row]))}"
+
+        place = self.query_one("#images-list", LongList).place
+        self.query_one(Thumbnails).show(len(rows), place, lambda at: state.pixels(int(rows[at])), words)
+
+    @on(LongList.Chosen)
     def _chosen(self, message: LongList.Chosen) -> None:
         message.stop()
+        if isinstance(message.of, Thumbnails):
+            self.query_one("#images-list", LongList).choose(message.place)
+            return
+        if self.has_class("-grid"):
+            self._show_grid()
         at = self.query_one(LongList).place
         self._row = int(self._rows[at]) if 0 <= at < len(self._rows) else -1
         self._show_image()
@@ -184,19 +229,61 @@ class ImagesPane(EpsPane):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work, also while the list is folded."""
-        focus(self)
+        focus(self.query_one(Thumbnails) if self.has_class("-grid") else self)
 
     def moving(self) -> Widget:
         """The keys that move up and down move in the list, folded or not."""
         return self.query_one(LongList)
 
+    def action_grid(self) -> None:
+        """Thumbnails instead of the list, or the list again."""
+        self.toggle_class("-grid")
+        self._show_grid()
+        self.focus_main()
+
+    def action_search(self) -> None:
+        """Type a number or a class."""
+        entry = self.query_one("#images-search", Input)
+        entry.value, entry.display = "", True
+        focus(entry)
+
+    @on(Input.Submitted, "#images-search")
+    def _search(self, message: Input.Submitted) -> None:
+        message.stop()
+        wanted, names = message.value.strip(), self._names
+        labels = [number for number, name in enumerate(names) if name.casefold().startswith(wanted.casefold())]
+        if wanted.isdecimal():
+            self.lead(int(wanted))
+        elif labels and wanted:
+            self._choose(replace(self._choice, label=labels[0]))
+        else:
+            self.notify(f"no image and no class {harmless(wanted, 30)!r}", severity="warning", markup=False)
+        self._close_search()
+
+    def _close_search(self) -> bool:
+        entry = self.query_one("#images-search", Input)
+        was, entry.display = entry.display, False
+        if was:
+            self.focus_main()
+        return was
+
+    @on(Chips.Pressed)
+    def _chip(self, message: Chips.Pressed) -> None:
+        if message.name in KEEPS:
+            self._choose(replace(self._choice, keep=message.name))
+        elif message.name == "label":
+            self.action_label(1)
+        else:
+            self.action_sort()
+
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without results there is nothing to choose from; while a radius is typed, keys are letters."""
-        if action not in {"move", "type_eps", "keep", "label", "sort", "reverse", "turn"}:
+        if action not in {"move", "type_eps", "keep", "label", "sort", "reverse", "turn", "grid", "search"}:
             return True
-        return self._certificates is not None and not self.query_one(EpsLine).typing
+        typing = self.query_one(EpsLine).typing or self.query_one("#images-search").has_focus
+        return self._certificates is not None and not typing
 
     def _choose(self, choice: Choice) -> None:
         self._choice = choice
@@ -226,8 +313,19 @@ class ImagesPane(EpsPane):
         self._choose(replace(self._choice, reverse=not self._choice.reverse))
 
     def action_turn(self) -> None:
-        """The next picture, where not all fit."""
-        self.query_one(ImageDetail).turn()
+        """The next picture, where not all fit; words where there is only one."""
+        if not self.query_one(ImageDetail).turn():
+            self.notify("there is one picture: no attack kept another of this image", timeout=3)
+
+    def lead(self, to: object) -> None:
+        """The images of a choice, or the one of a number."""
+        if isinstance(to, Choice):
+            self._row = -1
+            self._choose(to)
+        elif isinstance(to, int) and self._certificates is not None:
+            rows = np.flatnonzero(self._certificates.index == to)
+            self._row = int(rows[0]) if len(rows) else -1
+            self._choose(replace(self._choice, keep="all", label=None))
 
     def show_eps(self) -> None:
         """What is certified at the radius chosen."""
@@ -235,7 +333,10 @@ class ImagesPane(EpsPane):
 
     def step_back(self) -> bool:
         """Close the entry, then leave the filters; False when there is nothing to undo."""
-        if self.close_entry():
+        if self.close_entry() or self._close_search():
+            return True
+        if self.has_class("-grid"):
+            self.action_grid()
             return True
         if (self._choice.keep, self._choice.label) != ("all", None):
             self._choose(replace(self._choice, keep="all", label=None))
@@ -274,6 +375,6 @@ def _heading(certificates: Certificates) -> Callable[[int], str]:
         cells = [f"{'image':>6}", "radius"]
         if certificates.attack_distance is not None and width >= 44:
             cells.append(f"{'attack':>7}")
-        return harmless("  ".join([*cells, f"{'at eps':11}", "class"]), width)
+        return harmless("  ".join([*cells, f"  {'at eps':11}", "class"]), width)
 
     return heading

@@ -73,6 +73,11 @@ class Pictures(Widget):
         """How many pictures there is no room for."""
         return len(self._pictures) - self._fitting()[0] if self._pictures else 0
 
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one picture."""
+        return len(self._pictures) > 1
+
     def turn(self) -> None:
         """Begin with the next picture: all are seen in turn where not all fit."""
         if self._pictures:

@@ -48,14 +48,19 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
     "Everywhere": (
         *_number_keys(),
         Binding(
-            "x", "cancel", "Cancel", id="analysis.cancel",
+            "X", "cancel", "Cancel", id="analysis.cancel",
             tooltip="Stop the analysis; what is known so far stays",
         ),
+        Binding("x", "swap", "Swap A, B", id="swap", tooltip="Of two models, show the other one on every screen"),
         Binding(
             "r", "reload", "Reload", id="analysis.reload",
             tooltip="Read the files again and analyse from the start",
         ),
         Binding("e", "export", "Export", id="export", tooltip="Write what is shown to a file: SVG, JSON or CSV"),
+        Binding(
+            "R", "report", "Report", show=False, id="report",
+            tooltip="Write every number and picture into one file, as Markdown and as HTML",
+        ),
         Binding(
             "c", "copy", "Copy", show=False, id="copy",
             tooltip="Copy the selected row, or the line that answers, to the terminal's clipboard (OSC 52)",
@@ -72,6 +77,8 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "right_square_bracket", "fold('right')", "Fold right", show=False, key_display="]", id="fold.right",
             tooltip="Fold the right or lower pane to one line, and back",
         ),
+        Binding("o", "open", "Open", id="open", tooltip="Open another file or run, alone or beside this one"),
+        Binding("i", "about", "File", id="about", tooltip="What the file is, what is recomputed, what it claims"),
         Binding("question_mark", "help", "Help", key_display="?", id="help", tooltip="This table of keys"),
         Binding(
             "f1", "help_here", "Help here", show=False, id="help.here",
@@ -79,7 +86,7 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         ),
         Binding(
             "escape", "back", "Back", show=False, key_display="esc", id="back",
-            tooltip="Step out: of a typed text, an enlarged pane, a screen; on the first screen, cancel",
+            tooltip="Step out: of a typed text, an enlarged pane, back to the screen that led here",
         ),
         Binding("q", "quit", "Quit", id="quit", tooltip="Leave at once, even in mid-computation"),
         Binding(
@@ -90,6 +97,10 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "ctrl+p", "command_palette", "Commands", show=False, priority=True, id="palette",
             tooltip="Search every command by name",
         ),
+    ),
+    "Overview": (
+        Binding("enter", "cause", "Cause", id="overview.cause", tooltip="The row that the warning is about"),
+        *_eps_keys("overview"),
     ),
     "Move": (
         Binding("j,down", "app.go('down')", "Down", show=False, key_display="j ↓", id="go.down", tooltip="One down"),
@@ -113,7 +124,8 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         Binding("s", "sort", "Sort", id="layers.sort", tooltip="Sort by the next column; numbers worst first"),
         Binding("S", "reverse", "Reverse", show=False, id="layers.reverse", tooltip="Turn the order round"),
         Binding(
-            "t", "tree", "Tree", id="layers.tree", tooltip="Show the layers as a tree of their names, and back",
+            "plus", "unfold", "Unfold", key_display="+", id="layers.unfold",
+            tooltip="Unfold neighbours that are alike, or fold them again",
         ),
         Binding(
             "y", "log_axis", "Log", id="layers.log",
@@ -132,34 +144,24 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             tooltip="Give the selected layer the whole screen, and back",
         ),
     ),
+    "Gradients": (
+        Binding("enter", "cause", "Layer", id="gradients.layer", tooltip="The layer under the cursor, its spectrum"),
+    ),
     "Radii": (
+        *_eps_keys("radii"),
         Binding(
-            "left,h", "move(-1)", "−1/255", key_display="←", id="radii.less", group=MOVE,
-            tooltip="Lower eps by 1/255",
+            "enter", "open_images", "Images", id="radii.images",
+            tooltip="The images just beyond eps, or those of the class under the cursor",
         ),
+        Binding("w", "app.start('certify')", "Certify", id="radii.certify",
+                tooltip="Certify the model now, in a process of its own; X stops it"),
         Binding(
-            "right,l", "move(1)", "+1/255", key_display="→", id="radii.more", group=MOVE,
-            tooltip="Raise eps by 1/255",
-        ),
-        Binding(
-            "shift+left", "move(-10)", "−10/255", show=False, key_display="shift+←", id="radii.much_less",
-            tooltip="Lower eps by 10/255",
-        ),
-        Binding(
-            "shift+right", "move(10)", "+10/255", show=False, key_display="shift+→", id="radii.much_more",
-            tooltip="Raise eps by 10/255",
-        ),
-        Binding(
-            "equals_sign,enter", "type_eps", "Type eps", key_display="=", id="radii.type",
-            tooltip="Type a radius such as 36/255 or 0.5",
+            "b", "show_attack", "Attack", id="radii.attack",
+            tooltip="Attack distances against radii: a scatter and the gaps, and back",
         ),
         Binding(
             "y", "log_axis", "Log", id="radii.log",
             tooltip="Count images on a logarithmic axis, and back",
-        ),
-        Binding(
-            "b", "show_attack", "Attack", id="radii.attack",
-            tooltip="Attack distances against radii: a scatter and the gaps, and back",
         ),
     ),
     "Images": (
@@ -172,6 +174,11 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         Binding("N", "label(-1)", "Class back", show=False, id="images.class_back", tooltip="Only the class before"),
         Binding("s", "sort", "Sort", id="images.sort", tooltip="Sort by radius, attack distance, their ratio, number"),
         Binding("S", "reverse", "Reverse", id="images.reverse", tooltip="Turn the order round"),
+        Binding("t", "grid", "Thumbnails", id="images.grid", tooltip="A grid instead of the list, and back"),
+        Binding("slash", "search", "Go to", key_display="/", id="images.search",
+                tooltip="Go to the image of a number, or to a class"),
+        Binding("w", "app.start('attack')", "Attack", show=False, id="images.attack",
+                tooltip="Attack the certificates now, in a process of its own; X stops it"),
         Binding(
             "v", "turn", "Next picture", show=False, id="images.turn",
             tooltip="Image, adversarial, difference in turn, where not all fit",
@@ -183,6 +190,9 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
             "y", "log_axis", "Log", id="training.log",
             tooltip="Draw the loss on a logarithmic axis, and back",
         ),
+        Binding("plus", "unfold", "Unfold", key_display="+", id="training.unfold",
+                tooltip="List the layers that stay as well, and back"),
+        Binding("enter", "cause", "Layer", id="training.layer", tooltip="The layer as it is in the model"),
     ),
     "Compare": (
         Binding("v", "quantity", "Quantity", id="compare.quantity",
@@ -190,8 +200,12 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         Binding("s", "sort", "Sort", id="compare.sort", tooltip="Largest difference first, and back"),
         Binding("d", "which", "Which images", id="compare.which",
                 tooltip="List the images that one alone certifies: either, A, B"),
-        Binding("enter", "enlarge", "Curves", id="compare.enlarge",
+        Binding("plus", "unfold", "Unfold", key_display="+", id="compare.unfold",
+                tooltip="List the layers that are alike as well, and back"),
+        Binding("z", "enlarge", "Curves", id="compare.enlarge",
                 tooltip="Give both curves of certified accuracy the whole screen, and back"),
+        Binding("enter", "enter", "Cause", show=False, id="compare.cause",
+                tooltip="The image or the layer under the cursor, on its own screen"),
         *_eps_keys("compare"),
     ),
     "Export": (
@@ -199,6 +213,13 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
     ),
     "Copy": (
         Binding("escape", "close", "Close", id="copy.close", tooltip="Back without copying anything"),
+    ),
+    "Open": (
+        Binding("enter", "open", "Open", id="open.open", tooltip="Open what is under the cursor"),
+        Binding("b", "open_second", "Open as B", id="open.second", tooltip="Open it beside the one that is open"),
+        Binding("slash", "type", "Path", key_display="/", id="open.type", tooltip="Type another path"),
+        Binding("escape,q", "close", "Close", key_display="esc", id="open.close",
+                tooltip="Back without opening anything"),
     ),
     "Help": (
         Binding("escape,q,question_mark", "close", "Close", key_display="esc", id="help.close",
@@ -208,7 +229,7 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
 """Scope to bindings; those of a screen hold while it is in front, those of a dialog while it is open."""
 
 MOVES = "Move"
-DIALOGS = ("Export", "Copy", "Help")
+DIALOGS = ("Export", "Copy", "Open", "Help")
 
 
 def bindings_of(*scopes: str) -> list[Binding | tuple[str, str] | tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
+from textual.widgets import Input
 
 IMPORTANT = ("quit", "help", "analysis.cancel")
 """Never left out while anything else is there."""
@@ -91,6 +92,9 @@ class KeysLine(Widget):
         active = [
             binding for _, binding, enabled, _ in self.screen.active_bindings.values() if enabled and binding.show
         ]
+        if isinstance(self.app.focused, Input):
+            pairs = (("⏎", " takes it  "), ("esc", " leaves  "), ("ctrl+c", " Quit"))
+            return Content.assemble(*(part for key, words in pairs for part in ((key, "bold $text-primary"), words)))
         shown = fitting(hints((binding, self.app.get_key_display(binding)) for binding in active), self.size.width)
         parts: list[tuple[str, str] | str] = []
         self._at = []

@@ -16,10 +16,12 @@ from textual.widgets import Static
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.layers.kernel_map import KernelMap, words_for
 from lipscope.tui.layers.rows import Row
-from lipscope.tui.layers.sorted_curve import SortedCurve
+from lipscope.tui.layers.sorted_curve import sorted_drawing
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
-from lipscope.tui.plots.blocks import Range, spectrum_axis
+from lipscope.tui.plots.blocks import spectrum_axis
+from lipscope.tui.plots.range import Range
 from lipscope.tui.text import Fact, harmless
+from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.facts import grid
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 from lipscope.tui.work.kernels import Kernel
@@ -70,13 +72,13 @@ class LayerDetail(Vertical):
 
     def compose(self) -> ComposeResult:
         """Facts that scroll, and what is drawn."""
-        with VerticalScroll(id="detail-text"):
-            yield Static(id="detail-facts", markup=False)
         with Plots(id="detail-plots"):
             yield Histogram(id="spectrum")
-            yield SortedCurve(id="spectrum-curve")
+            yield Chart(id="spectrum-curve")
             yield KernelMap(id="kernel")
             yield Static("No singular values are known of this layer.", id="no-curve", markup=False)
+        with VerticalScroll(id="detail-text"):
+            yield Static(id="detail-facts", markup=False)
 
     def show(self, row: Row | None) -> None:
         """Show another layer, or more of the same one."""
@@ -124,9 +126,7 @@ class LayerDetail(Vertical):
         spectrum = report.spectrum if report is not None and not report.angles else None
         data = self._histogram(report)
         self.query_one("#spectrum", Histogram).show(data, log=self.log_axis)
-        curve = self.query_one(SortedCurve)
-        # Drawn only where it can be seen: plotext takes milliseconds.
-        curve.show(spectrum if data is not None and self.view != "kernel" else None)
+        self.query_one(Chart).show(sorted_drawing(spectrum) if data is not None and spectrum is not None else None)
         self.set_class(data is not None and spectrum is not None, "-with-curve")
         if self.view == "kernel" and self._row is not None:
             kernel, on_disk = self._kernel
@@ -314,11 +314,14 @@ def spectrum_data(spectrum: Spectrum) -> HistogramData | None:
     if not len(values):
         return None
     over, deviation = spectrum_axis(values)
+    spread = np.abs(values - 1).max() > NEAR_ONE
     return HistogramData(
         values=values - 1 if deviation else values,
         weights=weights,
         over=over,
         mark=0.0 if deviation else 1.0,
         mark_label="σ = 1",
+        below="$warning" if spread else "$success",
+        above="$warning" if spread else "$success",
         caption="singular values, σ − 1 (estimates)" if deviation else "singular values σ (estimates)",
     )

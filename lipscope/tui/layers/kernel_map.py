@@ -44,7 +44,7 @@ class KernelMap(Widget):
         width, height = self.size
         kernel = self._kernel
         if kernel is None or kernel.taps is None or width < 1:
-            return Content.styled(self._words, "$text-muted")
+            return Content.styled(self._words, "$foreground 60%")
         # The drawing depends on the lines that are left, the words above it on the drawing: measured with the longest.
         below = _wrapped(_legend(kernel), width)
         above = _wrapped(self._about(kernel, Tile((MOST, MOST), 1), [0]), width)
@@ -55,7 +55,7 @@ class KernelMap(Widget):
         above = _wrapped(self._about(kernel, drawing, numbers), width)
         lines = [Content.styled(above[0], "bold"), *map(Content, above[1:])]
         lines += [_coloured(line) for line in self._lines(kernel, drawing, numbers)]
-        lines += [Content.styled(line, "$text-muted") for line in below]
+        lines += [Content.styled(line, "$foreground 60%") for line in below]
         return Content("\n").join(lines[:height])
 
     @staticmethod

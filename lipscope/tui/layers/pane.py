@@ -1,4 +1,4 @@
-"""Layers: the table, and what is known of the selected layer."""
+"""Layers: one line each on a shared axis, and what is known of the selected one."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from textual.widgets import Input
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.layers.detail import LayerDetail
-from lipscope.tui.layers.rows import COLUMNS, Row, arranged, next_sort, row_text, rows
+from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
+from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, folded, main_row, next_sort, row_text, rows
 from lipscope.tui.layers.sheet import SHEET_COLUMNS, sheet_row
-from lipscope.tui.layers.table import LayerTable
-from lipscope.tui.layers.tree import LayerTree
 from lipscope.tui.panes import Sheet, named
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.failure import Failure
 from lipscope.tui.widgets.fold import FoldBar
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.messages import KernelWanted
 from lipscope.tui.work.state import State
 
-LETTERS = frozenset({"filter", "sort", "reverse", "tree", "log_axis", "next_angle", "view", "enlarge"})
+LETTERS = frozenset({"filter", "sort", "reverse", "unfold", "log_axis", "next_angle", "view", "enlarge"})
 """Actions whose keys are letters while a filter is typed."""
 
 
@@ -35,30 +35,32 @@ class LayersPane(Container):
     def __init__(self) -> None:
         super().__init__(id="layers-pane")
         self._rows: list[Row] = []
-        self._modelled = True
+        self._items: list[Item] = []
+        self._unfolded: set[str] = set()
         self._sort: str | None = None
         self._reverse = False
         self._state: State | None = None
         self._wanted = ""
+        self._chosen_key: str | None = None
 
     def compose(self) -> ComposeResult:
-        """Table and detail, side by side or stacked."""
+        """List and detail, side by side or stacked."""
         with Vertical(id="table-side", classes="panel"):
             yield Failure("the analysis failed", id="layers-failure")
             filter_input = Input(placeholder="part of a name or kind", id="filter", compact=True)
             filter_input.display = False
             yield filter_input
             yield Notice("nothing to list", id="layers-empty")
-            yield LayerTable()
-            yield LayerTree()
+            yield LongList(id="layers-list")
         yield LayerDetail()
         yield FoldBar("#table-side", "left", "layers")
         yield FoldBar("#detail", "right", "selected")
 
+    # What is shown
+
     def show(self, state: State) -> None:
         """Show another state."""
         self._state = state
-        self._modelled = state.modelled
         self._rows = rows(state)
         self.query_one(Failure).show(state.failure)
         self.query_one(Notice).show(self._empty(state))
@@ -67,10 +69,9 @@ class LayersPane(Container):
 
     def _show_kernel(self) -> None:
         """Hand on the kernel of the selected layer; ask for it where it is looked at."""
-        detail, state = self.query_one(LayerDetail), self._state
+        detail, state, row = self.query_one(LayerDetail), self._state, self.chosen
         if state is None or detail.view != "kernel":
             return
-        row = self.query_one(LayerTable).chosen
         if row is not None and (state.kernel is None or state.kernel.layer != row.key):
             self.post_message(KernelWanted(row.key))
         detail.show_kernel(state.kernel, state.on_disk)
@@ -80,13 +81,32 @@ class LayersPane(Container):
             return ""
         return "The file holds no tensors: there is nothing to analyse. Is it the file that was meant?"
 
+    @property
+    def _flat(self) -> bool:
+        """Whether every layer has a line of its own: filtered and sorted rows are no neighbours."""
+        return bool(self._wanted) or self._sort is not None or self._reverse
+
     def _arrange(self) -> None:
-        """Filter and sort the rows that are known."""
-        shown = self._shown()
-        self.query_one(LayerTable).show(shown)
-        if self.has_class("-tree"):
-            self.query_one(LayerTree).show(shown)
-        what = "layers" if self._modelled else "tensors"
+        """Filter, sort and fold the rows that are known; the cursor stays on its layer."""
+        state = self._state
+        if state is None:
+            return
+        shown, most = self._shown(), main_row(state)
+        self._items = items = [Item((row,)) for row in shown] if self._flat else folded(shown, self._unfolded)
+        # A cursor that was never moved stands on the layer that matters, whatever becomes known.
+        key = self._chosen_key or most
+        place = next((k for k, item in enumerate(items) if key in [row.key for row in item.rows]), 0)
+        longest = longest_name(items)
+        over = sigma_axis(row.report for row in shown if row.report is not None)
+
+        def columns(width: int) -> Layout:
+            return layout(width, longest)
+
+        self.query_one(LongList).show(
+            len(items), lambda at, width: item_line(items[at], columns(width), over, most),
+            lambda width: heading(columns(width), over), place=place,
+        )  # fmt: skip
+        what = "layers" if state.modelled else "tensors"
         count = f"{len(shown):,} of {len(self._rows):,}" if self._wanted else f"{len(self._rows):,}"
         matching = f" matching {harmless(self._wanted, 20)}" if self._wanted else ""
         self.query_one("#table-side").border_title = Text(f"{count} {what}{matching}")
@@ -96,12 +116,42 @@ class LayersPane(Container):
         return arranged(self._rows, wanted=self._wanted, sort=self._sort, reverse=self._reverse)
 
     def _say_order(self) -> None:
-        unsorted = "forward order" if self._modelled else "by name"
-        order = next((column.order for column in COLUMNS if column.key == self._sort), unsorted)
+        order = SORTS[self._sort][1] if self._sort is not None else "forward order"
+        if self._sort is None and self._state is not None and not self._state.modelled:
+            order = "by name"
         if self._reverse:
             order += ", reversed"
         side = self.query_one("#table-side")
         side.border_subtitle = "enter keeps the filter, esc clears it" if self._typing else order
+
+    # The selected layer
+
+    @property
+    def _item(self) -> Item | None:
+        place = self.query_one(LongList).place
+        return self._items[place] if 0 <= place < len(self._items) else None
+
+    @property
+    def chosen(self) -> Row | None:
+        """The layer under the cursor; the first of those that are folded."""
+        return self._item.rows[0] if self._item is not None else None
+
+    @on(LongList.Chosen, "#layers-list")
+    def _other_line(self, message: LongList.Chosen) -> None:
+        message.stop()
+        row = self.chosen
+        if self.query_one(LongList).has_focus and row is not None and self._state is not None:
+            self._chosen_key = None if row.key == main_row(self._state) else row.key
+        self.query_one(LayerDetail).show(row)
+        self._show_kernel()
+        for bar in self.query(FoldBar):
+            if bar.side == "right":
+                bar.say(row_text(row) if row else "")
+
+    def lead(self, to: object) -> None:
+        """The layer of that name."""
+        self._wanted, self._sort, self._reverse, self._chosen_key = "", None, False, str(to)
+        self._arrange()
 
     @property
     def _typing(self) -> bool:
@@ -119,58 +169,49 @@ class LayersPane(Container):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
-        if self.has_class("-enlarged"):
-            focus(self.query_one("#detail-text"))
-        else:
-            focus(self.query_one(LayerTree if self.has_class("-tree") else LayerTable))
+        focus(self.query_one("#detail-text" if self.has_class("-enlarged") else "#layers-list"))
 
-    @on(LayerTable.Chosen)
-    def _chosen(self, message: LayerTable.Chosen) -> None:
-        self.query_one(LayerDetail).show(message.row)
-        self._show_kernel()
-        for bar in self.query(FoldBar):
-            if bar.side == "right":
-                bar.say(row_text(message.row) if message.row else "")
+    # Actions
 
-    @on(LayerTree.Chosen)
-    def _chosen_in_tree(self, message: LayerTree.Chosen) -> None:
-        self.query_one(LayerTable).choose(message.key)
-
-    @on(LayerTable.HeaderSelected)
-    def _sort_by_header(self, message: LayerTable.HeaderSelected) -> None:
+    @on(LongList.HeadingPressed, "#layers-list")
+    def _sort_by_heading(self, message: LongList.HeadingPressed) -> None:
         """The first click sorts, the second reverses, the third leaves the forward order."""
-        key = str(message.column_key.value)
+        longest = longest_name(self._items)
+        key = sort_at(layout(self.query_one(LongList).size.width, longest), message.place)
         if self._sort != key:
             self._sort, self._reverse = key, False
         elif not self._reverse:
             self._reverse = True
         else:
             self._sort, self._reverse = None, False
-        self._arrange()
+        self._resort()
 
-    @on(LayerTree.Opened)
-    @on(LayerTable.RowSelected)
-    def _enlarge_by_click(self) -> None:
-        self.action_enlarge()
+    def _resort(self) -> None:
+        """Another order begins at its top: the row that it was asked for."""
+        self._chosen_key = None
+        self._arrange()
+        if self._flat:
+            self.query_one(LongList).choose(0)
 
     def action_sort(self) -> None:
         """Sort by the next column."""
-        self._sort, self._reverse = next_sort(self._sort, self.query_one(LayerTable).column_keys), False
-        self._arrange()
+        self._sort, self._reverse = next_sort(self._sort), False
+        self._resort()
 
     def action_reverse(self) -> None:
         """Turn the order round."""
         self._reverse = not self._reverse
-        self._arrange()
+        self._resort()
 
-    def action_tree(self) -> None:
-        """Show the names as a tree instead of the table, or the table again."""
-        self.toggle_class("-tree")
+    def action_unfold(self) -> None:
+        """Unfold the neighbours under the cursor, or fold all that were unfolded."""
+        item = self._item
+        if item is not None and item.folded:
+            self._unfolded.add(item.key)
+            self._chosen_key = item.key
+        else:
+            self._unfolded.clear()
         self._arrange()
-        chosen = self.query_one(LayerTable).chosen
-        if self.has_class("-tree") and chosen is not None:
-            self.query_one(LayerTree).choose(chosen.key)
-        self.focus_main()
 
     def action_log_axis(self) -> None:
         """Switch the count axis between linear and logarithmic."""
@@ -193,8 +234,12 @@ class LayersPane(Container):
         entry.display = True
         focus(entry)
 
+    @on(LongList.Entered, "#layers-list")
     def action_enlarge(self) -> None:
-        """Give the detail the whole screen, or take it back."""
+        """Unfold neighbours; give the detail of a layer the whole screen, or take it back."""
+        if self._item is not None and self._item.folded:
+            self.action_unfold()
+            return
         self.toggle_class("-enlarged")
         self.focus_main()
 
@@ -209,7 +254,7 @@ class LayersPane(Container):
         self.focus_main()
 
     def step_back(self) -> bool:
-        """Undo the innermost of: the filter, the enlarged detail. False when there is nothing to undo."""
+        """Undo the innermost of: the filter, the enlarged detail, what is unfolded. False when there is nothing."""
         entry = self.query_one("#filter", Input)
         if entry.display:
             entry.value = ""
@@ -219,10 +264,13 @@ class LayersPane(Container):
         if self.has_class("-enlarged"):
             self.action_enlarge()
             return True
-        if self.has_class("-tree"):
-            self.action_tree()
+        if self._unfolded:
+            self._unfolded.clear()
+            self._arrange()
             return True
         return False
+
+    # Export
 
     def sheet(self) -> Sheet:
         """The layers that are shown, in the order shown, with every column."""
@@ -232,13 +280,12 @@ class LayersPane(Container):
         return Sheet(SHEET_COLUMNS, tuple(sheet_row(row) for row in self._shown()), facts)
 
     def copied(self) -> str:
-        """The selected layer."""
-        row = self.query_one(LayerTable).chosen
-        return "\t".join(str(value) for value in sheet_row(row)) if row is not None else ""
+        """The selected layer, without what is not known of it."""
+        return "\t".join(value for _, value in self.cells())
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the selected layer."""
-        row = self.query_one(LayerTable).chosen
+        row = self.chosen
         return named(SHEET_COLUMNS, sheet_row(row)) if row is not None else []
 
 

@@ -1,15 +1,16 @@
-"""The rows of the layer table: pure functions of the state, so that sorting and filtering need no terminal."""
+"""The rows of the list of layers: pure functions of the state, so that sorting and filtering need no terminal."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from lipscope.files.checkpoint import TensorInfo
-from lipscope.records import Estimate, LayerReport
+from lipscope.records import GRADIENT_KEPT, NEAR_ONE, LayerReport, allowed, loses_most
 from lipscope.tui.numerals import bound_text, estimate_text, shape_text
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
@@ -34,38 +35,6 @@ class Row:
     active: bool = False
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the table.
-
-    Args:
-        key: its identifier.
-        label: its heading.
-        width: in cells; the name takes what is left over.
-        importance: 0 is always shown; of the others, the lower the number the sooner.
-        cell: the text for a row.
-        rank: what rows are sorted by, the worst number or the first name first; None for a row that has nothing
-            to be sorted by. All ranks of a column can be compared with each other.
-        order: the sort order in words.
-    """
-
-    key: str
-    label: str
-    width: int
-    importance: int
-    cell: Callable[[Row], str]
-    rank: Callable[[Row], Any]
-    order: str
-
-
-def _missing(row: Row) -> str:
-    return PENDING if row.active else ABSENT
-
-
-def _bound(row: Row) -> str:
-    return bound_text(row.report.bound) if row.report else _missing(row)
-
-
 def _bound_rank(row: Row) -> float | None:
     if row.report is None:
         return None
@@ -74,40 +43,13 @@ def _bound_rank(row: Row) -> float | None:
     return -bound.value if proved else -math.inf
 
 
-def _estimate(which: str) -> Callable[[Row], Estimate | None]:
-    return lambda row: getattr(row.report, which) if row.report else None
-
-
-def _estimate_cell(which: str) -> Callable[[Row], str]:
-    find = _estimate(which)
-
-    def cell(row: Row) -> str:
-        estimate = find(row)
-        return estimate_text(estimate.value) if estimate else _missing(row)
-
-    return cell
-
-
-def _estimate_rank(which: str, sign: int) -> Callable[[Row], float | None]:
-    find = _estimate(which)
-
-    def rank(row: Row) -> float | None:
-        estimate = find(row)
-        if estimate is None:
-            return None
-        return -math.inf if math.isnan(estimate.value) else sign * estimate.value
-
-    return rank
-
-
-def _method(row: Row) -> str:
-    estimate = row.report.sigma_max if row.report else None
-    return harmless(re.split(r"[\s,;:(]", estimate.method, maxsplit=1)[0], 9) if estimate else _missing(row)
-
-
-def _gradient(row: Row) -> str:
-    gradient = row.report.gradient_norm if row.report else None
-    return f"{gradient.mean:.4f}" if gradient else _missing(row)
+def _sigma_rank(row: Row) -> float | None:
+    """How far the singular values are from 1, largest first."""
+    report = row.report
+    extremes = [] if report is None else [one.value for one in (report.sigma_min, report.sigma_max) if one is not None]
+    if not extremes:
+        return None
+    return min(-math.inf if math.isnan(value) else -abs(value - 1) for value in extremes)
 
 
 def _gradient_rank(row: Row) -> float | None:
@@ -117,74 +59,93 @@ def _gradient_rank(row: Row) -> float | None:
     return -math.inf if math.isnan(gradient.mean) else gradient.mean
 
 
-def _share(row: Row) -> float | None:
-    spectrum = row.report.spectrum if row.report else None
-    return spectrum.at_one if spectrum is not None else None
-
-
-def _kept(row: Row) -> str:
-    share = _share(row)
-    return _missing(row) if share is None else f"{100 * share:.1f}%"
-
-
-def _shape(which: str) -> Callable[[Row], str]:
-    def cell(row: Row) -> str:
-        if row.report is None:
-            return _missing(row)
-        return harmless(shape_text(getattr(row.report, which)), 9)
-
-    return cell
-
-
-def _shape_rank(which: str) -> Callable[[Row], int | None]:
-    def rank(row: Row) -> int | None:
-        shape = getattr(row.report, which) if row.report else None
-        return None if shape is None else -math.prod(shape)
-
-    return rank
-
-
-COLUMNS: tuple[Column, ...] = (
-    Column("name", "layer", 14, 0, lambda row: row.key, lambda row: natural(row.key), "by name"),
-    Column("kind", "kind", 17, 5, lambda row: harmless(row.kind, 17), lambda row: row.kind.casefold(), "by kind"),
-    Column("input", "in", 9, 7, _shape("input_shape"), _shape_rank("input_shape"), "input size, largest first"),
-    Column("output", "out", 9, 6, _shape("output_shape"), _shape_rank("output_shape"), "output size, largest first"),
-    Column("bound", "upper bound", 14, 0, _bound, _bound_rank, "upper bound, largest first"),
-    Column("sigma_min", "est. σmin", 9, 2, _estimate_cell("sigma_min"), _estimate_rank("sigma_min", 1),
-           "σ min, smallest first"),
-    Column("sigma_max", "est. σmax", 9, 1, _estimate_cell("sigma_max"), _estimate_rank("sigma_max", -1),
-           "σ max, largest first"),
-    Column("kept", "est. σ=1", 8, 8, _kept, _share, "share of σ at 1, smallest first"),
-    Column("method", "σ method", 9, 9, _method, lambda row: _method(row) if row.report else None, "by σ method"),
-    Column("gradient", "est. grad", 9, 3, _gradient, _gradient_rank, "gradient norm, smallest first"),
-)  # fmt: skip
-"""In the order of the table. Bounds are proved unless they say otherwise; σ and gradient are estimates."""
-
-GAP = 2
-"""Cells between columns."""
+SORTS: dict[str, tuple[Callable[[Row], Any], str]] = {
+    "bound": (_bound_rank, "upper bound, largest first"),
+    "sigma": (_sigma_rank, "σ, farthest from 1 first"),
+    "gradient": (_gradient_rank, "gradient norm, smallest first"),
+    "name": (lambda row: natural(row.key), "by name"),
+    "kind": (lambda row: row.kind.casefold(), "by kind"),
+}
+"""What rows are sorted by, the worst number or the first name first, with the order in words. Rows of which nothing is
+known come last."""
 
 WIDEST_NAME = 44
 
 
-def fitting_columns(width: int, longest_name: int) -> tuple[tuple[Column, int], ...]:
-    """The columns that fit into ``width`` cells, with their widths: the important ones whole, never half a one.
+def plain(row: Row) -> bool:
+    """Whether there is nothing to see in a layer: bound 1, all singular values at 1, the whole gradient passed back."""
+    report = row.report
+    if report is None or report.role != "body" or not (report.bound.proved and report.bound.value <= allowed(1)):
+        return False
+    sigmas = [one.value for one in (report.sigma_min, report.sigma_max) if one is not None]
+    gradient = report.gradient_norm
+    return all(abs(value - 1) <= NEAR_ONE for value in sigmas) and (
+        gradient is None or gradient.mean >= GRADIENT_KEPT
+    )  # fmt: skip
 
-    >>> [column.key for column, _ in fitting_columns(56, 30)]
-    ['name', 'bound', 'sigma_max']
+
+def aside(row: Row) -> bool:
+    """Whether it is a tensor that is no map: a bias, a buffer."""
+    report = row.report
+    return report is not None and report.role == "tensor" and not report.bound.proved
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the list: a layer, or neighbours that are alike and folded into one.
+
+    Args:
+        rows: one, or all that are folded.
     """
-    wanted = max(COLUMNS[0].width, min(longest_name, 26))
-    chosen = {column.key for column in COLUMNS if column.importance == 0}
-    used = sum(column.width + GAP for column in COLUMNS[1:] if column.key in chosen) + GAP
-    for column in sorted(COLUMNS, key=lambda column: column.importance):
-        # A name gives way to the first columns, and further ones only take what a whole name leaves.
-        name = {1: 14, 2: 18, 3: 18}.get(column.importance, wanted)
-        if column.key not in chosen and used + column.width + GAP + name <= width:
-            chosen.add(column.key)
-            used += column.width + GAP
-    name_width = max(8, min(width - used, max(longest_name, COLUMNS[0].width), WIDEST_NAME))
-    return tuple(
-        (column, name_width if column.key == "name" else column.width) for column in COLUMNS if column.key in chosen
-    )
+
+    rows: tuple[Row, ...]
+
+    @property
+    def key(self) -> str:
+        """The name of its first layer."""
+        return self.rows[0].key
+
+    @property
+    def folded(self) -> bool:
+        """Whether it stands for several."""
+        return len(self.rows) > 1
+
+    @property
+    def name(self) -> str:
+        """``stage2 … stage5``: the parts of the first and last name up to where they differ."""
+        if not self.folded:
+            return self.key
+        first, last = (row.key.split(".") for row in (self.rows[0], self.rows[-1]))
+        depth = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0) + 1
+        return f"{'.'.join(first[:depth])} … {'.'.join(last[:depth])}"
+
+
+RUN = 3
+"""Neighbours from which on they are folded."""
+
+
+def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> list[Item]:
+    """Rows of which there is nothing to see folded with their neighbours, but for those that were unfolded.
+
+    Args:
+        all_rows: in forward order.
+        unfolded: the first names of runs that are open.
+    """
+    items: list[Item] = []
+    for kind, group in groupby(all_rows, key=lambda row: "plain" if plain(row) else "aside" if aside(row) else ""):
+        run = tuple(group)
+        whole = bool(kind) and (len(run) >= RUN or kind == "aside") and run[0].key not in unfolded
+        items += [Item(run)] if whole else [Item((row,)) for row in run]
+    return items
+
+
+def main_row(state: State) -> str:
+    """The name of the layer that matters most: that of the verdict, else the one that loses most; empty without."""
+    verdict = state.verdict
+    if verdict is not None and verdict.layer and verdict.status != "proved":
+        return verdict.layer
+    most = loses_most(state.layers.values())
+    return most.name if most is not None else ""
 
 
 def row_text(row: Row) -> str:
@@ -270,22 +231,17 @@ def arranged(all_rows: list[Row], *, wanted: str, sort: str | None, reverse: boo
     kept = [row for row in all_rows if needle in row.key.casefold() or needle in row.kind.casefold()]
     if sort is None:
         return kept[::-1] if reverse else kept
-    rank = next(column.rank for column in COLUMNS if column.key == sort)
+    rank = SORTS[sort][0]
     ranked = [(place, row) for row in kept if (place := rank(row)) is not None]
     nothing = [row for row in kept if rank(row) is None]
     return [row for _, row in sorted(ranked, key=lambda pair: pair[0], reverse=reverse)] + nothing
 
 
-NUMBERS = ("bound", "sigma_min", "sigma_max", "kept", "gradient")
-"""What one sorts by most: first in the cycle."""
+def next_sort(sort: str | None) -> str | None:
+    """The order after ``sort``; None is the forward order.
 
-
-def next_sort(sort: str | None, shown: Iterable[str]) -> str | None:
-    """The sort column after ``sort`` among those that are shown, numbers first; None is the forward order.
-
-    >>> next_sort(None, ["name", "bound"]), next_sort("bound", ["name", "bound"]), next_sort("name", ["name", "bound"])
-    ('bound', 'name', None)
+    >>> next_sort(None), next_sort("kind")
+    ('bound', None)
     """
-    columns = sorted(shown, key=lambda key: key not in NUMBERS)
-    cycle = [None, *columns]
-    return cycle[(cycle.index(sort) + 1) % len(cycle)] if sort in cycle else None
+    cycle = [None, *SORTS]
+    return cycle[(cycle.index(sort) + 1) % len(cycle)]

@@ -1,4 +1,4 @@
-"""The sorted singular values as a falling curve with a line at 1, by plotext."""
+"""The sorted singular values as a falling curve with a line at 1. Pure functions."""
 
 from __future__ import annotations
 
@@ -8,47 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.records import Spectrum
-from lipscope.tui.plots.blocks import Range, nice_ticks, spectrum_axis, tick_labels
-from lipscope.tui.plots.redrawn import RedrawnPlot
+from lipscope.tui.plots.blocks import spectrum_axis
+from lipscope.tui.plots.range import Range
+from lipscope.tui.widgets.chart import Drawing, Series
 
-SMALLEST = (20, 5)
-"""Cells."""
+POINTS = 2000
+"""At most so many places of the curve."""
 
 
-class SortedCurve(RedrawnPlot):
-    """Singular values over their rank; drawn again to every size it gets."""
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self._spectrum: Spectrum | None = None
-
-    def show(self, spectrum: Spectrum | None) -> None:
-        """Draw other singular values, or nothing; the same ones cost nothing."""
-        if spectrum is not self._spectrum:
-            self._spectrum = spectrum
-            self.draw()
-
-    def draw(self) -> None:
-        """Draw to the size that there is."""
-        plt, (columns, rows) = self.plt, self.size
-        plt.clear_figure()
-        if self._spectrum is not None and columns >= SMALLEST[0] and rows >= SMALLEST[1]:
-            ranks, values = by_rank(self._spectrum, 2 * (columns - 8))
-            if len(values):
-                over, deviation = spectrum_axis(values)
-                shown = values - 1 if deviation else values
-                one = 0.0 if deviation else 1.0
-                plt.plot([0.0, float(ranks[-1])], [one, one], marker="─", color="orange")
-                plt.plot(ranks.tolist(), shown.tolist(), marker="braille")
-                across = Range(0.0, float(self._spectrum.size) or 1.0)
-                plt.xlim(across.low, across.high)
-                plt.ylim(over.low, over.high)
-                ticks = nice_ticks(across, max((columns - 8) // 12, 2))
-                plt.xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
-                rungs = nice_ticks(over, max(rows // 3, 2))
-                plt.yticks(rungs, tick_labels(rungs))
-                plt.title("sorted σ − 1 by rank, line: σ = 1" if deviation else "sorted σ by rank, line: σ = 1")
-        self.refresh()
+def sorted_drawing(spectrum: Spectrum) -> Drawing | None:
+    """The singular values over their rank, a line at 1; None where none is finite."""
+    ranks, values = by_rank(spectrum, min(spectrum.size, POINTS) + 1)
+    if not len(values):
+        return None
+    up, deviation = spectrum_axis(values)
+    one = Series("σ − 1 =" if deviation else "σ =", ranks, values - 1 if deviation else values)
+    return Drawing(
+        [one], Range(0.0, float(spectrum.size) or 1.0), up, across_text="rank {:,.0f}".format, whole=True,
+        level=0.0 if deviation else 1.0,
+    )  # fmt: skip
 
 
 def by_rank(spectrum: Spectrum, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

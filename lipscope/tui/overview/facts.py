@@ -153,7 +153,7 @@ def _lost(reports: list[LayerReport]) -> list[Fact]:
     if not shares:
         return []
     share, worst = min(shares, key=lambda pair: pair[0])
-    where = f"fewest in {harmless(worst.name, 40, keep='end')}: " if share < 1 else "in every layer "
+    where = f"fewest in {harmless(worst.name, 40, keep='end')}: " if share < 1 else "in every layer of the body "
     return [("σ at 1", f"{where}{100 * share:.1f}% within {NEAR_ONE} (estimate)")]
 
 

@@ -1,25 +1,81 @@
-"""Overview: the verdict, what the file claims, what was recomputed, and certified accuracy."""
+"""Overview: is it 1-Lipschitz, and what does that prove?"""
 
 from __future__ import annotations
 
+from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Container, Vertical, VerticalScroll
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Digits, Static
 
 from lipscope.tui.keys.bindings import bindings_of
+from lipscope.tui.keys.motion import focus
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.overview.answers import (
+    SIGNS,
+    STYLES,
+    answer,
+    bound_strip,
+    chain,
+    gradient_strip,
+    places_line,
+    warnings,
+)
 from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
-from lipscope.tui.overview.verdict import VerdictLine
-from lipscope.tui.panes import Sheet, Value, named
-from lipscope.tui.results import results_notice
-from lipscope.tui.text import Fact
-from lipscope.tui.widgets.accuracy import Accuracy
+from lipscope.tui.panes import Goto, Sheet, Value, named
+from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, band_bar, counts
+from lipscope.tui.results import results_notice, verdict_words
+from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.eps_line import EpsLine
+from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.facts import Facts
 from lipscope.tui.widgets.failure import Failure
-from lipscope.tui.widgets.fold import FoldBar
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
+from lipscope.units import format_eps
+
+NEXT = (
+    "[@click=app.show_tab('layers')][b]2[/b] Layers[/]  [@click=app.show_tab('radii')][b]4[/b] Radii[/]  "
+    "[@click=app.about][b]i[/b] file[/]  [@click=app.help][b]?[/b] help[/]"
+)
 
 
-class OverviewPane(VerticalScroll):
+class ChainStrip(Widget):
+    """From pixels to logits in one line, and under it the layers one by one."""
+
+    def __init__(self) -> None:
+        super().__init__(id="chain-strip")
+        self._state: State | None = None
+        self.tooltip = (
+            "● is proved: the most that a change can grow on the way from one place to the next. "
+            "~ is an estimate: the share of the gradient's norm that the layer losing most passes back."
+        )
+
+    def show(self, state: State) -> None:
+        """Show another state."""
+        self._state = state
+        self.refresh(layout=True)
+
+    def render(self) -> Content:
+        """One line or two."""
+        state, width = self._state, self.size.width
+        places = chain(state) if state is not None else []
+        if state is None or not places:
+            return Content.styled("the chain is known when the bounds are proved", "$foreground 60%")
+        cells = max(min((width - 60) // 2, 40), 8)
+        bars, said = bound_strip(state, cells)
+        kept, told = gradient_strip(state, cells)
+        layers = Content.assemble(("per layer ", "$foreground 60%"), *bars, f" {said}   ")
+        gradient = Content.assemble(("gradient kept ", "$foreground 60%"), *kept, f" {told}") if kept else Content("")
+        first = Content.styled(places_line(places, width), "bold")
+        if layers.cell_length + gradient.cell_length <= width:
+            return Content("\n").join([first, Content.assemble(layers, gradient)])
+        return Content("\n").join([first, layers, gradient])
+
+
+class OverviewPane(EpsPane):
     """The first screen."""
 
     BINDINGS = bindings_of("Overview")
@@ -27,85 +83,183 @@ class OverviewPane(VerticalScroll):
     def __init__(self) -> None:
         super().__init__(id="overview-pane")
         self._state: State | None = None
+        self._warnings: list[tuple[str, Goto | None]] = []
 
     def compose(self) -> ComposeResult:
-        """Verdict on top; below it two columns, one under the other in a narrow window."""
-        yield VerdictLine()
-        yield Failure("the analysis failed", id="overview-failure")
-        yield FoldBar("#overview-left", "left", "recomputed by lipscope")
-        yield FoldBar("#overview-right", "right", "claimed by the file, not verified")
-        with Horizontal(id="overview-columns"):
-            with Vertical(id="overview-left"):
-                yield Facts("recomputed by lipscope", id="recomputed")
-                yield Notice("what cannot be known", id="unknowable")
-                yield Notice("certified accuracy", id="overview-results")
-                yield Accuracy(id="overview-accuracy")
-            with Vertical(id="overview-right"):
-                yield Facts("file", id="file")
+        """Two answers, the chain between them, the radii of the literature, what to worry about; last the file."""
+        with VerticalScroll(id="overview-scroll", can_focus=False):
+            yield Failure("the analysis failed", id="overview-failure")
+            with Container(id="answers"):
+                with Vertical(id="is-it", classes="panel") as panel:
+                    panel.border_title = "IS IT 1-LIPSCHITZ?"
+                    yield Static(id="verdict", markup=False)
+                with Vertical(id="proves", classes="panel") as panel:
+                    panel.border_title = "WHAT DOES IT PROVE?"
+                    yield EpsLine(id="overview-eps")
+                    yield Digits(id="overview-digits")
+                    yield Static(id="overview-bar", markup=False)
+                    yield Notice("", id="overview-results")
+            with Vertical(id="chain", classes="panel") as panel:
+                panel.border_title = "pixels to logits"
+                yield ChainStrip()
+            yield Notice("what cannot be known", id="unknowable")
+            with Container(id="overview-below"):
+                with Vertical(id="overview-table", classes="panel") as panel:
+                    panel.border_title = "certified accuracy, per cent"
+                    yield EpsTable(id="overview-accuracy")
+                with Vertical(id="overview-worries", classes="panel") as panel:
+                    yield LongList(id="overview-warnings")
+                    yield Static(NEXT, id="overview-next")
+            with Container(id="overview-file"):
+                with Vertical():
+                    yield Facts("recomputed by lipscope", id="recomputed")
+                    yield Facts("file", id="file")
                 yield Facts("claimed by the file, not verified", id="claims")
+
+    def focus_main(self) -> None:
+        """The warnings, where there are any; else the arrows move eps."""
+        focus(self)
 
     def show(self, state: State) -> None:
         """Show another state."""
         self._state = state
-        self.query_one(VerdictLine).show(headline(state))
+        said = answer(state)
         self.query_one(Failure).show(state.failure)
+        box = self.query_one("#is-it")
+        for status in SIGNS:
+            box.set_class(status == said.status, f"-{status}")
+        lines = [Content.styled(f" {SIGNS[said.status]} {said.words} ", f"bold {STYLES[said.status]} reverse")]
+        lines += [Content(text) for text in (said.sentence,) if text]
+        lines += [Content.styled(said.reason, "$foreground 60%")] if said.reason else []
+        self.query_one("#verdict", Static).update(Content("\n").join(lines))
+        self.query_one(ChainStrip).show(state)
+        self.query_one("#chain").display = bool(chain(state)) or state.modelled
         self.query_one("#file", Facts).show(file_facts(state))
         self.query_one("#claims", Facts).show(claims(state.header))
         self.query_one("#recomputed", Facts).show(recomputed(state))
         self.query_one("#unknowable", Notice).show(unknowable(state))
         self.query_one("#overview-results", Notice).show(results_notice(state))
-        for bar in self.query(FoldBar):
-            bar.say(in_short(claims(state.header) if bar.side == "right" else recomputed(state)))
-        accuracy = self.query_one(Accuracy)
-        certificates = state.results.certificates
-        accuracy.display = certificates is not None
-        if certificates is not None:
-            accuracy.show(certificates)
-            accuracy.border_title = "certified accuracy" + (" of ANOTHER model" if state.stale else "")
+        found = warnings(state)
+        if [text for text, _ in found] != [text for text, _ in self._warnings] or not self._warnings:
+            self._warnings = found
+            heading = f"{len(found)} warnings" if len(found) != 1 else "1 warning"
+            self.query_one(LongList).show(
+                len(found), lambda place, width: [("! ", "$text-warning bold"), (found[place][0][: width - 2], "")],
+                lambda width: [(heading if found else "no warnings", "$text-warning" if found else "$text-success")],
+            )  # fmt: skip
+            self.query_one(LongList).can_focus = bool(found)
+        self._show_proof()
+
+    def _show_proof(self) -> None:
+        certificates = self._state.results.certificates if self._state is not None else None
+        known = certificates is not None
+        self.set_class(not known, "-unknown")
+        if certificates is None:
+            return
+        shares = counts(certificates, self.eps)
+        total = len(certificates)
+        rate = rate_text(shares[0], total)
+        self.query_one(Digits).update(rate)
+        word, style = verdict_words(certificates)
+        self.set_class(word == "claimed", "-claimed")
+        self.query_one(EpsLine).say(self.eps, f"{rate} {word}", "", style=style)
+        self._draw_bar()
+        self.query_one(EpsTable).show(certificates, self.eps)
+        stale = self._state is not None and self._state.stale
+        self.query_one("#overview-table").border_title = (
+            "certified accuracy of ANOTHER model" if stale else "certified accuracy, per cent"
+        )
+
+    @on(events.Resize)
+    def _draw_bar(self) -> None:
+        certificates = self._state.results.certificates if self._state is not None else None
+        if certificates is None:
+            return
+        shares, total = counts(certificates, self.eps), len(certificates)
+        width = max(self.query_one("#overview-bar").size.width, 10)
+        words = Content.assemble(
+            (f"{CERTIFIED} {verdict_words(certificates)[0]}  ", verdict_words(certificates)[1]),
+            (f"{NOT} {rate_text(shares[1], total)} not  ", "$text-warning"),
+            (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
+        )
+        self.query_one("#overview-bar", Static).update(
+            Content("\n").join([Content.assemble(*band_bar(*shares, width)), words])
+        )
+
+    def show_eps(self) -> None:
+        """What is certified at the radius chosen."""
+        self._show_proof()
+
+    @on(events.Click, "#overview-accuracy")
+    def _column_pressed(self, event: events.Click) -> None:
+        eps = self.query_one(EpsTable).at(event.x)
+        if eps is not None:
+            self._choose_eps(eps)
+
+    @on(events.Click, "#proves")
+    def _proof_pressed(self) -> None:
+        self.post_message(Goto("radii"))
+
+    @on(LongList.Entered, "#overview-warnings")
+    def action_cause(self) -> None:
+        """The row that a warning is about; without warnings, the layers."""
+        place = self.query_one(LongList).place
+        cause = self._warnings[place][1] if 0 <= place < len(self._warnings) else Goto("layers")
+        if cause is not None:
+            self.post_message(Goto(cause.screen, cause.to))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without radii there is no eps to move."""
+        known = self._state is not None and self._state.results.certificates is not None
+        return known or action not in {"move", "type_eps"}
+
+    def step_back(self) -> bool:
+        """Close the entry; False when there is nothing to undo."""
+        return self.close_entry()
+
+    def moving(self) -> Widget:
+        """The keys that move up and down scroll, or move in the warnings."""
+        return self.query_one(LongList) if self.query_one(LongList).has_focus else self.query_one("#overview-scroll")
 
     def sheet(self) -> Sheet:
         """The facts: who says them, their label and their text."""
         state = self._state
         if state is None:
             return Sheet(("source", "fact", "value"), ())
-        answer = headline(state)
-        rows: list[tuple[Value, ...]] = [("verdict", answer.text, answer.reason)]
+        line = headline(state)
+        rows: list[tuple[Value, ...]] = [("verdict", line.text, line.reason)]
         rows += [("recomputed", label, value) for label, value in recomputed(state)]
         rows += [("file", label, value) for label, value in file_facts(state)]
         rows += [("claimed", label, value) for label, value in claims(state.header)]
         return Sheet(("source", "fact", "value"), tuple(rows))
 
     def copied(self) -> str:
-        """The verdict in one line, with the file's hash."""
-        if self._state is None:
+        """The verdict in one line, with the file's hash, and what is certified at eps."""
+        state = self._state
+        if state is None:
             return ""
-        answer = headline(self._state)
-        digest = f"\tsha256 {self._state.sha256}" if self._state.sha256 else ""
-        return f"{answer.text}\t{answer.reason}{digest}"
+        line, certificates = headline(state), state.results.certificates
+        digest = f"\tsha256 {state.sha256}" if state.sha256 else ""
+        proof = ""
+        if certificates is not None:
+            rate = rate_text(certificates.certified_count(self.eps), len(certificates))
+            proof = f"\t{rate} certified at {format_eps(self.eps)}"
+        return f"{line.text}\t{line.reason}{digest}{proof}"
 
     def cells(self) -> list[tuple[str, str]]:
         """The verdict, and what tells one file from another."""
         if self._state is None:
             return []
-        answer = headline(self._state)
+        line = headline(self._state)
         verdict, sha256 = self._state.verdict, self._state.sha256
         bound = verdict.lipschitz if verdict is not None else None
         return named(
             ("verdict", "reason", "lipschitz (proved upper bound)", "sha256", "path"),
             (
-                answer.text,
-                answer.reason,
-                bound if answer.status in ("proved", "bounded") else None,
+                line.text,
+                line.reason,
+                bound if line.status in ("proved", "bounded") else None,
                 sha256,
                 str(self._state.header.path),
             ),
         )
-
-
-def in_short(facts: list[Fact]) -> str:
-    """The values of the first facts, for the line of a folded pane.
-
-    >>> in_short([("architecture", "lipconvnet"), ("blocks", "1")])
-    'architecture lipconvnet, blocks 1'
-    """
-    return ", ".join(f"{label} {value}".strip() for label, value in facts[:6])

@@ -1,1 +1,1 @@
-"""Everything that draws in characters; plotext sits here and nowhere else."""
+"""Everything that draws in characters; pure functions, coordinates in, characters out."""

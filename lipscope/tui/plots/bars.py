@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
+BLOCKS = " ▁▂▃▄▅▆▇█"
+"""Zero to eight eighths of a cell, from the left and from below."""
 
 
 def progress_bar(done: int, total: int, width: int) -> str:

@@ -10,29 +10,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
-"""Zero to eight eighths of a cell."""
-
-
-@dataclass(frozen=True)
-class Range:
-    """The numbers that an axis of characters covers.
-
-    Args:
-        low, high: its ends, low < high.
-    """
-
-    low: float
-    high: float
-
-    def column(self, value: float, columns: int) -> int:
-        """The column that holds ``value``, of ``columns``; the ends belong to the first and the last.
-
-        >>> Range(0.0, 1.0).column(0.5, 10), Range(0.0, 1.0).column(1.0, 10)
-        (5, 9)
-        """
-        share = (value - self.low) / (self.high - self.low)
-        return min(max(math.floor(share * columns), 0), columns - 1)
+from lipscope.tui.plots.bars import BLOCKS
+from lipscope.tui.plots.range import Range
 
 
 def bin_counts(values: ArrayLike, over: Range, columns: int, weights: ArrayLike | None = None) -> NDArray[np.float64]:
@@ -117,14 +96,14 @@ def _decimals(values: Sequence[float]) -> int:
     return next((d for d in range(6) if all(abs(v - round(v, d)) < 1e-9 for v in values)), 6)
 
 
-def axis(over: Range, columns: int) -> tuple[str, str]:
-    """The line under a histogram and the labels under the line, both ``columns`` wide.
+def axis(over: Range, columns: int, *, whole: bool = False) -> tuple[str, str]:
+    """The line under a plot and the labels under the line, both ``columns`` wide; with ``whole`` only whole numbers.
 
     >>> print(*axis(Range(0.0, 1.0), 21), sep="|")
     ┴─────────┴─────────┴|0.0      0.5      1.0
     """
     line, labels = ["─"] * columns, [" "] * columns
-    ticks = nice_ticks(over, max(columns // 9, 3))
+    ticks = [tick for tick in nice_ticks(over, max(columns // 9, 3)) if not whole or tick == round(tick)]
     free = 0
     for tick, label in zip(ticks, tick_labels(ticks), strict=True):
         at = over.column(tick, columns)
@@ -165,6 +144,7 @@ class Figure:
         bars: the rows of bars, top first.
         line, labels: under the bars; the position of the mark is an arrowhead on the line.
         mark: the column of the mark.
+        counts: of each column.
     """
 
     gutter: list[str]
@@ -172,6 +152,7 @@ class Figure:
     line: str
     labels: str
     mark: int
+    counts: list[float]
 
 
 def figure(
@@ -183,6 +164,7 @@ def figure(
     height: int,
     weights: ArrayLike | None = None,
     log: bool = False,
+    gutter: int = 0,
 ) -> Figure:
     """A histogram of ``values`` in ``width`` x ``height`` cells: bars, one line, one row of tick labels.
 
@@ -193,10 +175,11 @@ def figure(
         width, height: in cells; at least 12 x 3.
         weights: 1 each by default.
         log: whether the count axis is logarithmic.
+        gutter: cells of the labels on the left, at least.
     """
     rows = max(height - 2, 1)
     total = float(np.size(values) if weights is None else np.sum(np.asarray(weights, np.float64)))
-    gutter = min(len(f"{total:,.0f}"), width // 3)
+    gutter = max(min(len(f"{total:,.0f}"), width // 3), gutter)
     columns = max(width - gutter - 1, 1)
     counts = bin_counts(values, over, columns, weights)
     labels = [label.rjust(gutter) for label in count_labels(float(counts.max(initial=0.0)), rows, log=log)]
@@ -208,6 +191,7 @@ def figure(
         line=" " * gutter + "└" + line[:at] + "▲" + line[at + 1 :],
         labels=" " * (gutter + 1) + ticks,
         mark=at,
+        counts=counts.tolist(),
     )
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
-from lipscope.tui.plots.blocks import Range
-from lipscope.tui.radii.scatter import ScatterPlot
+from lipscope.tui.plots.range import Range
+from lipscope.tui.widgets.chart import Chart, Drawing, Series
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
 
 if TYPE_CHECKING:
@@ -22,19 +21,16 @@ class AttackPlot(Container):
 
     def __init__(self) -> None:
         super().__init__(id="radii-attack")
-        self._certificates: Certificates | None = None
-        self._log = False
 
     def compose(self) -> ComposeResult:
         """The gaps above, the pairs below."""
         with Vertical(id="radii-gap-panel", classes="panel"):
             yield Histogram(id="radii-gap")
         with Vertical(id="radii-scatter-panel", classes="panel"):
-            yield ScatterPlot(id="radii-scatter")
+            yield Chart(id="radii-scatter")
 
     def show(self, certificates: Certificates, *, log: bool = False) -> None:
         """Show other results, which carry attack distances."""
-        self._certificates, self._log = certificates, log
         distance = certificates.attack_distance
         if distance is None:
             return
@@ -60,11 +56,9 @@ class AttackPlot(Container):
         panel.border_title = "attack distance over radius"
         panel.border_subtitle = f"inside the radius: {inside:,}"
         panel.set_class(inside > 0, "-violated")
-        plot = self.query_one(ScatterPlot)
-        if plot.size.width:
-            plot.show_pairs(radius, nearest, columns=plot.size.width, rows=plot.size.height)
-
-    def on_resize(self, _event: events.Resize) -> None:
-        """Thin the points out for the new size."""
-        if self._certificates is not None:
-            self.call_after_refresh(self.show, self._certificates, log=self._log)
+        across, up = (Range(0.0, float(values.max(initial=0.0)) or 1.0) for values in (radius, nearest))
+        ends = np.array([0.0, min(across.high, up.high)])
+        self.query_one(Chart).show(
+            Drawing([Series("equal", ends, ends, "$text-error", gap=2),
+                     Series("attacked", radius, nearest, "$foreground", apart=True)], across, up)
+        )  # fmt: skip

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lipscope.tui.images.choice import class_name
-from lipscope.units import largest_not_above
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.plots.bands import band_bar
+from lipscope.units import largest_not_above, radius_text
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -51,3 +53,23 @@ def class_rows(certificates: Certificates, eps: Fraction) -> list[ClassRow]:
         )
         for label, n, right, sure, r in zip(labels.tolist(), images.tolist(), *counts, sums, strict=True)
     ]
+
+
+def class_line(row: ClassRow, width: int) -> list[tuple[str, str]]:
+    """Name, a bar of the three shares, what is certified and the mean radius of the right ones."""
+    mean = "–" if row.mean_radius is None else radius_text(row.mean_radius)
+    figures = f" {rate_text(row.certified, row.images):>7} {mean:>7}"
+    bar = width - WIDEST_CLASS - len(figures) - 2
+    shares = (row.certified, row.correct - row.certified, row.images - row.correct)
+    return [
+        (f"{row.name:{WIDEST_CLASS}} ", ""),
+        *(band_bar(*shares, bar) if bar >= 6 else [("", "")]),
+        (figures, ""),
+    ]
+
+
+def class_heading(width: int) -> str:
+    """The names of the columns."""
+    figures = f" {'cert.':>7} {'mean r':>7}"
+    bar = max(width - WIDEST_CLASS - len(figures) - 2, 0)
+    return f"{'class':{WIDEST_CLASS}} {'█ cert. ▒ not ░ wrong'[:bar]:{bar}}{figures}"

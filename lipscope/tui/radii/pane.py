@@ -5,27 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from rich.text import Text
-from textual import events
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
+from lipscope.tui.images.choice import Choice
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.panes import Sheet, named
-from lipscope.tui.plots.blocks import Range
-from lipscope.tui.plots.rates import CurvePlot
+from lipscope.tui.panes import Goto, Sheet, named
+from lipscope.tui.plots.range import Range
+from lipscope.tui.radii.area import GUTTER, AreaData, BandArea
 from lipscope.tui.radii.attack_plot import AttackPlot
-from lipscope.tui.radii.class_table import TITLE, ClassTable
+from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
 from lipscope.tui.radii.sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.results import results_notice
-from lipscope.tui.widgets.accuracy import Accuracy
+from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.eps_line import EpsLine
+from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS, format_eps
@@ -45,25 +47,27 @@ class RadiiPane(EpsPane):
         self._notice = ""
         self._log = False
         self._attack = False
+        self._sorted = np.zeros(0)
+        self._lines: list[ClassRow] = []
 
     def compose(self) -> ComposeResult:
-        """A line of words on top, then histogram, curve and table."""
+        """A line of words on top; histogram and area on one axis, tables beside them."""
         yield Notice("results", id="radii-notice")
         with Vertical(id="radii-content"):
             yield EpsLine(id="eps-line")
             with Container(id="radii-panes"):
                 with Container(id="radii-plots"):
-                    with Vertical(id="radii-histogram-panel", classes="panel"):
+                    with Vertical(id="radii-curve-panel", classes="panel"):
                         yield Histogram(id="radii-histogram")
-                    with Vertical(id="radii-curve-panel", classes="panel") as panel:
-                        panel.border_title = "certified accuracy by radius"
-                        yield CurvePlot(id="radii-curve")
+                        yield BandArea()
                     yield AttackPlot()
                 with Container(id="radii-tables"):
-                    yield Accuracy(id="radii-accuracy")
+                    with Vertical(id="radii-accuracy-panel", classes="panel") as panel:
+                        panel.border_title = "certified accuracy, per cent of all images"
+                        yield EpsTable(id="radii-accuracy", about=True)
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
-                        panel.border_title = TITLE
-                        yield ClassTable()
+                        panel.border_title = "class by class"
+                        yield LongList(id="radii-classes")
             yield FoldBar("#radii-plots", "left", "plots")
             yield FoldBar("#radii-tables", "right", "certified")
 
@@ -72,11 +76,11 @@ class RadiiPane(EpsPane):
         self._notice = notice = results_notice(state)
         self.query_one(Notice).show(notice)
         certificates = state.results.certificates
-        self.set_class(bool(notice), "-noticed")
         self.set_class(certificates is None, "-empty")
         self.query_one("#radii-content").display = certificates is not None
         if certificates is not self._certificates:
             self._certificates = certificates
+            self._sorted = np.zeros(0) if certificates is None else np.sort(certificates.radius[certificates.correct])
             self.refresh_bindings()
             self._redraw()
 
@@ -84,62 +88,96 @@ class RadiiPane(EpsPane):
         """Put the focus where the keys of this screen work."""
         focus(self)
 
-    def on_resize(self, _event: events.Resize) -> None:
-        """Resample the curve to the new width."""
-        self.call_after_refresh(self._redraw)
-
     def _redraw(self) -> None:
         certificates = self._certificates
         if certificates is None:
             return
         self.query_one(EpsLine).show(certificates, self.eps)
-        accuracy = self.query_one(Accuracy)
-        accuracy.show(certificates, self.eps, about=False)
-        accuracy.border_subtitle = Text(
-            "radii claimed by somebody else" if certificates.standing == "claimed" else "sound radii"
-        )
-        radii = certificates.radius[certificates.correct]
-        wrong = len(certificates) - len(radii)
-        panel = self.query_one("#radii-histogram-panel")
-        panel.border_title = f"radii of {len(radii):,} correct images"
-        panel.border_subtitle = f"apart: {wrong:,} wrong ({rate_text(wrong, len(certificates))})"
-        largest = max(float(radii.max(initial=0.0)), float(self.eps), 1e-9)
+        self.query_one(EpsTable).show(certificates, self.eps)
+        self._lines = class_rows(certificates, self.eps)
+        classes = self.query_one("#radii-classes", LongList)
+        lines = self._lines
+        classes.show(
+            len(lines), lambda place, width: class_line(lines[place], width), class_heading, place=classes.place
+        )  # fmt: skip
+        wrong = len(certificates) - len(self._sorted)
+        panel = self.query_one("#radii-curve-panel")
+        panel.border_title = f"radii of {len(self._sorted):,} right images, and the shares at each radius"
+        panel.border_subtitle = f"{wrong:,} wrong have no radius"
+        over = self._over
         self.query_one("#radii-histogram", Histogram).show(
             HistogramData(
-                values=radii,
-                weights=np.ones(len(radii)),
-                over=Range(0.0, largest),
+                values=self._sorted,
+                weights=np.ones(len(self._sorted)),
+                over=over,
                 mark=float(self.eps),
-                mark_label=f"eps {format_eps(self.eps)}",
-                split=True,
+                below="$warning",
+                above="$success",
+                gutter=GUTTER,
             ),
             log=self._log,
         )
-        self.query_one(ClassTable).show(certificates, self.eps)
+        self._draw_area()
         attacked = certificates.attack_distance is not None
         self.set_class(self._attack and attacked, "-attack")
-        if attacked:
+        if attacked and self._attack:
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
         in_short = ", ".join(
             f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS
         )
         for bar in self.query(FoldBar):
-            bar.say(in_short if bar.side == "right" else f"{len(radii):,} correct images, {wrong:,} wrong")
-        curve = self.query_one(CurvePlot)
-        if curve.size.width:
-            grid, rates = certificates.curve(2 * curve.size.width)
-            curve.show_rates(grid, rates, float(self.eps), columns=curve.size.width, rows=curve.size.height)
+            bar.say(in_short if bar.side == "right" else f"{len(self._sorted):,} right images, {wrong:,} wrong")
+
+    @property
+    def _over(self) -> Range:
+        largest = float(self._sorted[-1]) if len(self._sorted) else 0.0
+        return Range(0.0, max(largest, float(self.eps), 1e-9))
+
+    def _draw_area(self) -> None:
+        """The shares over the radii; over them those of the class under the cursor while its list has the focus."""
+        certificates = self._certificates
+        if certificates is None:
+            return
+        overlay, name = None, ""
+        row = self.chosen_class
+        if row is not None and self.query_one("#radii-classes").has_focus:
+            mine = certificates.correct & (certificates.label == row.label)
+            overlay, name = (np.sort(certificates.radius[mine]), row.images), harmless(row.name, 20)
+        self.query_one("#radii-curve-panel").border_subtitle = (
+            f"line: {name} alone" if overlay else f"{len(certificates) - len(self._sorted):,} wrong have no radius"
+        )
+        data = AreaData(self._sorted, len(certificates), self._over, float(self.eps), overlay)
+        self.query_one(BandArea).show(data)
+
+    @property
+    def chosen_class(self) -> ClassRow | None:
+        """The class under the cursor."""
+        place = self.query_one("#radii-classes", LongList).place
+        return self._lines[place] if 0 <= place < len(self._lines) else None
+
+    @on(LongList.Chosen, "#radii-classes")
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _other_class(self) -> None:
+        self._draw_area()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without radii there is no eps to move, without an attack nothing to compare them with."""
         if action == "show_attack":
             return self._certificates is not None and self._certificates.attack_distance is not None
-        return self._certificates is not None or action not in {"move", "type_eps", "log_axis"}
+        known = self._certificates is not None
+        return known or action not in {"move", "type_eps", "log_axis", "open_images"}
 
     def show_eps(self) -> None:
         """Counts and plots at the radius chosen."""
         self._redraw()
+
+    @on(events.Click, "#radii-accuracy")
+    def _column_pressed(self, event: events.Click) -> None:
+        eps = self.query_one(EpsTable).at(event.x)
+        if eps is not None:
+            self._choose_eps(eps)
 
     def action_log_axis(self) -> None:
         """Count the images on a logarithmic axis, or on a linear one again."""
@@ -151,13 +189,26 @@ class RadiiPane(EpsPane):
         self._attack = not self._attack
         self._redraw()
 
+    @on(LongList.Entered, "#radii-classes")
+    def action_open_images(self) -> None:
+        """The images of the class under the cursor while its list has the focus, else those just beyond eps."""
+        row = self.chosen_class if self.query_one("#radii-classes").has_focus else None
+        keep = "all" if row is not None else "certified"
+        label = row.label if row is not None else None
+        self.post_message(Goto("images", Choice(keep=keep, label=label, eps=self.eps)))
+
     def moving(self) -> Widget:
         """The keys that move up and down move in the classes."""
-        return self.query_one(ClassTable)
+        return self.query_one("#radii-classes")
 
     def step_back(self) -> bool:
-        """Close the entry if it is open; False when there is nothing to undo."""
-        return self.close_entry()
+        """Close the entry if it is open, leave the attack; False when there is nothing to undo."""
+        if self.close_entry():
+            return True
+        if self._attack:
+            self.action_show_attack()
+            return True
+        return False
 
     def sheet(self) -> Sheet:
         """All images at the radii of the literature and at eps, then every class at eps."""
@@ -171,9 +222,9 @@ class RadiiPane(EpsPane):
         certificates = self._certificates
         if certificates is None:
             return ""
-        count, total = certificates.certified_count(self.eps), len(certificates)
-        line = f"eps {format_eps(self.eps)}\t{count}\tof {total}\t{rate_text(count, total)} certified"
-        row = self.query_one(ClassTable).chosen
+        certified, total = certificates.certified_count(self.eps), len(certificates)
+        line = f"eps {format_eps(self.eps)}\t{certified}\tof {total}\t{rate_text(certified, total)} certified"
+        row = self.chosen_class
         beside = f"\tclass {row.name}\t{row.certified} of {row.images}" if row is not None else ""
         return line + beside
 
@@ -182,7 +233,7 @@ class RadiiPane(EpsPane):
         certificates = self._certificates
         if certificates is None:
             return []
-        sheet, row = radii_sheet(certificates, self.eps), self.query_one(ClassTable).chosen
+        sheet, row = radii_sheet(certificates, self.eps), self.chosen_class
         lines = [line for line in sheet.rows if line[0] == "all" and line[1] == format_eps(self.eps)]
         lines += [line for line in sheet.rows if row is not None and line[0] == row.label]
         return [

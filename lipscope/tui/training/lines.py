@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.files.run_log import RunLayers, RunLog, seconds_left
-from lipscope.records import RunEvent
+from lipscope.records import RunEvent, allowed
 from lipscope.tui.numerals import rounded, seconds_text
+from lipscope.tui.overview.answers import short
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.plots.bars import progress_bar
 from lipscope.tui.text import harmless
@@ -26,6 +27,9 @@ ROOMY, WIDE = 76, 104
 """Columns from which on words are not cut short, and a line holds what else takes two."""
 
 LEVELS = "▁▂▃▄▅▆▇█"
+
+STAYS = 1e-3
+"""Relative; a layer that changes by less stays."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,16 @@ class LayerRow:
     kind: str
     bounds: NDArray[np.float64]
     gradients: NDArray[np.float64]
+
+    @property
+    def moves(self) -> bool:
+        """Whether its bound or its gradient changed in the training by more than a thousandth, or is unknown."""
+        return any(bool(np.isnan(values[-1])) or _span(values) > STAYS for values in (self.bounds, self.gradients))
+
+
+def _span(values: NDArray[np.float64]) -> float:
+    finite = values[np.isfinite(values)]
+    return float((finite.max() - finite.min()) / max(abs(finite.max()), 1e-300)) if len(finite) else 0.0
 
 
 def layer_rows(layers: Sequence[RunLayers]) -> list[LayerRow]:
@@ -98,6 +112,35 @@ def ratio_cell(value: float) -> str:
     ('0.9988', '–')
     """
     return f"{value:.4f}" if math.isfinite(value) else "–"
+
+
+NUMBER = 10
+
+WIDE_LIST = 70
+"""Columns from which on a list of layers has room for how the numbers went."""
+
+
+def layer_line(row: LayerRow, width: int) -> list[tuple[str, str]]:
+    """Name, the last bound, the first and the last gradient; beside each how it went where there is room."""
+    first, last = ends(row.gradients)
+    bound = ends(row.bounds)[1]
+    shown = short(bound) if math.isfinite(bound) else "not proved"
+    cells = [(f"{shown:>{NUMBER}} ", "$text-success" if bound <= allowed(1) else "$text-warning"),
+             (f"{trend(row.bounds):{TREND}} ", "$foreground 60%"),
+             (f"{ratio_cell(first):>6} → {ratio_cell(last):>6} ", ""),
+             (f"{trend(row.gradients):{TREND}}", "$foreground 60%")]  # fmt: skip
+    if width < WIDE_LIST:
+        cells = [cells[0], cells[2]]
+    name = max(width - sum(len(text) for text, _ in cells) - 1, 8)
+    return [(f"{harmless(row.name, name, keep='end'):{name}} ", ""), *cells]
+
+
+def layer_heading(width: int) -> str:
+    """The names of the columns."""
+    trends = width >= WIDE_LIST
+    gap = " " * (TREND + 1) if trends else ""
+    columns = f"{'● bound ≤':>{NUMBER}} {gap}{'~ gradient kept':>16}{gap}"
+    return f"{'layer':{max(width - len(columns), 8)}}{columns}"
 
 
 def column(epochs: Sequence[RunEvent], name: str) -> NDArray[np.float64]:

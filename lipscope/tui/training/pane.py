@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from textual import events
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
@@ -13,33 +13,29 @@ from textual.widgets import Static
 from lipscope.files.run_log import RunLog
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Sheet, named
+from lipscope.tui.panes import Goto, Sheet, named
 from lipscope.tui.text import harmless
-from lipscope.tui.training.epochs import Curve, CurvesPlot
+from lipscope.tui.training.curves import loss_drawing, rates_drawing
 from lipscope.tui.training.lines import (
+    LayerRow,
     bound_cell,
     column,
     ends,
     figures,
+    layer_heading,
+    layer_line,
     layer_rows,
     notice,
     progress_words,
     ratio_cell,
     training_sheet,
 )
-from lipscope.tui.training.table import RunTable
+from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.fold import FoldBar
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
-
-ACCURACIES = (
-    ("train_accuracy", "A"),
-    ("train_certified", "C"),
-    ("validation_accuracy", "a"),
-    ("validation_certified", "c"),
-)
-"""Fields of an epoch with the letters that their curves are drawn in."""
 
 SAID = 3
 """Lines of a child's narration that are shown."""
@@ -55,6 +51,8 @@ class TrainingPane(Container, can_focus=True):
         self._state: State | None = None
         self._view: RunView | None = None
         self._log_axis = False
+        self._unfolded = False
+        self._rows: list[LayerRow] = []
 
     def compose(self) -> ComposeResult:
         """Words on top, then the curves beside or above the layers, then what the training says."""
@@ -64,22 +62,23 @@ class TrainingPane(Container, can_focus=True):
             with Container(id="training-panes"):
                 with Container(id="training-plots"):
                     with Vertical(id="training-loss-panel", classes="panel"):
-                        yield CurvesPlot(id="training-loss")
+                        yield Chart(id="training-loss")
                     with Vertical(id="training-accuracy-panel", classes="panel"):
-                        yield CurvesPlot(id="training-accuracy")
+                        yield Chart(id="training-accuracy")
                 with Vertical(id="training-layers", classes="panel"):
                     yield Static("Measured at the end of an epoch.", id="training-no-layers", markup=False)
-                    yield RunTable()
+                    yield LongList(id="training-list")
             yield FoldBar("#training-plots", "left", "curves")
             yield FoldBar("#training-layers", "right", "layers")
         yield Static(id="training-said", markup=False)
 
     def on_mount(self) -> None:
         """What the letters and columns mean."""
-        self.query_one("#training-accuracy-panel").border_title = "A clean, C certified: estimates"
-        self.query_one("#training-accuracy-panel").border_subtitle = "A C training, a c held out"
-        self.query_one("#training-layers").border_title = "layers: bound proved, grad estimated"
-        self.query_one(RunTable).display = False
+        panel = self.query_one("#training-accuracy-panel")
+        panel.border_title = "~ accuracy: clean, and certified at 36/255 (green)"
+        panel.border_subtitle = "whole lines training, dotted held out"
+        self.query_one("#training-layers").border_title = "layers that move"
+        self.query_one("#training-list").display = False
 
     def show(self, state: State) -> None:
         """Show another state."""
@@ -102,13 +101,9 @@ class TrainingPane(Container, can_focus=True):
 
     def focus_main(self) -> None:
         """The layers take the arrow keys; where they are folded, the screen itself."""
-        table = self.query_one(RunTable)
+        table = self.query_one("#training-list")
         seen = table.display and not self.query_one("#training-layers").has_class("-folded")
         focus(table if seen and self.query_one("#training-content").display else self)
-
-    def on_resize(self, _event: events.Resize) -> None:
-        """Resample the curves to the new width."""
-        self.call_after_refresh(self._redraw)
 
     def _redraw(self) -> None:
         view, log = self._view, self._view.log if self._view is not None else None
@@ -120,36 +115,48 @@ class TrainingPane(Container, can_focus=True):
             Content("\n").join([Content.styled(first, "bold"), *(Content(line) for line in rest)])
         )
         self._draw_curves(log)
-        rows = layer_rows(log.layers)
-        table, panel = self.query_one(RunTable), self.query_one("#training-layers")
-        if not rows and table.has_focus:
+        self._list_layers(log)
+        for bar in self.query(FoldBar):
+            bar.say(f"{len(self._rows)} that move" if bar.side == "right" else first)
+
+    def _list_layers(self, log: RunLog) -> None:
+        """The layers whose numbers change, and how many do not; all of them where that is wanted."""
+        every = layer_rows(log.layers)
+        moving = [row for row in every if row.moves]
+        self._rows = every if self._unfolded else moving
+        rest = 0 if self._unfolded else len(every) - len(moving)
+        layers, panel, rows = self.query_one("#training-list", LongList), self.query_one("#training-layers"), self._rows
+        if not every and layers.has_focus:
             focus(self)
-        table.display = bool(rows)
+        layers.display = bool(every)
         if self.has_focus:
             self.focus_main()
-        self.query_one("#training-no-layers").display = not rows
-        table.show(rows)
-        source = f"{harmless(log.layers[-1].images, 30)}, epoch {log.layers[-1].epoch}" if log.layers else ""
-        panel.border_subtitle = source
-        proved = sum(bool(np.isfinite(row.bounds[-1])) for row in rows)
-        for bar in self.query(FoldBar):
-            bar.say(f"{len(rows)}, {proved} with a proved bound" if bar.side == "right" else first)
+        self.query_one("#training-no-layers").display = not every
+
+        def line(place: int, width: int) -> list[tuple[str, str]]:
+            if place < len(rows):
+                return layer_line(rows[place], width)
+            return [(f"{rest} more whose bound and gradient stay (+ unfolds)", "$foreground 60%")]
+
+        layers.show(len(rows) + bool(rest), line, layer_heading, place=layers.place)
+        panel.border_title = f"{len(moving)} of {len(every)} layers move"
+        last = log.layers[-1] if log.layers else None
+        panel.border_subtitle = f"{harmless(last.images, 30)}, epoch {last.epoch}" if last is not None else ""
+
+    @property
+    def _chosen(self) -> LayerRow | None:
+        place = self.query_one("#training-list", LongList).place
+        return self._rows[place] if 0 <= place < len(self._rows) else None
 
     def _draw_curves(self, log: RunLog) -> None:
-        epochs = column(log.epochs, "epoch")
-        loss = self.query_one("#training-loss", CurvesPlot)
         values = column(log.epochs, "loss")
         panel = self.query_one("#training-loss-panel")
         panel.border_title = "loss, training" + (", logarithmic" if self._log_axis else "")
         finite = values[np.isfinite(values)]
         if len(finite):
             panel.border_subtitle = f"least {finite.min():.3f}  last {finite[-1]:.3f}"
-        loss.show_curves([Curve("L", epochs, values)], planned=log.planned or 1, log=self._log_axis)
-        curves = [
-            Curve(mark, epochs, column(log.epochs, name), points=name.startswith("validation"))
-            for name, mark in ACCURACIES
-        ]
-        self.query_one("#training-accuracy", CurvesPlot).show_curves(curves, planned=log.planned or 1, percent=True)
+        self.query_one("#training-loss", Chart).show(loss_drawing(log, logarithmic=self._log_axis))
+        self.query_one("#training-accuracy", Chart).show(rates_drawing(log))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without an epoch there is no curve to change."""
@@ -161,9 +168,23 @@ class TrainingPane(Container, can_focus=True):
         self._log_axis = not self._log_axis
         self._redraw()
 
+    def action_unfold(self) -> None:
+        """List the layers that stay as well, or only those that move."""
+        self._unfolded = not self._unfolded
+        self._redraw()
+
+    @on(LongList.Entered, "#training-list")
+    def action_cause(self) -> None:
+        """The layer under the cursor, as it is in the model now."""
+        row = self._chosen
+        if row is None:
+            self.action_unfold()
+        else:
+            self.post_message(Goto("layers", row.name))
+
     def moving(self) -> Widget:
         """The keys that move up and down move in the layers."""
-        return self.query_one(RunTable)
+        return self.query_one("#training-list")
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
@@ -174,7 +195,7 @@ class TrainingPane(Container, can_focus=True):
         if self._view is None or self._view.log is None:
             return ""
         words = progress_words(self._view, 80)
-        row = self.query_one(RunTable).chosen
+        row = self._chosen
         if row is None:
             return words
         first, last = ends(row.gradients)
@@ -183,7 +204,7 @@ class TrainingPane(Container, can_focus=True):
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the layer under the cursor, at the first epoch and the last."""
-        row = self.query_one(RunTable).chosen if self._view is not None and self._view.log is not None else None
+        row = self._chosen if self._view is not None and self._view.log is not None else None
         if row is None:
             return []
         names = ("layer", "first bound", "last bound", "first gradient", "last gradient")

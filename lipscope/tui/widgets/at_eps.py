@@ -8,6 +8,7 @@ from textual import on
 from textual.containers import Container
 
 from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.over_axis import OverAxis
 from lipscope.tui.work.messages import EpsMoved
 from lipscope.units import DEFAULT_EPS
 
@@ -51,6 +52,16 @@ class EpsPane(Container, can_focus=True):
         self.take_eps(eps)  # here at once: the next key moves on from it
         self.post_message(EpsMoved(eps, self))
 
+    @on(OverAxis.Picked)
+    def _picked(self, message: OverAxis.Picked) -> None:
+        message.stop()
+        self._choose_eps(moved(eps_near(message.value), 0))
+
+    @on(OverAxis.Turned)
+    def _turned(self, message: OverAxis.Turned) -> None:
+        message.stop()
+        self.action_move(message.steps)
+
     def close_entry(self) -> bool:
         """Leave a typed radius; False where none is being typed."""
         line = self.query_one(EpsLine)
@@ -59,3 +70,12 @@ class EpsPane(Container, can_focus=True):
         line.close_entry()
         self.focus_main()
         return True
+
+
+def eps_near(value: float) -> Fraction:
+    """The whole number of 255ths next to a number of the axis.
+
+    >>> eps_near(0.1412)
+    Fraction(12, 85)
+    """
+    return Fraction(max(round(value * 255), 0), 255)

@@ -19,11 +19,16 @@ class ChangedLine(Static):
     def __init__(self) -> None:
         super().__init__(markup=False)
         self.display = False
-        self._on_disk = "same"
+        self._words = ""
 
     def show(self, state: State) -> None:
         """Show another state; the same one costs nothing."""
-        if state.on_disk != self._on_disk:
-            self._on_disk = state.on_disk
-            self.update(WORDS[state.on_disk])
-            self.display = bool(WORDS[state.on_disk])
+        words = WORDS[state.on_disk]
+        live = state.run is not None and state.run.log is not None and not state.run.ended
+        if live and state.run is not None and state.run.log is not None and state.on_disk == "replaced":
+            words = f"epoch {len(state.run.log.epochs)} is written; r analyses it (this is about the earlier bytes)"
+        if words != self._words:
+            self._words = words
+            self.update(words)
+            self.display = bool(words)
+            self.set_class(live, "-news")

@@ -15,6 +15,8 @@ from textual.widgets import Input, Static
 from lipscope.errors import UsageError
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.numerals import rate_text
+from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, counts
+from lipscope.tui.results import verdict_words
 from lipscope.tui.text import harmless
 from lipscope.units import LARGEST_EPS, format_eps, parse_eps
 
@@ -47,22 +49,25 @@ class EpsLine(Vertical):
     def show(self, certificates: Certificates, eps: Fraction) -> None:
         """Show the count at another radius."""
         total = len(certificates)
-        count = certificates.certified_count(eps)
-        claimed = certificates.standing == "claimed"
+        certified, not_certified, wrong = counts(certificates, eps)
+        word, style = verdict_words(certificates)
         self.query_one("#eps-words", Static).update(
             Content.assemble(
-                (f" eps {format_eps(eps)} ", "bold reverse"),
+                (f" ◀ eps {format_eps(eps)} ▶ ", "bold reverse"),
                 f" ≈ {float(eps):.4f}   ",
-                (f"{rate_text(count, total)} {'claimed' if claimed else 'certified'}", "dim" if claimed else "bold"),
-                f"  ({count:,} of {total:,})",
+                (f"{CERTIFIED} {rate_text(certified, total)} {word} ({certified:,})", f"bold {style}"),
+                (f"  {NOT} {rate_text(not_certified, total)} not", "$text-warning"),
+                (f"  {WRONG} {rate_text(wrong, total)} wrong", "$text-error"),
+                (f"  of {total:,}", "$foreground 60%"),
             ),
             layout=False,  # always one line: moving eps moves nothing else
         )
 
-    def say(self, eps: Fraction, bold: str, rest: str) -> None:
+    def say(self, eps: Fraction, bold: str, rest: str, *, style: str = "") -> None:
         """Show a radius with other words, the first of them bold."""
         self.query_one("#eps-words", Static).update(
-            Content.assemble((f" eps {format_eps(eps)} ", "bold reverse"), "  ", (bold, "bold"), rest), layout=False
+            Content.assemble((f" ◀ eps {format_eps(eps)} ▶ ", "bold reverse"), "  ", (bold, f"bold {style}"), rest),
+            layout=False,
         )
 
     @property
@@ -94,6 +99,10 @@ class EpsLine(Vertical):
             eps = parse_eps(message.value)
         except UsageError as error:
             self._complain(f"{error.what}: {error.next_step}")
+            typed = message.value.strip()
+            if typed.isdecimal():  # in pixel scale: enter takes it over 255
+                message.input.value = f"{typed}/255"
+                message.input.cursor_position = len(message.input.value)
             return
         self.close_entry()
         self.post_message(self.Changed(eps))
@@ -101,7 +110,8 @@ class EpsLine(Vertical):
     @on(Input.Changed, "#eps-entry")
     def _typing(self, message: Input.Changed) -> None:
         message.stop()
-        self._complain("")
+        if not message.value.endswith("/255"):
+            self._complain("")
 
 
 def moved(eps: Fraction, steps: int) -> Fraction:

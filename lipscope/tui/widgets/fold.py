@@ -79,7 +79,7 @@ class FoldBar(Widget):
         room = max(self.size.width - cell_len(key), 1)
         words = f"▸ {self._title}" + (f": {self._summary}" if self._summary else "")
         text = harmless(words, room)
-        return Content.assemble((text, "bold"), " " * (room - cell_len(text)), (key, "$text-muted"))
+        return Content.assemble((text, "bold"), " " * (room - cell_len(text)), (key, "$foreground 60%"))
 
 
 def toggle(bars: list[FoldBar], side: str) -> None:

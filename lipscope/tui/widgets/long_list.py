@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
+from rich.style import Style as RichStyle
 from textual import events
 from textual.binding import Binding
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.style import Style
+from textual.widget import Widget
 
-Line = Callable[[int, int], str]
+Runs = Sequence[tuple[str, str]]
+"""Pieces of a line, each with its style."""
+
+Line = Callable[[int, int], str | Runs]
 """The text of a line, from its place and the width that there is."""
 
 
 class LongList(ScrollView, can_focus=True, inherit_bindings=False):
-    """Lines of plain text under a heading that stays; the cursor's line is shown in reverse.
+    """Lines under a heading that stays; the line of the cursor is marked.
 
     Args:
         id: of the widget.
@@ -32,25 +37,32 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("end", "end(1)", "Bottom", show=False),
     ]
 
-    class Chosen(Message):
-        """Another line is under the cursor; -1 when there is none."""
-
-        def __init__(self, of: LongList, place: int) -> None:
+    class _Told(Message):
+        def __init__(self, of: Widget, place: int) -> None:
             super().__init__()
-            self.of = of
-            self.place = place
+            self.of, self.place = of, place
 
         @property
-        def control(self) -> LongList:
+        def control(self) -> Widget:
             """The list."""
             return self.of
+
+    class Chosen(_Told):
+        """Another line is under the cursor; -1 when there is none."""
+
+    class Entered(_Told):
+        """The line under the cursor was clicked again."""
+
+    class HeadingPressed(_Told):
+        """The heading was clicked; ``place`` is the column of cells."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._count = 0
         self._place = -1
         self._line: Line = lambda place, width: ""
-        self._heading: Callable[[int], str] = lambda width: ""
+        self._heading: Callable[[int], str | Runs] = lambda width: ""
+        self._styles: dict[str, RichStyle] = {}
 
     @property
     def _width(self) -> int:
@@ -66,7 +78,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         """How many lines there are."""
         return self._count
 
-    def show(self, count: int, line: Line, heading: Callable[[int], str], *, place: int = 0) -> None:
+    def show(self, count: int, line: Line, heading: Callable[[int], str | Runs], *, place: int = 0) -> None:
         """Show other lines.
 
         Args:
@@ -105,6 +117,11 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         self.virtual_size = Size(self._width, self._count + 1)
         self._into_sight()
 
+    def notify_style_update(self) -> None:
+        """Another theme has other colours."""
+        self._styles.clear()
+        super().notify_style_update()
+
     def action_page(self, pages: int) -> None:
         """A page up or down."""
         self.choose(min(max(self._place + pages * max(self.size.height - 2, 1), 0), self._count - 1))
@@ -114,24 +131,46 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         self.choose(0 if which < 0 else self._count - 1)
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor there."""
+        """Put the cursor there; on the line that has it, enter it."""
         offset = event.get_content_offset(self)
-        if offset is not None and offset.y > 0:
-            self.choose(self.scroll_offset.y + offset.y - 1)
+        if offset is None:
+            return
+        place = self.scroll_offset.y + offset.y - 1
+        if offset.y == 0:
+            self.post_message(self.HeadingPressed(self, offset.x))
+        elif place == self._place:
+            self.post_message(self.Entered(self, place))
+        else:
+            self.choose(place)
 
     def render_line(self, y: int) -> Strip:
         """One line in sight."""
         width = self._width
         style = self.rich_style
         if y == 0:
-            return _strip(self._heading(width), width, style + Style(bold=True, underline=True))
+            return self._strip(self._heading(width), width, style + RichStyle(bold=True), RichStyle(underline=True))
         place = self.scroll_offset.y + y - 1
         if not 0 <= place < self._count:
             return Strip.blank(width, style)
-        chosen = Style(reverse=True, bold=self.has_focus) if place == self._place else Style()
-        return _strip(self._line(place, width), width, style + chosen)
+        over = RichStyle()
+        if place == self._place:
+            colour = self._style("on $primary 50%" if self.has_focus else "on $foreground 15%")
+            over = RichStyle(reverse=True, bold=self.has_focus) if self.app.no_color else colour
+        return self._strip(self._line(place, width), width, style, over)
 
+    def _style(self, text: str) -> RichStyle:
+        if text not in self._styles:
+            background = self.background_colors[1]
+            parsed = Style.parse(text, self.app.theme_variables)
+            whole = Style(background=background) + parsed
+            self._styles[text] = RichStyle.from_color(
+                None if parsed.foreground is None else whole.rich_style.color,
+                None if parsed.background is None else whole.rich_style.bgcolor,
+            ) + RichStyle(bold=parsed.bold, dim=parsed.dim, reverse=parsed.reverse, underline=parsed.underline)
+        return self._styles[text]
 
-def _strip(text: str, width: int, style: Style) -> Strip:
-    padded = text + " " * (width - cell_len(text))
-    return Strip([Segment(padded, style)]).crop(0, width)
+    def _strip(self, text: str | Runs, width: int, style: RichStyle, over: RichStyle) -> Strip:
+        runs: Runs = [(text, "")] if isinstance(text, str) else text
+        segments = [Segment(part, style + self._style(look) + over if look else style + over) for part, look in runs]
+        used = sum(cell_len(part) for part, _ in runs)
+        return Strip([*segments, Segment(" " * (width - used), style + over)]).crop(0, width)

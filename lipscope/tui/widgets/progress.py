@@ -9,6 +9,7 @@ from textual.widget import Widget
 from lipscope.tui.numerals import seconds_text
 from lipscope.tui.plots.bars import progress_bar
 from lipscope.tui.text import harmless
+from lipscope.tui.work.job import JobView
 from lipscope.tui.work.state import Phase, State
 
 BAR = 20
@@ -21,10 +22,11 @@ class ProgressLine(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._state: State | None = None
+        self._job: JobView | None = None
 
-    def show(self, state: State) -> None:
-        """Show another state."""
-        self._state = state
+    def show(self, state: State, job: JobView | None = None) -> None:
+        """Show another state; a command that the app has started comes first."""
+        self._state, self._job = state, job
         self.refresh()
 
     def render(self) -> Content:
@@ -33,6 +35,12 @@ class ProgressLine(Widget):
         if state is None:
             return Content("")
         width = self.size.width
+        if self._job is not None:
+            said = self._job.said[-1] if self._job.said else "starting …"
+            return Content.assemble(
+                (f"{self._job.name} ", "bold"), harmless(said.removeprefix("lipscope: "), max(width - 24, 8)),
+                ("  X stops it", "$foreground 60%"),
+            )  # fmt: skip
         if not state.phase.active:
             return Content(_ending(state)[:width])
         bar = progress_bar(state.done, state.total, BAR if width >= 50 else BAR // 2)

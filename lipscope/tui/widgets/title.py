@@ -6,6 +6,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
+from lipscope.tui.overview.answers import STYLES
 from lipscope.tui.overview.facts import Headline
 from lipscope.tui.text import harmless
 from lipscope.version import __version__
@@ -25,12 +26,13 @@ class TitleLine(Widget):
     def __init__(self, path: object) -> None:
         super().__init__()
         self._path = path
-        self._word = ""
+        self._word, self._status = "", "pending"
 
-    def show(self, headline: Headline, *, active: bool) -> None:
-        """Show another verdict; while the analysis runs there is none yet."""
+    def show(self, headline: Headline, path: object, *, active: bool, training: bool = False) -> None:
+        """Show another verdict, or another file; while the analysis runs there is none yet."""
+        self._path, self._status = path, headline.status
         pending = headline.status == "pending" and active
-        self._word = "CHECKING" if pending else WORDS[headline.status]
+        self._word = ("TRAINING" if training else "CHECKING") if pending else WORDS[headline.status]
         self.refresh()
 
     def render(self) -> Content:
@@ -40,4 +42,4 @@ class TitleLine(Widget):
         room = self.size.width - cell_len(program) - cell_len(word)
         path = harmless(self._path, room, keep="end") if room > 1 else ""
         gap = " " * max(room - cell_len(path), 0)
-        return Content.assemble((program, "bold $text-primary"), path, gap, (word, "bold"))
+        return Content.assemble((program, "bold $text-primary"), path, gap, (word, f"bold {STYLES[self._status]}"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import singledispatchmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
@@ -30,6 +31,9 @@ from lipscope.tui.work.messages import (
 from lipscope.tui.work.run_watch import Child, RunView, RunWatch
 from lipscope.tui.work.state import Phase, State
 from lipscope.tui.work.worker import Means, Work
+
+if TYPE_CHECKING:
+    from lipscope.files.kept_analysis import Cache
 
 MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, KernelRead, Crashed)
 
@@ -100,6 +104,11 @@ class Session:
         return self._waiting
 
     @property
+    def cache(self) -> Cache | None:
+        """Where analyses are kept."""
+        return self._means.cache
+
+    @property
     def busy(self) -> bool:
         """Whether a thread still computes."""
         return self._work is not None and self._work.alive
@@ -131,6 +140,7 @@ class Session:
         except CheckpointError as failure:
             if not self._waiting:
                 self.cancel()
+                self._state = State(self._state.header, run=self._state.run)  # nothing holds of a file that is gone
                 self._fail(failure)
             return
         self._waiting = False

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
 
+from lipscope.analysis.comparison import QUANTITIES, LayerPair
 from lipscope.files.results import results_path
+from lipscope.records import Bound
 from lipscope.tui.app import InspectApp
+from lipscope.tui.compare.lines import difference_text, differs
 from lipscope.tui.compare.pane import ComparePane
 from lipscope.tui.registry import entry
+from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.work.state import Phase
 from tests.tui.conftest import FAILURE, Script, bounds, finished, screen_text, until, words, write_checkpoint
 from tests.tui.pictured import write_synthetic
@@ -32,6 +37,9 @@ async def test_layers_and_certified_images_side_by_side(model, other, script):
     async with finished(app) as pilot:
         pane = await comparing(pilot)
         assert script.runs == 2
+        assert pane._pairs == []  # only what differs is listed
+        assert "0 of 12 layers differ" in screen_text(app)
+        await pilot.press("plus")
         assert [pair.name for pair in pane._pairs] == [report.name for report in bounds()]
         text = screen_text(app)
         assert "model.safetensors" in text
@@ -56,29 +64,51 @@ async def test_layers_and_certified_images_side_by_side(model, other, script):
         assert "1/4" in words(app, "#compare-accuracy")
 
 
-async def test_both_curves_are_marked_by_letters(model, other, script):
+async def test_both_curves_are_told_apart_by_their_lines_and_the_gap_is_shaded(model, other, script):
     write_synthetic(model)
-    write_synthetic(other, seed=6)
+    write_synthetic(other, seed=6, radius=np.random.default_rng(6).gamma(2.0, 0.06, 1000))
     app = InspectApp(model, analyse=script, other=other)
     async with finished(app, (200, 60)) as pilot:
         await comparing(pilot)
         await pilot.pause()
-        plot = words(app, "#compare-curve")
-        assert plot.count("B") > 4
-        assert plot.count("A") >= 2
+        a, b = app.query_one("#compare-curve", Chart)._drawing.series
+        assert (a.name, b.name) == ("A", "B")
+        assert a.gap == 0 < b.gap
+        assert "░" in screen_text(app)
+
+
+async def test_x_shows_the_other_model_on_every_screen(model, other, script):
+    app = InspectApp(model, analyse=script, other=other)
+    async with finished(app) as pilot:
+        await comparing(pilot)
+        await pilot.press("x")
+        await until(pilot, lambda: app.state.header.path == other)
+        assert "b.safetensors" in screen_text(app).split("\n")[0]
+        await pilot.press("x")
+        await until(pilot, lambda: app.state.header.path == model)
+
+
+def test_rounding_is_no_difference():
+    one = bounds()[1]
+    pair = LayerPair("x", one, replace(one, bound=replace(one.bound, value=one.bound.value + 1e-15)))
+    assert not differs(pair)
+    assert difference_text(QUANTITIES[0], pair) == "="
+    assert differs(LayerPair("x", one, replace(one, bound=Bound(1.5, "by hand"))))
+    assert differs(LayerPair("x", one, None))
 
 
 async def test_quantities_and_the_largest_difference_first(model, other, script):
     app = InspectApp(model, analyse=script, other=other)
     async with finished(app, (60, 20)) as pilot:
         pane = await comparing(pilot)
+        await pilot.press("plus")
         seen = []
         for _ in range(4):
-            heading = next(line for line in screen_text(app).split("\n") if line.startswith("layer"))
-            seen.append(next(word for word in ("bound", "σ max", "σ min", "gradient") if word in heading))
+            heading = next(line for line in screen_text(app).split("\n") if "layer  " in line)
+            seen.append(next(word for word in ("bound", "σ max", "σ min", "grad") if word in heading))
             await pilot.press("v")
             await pilot.pause()
-        assert seen == ["bound", "σ max", "σ min", "gradient"]
+        assert sorted(seen) == sorted(["bound", "σ max", "σ min", "grad"])
         before = [pair.name for pair in pane._pairs]
         await pilot.press("s")
         await pilot.pause()
@@ -108,7 +138,7 @@ async def test_without_results_the_command_is_named_and_layers_are_compared(mode
         assert "No results beside A" not in said
         assert "36/255" in words(app, "#compare-accuracy")
         assert pane._common is None
-        assert len(pane._pairs) == len(bounds())
+        assert len(pane._every) == len(bounds())
         write_synthetic(other, seed=6)
         await pilot.press("r")
         await until(pilot, lambda: pane._common is not None)
@@ -154,7 +184,7 @@ async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(mo
         await pilot.press(entry("compare").key)
         await until(pilot, lambda: app.state.done == 4)
         assert script.runs == 1
-        await pilot.press("x")
+        await pilot.press("X")
         assert app.session.phase is app.other.phase is Phase.CANCELLED
         script.gate.set()
         await until(pilot, lambda: "The analysis of B was cancelled" in words(app, "#compare-warnings"))
@@ -164,16 +194,15 @@ async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(mo
         thread.join(10)
 
 
-async def test_enter_gives_both_curves_the_whole_screen_and_escape_takes_it_back(model, other, script):
+async def test_z_gives_both_curves_the_whole_screen_and_escape_takes_it_back(model, other, script):
     write_synthetic(model)
     write_synthetic(other, seed=6)
     app = InspectApp(model, analyse=script, other=other)
     async with finished(app, (60, 20)) as pilot:
         await comparing(pilot)
-        assert "B letters" not in screen_text(app)
-        await pilot.press("enter")
-        await until(pilot, lambda: "A dotted line, B letters" in screen_text(app))
-        assert screen_text(app).count("B") > 5
+        assert "the gap shaded" not in screen_text(app)
+        await pilot.press("z")
+        await until(pilot, lambda: "A whole line, B broken" in screen_text(app))
         await pilot.press("escape")
-        await until(pilot, lambda: "B letters" not in screen_text(app))
+        await until(pilot, lambda: "the gap shaded" not in screen_text(app))
         assert app.query_one("#compare-layers").region.area

@@ -6,6 +6,7 @@ from lipscope.tui.dialogs.export import ExportScreen
 from lipscope.tui.dialogs.help import HelpScreen, help_table
 from lipscope.tui.keys.bindings import BINDINGS, described, key_text
 from lipscope.tui.registry import SCREENS
+from lipscope.tui.start.screen import OpenScreen
 
 
 def test_every_binding_is_complete_and_unique():
@@ -27,12 +28,14 @@ def test_no_key_means_two_things_at_once():
 
 
 def test_every_binding_has_its_action():
-    dialogs = {"Help": HelpScreen, "Export": ExportScreen, "Copy": CopyScreen}
+    dialogs = {"Help": HelpScreen, "Export": ExportScreen, "Copy": CopyScreen, "Open": OpenScreen}
     owners = {"Everywhere": InspectApp, "Move": InspectApp, **dialogs, **{s.title: s.load() for s in SCREENS}}
     for scope, binding in described():
         assert isinstance(binding, Binding)
-        action = binding.action.partition("(")[0].removeprefix("app.")
-        assert callable(getattr(owners[scope], f"action_{action}")), binding
+        action = binding.action.partition("(")[0]
+        owner = InspectApp if action.startswith("app.") else owners[scope]
+        action = action.removeprefix("app.")
+        assert callable(getattr(owner, f"action_{action}")), binding
 
 
 def test_help_lists_the_whole_table():

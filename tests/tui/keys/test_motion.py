@@ -1,19 +1,15 @@
 import pytest
-from textual.widgets import Tree
 
 from lipscope.records import Bound, LayerReport
 from lipscope.tui.app import InspectApp
-from lipscope.tui.layers.table import LayerTable
-from lipscope.tui.layers.tree import LayerTree
-from lipscope.tui.overview.pane import OverviewPane
-from lipscope.tui.radii.class_table import ClassTable
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
+from lipscope.tui.widgets.long_list import LongList
 from tests.tui.conftest import Script, finished, until, write_radii
 
 
 def many() -> Script:
-    reports = [LayerReport(f"stage{i}.conv", "kernel", None, None, Bound(1.0, "norm")) for i in range(100)]
+    reports = [LayerReport(f"stage{i}.conv", "kernel", None, None, Bound(1.5, "norm")) for i in range(100)]
     return Script(reports, bounds_only=True)
 
 
@@ -22,43 +18,24 @@ async def test_vi_keys_move_in_the_table(model):
     async with finished(app) as pilot:
         await pilot.press("2")
         await pilot.pause()
-        table = app.query_one(LayerTable)
+        table = app.query_one("#layers-list", LongList)
         half = table.size.height // 2
         for key, row in [("j", 1), ("j", 2), ("k", 1), ("ctrl+d", 1 + half), ("ctrl+u", 1), ("G", 99), ("j", 99)]:
             await pilot.press(key)
-            assert table.cursor_row == row, key
+            assert table.place == row, key
         await pilot.press("g")
-        assert table.cursor_row == 99
+        assert table.place == 99
         await pilot.press("g")
-        assert table.cursor_row == 0
+        assert table.place == 0
         await pilot.press("k")
-        assert table.cursor_row == 0
-
-
-async def test_vi_keys_move_in_the_tree_and_its_cursor_is_the_tables(model, script):
-    app = InspectApp(model, analyse=script)
-    async with finished(app) as pilot:
-        await pilot.press("2", "t")
-        await pilot.pause()
-        tree = app.query_one(LayerTree)
-        assert app.focused is tree
-        await pilot.press("G")
-        await until(pilot, lambda: app.query_one(LayerTable).chosen.key == "head")
-        await pilot.press("g", "g", "j", "j", "j")
-        await until(pilot, lambda: app.query_one(LayerTable).chosen.key == "stage1.block1.conv")
-        assert isinstance(tree, Tree)
-        await pilot.press("t")
-        await pilot.pause()
-        assert app.focused is app.query_one(LayerTable)
+        assert table.place == 0
 
 
 async def test_vi_keys_move_in_a_scroller(model, script):
     write_radii(model)
     app = InspectApp(model, analyse=script)
     async with finished(app, (60, 20)) as pilot:
-        await pilot.press("right_square_bracket")
-        await pilot.pause()
-        pane = app.query_one(OverviewPane)
+        pane = app.query_one("#overview-scroll")
         await pilot.press("G")
         await until(pilot, lambda: pane.scroll_y == pane.max_scroll_y > 0)
         await pilot.press("g", "g")
@@ -91,10 +68,10 @@ async def test_on_the_radii_h_and_l_move_eps_and_j_and_k_the_class(model, script
         assert pane.eps > before
         await pilot.press("h")
         assert pane.eps == before
-        table = app.query_one(ClassTable)
+        table = app.query_one("#radii-classes", LongList)
         for key, row in [("j", 1), ("down", 2), ("k", 1), ("up", 0), ("G", 9)]:
             await pilot.press(key)
-            assert table.cursor_row == row
+            assert table.place == row
 
 
 @pytest.mark.parametrize("key", ["j", "k", "G", "g", "ctrl+d", "ctrl+u", "h", "l"])

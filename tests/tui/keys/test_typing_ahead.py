@@ -7,9 +7,9 @@ from textual import events
 from textual.widgets import Input
 
 from lipscope.tui.app import InspectApp
-from lipscope.tui.layers.table import LayerTable
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.widgets.long_list import LongList
 from tests.tui.conftest import finished, until, write_radii
 
 
@@ -48,18 +48,18 @@ async def test_keys_right_after_a_number_key_work_on_the_new_screen(model, scrip
     write_radii(model)
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        typed(app, "2", "j", "j")
-        await until(pilot, lambda: app.query_one(LayerTable).cursor_row == 2)
+        typed(app, "2", "home", "j", "j")
+        await until(pilot, lambda: app.query_one("#layers-list", LongList).place == 2)
         typed(app, entry("radii").key, "right", "right", "l")
         await until(pilot, lambda: app.query_one(RadiiPane).eps * 255 == 39)
-        assert app.query_one(LayerTable).cursor_row == 2
+        assert app.query_one("#layers-list", LongList).place == 2
 
 
 async def test_escape_and_a_number_key_in_one_go(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        typed(app, "5", "escape", "2", "j")
-        await until(pilot, lambda: app.query_one(LayerTable).cursor_row == 1)
+        typed(app, "5", "escape", "2", "home", "j")
+        await until(pilot, lambda: app.query_one("#layers-list", LongList).place == 1)
         assert app.query_one("TabbedContent").active == "layers"
 
 
@@ -67,7 +67,7 @@ async def test_a_filter_typed_in_one_go_with_its_key(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, "2", "slash", *"conv", "enter")
-        await until(pilot, lambda: app.focused is app.query_one(LayerTable) and app.focused.row_count == 5)
+        await until(pilot, lambda: app.focused is app.query_one("#layers-list") and app.focused.count == 5)
         assert app.query_one("#layers Input", Input).value == "conv"
         assert app.query_one("TabbedContent").active == "layers"
 

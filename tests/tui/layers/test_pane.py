@@ -6,30 +6,69 @@ from safetensors.numpy import save_file
 
 from lipscope.records import AnalysisEvent, Bound, Estimate, LayerReport, Spectrum
 from lipscope.tui.app import InspectApp
-from lipscope.tui.layers.table import LayerTable
+from lipscope.tui.layers.pane import LayersPane
+from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.histogram import Histogram
+from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.messages import Analysed
-from tests.tui.conftest import Script, bounds, finished, measured, screen_text, until, words, write_checkpoint
+from tests.tui.conftest import Script, bounds, finished, listed, measured, screen_text, until, words, write_checkpoint
 
 
-async def layers(pilot):
+async def layers(pilot, *, unfold=True) -> LongList:
+    """The list, without layers folded together, the cursor on its first line."""
     await pilot.press("2")
-    await until(pilot, lambda: "upper bound" in screen_text(pilot.app))
-    return pilot.app.query_one(LayerTable)
+    await until(pilot, lambda: "bound ≤" in screen_text(pilot.app))
+    pane = pilot.app.query_one(LayersPane)
+    if unfold:
+        pane._unfolded.update(row.key for row in pane._rows)
+        pane._arrange()
+        await pilot.press("home")
+    return pilot.app.query_one("#layers-list", LongList)
 
 
-def names(table: LayerTable) -> list[str]:
-    return [key.value for key in table.rows]
+def names(app) -> list[str]:
+    return [item.key for item in app.query_one(LayersPane)._items]
 
 
-async def test_the_table_in_a_wide_window_has_every_column(model, script):
+async def test_one_line_tells_bound_singular_values_and_gradient(model, script):
     app = InspectApp(model, analyse=script)
-    async with finished(app, (230, 40)) as pilot:
-        table = await layers(pilot)
-        row = [cell.plain for cell in table.get_row("stage1.block1.conv")]
-        assert row[:5] == ["stage1.block1.conv", "SOC 3x3, stride 2", "16×32×32", "32×16×16", "≤ 1.0000000002"]
-        assert row[6:] == ["1.0000000", "100.0%", "Lanczos", "0.9920"]
-        assert names(table) == [report.name for report in bounds()]
+    async with finished(app, (160, 40)) as pilot:
+        await layers(pilot)
+        line = listed(app, "#layers-list")[1]
+        assert line.startswith("stage1.block1.conv")
+        assert "SOC 3x3, stride 2" in line
+        assert "16×32×32 → 32×16×16" in line
+        assert "┃" in line  # every singular value is at 1
+        assert "~0.99" in line
+        assert names(app) == [report.name for report in bounds()]
+
+
+async def test_like_rows_are_folded_and_the_row_that_matters_is_chosen(model):
+    quiet = [report if report.role != "body" else replace(report, gradient_norm=None) for report in bounds()]
+    app = InspectApp(model, analyse=Script(quiet, bounds_only=True))
+    async with finished(app, (120, 40)) as pilot:
+        await layers(pilot, unfold=False)
+        assert names(app) == ["normalise", "stage1.block1.conv", "head"]
+        assert "stage1 … stage5" in listed(app, "#layers-list")[1]
+        assert "10 layers" in listed(app, "#layers-list")[1]
+        await pilot.press("down", "plus")
+        assert names(app) == [report.name for report in quiet]
+        await pilot.press("escape")
+        assert len(names(app)) == 3
+    app = InspectApp(model, analyse=Script())
+    async with finished(app, (120, 40)) as pilot:
+        await layers(pilot, unfold=False)
+        assert app.query_one(LayersPane).chosen.key == "stage5.block1.activation"  # keeps least of its gradient
+        assert "◀ most" in screen_text(app)
+
+
+async def test_a_copied_layer_has_no_none_in_it(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await layers(pilot)
+        copied = app.query_one(LayersPane).copied()
+        assert copied.startswith("normalise\tinput normalisation\tnormalisation")
+        assert "None" not in copied
 
 
 async def test_the_detail_tells_proofs_from_estimates(model, script):
@@ -51,23 +90,20 @@ async def test_the_detail_tells_proofs_from_estimates(model, script):
 async def test_sort_and_filter(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        table = await layers(pilot)
-        await pilot.press("s")
-        assert names(table)[:2] == ["head", "normalise"]  # unproved first, then the largest
+        shown = await layers(pilot)
+        await pilot.press("down", "down", "s")
+        assert names(app)[:2] == ["head", "normalise"]  # unproved first, then the largest
+        assert shown.place == 0  # the row that the order was asked for
         assert "upper bound, largest first" in screen_text(app)
         await pilot.press("slash", *"CONV")
-        await until(pilot, lambda: table.row_count == 5)
+        await until(pilot, lambda: shown.count == 5)
         assert "5 of 12 layers matching CONV" in screen_text(app)
         await pilot.press("enter")
-        assert app.focused is table
+        assert app.focused is shown
         await pilot.press("s")
-        assert len(names(table)) == 5
+        assert len(names(app)) == 5
         await pilot.press("escape")
-        assert table.row_count == 12
-        while "forward order" not in screen_text(app):
-            await pilot.press("s")
-            await pilot.pause()
-        assert names(table) == [report.name for report in bounds()]
+        assert shown.count == 12
 
 
 async def test_a_filter_that_matches_nothing_says_so(model, script):
@@ -82,16 +118,16 @@ async def test_a_filter_that_matches_nothing_says_so(model, script):
 async def test_a_click_on_a_heading_sorts(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        table = await layers(pilot)
-        line = screen_text(app).split("\n")[4]
-        x = line.index("upper bound") - table.region.x
-        await pilot.click(LayerTable, offset=(x, 0))
-        await until(pilot, lambda: names(table)[0] == "head")
-        await pilot.click(LayerTable, offset=(x, 0))
-        await until(pilot, lambda: names(table)[-1] == "head")
+        shown = await layers(pilot)
+        line = next(line for line in screen_text(app).split("\n") if "bound ≤" in line)
+        offset = (line.index("bound ≤") - shown.region.x, 0)
+        await pilot.click("#layers-list", offset=offset)
+        await until(pilot, lambda: names(app)[0] == "head")
+        await pilot.click("#layers-list", offset=offset)
+        await until(pilot, lambda: names(app)[-1] == "head")
         assert "reversed" in screen_text(app)
-        await pilot.click(LayerTable, offset=(x, 0))
-        await until(pilot, lambda: names(table) == [report.name for report in bounds()])
+        await pilot.click("#layers-list", offset=offset)
+        await until(pilot, lambda: names(app) == [report.name for report in bounds()])
 
 
 async def test_the_cursor_stays_on_its_layer_while_rows_arrive(model, script):
@@ -99,13 +135,14 @@ async def test_the_cursor_stays_on_its_layer_while_rows_arrive(model, script):
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: app.state.done == 3)
-        table = await layers(pilot)
+        await layers(pilot)
         await pilot.press("down", "down", "down", "down")
-        chosen = table.chosen.key
+        pane = app.query_one(LayersPane)
+        chosen = pane.chosen.key
         script.gate.set()
         await until(pilot, lambda: not app.state.phase.active and not app._repaint_pending)
-        assert table.chosen.key == chosen
-        assert table.chosen.report.gradient_norm is not None
+        assert pane.chosen.key == chosen
+        assert pane.chosen.report.gradient_norm is not None
 
 
 async def test_the_histogram_marks_one_and_has_a_log_axis(model, script):
@@ -151,7 +188,7 @@ async def test_spectra_with_nothing_to_draw(model):
         await pilot.press("down")
         await pilot.press("down")
         await until(pilot, lambda: "100.0% within 0.001 of 1" in words(app, "#detail"))
-        assert "NaN" in screen_text(app)
+        assert "NaN" in words(app, "#detail-text")
 
 
 async def test_hostile_names_and_metadata_are_shown_harmless(tmp_path):
@@ -183,7 +220,7 @@ async def test_hostile_names_and_metadata_are_shown_harmless(tmp_path):
     async with finished(app, (120, 36)) as pilot:
         assert "\\x1b[31m[red]" in words(app, "#claims")
         table = await layers(pilot)
-        assert table.row_count == len(evil)
+        assert table.count == len(evil)
         seen = ""
         for _ in evil:
             seen += screen_text(app)
@@ -203,9 +240,9 @@ async def test_thousands_of_tensors_do_not_stop_the_keys(tmp_path):
     app = InspectApp(write_checkpoint(tmp_path / "a.safetensors"), analyse=Script(list(reports()), bounds_only=True))
     async with finished(app, (80, 24)) as pilot:
         table = await layers(pilot)
-        assert table.row_count == 5000
+        assert table.count == 5000
         await pilot.press("pagedown", "down")
-        assert table.cursor_row > 1
+        assert table.place > 1
 
 
 async def test_a_later_report_replaces_the_earlier_in_place(model, script):
@@ -215,8 +252,9 @@ async def test_a_later_report_replaces_the_earlier_in_place(model, script):
         better = replace(measured(bounds()[1], 1), sigma_max=Estimate(0.25, "dense SVD"))
         app.session._set(replace(app.state, phase=type(app.state.phase).RUNNING))
         app.post_message(Analysed(app.session._work, AnalysisEvent(25, 25, "", layer=better)))
-        await until(pilot, lambda: table.get_cell(better.name, "sigma_max").plain == "0.2500000")
-        assert table.row_count == 12
+        await pilot.press("down")
+        await until(pilot, lambda: "0.2500000, estimate by dense SVD" in words(app, "#detail-text"))
+        assert table.count == 12
 
 
 async def test_learned_angles_are_drawn_and_a_shows_the_next(model):
@@ -244,30 +282,6 @@ async def test_where_singular_values_are_lost(model):
         await until(pilot, lambda: "about 2 of 8 (25.0%) below 0.999, down to 0.2500000" in words(app, "#detail"))
 
 
-async def test_the_tree_shows_the_names_level_by_level_and_escape_leaves_it(model, script):
-    app = InspectApp(model, analyse=script)
-    async with finished(app, (120, 50)) as pilot:
-        table = await layers(pilot)
-        await pilot.press("down", "t")
-        await until(pilot, lambda: "▼ stage1" in screen_text(app))
-        assert not table.region.area
-        assert "conv  SOC 3x3, stride 2  ≤ 1.0000000002" in screen_text(app)
-        await pilot.press("slash", *"stage2", "enter")
-        await until(pilot, lambda: "stage1" not in words(app, "#table-side"))
-        await pilot.press("escape", "escape")
-        await until(pilot, lambda: table.region.area)
-        assert table.row_count == 12
-
-
-async def test_a_tensor_of_thousands_of_dots_is_a_tree_of_a_few_levels(model):
-    deep = LayerReport(".".join("a" * 5000), "kernel", None, None, Bound(1.0, "norm"), role="tensor")
-    app = InspectApp(model, analyse=Script([deep, replace(deep, name=".")], bounds_only=True))
-    async with finished(app) as pilot:
-        await layers(pilot)
-        await pilot.press("t")
-        await until(pilot, lambda: "▼ a" in screen_text(app))
-
-
 async def test_v_shows_histogram_curve_and_kernel_in_turn(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (100, 36)) as pilot:
@@ -275,8 +289,8 @@ async def test_v_shows_histogram_curve_and_kernel_in_turn(model, script):
         await pilot.press("down")
         await until(pilot, lambda: "histogram, v: next" in screen_text(app))
         await pilot.press("v")
-        await until(pilot, lambda: "sorted σ − 1 by rank, line: σ = 1" in screen_text(app))
-        assert "5,000" in screen_text(app)  # of 8,192 singular values
+        await until(pilot, lambda: "sorted curve, v: next" in screen_text(app))
+        assert app.query_one("#spectrum-curve", Chart)._drawing.over.high == 8192
         await pilot.press("v")
         await until(pilot, lambda: "stage1.block1.conv.kernel 4×4×3×3; as stored" in screen_text(app))
         assert "tap 1 of 9, row 1, column 1 (a: next)" in words(app, "#kernel")

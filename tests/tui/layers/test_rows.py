@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
-from lipscope.records import Bound, Estimate, GradientNorms, LayerReport
-from lipscope.tui.layers.rows import COLUMNS, GAP, Row, arranged, fitting_columns, natural, next_sort, rows
+from lipscope.records import Bound, Estimate, GradientNorms, LayerReport, Spectrum
+from lipscope.tui.layers.lines import heading, item_line, layout, sigma_axis
+from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, folded, natural, next_sort, rows
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured
 
@@ -71,7 +72,7 @@ def test_worst_first_unproved_and_nan_before_all_missing_last():
     some = [report("a", 1.0, 0.5, 0.9), report("b", 3.0), report("c", 1e9, float("nan"), 0.2), Row("d", "later")]
     assert [row.key for row in arranged(some, wanted="", sort=None)] == ["a", "b", "c", "d"]
     assert [row.key for row in arranged(some, wanted="", sort="bound")] == ["c", "b", "a", "d"]
-    assert [row.key for row in arranged(some, wanted="", sort="sigma_max")] == ["c", "a", "b", "d"]
+    assert [row.key for row in arranged(some, wanted="", sort="sigma")] == ["c", "a", "b", "d"]
     assert [row.key for row in arranged(some, wanted="", sort="gradient")] == ["c", "a", "b", "d"]
 
 
@@ -82,35 +83,55 @@ def test_filter_finds_name_or_kind_in_any_case():
     assert arranged(some, wanted="nothing", sort=None) == []
 
 
-@pytest.mark.parametrize("width", range(20, 220, 7))
+@pytest.mark.parametrize("width", range(24, 220, 7))
 @pytest.mark.parametrize("longest", [0, 10, 25, 44])
-def test_columns_fit(width, longest):
-    columns = fitting_columns(width, longest)
-    used = sum(cells + GAP for _, cells in columns)
-    assert used <= max(width, 26)
-    assert next(c.key for c, _ in columns) == "name"
-    assert {"name", "bound"} <= {c.key for c, _ in columns}
-    order = [c.key for c in COLUMNS]
-    assert [c.key for c, _ in columns] == sorted((c.key for c, _ in columns), key=order.index)
-
-
-def test_all_columns_are_there_in_a_wide_table():
-    assert len(fitting_columns(200, 30)) == len(COLUMNS)
-
-
-def test_cells_never_exceed_their_column():
+def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
     hostile = measured(bounds()[1], 1)
     hostile = replace(hostile, kind="\x1b[2J" * 1000, input_shape=(10**9,) * 9, sigma_max=Estimate(1.0, "[red]" * 100))
-    row = Row("stage1.block1.conv", hostile.kind, hostile)
-    for column in COLUMNS[1:]:
-        assert len(column.cell(row)) <= column.width, column.key
-        assert column.cell(row).isprintable()
+    columns, over = layout(width, longest), sigma_axis([hostile])
+    line = "".join(
+        text for text, _ in item_line(Item((Row("x" * 80, hostile.kind, hostile),)), columns, over, "x" * 80)
+    )
+    assert len(line) <= max(width, 24)
+    assert line.isprintable()
+    assert abs(len(line) - len(heading(columns, over))) <= 2
+
+
+def text_of(row: Row) -> str:
+    return "".join(text for text, _ in item_line(Item((row,)), layout(100, 10), sigma_axis([]), ""))
 
 
 def test_missing_cells_say_whether_more_may_come():
-    later, never = Row("a", "k", bounds()[1], True), Row("a", "k", bounds()[1], False)
-    cell = next(column.cell for column in COLUMNS if column.key == "sigma_max")
-    assert (cell(later), cell(never)) == ("…", "–")
+    assert "…" in text_of(Row("a", "k", None, True))
+    assert "–" in text_of(Row("a", "k", None, False))
+
+
+def test_the_strip_shows_where_the_singular_values_are():
+    spread = replace(bounds()[1], spectrum=Spectrum((0.5, 1.5), (1.0, 1.0), 2, "by hand", True))
+    line = text_of(Row("a", "k", spread))
+    assert "┃" not in line
+    assert "╎" in line
+    assert "┃" in text_of(Row("a", "k", replace(spread, spectrum=Spectrum((1.0, 1.0), (1.0, 1.0), 2, "", True))))
+
+
+def test_only_neighbours_with_nothing_to_see_are_folded():
+    quiet = [Row(f"stage{k}.conv", "SOC", report(f"stage{k}.conv", 1.0).report) for k in range(1, 6)]
+    loud = Row("odd", "k", report("odd", 2.0).report)
+    items = folded([*quiet[:3], loud, *quiet[3:]])
+    assert [len(item.rows) for item in items] == [3, 1, 1, 1]
+    assert items[0].name == "stage1 … stage3"
+    assert [row for item in items for row in item.rows] == [*quiet[:3], loud, *quiet[3:]]
+
+
+def test_biases_and_buffers_are_folded_away():
+    def tensor(name: str, proved: bool) -> Row:
+        bound = Bound(1.5, "norm") if proved else Bound.unproved("a bias is no map")
+        return Row(name, "k", LayerReport(name, "k", None, None, bound, role="tensor"))
+
+    items = folded(
+        [tensor("a.weight", True), tensor("a.bias", False), tensor("a.mean", False), tensor("b.weight", True)]
+    )
+    assert [item.key for item in items] == ["a.weight", "a.bias", "b.weight"]
 
 
 def test_natural_survives_a_name_of_digits():
@@ -118,27 +139,25 @@ def test_natural_survives_a_name_of_digits():
     assert sorted(["²", "2", "a"], key=natural)
 
 
-def test_sort_cycle_visits_every_shown_column_and_returns_to_forward_order():
-    shown = ["name", "kind", "bound", "sigma_max", "gradient"]
+def test_sort_cycle_visits_every_order_and_returns_to_forward_order():
     seen, sort = [], None
-    for _ in range(6):
-        sort = next_sort(sort, shown)
+    for _ in range(len(SORTS) + 1):
+        sort = next_sort(sort)
         seen.append(sort)
-    assert seen == ["bound", "sigma_max", "gradient", "name", "kind", None]
-    assert next_sort("sigma_min", shown) is None  # its column went with the width
+    assert seen == [*SORTS, None]
 
 
-def test_every_column_sorts_and_reverses_with_missing_last():
+def test_every_order_sorts_and_reverses_with_missing_last():
     full = [Row(r.name, r.kind, measured(r, i)) for i, r in enumerate(bounds())]
     some = [*full, Row("later", "kernel")]
-    for column in COLUMNS:
-        forward = arranged(some, wanted="", sort=column.key)
-        ranks = [rank for row in forward if (rank := column.rank(row)) is not None]
-        assert ranks == sorted(ranks), column.key
-        backward = arranged(some, wanted="", sort=column.key, reverse=True)
-        assert [r for row in backward if (r := column.rank(row)) is not None] == ranks[::-1], column.key
-        if column.rank(some[-1]) is None:
+    for sort, (rank, words) in SORTS.items():
+        forward = arranged(some, wanted="", sort=sort)
+        ranks = [place for row in forward if (place := rank(row)) is not None]
+        assert ranks == sorted(ranks), sort
+        backward = arranged(some, wanted="", sort=sort, reverse=True)
+        assert [rank(row) for row in backward if rank(row) is not None] == ranks[::-1], sort
+        if rank(some[-1]) is None:
             assert forward[-1] is some[-1]
             assert backward[-1] is some[-1]
-        assert column.order
+        assert words
     assert [row.key for row in arranged(some, wanted="", sort=None, reverse=True)] == [row.key for row in some[::-1]]

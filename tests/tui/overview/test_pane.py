@@ -1,7 +1,6 @@
 from lipscope.files.results import results_path
 from lipscope.records import Bound, LayerReport, Verdict
 from lipscope.tui.app import InspectApp
-from lipscope.tui.overview.pane import OverviewPane
 from lipscope.tui.registry import entry
 from tests.tui.conftest import Script, finished, screen_text, until, words, write_radii
 
@@ -21,15 +20,17 @@ async def test_claims_and_facts_stand_apart(model, script):
 async def test_accuracy_is_recomputed_from_the_radii(model, script):
     certificates = write_radii(model)
     app = InspectApp(model, analyse=script)
-    async with finished(app, (120, 50)):
+    async with finished(app, (120, 50)) as pilot:
         text = screen_text(app)
         for k in (36, 72, 108, 255):
             count = int(((certificates.radius > k / 255) & (certificates.label == certificates.predicted)).sum())
-            line = next(line for line in text.split("\n") if f" {k}/255" in line)
-            assert f"{count:,}" in line
-            assert f"{100 * count / 2000:.2f}%" in line
-        about = words(app, "#overview-accuracy")
-        assert "2,000 images of cifar10 test; sound radii, proved by an earlier run of your own" in about
+            assert f"{100 * count / 2000:.2f}" in words(app, "#overview-accuracy")
+        assert "● proved" in text
+        count = int(((certificates.radius > 36 / 255) & (certificates.label == certificates.predicted)).sum())
+        assert f"{count / 20:.2f}% certified" in text
+        await pilot.press("right")
+        count = int(((certificates.radius > 37 / 255) & (certificates.label == certificates.predicted)).sum())
+        await until(pilot, lambda: f"eps 37/255 ▶   {count / 20:.2f}% certified" in screen_text(app))
 
 
 async def test_stale_results_say_so(model, script):
@@ -42,22 +43,22 @@ async def test_stale_results_say_so(model, script):
         assert "lipscope certify --force" in text
 
 
-async def test_results_of_somebody_else_are_called_claimed(model, script):
+async def test_results_of_somebody_else_are_called_claimed_and_are_not_green(model, script):
     write_radii(model, claimed=True)
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 50)):
-        assert "CLAIMED by somebody else (it was signed with another key" in screen_text(app)
-        shown = words(app, "#overview-accuracy")
-        assert "radii claimed by somebody else, not proved here" in shown
-        assert "radius above" in shown
-        assert "claimed" in shown.partition("radius above")[2].partition("share")[0]
+        assert "CLAIMED by somebody else (it was signed with another key" in words(app, "#overview-results")
+        assert "? claimed" in screen_text(app)
+        assert "● proved " not in screen_text(app)
+        assert "% certified" not in screen_text(app)
+        assert "! the radii are claimed by somebody else" in screen_text(app)
 
 
 async def test_without_results_the_command_is_named(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 50)):
         assert "lipscope certify" in screen_text(app)
-        assert not app.query_one("#overview-accuracy").display
+        assert not app.query_one("#overview-table").display
 
 
 async def test_damaged_results_are_explained(model, script):
@@ -89,6 +90,6 @@ async def test_it_scrolls_where_it_does_not_fit(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (60, 20)) as pilot:
         assert "written by" not in screen_text(app)
-        await pilot.press("right_square_bracket", "end")
+        await pilot.press("G")
         await until(pilot, lambda: "written by" in screen_text(app))
-        assert app.query_one(OverviewPane).scroll_y > 0
+        assert app.query_one("#overview-scroll").scroll_y > 0

@@ -51,7 +51,7 @@ async def test_only_a_whole_analysis_of_unchanged_bytes_is_kept(model, cache, ho
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.state.done == 16 and app.state.sha256 is not None)
         if how == "cancelled":
-            await pilot.press("x")
+            await pilot.press("X")
         elif how == "replaced":
             write_checkpoint(model, channels=99)
         script.gate.set()

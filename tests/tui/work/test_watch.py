@@ -82,7 +82,7 @@ async def test_watching_goes_on_after_a_cancel_and_ends_with_the_app(model, scri
     app = watched(model, script)
     async with app.run_test(size=(80, 24)) as pilot:
         await until(pilot, lambda: app.state.done == 5 and app.state.sha256 is not None)
-        await pilot.press("x")
+        await pilot.press("X")
         replace_file(model, channels=99)
         await until(pilot, lambda: "FILE REPLACED" in screen_text(app))
     script.gate.set()

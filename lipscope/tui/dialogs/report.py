@@ -1,0 +1,122 @@
+"""A whole report of one model: every number that the screens show, as Markdown, and with their pictures as HTML."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lipscope.tui.numerals import rate_text
+from lipscope.tui.overview.answers import answer, chain, places_line, warnings
+from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.text import harmless
+from lipscope.tui.work.state import State
+from lipscope.units import DEFAULT_EPS, format_eps
+from lipscope.version import __version__
+
+MOST_ROWS = 200
+"""Of a table; the images of a test set are not listed one by one."""
+
+STYLE = (
+    "body{font-family:sans-serif;max-width:75em;margin:2em auto;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;font-size:.85em}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:left}"
+    "svg{max-width:100%;height:auto}pre{white-space:pre-wrap}"
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One screen.
+
+    Args:
+        title: of it.
+        sheet: its numbers; None where it shows none.
+        picture: of it, as SVG.
+    """
+
+    title: str
+    sheet: Sheet | None
+    picture: str
+
+
+def head(state: State) -> list[str]:
+    """The two answers, the chain, what to worry about; a line each."""
+    said = answer(state)
+    lines = [f"verdict: {said.words}", said.sentence, said.reason, places_line(chain(state), 200)]
+    certificates = state.results.certificates
+    if certificates is not None:
+        total = len(certificates)
+        shares = (f"{format_eps(eps)}: {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS)
+        stale = "OF ANOTHER MODEL " if state.stale else ""
+        lines.append(f"certified {stale}beyond " + ", ".join(shares) + f" of {total:,} images")
+    lines += [f"warning: {text}" for text, _ in warnings(state)]
+    return [line for line in lines if line]
+
+
+def table_rows(sheet: Sheet) -> list[tuple[str, ...]]:
+    """Column names and rows, without columns in which nothing is known."""
+    kept = [k for k in range(len(sheet.columns)) if any(row[k] is not None for row in sheet.rows[:MOST_ROWS])]
+    names = tuple(sheet.columns[k] for k in kept)
+    return [names, *(tuple(_text(row[k]) for k in kept) for row in sheet.rows[:MOST_ROWS])]
+
+
+def _text(value: Value) -> str:
+    """Every digit: fewer could be less than a proved bound."""
+    return "" if value is None else harmless(value, 1000)
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+    r"""One line of a table.
+
+    >>> markdown_row(("a", "b|c"))
+    '| a | b\\|c |'
+    """
+    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+
+
+def latex_row(cells: Sequence[str]) -> str:
+    r"""One line of a tabular.
+
+    >>> latex_row(("a_1", "50%"))
+    'a\\_1 & 50\\% \\\\'
+    """
+    return " & ".join(re.sub(r"([&%$#_{}])", r"\\\1", cell) for cell in cells) + r" \\"
+
+
+def as_markdown(state: State, parts: Sequence[Part]) -> str:
+    """Words and tables."""
+    lines = [
+        f"# {harmless(state.header.path.name)}",
+        "",
+        f"lipscope {__version__}, SHA-256 {state.sha256 or 'unknown'}",
+    ]
+    lines += ["", *(f"- {line}" for line in head(state))]
+    for part in parts:
+        if part.sheet is not None and part.sheet.rows:
+            names, *rows = table_rows(part.sheet)
+            lines += ["", f"## {part.title}", "", markdown_row(names), markdown_row(["---"] * len(names))]
+            lines += [markdown_row(row) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def as_html(state: State, parts: Sequence[Part]) -> str:
+    """Words, pictures and tables in one file that needs no other."""
+    name = html.escape(harmless(state.header.path.name))
+    out = [
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{name}</title><style>{STYLE}</style><h1>{name}</h1>"
+    ]
+    out.append(f"<p>lipscope {__version__}, SHA-256 <code>{state.sha256 or 'unknown'}</code></p><ul>")
+    out += [f"<li>{html.escape(line)}</li>" for line in head(state)]
+    out.append("</ul>")
+    for part in parts:
+        # The pictures name a font on the web; without it they are drawn in the reader's own.
+        picture = re.sub(r"@font-face\s*\{[^}]*\}", "", part.picture)
+        out += [f"<h2>{html.escape(part.title)}</h2>", picture]
+        if part.sheet is not None and part.sheet.rows:
+            names, *rows = table_rows(part.sheet)
+            out.append("<details><summary>numbers</summary><table><tr>")
+            out += [f"<th>{html.escape(name)}</th>" for name in names]
+            out += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
+            out.append("</table></details>")
+    return "\n".join([*out, "</html>"]) + "\n"

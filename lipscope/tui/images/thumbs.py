@@ -1,0 +1,113 @@
+"""The images as a grid of thumbnails, the cursor on one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding
+from textual.strip import Strip
+from textual.widget import Widget
+
+from lipscope.tui.images.half_blocks import Pixels, coloured_line, plain_line, resized
+from lipscope.tui.images.pictures import without_colours
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.long_list import LongList
+
+WIDE, TALL = 16, 8
+"""Cells of a picture; under it stands one line of words."""
+
+
+class Thumbnails(Widget, can_focus=True):
+    """As many pictures as fit, from the one of the cursor on."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual declares a class variable
+        Binding("left,h", "step(-1)", "Left", show=False),
+        Binding("right,l", "step(1)", "Right", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__(id="images-grid")
+        self._count, self._place, self._first = 0, -1, 0
+        self._pixels: Callable[[int], Pixels | None] = lambda place: None
+        self._words: Callable[[int], str] = lambda place: ""
+        self._drawn: dict[int, Pixels | None] = {}
+
+    def show(
+        self, count: int, place: int, pixels: Callable[[int], Pixels | None], words: Callable[[int], str]
+    ) -> None:  # fmt: skip
+        """Show other images."""
+        self._count, self._place, self._pixels, self._words = count, place, pixels, words
+        self._drawn.clear()
+        self._into_sight()
+
+    @property
+    def across(self) -> int:
+        """Pictures a row."""
+        return max(self.size.width // (WIDE + 1), 1)
+
+    @property
+    def place(self) -> int:
+        """The image under the cursor."""
+        return self._place
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return self._count
+
+    def choose(self, place: int) -> None:
+        """Put the cursor on another image; the list beside follows."""
+        self.post_message(LongList.Chosen(self, min(max(place, 0), self._count - 1)))
+
+    def action_step(self, steps: int) -> None:
+        """One to the side."""
+        self.choose(self._place + steps)
+
+    def action_page(self, pages: int) -> None:
+        """As many as are in sight."""
+        self.choose(self._place + pages * self.across * max(self.size.height // (TALL + 1), 1))
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor there."""
+        self.choose(self._first + event.y // (TALL + 1) * self.across + min(event.x // (WIDE + 1), self.across - 1))
+
+    def on_resize(self) -> None:
+        """Another number fits."""
+        self._into_sight()
+
+    def _into_sight(self) -> None:
+        rows = max(self.size.height // (TALL + 1), 1)
+        row, first = max(self._place, 0) // self.across, self._first // self.across
+        self._first = min(max(first, row - rows + 1), row) * self.across
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """One line of pictures, or of the words under them."""
+        style = self.rich_style
+        inside = y % (TALL + 1)
+        start = self._first + y // (TALL + 1) * self.across
+        segments: list[Segment] = []
+        for place in range(start, min(start + self.across, self._count)):
+            if inside == TALL:
+                look = Style(reverse=True, bold=True) if place == self._place else Style()
+                segments.append(Segment(harmless(self._words(place), WIDE).ljust(WIDE), style + look))
+            else:
+                segments += self._picture(place, inside, style)
+            segments.append(Segment(" ", style))
+        return Strip(segments).adjust_cell_length(self.size.width, style).crop(0, self.size.width)
+
+    def _picture(self, place: int, line: int, style: Style) -> list[Segment]:
+        if place not in self._drawn:
+            pixels = self._pixels(place)
+            self._drawn[place] = None if pixels is None else resized(pixels, 2 * TALL, WIDE)
+        drawn = self._drawn[place]
+        if drawn is None:
+            return [Segment(" " * WIDE, style)]
+        if without_colours(self.app):
+            return [Segment(plain_line(drawn, line, dark=self.app.current_theme.dark), style)]
+        return coloured_line(drawn, line)

@@ -1,0 +1,208 @@
+"""One layer in one line: its bound, its singular values on an axis that all share, the gradient that it keeps."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
+from lipscope.tui.layers.rows import Item, Row
+from lipscope.tui.numerals import shape_text
+from lipscope.tui.overview.answers import short
+from lipscope.tui.plots.bars import BLOCKS, EIGHTHS
+from lipscope.tui.plots.blocks import bin_counts, nice_ticks, tick_labels
+from lipscope.tui.plots.range import Range
+from lipscope.tui.text import harmless
+
+Runs = list[tuple[str, str]]
+
+GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
+BOUND, GRADIENT, SHAPES = 11, 18, 20
+BAR = 5
+"""Cells of the bar of the gradient kept."""
+
+PENDING, ABSENT = "…", "–"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The widths of the columns in cells; 0 for one that has no room.
+
+    Args:
+        name, kind, shapes, strip, gradient: from left to right, the bound between them.
+    """
+
+    name: int
+    kind: int
+    shapes: int
+    strip: int
+    gradient: int
+
+
+WIDEST = 34
+"""Cells of a name at most."""
+
+
+def longest_name(items: Iterable[Item]) -> int:
+    """The cells that the names want; of tens of thousands only as many are measured as need be."""
+    longest = 8
+    for item in items:
+        longest = max(longest, len(harmless(item.name, WIDEST)))
+        if longest >= WIDEST:
+            break
+    return longest
+
+
+def layout(width: int, longest: int) -> Layout:
+    """The columns that fit: name and bound always, then the gradient, the strip, the kind, the shapes.
+
+    >>> layout(60, 24), layout(24, 24).strip
+    (Layout(name=24, kind=0, shapes=0, strip=0, gradient=18), 0)
+    """
+    rest = width - BOUND - 1
+    name = max(min(longest, WIDEST, rest), 8)
+    gradient = GRADIENT if rest - min(name, 20) - GRADIENT - 1 >= 0 else 0
+    rest -= gradient + 1 if gradient else 0
+    name = max(min(name, rest), 8)
+    rest -= name + 1
+    kind = 18 if rest >= 18 + 16 else 0
+    rest -= kind + 1 if kind else 0
+    shapes = SHAPES if rest >= SHAPES + 30 else 0
+    rest -= shapes + 1 if shapes else 0
+    return Layout(name, kind, shapes, min(rest, 60) if rest >= 6 else 0, gradient)
+
+
+def sigma_axis(reports: Iterable[LayerReport]) -> Range:
+    """From 0 to the largest singular value of a layer of body or head, at least to 2.
+
+    Of values that are far apart only the smaller ones fit: what lies beyond is drawn at the end.
+    """
+    largest = [one.sigma_max.value for one in reports if one.sigma_max is not None]
+    return Range(0.0, min(max([2.0, *(1.05 * value for value in largest if math.isfinite(value))]), 8.0))
+
+
+def strip(report: LayerReport | None, over: Range, width: int) -> Runs:
+    """The singular values on the axis: ``┃`` where all are at 1, else bars; ``·`` at 1 where there are none."""
+    cells: list[tuple[str, str]] = [(" ", "")] * width
+    one = over.column(1.0, width)
+    if report is None or (report.sigma_max is None and report.spectrum is None):
+        cells[one] = ("·", QUIET)
+        return cells
+    spectrum = report.spectrum
+    values = np.asarray(spectrum.values if spectrum is not None else [], np.float64)
+    weights = np.asarray(spectrum.weights if spectrum is not None else [], np.float64)
+    known = np.isfinite(values) & np.isfinite(weights)
+    if spectrum is not None and known.all() and len(values) and np.abs(values - 1).max() <= NEAR_ONE:
+        cells[one] = ("┃", GOOD)
+        return cells
+    cells[one] = ("╎", QUIET)
+    if known.any():
+        counts = np.log1p(bin_counts(values[known], over, width, weights[known]))
+        levels = np.where(counts > 0, np.maximum(np.rint(8 * counts / counts.max()), 1), 0).astype(int)
+        for column, level in enumerate(levels.tolist()):
+            if level:
+                cells[column] = (BLOCKS[level], GOOD if column == one else BAD)
+        if values[known].max() > over.high:
+            cells[-1] = ("▶", BAD)
+        return cells
+    for estimate in (report.sigma_min, report.sigma_max):
+        if estimate is not None:
+            beyond = not estimate.value <= over.high
+            cells[-1 if beyond else over.column(estimate.value, width)] = ("▶" if beyond else "╂", BAD)
+    return cells
+
+
+def bound_run(row: Row, width: int) -> tuple[str, str]:
+    """The proved bound, rounded up; 1 is quiet, what is larger or not proved is not."""
+    report = row.report
+    if report is None:
+        return (PENDING if row.active else ABSENT).rjust(width), QUIET
+    bound = report.bound
+    if not bound.proved or not math.isfinite(bound.value):
+        return "not proved".rjust(width), BAD if report.role in ("body", "tensor") else QUIET
+    if bound.value <= allowed(1):
+        return (short(bound.value) if bound.value > 0 else "0").rjust(width), QUIET
+    return f"● {short(bound.value)}".rjust(width)[-width:], "bold" if report.role != "body" else BAD
+
+
+def gradient_runs(row: Row, *, most: bool) -> Runs:
+    """A bar of the share of the norm that is passed back, and the number; 1 is quiet."""
+    report = row.report
+    if report is None or report.gradient_norm is None:
+        return [((PENDING if row.active else "").ljust(GRADIENT), QUIET)]
+    mean = report.gradient_norm.mean
+    share = gradient_kept(report)
+    share = mean if share is None else share
+    if (report.role != "body" and share >= 1 - NEAR_ONE) or not math.isfinite(mean):
+        return [(" " * BAR + f" ~{mean:.2f}".ljust(GRADIENT - BAR), QUIET)]
+    eighths = min(max(round(8 * BAR * share), 0), 8 * BAR)
+    bar = ("█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()).ljust(BAR)
+    if abs(share - 1) <= NEAR_ONE:
+        return [(bar, "$success 60%"), (" 1".ljust(GRADIENT - BAR), QUIET)]
+    words = f" ~{mean:.2f}" + (" ◀ most" if most else "")
+    return [(bar, BAD), (words.ljust(GRADIENT - BAR)[: GRADIENT - BAR], f"bold {BAD}" if most else "")]
+
+
+def item_line(item: Item, columns: Layout, over: Range, most: str) -> Runs:
+    """One line of the list."""
+    row = item.rows[0]
+    style = QUIET if item.folded else "bold" if row.key == most else ""
+    name = harmless(item.name, columns.name, keep="start" if item.folded else "end")
+    runs: Runs = [(f"{name:{columns.name}} ", style)]
+    if columns.kind:
+        kind = f"{len(item.rows)} layers" if item.folded else row.kind
+        if item.folded and row.report is not None and row.report.role == "tensor":
+            kind = f"{len(item.rows)} others"
+        runs.append((f"{harmless(kind, columns.kind):{columns.kind}} ", style))
+    if columns.shapes:
+        last = item.rows[-1].report
+        shapes = "" if row.report is None or last is None else (
+            f"{shape_text(row.report.input_shape)} → {shape_text(last.output_shape)}"
+        )  # fmt: skip
+        runs.append((f"{harmless(shapes, columns.shapes):{columns.shapes}} ", QUIET))
+    runs.append(bound_run(row, BOUND))
+    if columns.strip:
+        runs += [(" ", ""), *strip(_linear(item) if item.folded else row.report, over, columns.strip)]
+    if columns.gradient:
+        runs += [(" ", ""), *gradient_runs(row, most=row.key == most)]
+    if item.folded and not columns.kind:
+        runs[0] = (f"{harmless(f'{item.name}, {len(item.rows)}', columns.name):{columns.name}} ", style)
+    return runs
+
+
+def _linear(item: Item) -> LayerReport | None:
+    """A layer with singular values, of those that are folded."""
+    return next((row.report for row in item.rows if row.report is not None and row.report.spectrum is not None), None)
+
+
+def heading(columns: Layout, over: Range) -> str:
+    """The names of the columns; above the strips their axis."""
+    text = f"{'layer':{columns.name}} "
+    text += f"{'kind':{columns.kind}} " if columns.kind else ""
+    text += f"{'in → out':{columns.shapes}} " if columns.shapes else ""
+    text += "● bound ≤".rjust(BOUND)
+    if columns.strip:
+        line = ["─"] * columns.strip
+        ticks = nice_ticks(over, max(columns.strip // 6, 2))
+        for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+            at = over.column(tick, columns.strip)
+            line[at : at + len(label)] = label
+        if line[3:5] == ["─", "─"]:
+            line[3:5] = "~σ"
+        text += " " + "".join(line)[: columns.strip]
+    return text + (f" {'~ gradient kept':{columns.gradient}}" if columns.gradient else "")
+
+
+def sort_at(columns: Layout, cell: int) -> str:
+    """Which order a press on the heading means."""
+    edges = [("name", columns.name + 1), ("kind", columns.kind + bool(columns.kind)),
+             ("kind", columns.shapes + bool(columns.shapes)), ("bound", BOUND + 1),
+             ("sigma", columns.strip + bool(columns.strip))]  # fmt: skip
+    for name, width in edges:
+        if cell < width:
+            return name
+        cell -= width
+    return "gradient"

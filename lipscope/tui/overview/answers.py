@@ -1,0 +1,169 @@
+"""The two answers of the overview, the chain from pixels to logits, and what to worry about. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lipscope.records import LayerReport, allowed, gradient_kept, loses_most
+from lipscope.records.verdict import IN_WORDS
+from lipscope.tui.numerals import bound_text, rounded
+from lipscope.tui.overview.facts import headline
+from lipscope.tui.panes import Goto
+from lipscope.tui.text import harmless
+from lipscope.tui.work.state import Phase, State
+
+STYLES = {
+    "proved": "$text-success", "bounded": "$text-warning", "not-proved": "$text-warning", "violated": "$text-error",
+    "pending": "$foreground 60%",
+}  # fmt: skip
+SIGNS = {"proved": "✔", "bounded": "≤", "not-proved": "?", "violated": "✘", "pending": "…"}
+"""A sign beside the words; the colour only repeats them."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Whether it is 1-Lipschitz.
+
+    Args:
+        status: of the verdict, or ``pending``.
+        words: the answer, after its sign.
+        sentence: what that means.
+        reason: what decides.
+    """
+
+    status: str
+    words: str
+    sentence: str
+    reason: str
+
+
+def answer(state: State) -> Answer:
+    """The verdict as an answer; why there is none (yet)."""
+    line, verdict = headline(state), state.verdict
+    if line.status == "pending" or verdict is None:
+        return Answer("pending", line.text, "", line.reason)
+    constant = verdict.lipschitz
+    if line.status in ("proved", "bounded") and constant is not None and math.isfinite(constant):
+        most = rounded(constant, up=True)
+        start, end = (verdict.scope.start, verdict.scope.end) if verdict.scope else ("input", "output")
+        sentence = f"a change of 1 in the {IN_WORDS.get(start, start)} moves the {end} by at most {most}"
+        if line.status == "proved":
+            return Answer("proved", f"YES, PROVED   L ≤ {most}", sentence, line.reason)
+        return Answer("bounded", f"NOT PROVED: only L ≤ {most} is", sentence, line.reason)
+    if line.status == "violated":
+        return Answer("violated", "NO, VIOLATED", line.text.removeprefix("VIOLATED: "), line.reason)
+    return Answer("not-proved", "NOT PROVED", "no bound holds for the whole network", line.reason)
+
+
+def chain(state: State) -> list[tuple[str, str]]:
+    """From pixels to logits: each place with the proved constant of the arrow that leaves it; empty without a model."""
+    if state.chain is None:
+        return []
+    places: list[tuple[str, str]] = []
+    for arrow in state.chain.arrows:
+        bound = arrow.bound
+        text = f"● {short(bound.value)}" if bound.proved and math.isfinite(bound.value) else "not proved"
+        layers = f" ({arrow.layers} layers)" if arrow == state.chain.body and arrow.layers > 1 else ""
+        places.append((arrow.scope.start, text + layers))
+    return [*places, (state.chain.whole.scope.end, "")]
+
+
+def short(value: float) -> str:
+    """A proved bound in few digits, rounded up; 1 with what rounding is allowed is 1.
+
+    >>> short(3.98884), short(1.0000000001), short(1.4046)
+    ('3.99', '1', '1.41')
+    """
+    if 1 <= value <= allowed(1):
+        return "1"
+    if value >= 1e6:
+        return rounded(value, up=True)
+    return f"{math.ceil(value * 100) / 100:.2f}"
+
+
+def places_line(places: list[tuple[str, str]], width: int) -> str:
+    """The chain in one line, with less around the arrows where there is less room.
+
+    >>> places_line([("pixels", "● 3.99"), ("features", "")], 40)
+    'pixels ─● 3.99─▶ features'
+    """
+    for left, right in ((" ─", "─▶ "), ("─", "▶"), ("", "▸")):
+        text = "".join(name + (f"{left}{arrow}{right}" if arrow else "") for name, arrow in places)
+        if len(text) <= width:
+            return text
+        text = text.replace(" layers)", ")").replace("● ", "●")
+        if len(text) <= width:
+            return text
+    return harmless(text, width)
+
+
+def bound_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
+    """One bar a layer of the body, low where its bound is at most 1, and what they say together."""
+    bounds = [report.bound for report in state.layers.values() if report.role == "body"]
+    if not bounds:
+        return [], ""
+    shown = bounds[:: -(-len(bounds) // cells)]
+    runs = []
+    for bound in shown:
+        known = bound.proved and math.isfinite(bound.value)
+        within = known and bound.value <= allowed(1)
+        level = min(2 + int(2 * math.log2(max(bound.value, 1.0))), 7) if known else 7
+        runs.append(("▁" if within else "▁▂▃▄▅▆▇█"[level], "$text-success" if within else "$text-warning"))
+    above = [bound for bound in bounds if not (bound.proved and bound.value <= allowed(1))]
+    if not above:
+        return runs, "● all ≤ 1"
+    return runs, f"{len(above)} of {len(bounds)} above 1 or not proved"
+
+
+def gradient_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
+    """One bar a layer of the body, as high as the share of the gradient's norm that it passes back."""
+    reports = [report for report in state.layers.values() if report.role == "body"]
+    kept = [report.gradient_norm.mean for report in reports if report.gradient_norm is not None]
+    if not kept:
+        return [], ""
+    runs = []
+    for value in kept[:: -(-len(kept) // cells)]:
+        level = min(max(round(8 * value) - 1, 0), 7) if math.isfinite(value) else 7
+        runs.append(("▁▂▃▄▅▆▇█"[level], "$text-success" if value > 0.99 else "$text-warning"))
+    most = loses_most(state.layers.values())
+    if most is None or most.gradient_norm is None:
+        return runs, "~ all 1"
+    share = gradient_kept(most)
+    value = most.gradient_norm.mean if share is None else share
+    return runs, f"~{value:.2f} in {harmless(most.name, 24, keep='end')}"
+
+
+def warnings(state: State) -> list[tuple[str, Goto | None]]:
+    """What to worry about, each with the way to its cause."""
+    found: list[tuple[str, Goto | None]] = [
+        (f"{harmless(report.name, 40, keep='end')} holds numbers that are not finite", Goto("layers", report.name))
+        for report in state.layers.values()
+        if _not_finite(report)
+    ]
+    verdict = state.verdict
+    if verdict is not None and verdict.layer and headline(state).status != "proved":
+        found.append((f"{harmless(verdict.layer, 40, keep='end')} decides the verdict", Goto("layers", verdict.layer)))
+    else:
+        found += [
+            (f"{harmless(report.name, 30, keep='end')}: {bound_text(report.bound)}", Goto("layers", report.name))
+            for report in state.layers.values()
+            if report.role == "body" and report.bound.proved and report.bound.value > allowed(1)
+        ][:3]
+    if state.stale:
+        found.append(("the radii are about another model file", Goto("radii")))
+    certificates = state.results.certificates
+    if certificates is not None and certificates.standing == "claimed":
+        found.append(("the radii are claimed by somebody else, not proved here", Goto("radii")))
+    if certificates is not None and certificates.attack_distance is not None:
+        inside = int((certificates.attack_distance < certificates.radius).sum())
+        if inside:
+            found.append((f"an attack came INSIDE {inside} certified radii", Goto("radii")))
+    if state.phase is Phase.CANCELLED:
+        found.append(("the analysis was cancelled; r starts it again", None))
+    return found
+
+
+def _not_finite(report: LayerReport) -> bool:
+    sigma = report.sigma_max.value if report.sigma_max is not None else 0.0
+    return math.isnan(report.bound.value) or math.isnan(sigma) or any("not finite" in note for note in report.notes)

@@ -1,0 +1,86 @@
+"""What the app remembers between two sessions: theme, eps, screen in front, recent files.
+
+It lies beside ``config.toml``, which is the user's own and is never written. Whatever is wrong with it is as if it were
+not there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from lipscope.errors import LipscopeError
+from lipscope.tui.config import config_path, known_theme
+from lipscope.tui.registry import SCREENS
+from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
+
+NAME = "remembered.json"
+RECENT = 20
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """One session for the next.
+
+    Args:
+        theme: that was chosen; None for the configured one.
+        eps: the radius chosen.
+        screen: in front at the end.
+        recent: files that were open, the last one first.
+        place: of the file; None keeps nothing.
+    """
+
+    theme: str | None = None
+    eps: Fraction = DEFAULT_EPS[0]
+    screen: str | None = None
+    recent: tuple[Path, ...] = ()
+    place: Path | None = None
+
+    def opened(self, path: Path) -> Remembered:
+        """The same with a further recent file."""
+        whole = path.absolute()
+        return replace(self, recent=(whole, *(one for one in self.recent if one != whole))[:RECENT])
+
+    def keep(self) -> None:
+        """Write it; a folder that cannot be written to is no failure of the app."""
+        from lipscope.files.checkpoint import atomic_path
+
+        if self.place is None:
+            return
+        facts = {
+            "theme": self.theme, "eps": format_eps(self.eps), "screen": self.screen,
+            "recent": [str(path) for path in self.recent],
+        }  # fmt: skip
+        with suppress(LipscopeError, OSError):
+            self.place.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(self.place) as temporary:
+                temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+def remembered(place: Path | None = None) -> Remembered:
+    """What the last session left behind."""
+    place = place or config_path().with_name(NAME)
+    try:
+        facts = json.loads(place.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        facts = {}
+    return _checked(facts if isinstance(facts, dict) else {}, place)
+
+
+def _checked(facts: Mapping[str, Any], place: Path) -> Remembered:
+    eps = DEFAULT_EPS[0]
+    with suppress(LipscopeError, TypeError, AttributeError):
+        eps = parse_eps(facts.get("eps", format_eps(eps)))
+    theme, screen, recent = facts.get("theme"), facts.get("screen"), facts.get("recent")
+    return Remembered(
+        theme if isinstance(theme, str) and known_theme(theme) else None,
+        eps,
+        screen if screen in [one.id for one in SCREENS] else None,
+        tuple(Path(path) for path in recent if isinstance(path, str))[:RECENT] if isinstance(recent, list) else (),
+        place,
+    )

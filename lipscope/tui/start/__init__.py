@@ -1,0 +1,1 @@
+"""Start: the runs, checkpoints and recent files that can be opened."""

@@ -1,0 +1,125 @@
+"""What can be opened: runs, checkpoints, recent files, each with what is known of it without an analysis."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import SUFFIX, read_header, sha256_of
+from lipscope.files.kept_analysis import Cache
+from lipscope.files.kind import kind_beside
+from lipscope.files.run_log import is_run, read_run
+from lipscope.tui.numerals import seconds_text, size_text
+from lipscope.tui.overview.answers import SIGNS, STYLES
+from lipscope.tui.text import harmless
+
+DAY = 86400.0
+
+MOST = 200
+"""Files that are listed."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One file or run folder.
+
+    Args:
+        path: to open.
+        kind: ``run``, ``file`` or ``recent``.
+        modified: seconds since 1970.
+        size: in bytes; 0 of a run without a model.
+        verdict: of an analysis that this user kept of these very bytes; empty without.
+        rates: clean and certified accuracy as the summary beside the model claims them; empty without.
+        standing: of a run.
+    """
+
+    path: Path
+    kind: str
+    modified: float
+    size: int
+    verdict: str = ""
+    rates: str = ""
+    standing: str = ""
+
+
+def found(folders: Iterable[Path], recent: Iterable[Path] = ()) -> list[Found]:
+    """Runs and files in some folders, then recent ones, newest first; nothing twice, and nothing is analysed."""
+    seen: dict[Path, Found] = {}
+    for kind, paths in (("", _inside(folders)), ("recent", recent)):
+        for path in paths:
+            model = path / f"model{SUFFIX}" if path.is_dir() else path
+            if path.resolve() in seen or not (model.is_file() or is_run(path)):
+                continue
+            status = (model if model.is_file() else path).stat()
+            size = status.st_size if model.is_file() else 0
+            name = kind or ("run" if path.is_dir() else "file")
+            seen[path.resolve()] = Found(path, name, status.st_mtime, size, "", _rates(model), _standing(path))
+    return sorted(seen.values(), key=lambda one: -one.modified)[:MOST]
+
+
+def _inside(folders: Iterable[Path]) -> Iterable[Path]:
+    for folder in folders:
+        if not folder.is_dir():
+            continue
+        if is_run(folder):
+            yield folder
+        for path in sorted(folder.iterdir())[: 20 * MOST]:
+            file = path.name.endswith(SUFFIX) and path.is_file() and _is_model(path)
+            if file or (path.is_dir() and (is_run(path) or (path / f"model{SUFFIX}").is_file())):
+                yield path
+
+
+def _is_model(path: Path) -> bool:
+    try:
+        return kind_beside(read_header(path).metadata) is None
+    except LipscopeError:
+        return False
+
+
+def _rates(model: Path) -> str:
+    summary = model.with_name(model.name.removesuffix(SUFFIX) + ".certified.json")
+    try:
+        facts = json.loads(summary.read_text(encoding="utf-8"))
+        clean, certified = float(facts["clean"]["rate"]), float(facts["certified"][0]["rate"])
+    except (OSError, ValueError, KeyError, IndexError, TypeError):
+        return ""
+    return f"{clean:.1%} / {certified:.1%}" if math.isfinite(clean + certified) else ""
+
+
+def _standing(path: Path) -> str:
+    if not is_run(path):
+        return ""
+    try:
+        log = read_run(path)
+    except LipscopeError:
+        return "damaged"
+    return f"{len(log.epochs)} of {log.planned or '?'} epochs"
+
+
+def verdict_of(model: Path, cache: Cache) -> str:
+    """The word of the verdict that this user's own kept analysis gives for these very bytes; empty without one."""
+    if not cache.candidates(model):
+        return ""
+    try:
+        kept = cache.read(model, sha256_of(model))
+    except (OSError, LipscopeError):
+        return ""
+    verdicts = [event.verdict for event in kept.events if event.verdict is not None] if kept is not None else []
+    return verdicts[-1].status if verdicts else ""
+
+
+def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
+    """Verdict, accuracy, age, size, path."""
+    verdict = f"{SIGNS.get(one.verdict, ' ')} {one.verdict.replace('-', ' '):11}"
+    seconds = max(now - one.modified, 0.0)
+    age = seconds_text(seconds) if seconds < DAY else f"{seconds / DAY:.0f} days"
+    details = f"{one.rates or one.standing:16} {age:>12} {size_text(one.size) if one.size else '':>8}  "
+    path = harmless(one.path, max(width - len(verdict) - len(details), 8), keep="end")
+    return [(verdict, STYLES.get(one.verdict, "")), (details, "$foreground 60%"), (path, "bold")]
+
+
+HEADING = f"  {'verdict':11}{'clean / cert.':16} {'age':>12} {'size':>8}  file"

@@ -1,0 +1,144 @@
+"""The list of what can be opened: over the app as a dialog, or alone where no model was named."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from textual import on
+from textual.app import App, ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from lipscope.files.checkpoint import SUFFIX
+from lipscope.files.kept_analysis import Cache
+from lipscope.tui.keys.bindings import MOVES, bindings_of
+from lipscope.tui.keys.motion import focus
+from lipscope.tui.start.found import HEADING, Found, found, found_line, verdict_of
+from lipscope.tui.text import harmless
+from lipscope.tui.widgets.long_list import LongList
+
+Choice = tuple[Path, bool]
+"""What is opened, and whether as the second of two models."""
+
+
+class VerdictFound(Message):
+    """A kept analysis tells the verdict of a file."""
+
+    def __init__(self, place: int, verdict: str) -> None:
+        super().__init__()
+        self.place, self.verdict = place, verdict
+
+
+class OpenScreen(ModalScreen[Choice | None]):
+    """Files and runs; enter opens one, b opens it beside the one that is open.
+
+    Args:
+        folders: that are listed.
+        recent: files that were open before.
+        cache: keeps analyses.
+        alone: whether nothing is open yet.
+    """
+
+    BINDINGS = bindings_of("Open", MOVES)
+
+    def __init__(self, folders: Sequence[Path], recent: Sequence[Path], cache: Cache | None, *, alone: bool) -> None:
+        super().__init__()
+        self._found: list[Found] = found(folders, recent)
+        self._cache, self._alone = cache, alone
+        self._where = ", ".join(harmless(folder, 40) for folder in folders)
+
+    def compose(self) -> ComposeResult:
+        """The list, and a line for another path."""
+        with Vertical(id="open", classes="panel") as box:
+            box.border_title = "open a model or a run"
+            box.border_subtitle = "enter opens, / types a path, esc closes" + ("" if self._alone else ", b opens as B")
+            yield LongList(id="open-list")
+            if not self._found:
+                yield Static(
+                    f"Nothing in {self._where}: `lipscope train` makes a model, / opens another path.", markup=False
+                )
+            entry = Input(placeholder="path of a .safetensors file or of a run", id="open-path", compact=True)
+            entry.display = False
+            yield entry
+
+    def on_mount(self) -> None:
+        """List what is here; the verdicts come from a thread."""
+        self._list()
+        focus(self.query_one(LongList))
+        if self._cache is not None:
+            threading.Thread(target=self._look_up, args=(self._cache,), name="lipscope-verdicts", daemon=True).start()
+
+    def _look_up(self, cache: Cache) -> None:
+        for place, one in enumerate(self._found):
+            model = one.path / f"model{SUFFIX}" if one.path.is_dir() else one.path
+            verdict = verdict_of(model, cache)
+            if verdict and not self.post_message(VerdictFound(place, verdict)):
+                return
+
+    @on(VerdictFound)
+    def _told(self, message: VerdictFound) -> None:
+        self._found[message.place] = replace(self._found[message.place], verdict=message.verdict)
+        self._list()
+
+    def _list(self) -> None:
+        shown, now = self.query_one(LongList), time.time()
+        shown.show(
+            len(self._found), lambda place, width: found_line(self._found[place], now, width),
+            lambda width: HEADING[:width], place=max(shown.place, 0),
+        )  # fmt: skip
+
+    @on(LongList.Entered, "#open-list")
+    def action_open(self) -> None:
+        """The file under the cursor."""
+        self._leave(second=False)
+
+    def action_open_second(self) -> None:
+        """The file under the cursor beside the one that is open."""
+        self._leave(second=not self._alone)
+
+    def _leave(self, *, second: bool) -> None:
+        place = self.query_one(LongList).place
+        if 0 <= place < len(self._found):
+            self.dismiss((self._found[place].path, second))
+
+    def action_type(self) -> None:
+        """Type another path."""
+        entry = self.query_one("#open-path", Input)
+        entry.display = True
+        focus(entry)
+
+    @on(Input.Submitted, "#open-path")
+    def _typed(self, message: Input.Submitted) -> None:
+        path = Path(message.value.strip()).expanduser()
+        if path.is_file() or (path / f"model{SUFFIX}").is_file():
+            self.dismiss((path, False))
+        else:
+            self.notify(f"there is no model {harmless(path, 60, keep='end')}", severity="warning", markup=False)
+
+    def action_close(self) -> None:
+        """Back without opening anything."""
+        self.dismiss(None)
+
+
+class StartApp(App[Path | None]):
+    """The list alone; its result is what to open."""
+
+    TITLE = "lipscope"
+    CSS_PATH = "../app.tcss"
+
+    def __init__(self, folders: Sequence[Path], recent: Sequence[Path], cache: Cache | None, theme: str | None) -> None:
+        super().__init__()
+        self._list = OpenScreen(folders, recent, cache, alone=True)
+        self._theme = theme
+
+    def on_mount(self) -> None:
+        """Show the list; what is chosen ends the app."""
+        if self._theme is not None:
+            self.theme = self._theme
+        self.push_screen(self._list, lambda choice: self.exit(None if choice is None else choice[0]))

@@ -1,0 +1,86 @@
+"""Certified accuracy at the radii of the literature, proved under what an attack could not break."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from textual.content import Content
+from textual.widget import Widget
+
+from lipscope.tui.results import data_text, other_sides, standing_text
+from lipscope.units import DEFAULT_EPS, format_eps, radius_text
+
+if TYPE_CHECKING:
+    from lipscope.records.certificates import Certificates
+
+CELL = 8
+TITLE = 13
+
+
+class EpsTable(Widget):
+    """One column a radius, 0 first; the chosen one is marked. A click on a column chooses it."""
+
+    def __init__(self, *, id: str, about: bool = False) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._certificates: Certificates | None = None
+        self._chosen: Fraction | None = None
+        self._about = about
+        self.tooltip = (
+            "Share of all images, in per cent. proved: right, with a certified radius above eps. "
+            "attack ≤: of the attacked images, those that the attack did not break; the truth lies between."
+        )
+
+    def show(self, certificates: Certificates, chosen: Fraction) -> None:
+        """Show the shares, those at one radius marked."""
+        if certificates is not self._certificates or chosen != self._chosen:
+            self._certificates, self._chosen = certificates, chosen
+            self.refresh()
+
+    def radii(self, width: int) -> list[Fraction]:
+        """The radii of the columns: those of the literature that fit, and always the chosen one."""
+        chosen = self._chosen or DEFAULT_EPS[0]
+        most = max((width - TITLE) // CELL, 2)
+        wanted = sorted({Fraction(0), *DEFAULT_EPS, chosen})
+        while len(wanted) > most:
+            wanted.remove(next(eps for eps in reversed(wanted) if eps != chosen))
+        return wanted
+
+    def render(self) -> Content:
+        """Heading and rows."""
+        certificates = self._certificates
+        if certificates is None:
+            return Content("")
+        radii = self.radii(self.size.width)
+        total = len(certificates)
+        heads = [format_eps(eps).removesuffix("/255") if eps else "0" for eps in radii]
+        lines = [self._row("eps /255", heads, "$foreground 60%")]
+        for side in sorted(other_sides(certificates), key=lambda side: side.heading != "attack ≤"):
+            title = side.heading if side.total == total else f"{side.heading} *"
+            shares = [f"{100 * side.count(eps) / max(side.total, 1):.2f}" for eps in radii]
+            lines.append(self._row(f"~ {title}" if "attack" in title else f"● {title}", shares, ""))
+        shares = [f"{100 * certificates.certified_count(eps) / total:.2f}" for eps in radii]
+        claimed = certificates.standing == "claimed"
+        style = "$text-warning" if claimed else "$text-success bold"
+        lines.append(self._row("? claimed" if claimed else "● proved", shares, style))
+        attacked = int(certificates.attacked.sum())
+        if self._about:
+            mean = radius_text(certificates.average_certified_radius())
+            words = [f"average radius {mean}", data_text(certificates), standing_text(certificates)]
+            if 0 < attacked < total:
+                words.append(f"* of the {attacked:,} attacked")
+            lines += [Content.styled(word, "$foreground 60%") for word in words]
+        return Content("\n").join(lines)
+
+    def _row(self, title: str, cells: list[str], style: str) -> Content:
+        radii = self.radii(self.size.width)
+        pieces: list[tuple[str, str]] = [(title.ljust(TITLE), "$foreground 60%")]
+        for eps, cell in zip(radii, cells, strict=True):
+            pieces.append((f"{cell:>{CELL - 1}} ", f"{style} reverse" if eps == self._chosen else style))
+        return Content.assemble(*pieces)
+
+    def at(self, x: int) -> Fraction | None:
+        """The radius of the column that holds a cell."""
+        radii = self.radii(self.size.width)
+        place = (x - TITLE) // CELL
+        return radii[place] if 0 <= place < len(radii) else None

@@ -1,0 +1,85 @@
+"""A command of lipscope that the app has started in a process of its own: certify or attack, followed line by line."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from textual.message import Message
+
+LAST = 3
+"""Lines that are kept of what it says."""
+
+
+@dataclass(frozen=True)
+class JobView:
+    """Where it stands.
+
+    Args:
+        name: of the command.
+        said: its last lines.
+        code: how it ended; None while it runs.
+    """
+
+    name: str
+    said: tuple[str, ...] = ()
+    code: int | None = None
+
+
+class JobTold(Message):
+    """It said something, or ended."""
+
+    def __init__(self, view: JobView) -> None:
+        super().__init__()
+        self.view = view
+
+
+class Job:
+    """Runs ``lipscope NAME ARGUMENTS``; what it says on stderr is handed over, and its end.
+
+    Args:
+        name: of the command.
+        arguments: after it.
+        post: hands a message to the app; safe to call from any thread.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], post: Callable[[Message], bool]) -> None:
+        self._name, self._post = name, post
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "lipscope", name, *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
+            errors="replace", env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"},
+        )  # fmt: skip
+        threading.Thread(target=self._follow, name=f"lipscope-{name}", daemon=True).start()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ask it to stop; what it has kept so far stays."""
+        if self.running:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
+
+    def _follow(self) -> None:
+        stream = self._process.stderr
+        assert stream is not None
+        lines: deque[str] = deque(maxlen=LAST)
+        with stream:
+            for line in filter(str.strip, stream):
+                lines.append(line.strip())
+                self._tell(JobView(self._name, tuple(lines)))
+        self._tell(JobView(self._name, tuple(lines), self._process.wait()))
+
+    def _tell(self, view: JobView) -> None:
+        with suppress(RuntimeError):  # the app's loop may have closed: nobody is left to tell
+            self._post(JobTold(view))

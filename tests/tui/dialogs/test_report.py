@@ -1,0 +1,33 @@
+import re
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.dialogs.report import Part, as_html, as_markdown, latex_row, markdown_row
+from lipscope.tui.panes import Sheet
+from tests.tui.conftest import finished, write_radii
+
+
+async def test_the_report_holds_every_digit_and_needs_no_other_file(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2")
+        parts = await app.report_parts()
+        assert app.query_one("TabbedContent").active == "layers"
+    assert [part.title for part in parts] == ["Overview", "Layers", "Gradients", "Radii"]
+    text, page = as_markdown(app.state, parts), as_html(app.state, parts)
+    assert "1.00000000013" in text  # a bound with fewer digits could be less than what is proved
+    assert "certified beyond 36/255" in text
+    assert page.count("<svg") == 4
+    assert not re.search(r"(src|href)=|url\((?!#)|@import", page)
+
+
+def test_hostile_names_are_text(model, script):
+    app = InspectApp(model, analyse=script)
+    part = Part("x", Sheet(("a",), (("<script>|`=1",),)), "")
+    assert "<script>" not in as_html(app.state, [part])
+    assert "\\|" in as_markdown(app.state, [part])
+
+
+def test_rows_for_papers():
+    assert markdown_row(("a", "b")) == "| a | b |"
+    assert latex_row(("stage_1", "5%")) == r"stage\_1 & 5\% \\"

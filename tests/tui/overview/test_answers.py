@@ -1,0 +1,60 @@
+from dataclasses import replace
+
+import pytest
+
+from lipscope.files.checkpoint import read_header
+from lipscope.records import Arrow, Bound, Chain, LayerReport, Scope, Verdict
+from lipscope.tui.overview.answers import answer, bound_strip, chain, places_line, warnings
+from lipscope.tui.panes import Goto
+from lipscope.tui.work.state import Phase, State
+
+
+@pytest.fixture
+def state(model):
+    layers = {
+        "norm": LayerReport("norm", "n", None, None, Bound(3.98884, "by hand"), role="normalisation"),
+        "good": LayerReport("good", "conv", None, None, Bound(1.0, "by hand")),
+        "bad": LayerReport("bad", "conv", None, None, Bound(332.0, "by hand")),
+    }
+    body = Arrow(Scope("normalised", "features"), Bound(332.0, "product"), 2)
+    before = Arrow(Scope("pixels", "normalised"), Bound(3.98884, "by hand"), 1)
+    whole = Arrow(Scope("pixels", "features"), Bound(1324.3, "product"), 3)
+    verdict = Verdict("bounded", 332.0, "bad", layer="bad", scope=body.scope)
+    return State(read_header(model), Phase.DONE, layers, verdict, Chain((before, body), body, whole))
+
+
+def test_a_large_constant_is_no_yes_and_the_row_is_named(state):
+    said = answer(state)
+    assert said.status == "bounded"
+    assert "YES" not in said.words
+    assert "332" in said.words
+    assert "moves the features by at most 332" in said.sentence
+    assert ("bad", "layers") in [
+        (goto.to, goto.screen) for _, goto in warnings(state) if isinstance(goto, Goto)
+    ]  # fmt: skip
+    bars, words = bound_strip(state, 10)
+    assert words == "1 of 2 above 1 or not proved"
+    assert bars[0][1] != bars[1][1]
+
+
+def test_the_chain_names_every_place_once(state):
+    assert chain(state) == [("pixels", "● 3.99"), ("normalised", "● 332.00 (2 layers)"), ("features", "")]
+    for width in range(30, 120, 7):
+        assert len(places_line(chain(state), width)) <= width
+
+
+def test_nan_is_a_warning(state):
+    broken = LayerReport("nan", "conv", None, None, Bound(float("nan"), "by hand"))
+    found = warnings(replace(state, layers={**state.layers, "nan": broken}))
+    assert any("nan holds numbers that are not finite" in text for text, _ in found)
+
+
+def test_one_is_a_yes(state):
+    verdict = Verdict("proved", 1.0, "why", scope=Scope("normalised", "features"))
+    said = answer(replace(state, verdict=verdict))
+    assert said.words == "YES, PROVED   L ≤ 1"
+    assert said.sentence == "a change of 1 in the normalised pixels moves the features by at most 1"
+
+
+def test_a_file_that_is_gone_has_no_verdict(state):
+    assert answer(State(state.header, Phase.FAILED)).status == "pending"

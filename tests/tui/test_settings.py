@@ -1,0 +1,33 @@
+from fractions import Fraction
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.settings import Remembered, remembered
+from tests.tui.conftest import finished, write_radii
+
+
+def test_what_is_kept_is_read_again(tmp_path):
+    place = tmp_path / "folder" / "remembered.json"
+    kept = Remembered("gruvbox", Fraction(8, 255), "radii", (), place).opened(tmp_path / "a.safetensors")
+    kept.keep()
+    assert remembered(place) == kept
+
+
+def test_nonsense_is_as_if_it_were_not_there(tmp_path):
+    place = tmp_path / "remembered.json"
+    for text in ("", "[]", "{", '{"theme": 1, "eps": "9/0", "screen": "x", "recent": [3]}', '{"eps": 1}'):
+        place.write_text(text)
+        assert remembered(place) == Remembered(place=place)
+
+
+async def test_eps_screen_and_file_are_there_again(model, script, tmp_path):
+    write_radii(model)
+    place = tmp_path / "remembered.json"
+    app = InspectApp(model, analyse=script, remembered=Remembered(place=place))
+    async with finished(app) as pilot:
+        await pilot.press("4", "right")
+        await pilot.pause()
+    left = remembered(place)
+    assert (left.eps, left.screen, left.recent) == (Fraction(37, 255), "radii", (model.absolute(),))
+    again = InspectApp(model, analyse=script, remembered=left)
+    async with finished(again):
+        assert again.query_one("RadiiPane").eps == Fraction(37, 255)
