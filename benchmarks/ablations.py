@@ -25,7 +25,7 @@ import torch
 
 from lipscope.environment import environment
 from lipscope.models.lipconvnet import LipConvnetConfig
-from lipscope.train.hardware import describe_hardware
+from lipscope.training.hardware import describe_hardware
 
 RUNS = Path("runs/ablations")
 SEEDS = (1, 2)

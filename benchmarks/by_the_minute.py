@@ -1,4 +1,4 @@
-"""What some minutes of training come to: a table over data sets and minutes, and the settings of lipscope.train.budget.
+"""What some minutes of training come to: a table over data sets and minutes, and settings for lipscope.training.budget.
 
     python benchmarks/by_the_minute.py [--cell cifar10:4 --cell cifar100:27 ...] [--stages 64x3,128x3,256x3 --stem 4]
     python benchmarks/by_the_minute.py --table [--json FILE]

@@ -17,11 +17,11 @@ from baseline.network import same_as
 from baseline.seconds import Seconds
 
 from lipscope.bounds.rounding import FLOAT64
-from lipscope.certify.budget import error_budget
-from lipscope.certify.sound import BATCH
+from lipscope.certification.budget import error_budget
+from lipscope.certification.sound import BATCH
 from lipscope.environment import full_precision, plain_products
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.train.hardware import describe_hardware
+from lipscope.training.hardware import describe_hardware
 
 
 def row(channels: int, threads: int, images: int, batches: int) -> str:

@@ -23,7 +23,7 @@ import torchvision
 
 import lipscope
 from lipscope.analysis.analysis import inspect_report
-from lipscope.certify.evaluate import certify
+from lipscope.certification.evaluate import certify
 from lipscope.data.synthetic import synthetic
 from lipscope.models.stored import load_model
 

@@ -20,15 +20,15 @@ import numpy as np
 import torch
 
 from lipscope.analysis.analysis import analyse
-from lipscope.certify.evaluate import certify, estimate
+from lipscope.certification.evaluate import certify, estimate
 from lipscope.data import load
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import load_model, save_model
-from lipscope.train.augment import crop_and_flip
-from lipscope.train.distribution import World
-from lipscope.train.hardware import describe_hardware
-from lipscope.train.recipe import fast
-from lipscope.train.step import make_optimizer, take_step
+from lipscope.training.augment import crop_and_flip
+from lipscope.training.distribution import World
+from lipscope.training.hardware import describe_hardware
+from lipscope.training.recipe import fast
+from lipscope.training.step import make_optimizer, take_step
 
 REPEATS = 5
 CERTIFIED_IMAGES = 1000

@@ -12,10 +12,10 @@ import torch
 
 from lipscope.data.synthetic import synthetic
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.train.distribution import World
-from lipscope.train.layerwise import IMAGES, measure_layers
-from lipscope.train.recipe import fast, for_convolutions
-from lipscope.train.step import make_optimizer, take_step
+from lipscope.training.distribution import World
+from lipscope.training.layerwise import IMAGES, measure_layers
+from lipscope.training.recipe import fast, for_convolutions
+from lipscope.training.step import make_optimizer, take_step
 
 TRAINING_IMAGES = 50_000
 """Of CIFAR-10: an epoch."""

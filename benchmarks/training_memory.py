@@ -17,9 +17,9 @@ import torch
 
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.train.distribution import World
-from lipscope.train.recipe import fast, for_convolutions
-from lipscope.train.step import make_optimizer, take_step
+from lipscope.training.distribution import World
+from lipscope.training.recipe import fast, for_convolutions
+from lipscope.training.step import make_optimizer, take_step
 
 STEPS = 3
 """The optimiser's momentum is there from the first on."""

@@ -22,11 +22,11 @@ from baseline.seconds import Seconds
 from lipscope.data import load
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.train.augment import crop_and_flip
-from lipscope.train.distribution import World
-from lipscope.train.hardware import describe_hardware
-from lipscope.train.recipe import Recipe, fast, for_convolutions
-from lipscope.train.step import make_optimizer, take_step
+from lipscope.training.augment import crop_and_flip
+from lipscope.training.distribution import World
+from lipscope.training.hardware import describe_hardware
+from lipscope.training.recipe import Recipe, fast, for_convolutions
+from lipscope.training.step import make_optimizer, take_step
 
 Step = Callable[[], object]
 

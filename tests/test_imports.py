@@ -71,7 +71,7 @@ def test_a_header_is_read_without_torch_or_numpy(tmp_path: Path) -> None:
 
 
 def test_the_core_imports_no_terminal() -> None:
-    modules = imported("import lipscope.certify.evaluate, lipscope.models.published, lipscope.analysis.analysis")
+    modules = imported("import lipscope.certification.evaluate, lipscope.models.published, lipscope.analysis.analysis")
     assert "torch" in modules
     assert not modules & {"textual", "click", "plotext", "textual_plotext"}
 

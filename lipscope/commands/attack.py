@@ -91,7 +91,7 @@ def attack_command(
     names = tuple(dict.fromkeys(part.strip() for part in attack_names.split(",") if part.strip()))
     path = choose_model(model)
 
-    from lipscope.attack.driver import Settings, check_settings
+    from lipscope.attacks.driver import Settings, check_settings
     from lipscope.commands.attack_run import Order, run_attack
 
     settings = Settings(names, tuple(dict.fromkeys(foolbox)), eps, steps, restarts, seed, batch_size)

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lipscope.attack.driver import Outcome, Settings, attack, progress_of
-from lipscope.attack.report import adversarials_of, earlier_run, merged, report, rows_of, run_record
-from lipscope.attack.violations import (
+from lipscope.attacks.driver import Outcome, Settings, attack, progress_of
+from lipscope.attacks.report import adversarials_of, earlier_run, merged, report, rows_of, run_record
+from lipscope.attacks.violations import (
     Violation,
     describe,
     save_violation,
@@ -21,10 +21,10 @@ from lipscope.attack.violations import (
     verify_saved,
     violated,
 )
-from lipscope.certify.kept import summary_of_kept
-from lipscope.certify.partial import Progress, partial_path
-from lipscope.certify.run import answer, chosen_device
-from lipscope.certify.selection import Request, load_for, own_dataset, selection
+from lipscope.certification.kept import summary_of_kept
+from lipscope.certification.partial import Progress, partial_path
+from lipscope.certification.run import answer, chosen_device
+from lipscope.certification.selection import Request, load_for, own_dataset, selection
 from lipscope.commands.messages import narrate
 from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet

@@ -18,9 +18,9 @@ from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lipscope.certify.gate import Requirement
-    from lipscope.certify.run import Answer
-    from lipscope.certify.selection import Request
+    from lipscope.certification.gate import Requirement
+    from lipscope.certification.run import Answer
+    from lipscope.certification.selection import Request
 
 SET_SCHEMA = "lipscope.certify-set/2"
 
@@ -112,8 +112,8 @@ def certify_command(
     )
     chosen = models or (choose_model(None),)
 
-    from lipscope.certify.gate import parse_requirement
-    from lipscope.certify.selection import Request
+    from lipscope.certification.gate import parse_requirement
+    from lipscope.certification.selection import Request
 
     required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
     request = Request(
@@ -131,7 +131,7 @@ def certify_command(
         _write_csv(None if to_stdout else csv_file, found)
     if as_json:
         if per_image:
-            from lipscope.certify.rows import per_image as rows_of
+            from lipscope.certification.rows import per_image as rows_of
 
             facts["images"] = rows_of(found.certificates, found.logits if logits else None, found.files)
         say(json.dumps(facts))
@@ -150,7 +150,7 @@ def _refuse(*cases: tuple[bool, str]) -> None:
 
 
 def _answer(path: Path, request: Request) -> Answer:
-    from lipscope.certify.run import answer
+    from lipscope.certification.run import answer
     from lipscope.commands.progress import images_bar
 
     return answer(path, request, narrate, images_bar)
@@ -162,10 +162,10 @@ def _facts(
     """The summary with what became of the requirements, each miss told; and whether one was missed.
 
     Raises:
-        UsageError: as :func:`lipscope.certify.gate.outcome`.
+        UsageError: as :func:`lipscope.certification.gate.outcome`.
     """
-    from lipscope.certify.gate import outcome
-    from lipscope.certify.summary import summary
+    from lipscope.certification.gate import outcome
+    from lipscope.certification.summary import summary
 
     facts = summary(found.certificates, str(path), eps, found.budget)
     if not required:
@@ -256,7 +256,7 @@ def _write_csv(file: Path | None, found: Answer) -> None:
     Raises:
         LipscopeError: the place cannot be written to.
     """
-    from lipscope.certify.rows import as_csv
+    from lipscope.certification.rows import as_csv
     from lipscope.files.checkpoint import atomic_path
 
     content = as_csv(found.certificates, found.files)

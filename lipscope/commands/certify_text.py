@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lipscope.bounds.rounding import printed_up
-from lipscope.certify.summary import class_name
+from lipscope.certification.summary import class_name
 from lipscope.commands.messages import cut
 from lipscope.records import round_up
 from lipscope.records.certificates import ADJECTIVES, WORDS, Certificates

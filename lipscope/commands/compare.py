@@ -29,7 +29,7 @@ def comparison(first: Path, second: Path, data_dir: Path | None, description: Pa
     """
     from lipscope.analysis.analysis import inspect_report
     from lipscope.analysis.comparison import SCHEMA, aligned, images_json, layers_json, objection, shared
-    from lipscope.certify.summary import summary
+    from lipscope.certification.summary import summary
 
     reports = [inspect_report(path, data_dir=data_dir, description=description) for path in (first, second)]
     kept = [_results(path) for path in (first, second)]

@@ -220,8 +220,8 @@ def _results(path: Path, sha256: str, keep: Path | None, data_dir: Path | None) 
 
     What somebody else claims is checked cheaply where model and images are at hand: ``claim`` says with what outcome.
     """
-    from lipscope.certify.claim import check_at_hand
-    from lipscope.certify.summary import summary
+    from lipscope.certification.claim import check_at_hand
+    from lipscope.certification.summary import summary
     from lipscope.files.results import read_results, results_path
 
     target = results_path(path, keep)

@@ -21,9 +21,9 @@ from lipscope.commands.progress import TrainingBar
 if TYPE_CHECKING:
     from lipscope.models.registry import Config
     from lipscope.models.shiftnet import ShiftNetConfig
-    from lipscope.train.loop import Compiled
-    from lipscope.train.recipe import Recipe
-    from lipscope.train.run import RunFolder
+    from lipscope.training.loop import Compiled
+    from lipscope.training.recipe import Recipe
+    from lipscope.training.run import RunFolder
 
 RUNS = Path("runs")
 
@@ -180,11 +180,11 @@ def train_command(
     from lipscope.models.lipconvnet import LipConvnetConfig
     from lipscope.models.resnet import ResNetConfig
     from lipscope.models.shiftnet import ShiftNetConfig
-    from lipscope.train.budget import DEFAULT_MINUTES
-    from lipscope.train.distribution import world
-    from lipscope.train.hardware import describe_hardware
-    from lipscope.train.loop import Listeners, train
-    from lipscope.train.run import RunFolder, create_run, open_run
+    from lipscope.training.budget import DEFAULT_MINUTES
+    from lipscope.training.distribution import world
+    from lipscope.training.hardware import describe_hardware
+    from lipscope.training.loop import Listeners, train
+    from lipscope.training.run import RunFolder, create_run, open_run
 
     if resume is not None:
         _refuse_changes(click.get_current_context())
@@ -267,7 +267,7 @@ def train_command(
 def _recipe(gpu: bool, leading: bool, conv: str, seed: int, changes: dict[str, Any]) -> Recipe:
     """The recipe that was asked for, or that suits the device, for these convolutions, with the options' changes."""
     from lipscope.commands.messages import narrate
-    from lipscope.train.recipe import RECIPES, for_convolutions, with_loss
+    from lipscope.training.recipe import RECIPES, for_convolutions, with_loss
 
     name = changes.pop("recipe")
     if name is None:
@@ -290,7 +290,7 @@ def _extended(earlier: RunFolder, out: Path | None, minutes: float | None, leadi
         UsageError: it is not said how long.
     """
     from lipscope.errors import UsageError
-    from lipscope.train.run import RunFolder, extend_run
+    from lipscope.training.run import RunFolder, extend_run
 
     if minutes is None:
         raise UsageError("--extend needs --minutes", next_step="say how long the whole training is to take")

@@ -11,9 +11,9 @@ from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from lipscope.models.shiftnet import ShiftNetConfig
-    from lipscope.train.budget import Setting
-    from lipscope.train.distribution import World
-    from lipscope.train.recipe import Recipe
+    from lipscope.training.budget import Setting
+    from lipscope.training.distribution import World
+    from lipscope.training.recipe import Recipe
 
 NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "head")
 TRAINING = ("recipe", "epochs", "batch_size", "learning_rate", "loss", "gamma", "offset", "temperature")
@@ -33,7 +33,7 @@ def by_the_clock(context: click.Context, gpu: bool) -> bool:
 def chosen(dataset: str, classes: int, recipe: Recipe, here: World) -> ShiftNetConfig:
     """The net for the recipe's minutes on this machine; what it is, and what to expect, is said."""
     from lipscope.commands.messages import narrate
-    from lipscope.train.budget import EPS, choose
+    from lipscope.training.budget import EPS, choose
     from lipscope.units import format_eps
 
     assert recipe.minutes is not None
@@ -62,7 +62,7 @@ def say_what_it_takes(target: str, dataset: str, classes: int, recipe: Recipe, h
     """
     from lipscope.commands.messages import say
     from lipscope.errors import UsageError
-    from lipscope.train.budget import minutes_for, parse_target
+    from lipscope.training.budget import minutes_for, parse_target
 
     share = parse_target(target)
     settings, measured = _settings(dataset, classes)
@@ -77,13 +77,13 @@ def say_what_it_takes(target: str, dataset: str, classes: int, recipe: Recipe, h
 
 def _settings(dataset: str, classes: int) -> tuple[tuple[Setting, ...], bool]:
     """The settings to choose from, and whether they were measured on this data set."""
-    from lipscope.train.budget import SETTINGS, for_data
+    from lipscope.training.budget import SETTINGS, for_data
 
     measured = dataset in SETTINGS
     return for_data(SETTINGS[dataset if measured else "cifar10"], dataset, classes), measured
 
 
 def _speed(recipe: Recipe, here: World) -> Callable[[ShiftNetConfig], float]:
-    from lipscope.train.budget import images_per_second
+    from lipscope.training.budget import images_per_second
 
     return functools.cache(lambda config: images_per_second(config, recipe, here))

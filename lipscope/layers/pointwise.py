@@ -1,7 +1,7 @@
 """Orthogonal matrices on patches of pixels: one matrix for every position, trained on the manifold itself.
 
 A stride of s joins s x s pixels first, so that a stack of them is a hierarchy of patches. There is no parametrisation:
-the free weight *is* the matrix, and :class:`lipscope.train.manifold.ManifoldDescent` keeps its rows or columns
+the free weight *is* the matrix, and :class:`lipscope.training.manifold.ManifoldDescent` keeps its rows or columns
 orthonormal. What a step costs does not hang on a solve, as with a Cayley map.
 """
 

@@ -14,8 +14,8 @@ import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from lipscope.certify import selection
-from lipscope.certify.partial import partial_path
+from lipscope.certification import selection
+from lipscope.certification.partial import partial_path
 from lipscope.commands import progress
 from lipscope.files.checkpoint import sha256_of
 from lipscope.files.locks import exclusive, lock_path
@@ -77,7 +77,7 @@ def test_a_damaged_results_file_is_named_and_only_force_replaces_it(certified, c
 
 def refuse(monkeypatch):
     """No image may be evaluated."""
-    from lipscope.certify import run
+    from lipscope.certification import run
 
     monkeypatch.setattr(run, "certify", lambda *_, **__: pytest.fail("evaluated"))
 

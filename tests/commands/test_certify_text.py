@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lipscope.certify.summary import summary
+from lipscope.certification.summary import summary
 from lipscope.commands.certify_text import text
 from lipscope.records.certificates import Certificates
 from lipscope.units import DEFAULT_EPS

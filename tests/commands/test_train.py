@@ -20,8 +20,8 @@ from lipscope.files.checkpoint import read_header
 from lipscope.files.run_log import read_run, standing_of
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.models.lipconvnet import LipConvnetConfig
-from lipscope.train import budget
-from lipscope.train.run import open_run
+from lipscope.training import budget
+from lipscope.training.run import open_run
 from tests.full_disk import full_disk
 
 pytestmark = pytest.mark.usefixtures("no_data")
@@ -111,7 +111,7 @@ def test_a_shiftnet_is_trained_along_the_manifold_and_certified(tmp_path, capsys
 
 @pytest.mark.usefixtures("small")
 def test_a_training_by_the_clock_is_extended(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("lipscope.train.loop.Stopwatch.seconds", lambda self: float(self._counters.step))
+    monkeypatch.setattr("lipscope.training.loop.Stopwatch.seconds", lambda self: float(self._counters.step))
     first, longer = tmp_path / "first", tmp_path / "longer"
     options = ("--dataset", "synthetic", "--model", "shiftnet", "--stages", "8x2,16x1", "--stem", 4, "--batch", 100)
     assert train(*options, "--minutes", 0.1, "--out", first) == 0
@@ -146,7 +146,7 @@ def test_by_the_clock_a_net_is_chosen_and_what_to_expect_is_said(tmp_path, capsy
 def test_bare_on_a_cpu_it_trains_for_half_an_hour(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(budget, "MEASURED_SECONDS", 0.01)
     recipes = []
-    monkeypatch.setattr("lipscope.train.loop.train", lambda run, *_, **__: recipes.append(run.recipe) or True)
+    monkeypatch.setattr("lipscope.training.loop.train", lambda run, *_, **__: recipes.append(run.recipe) or True)
     monkeypatch.chdir(tmp_path)
     assert train("--device", "cpu") == 0
     assert [(recipe.name, recipe.minutes) for recipe in recipes] == [("manifold", 30.0)]

@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
 import lipscope.data
-from lipscope.certify.summary import summary
+from lipscope.certification.summary import summary
 from lipscope.cli import run
 from lipscope.errors import DataError, LipscopeError
 from lipscope.files.adversarials import read_adversarials
 from lipscope.files.checkpoint import read_header
 from lipscope.files.results import read_results, write_results
 from lipscope.models.description import read_description
-from lipscope.train.run import open_run
+from lipscope.training.run import open_run
 from lipscope.tui.config import read_config
 from lipscope.units import DEFAULT_EPS
 from tests.always import always

@@ -10,7 +10,7 @@ from lipscope.layers.frequency_series import FrequencySeries, frequency_rounding
 from lipscope.layers.taylor import taylor_exponential
 from tests import dense
 from tests.always import always
-from tests.certify import fifty_digits
+from tests.certification import fifty_digits
 from tests.layers.contract import noise
 
 

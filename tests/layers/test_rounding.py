@@ -29,7 +29,7 @@ from lipscope.layers.residual import Residual
 from lipscope.layers.soc import SOCConv2d
 from lipscope.records import Shape
 from tests.always import always
-from tests.certify import fifty_digits
+from tests.certification import fifty_digits
 from tests.layers.contract import noise
 from tests.layers.test_soc import soc
 

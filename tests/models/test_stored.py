@@ -18,7 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lipscope.certify.evaluate import certify
+from lipscope.certification.evaluate import certify
 from lipscope.data import load
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import metadata_for, read_header

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lipscope.attack.target import distances
+from lipscope.attacks.target import distances
 from lipscope.data import ImageSet, load
 from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials
 from lipscope.files.checkpoint import sha256_of

@@ -13,7 +13,7 @@ from torch import nn
 
 import lipscope
 from lipscope.bounds.rounding import FLOAT64
-from lipscope.certify.budget import error_budget
+from lipscope.certification.budget import error_budget
 from lipscope.files.checkpoint import read_header
 from lipscope.models.composition import LipschitzNet
 from tests import dense

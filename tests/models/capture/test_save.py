@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 import lipscope
 from lipscope.bounds.rounding import FLOAT64
-from lipscope.certify.budget import error_budget
+from lipscope.certification.budget import error_budget
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.files.checkpoint import read_header
 from lipscope.models.composition import LipschitzNet
@@ -349,7 +349,7 @@ def test_the_network_itself_is_left_alone(target: Path) -> None:
 
 def test_sound_radii_of_a_linear_network_survive_the_dense_truth(target: Path) -> None:
     """The nearest point of another class of a linear network lies at margin / ||(w_l - w_i) A||, never nearer."""
-    from lipscope.certify.evaluate import certify
+    from lipscope.certification.evaluate import certify
     from lipscope.data import ImageSet
     from lipscope.models.stored import load_model
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from lipscope.certify.radii import certified_radii
+from lipscope.certification.radii import certified_radii
 from lipscope.data import load
 from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.published import import_published, load_published, published_config

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lipscope.certify.radii import certified_radii
+from lipscope.certification.radii import certified_radii
 from lipscope.data import load
 from lipscope.errors import CheckpointError
 from lipscope.models.published import import_published, load_published, published_config

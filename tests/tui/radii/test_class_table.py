@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from lipscope.certify.summary import summary
+from lipscope.certification.summary import summary
 from lipscope.tui.radii.classes import class_rows
 from tests.tui.pictured import write_synthetic
 

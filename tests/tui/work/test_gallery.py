@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from lipscope.attack.target import distances
+from lipscope.attacks.target import distances
 from lipscope.data import load
 from lipscope.errors import DataError
 from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials

@@ -1,0 +1,59 @@
+"""Training images kept apart to pick the epoch, so that the test set is never looked at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lipscope.data import ImageSet
+from lipscope.errors import UsageError
+from lipscope.models.composition import LipschitzNet
+from lipscope.training.distribution import World
+from lipscope.training.losses import correct_and_certified, nominal_pair_constants
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training images on the device: those that are learnt from, and those that only pick the epoch.
+
+    Args:
+        images, labels: (N, C, H, W) uint8 and (N,).
+        held_images, held_labels: the held-out part, possibly empty.
+    """
+
+    images: Tensor
+    labels: Tensor
+    held_images: Tensor
+    held_labels: Tensor
+
+
+def split_holdout(data: ImageSet, holdout: int, seed: int, device: torch.device) -> TrainingSet:
+    """Keep ``holdout`` random training images apart.
+
+    Raises:
+        UsageError: not enough images are left.
+    """
+    if holdout >= len(data):
+        raise UsageError("fewer training images than are to be held out", why=f"{len(data)} images, {holdout} held")
+    order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
+    images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+    held, kept = order[:holdout], order[holdout:].sort().values
+    parts = (images[kept], labels[kept], images[held], labels[held])
+    return TrainingSet(*(part.to(device) for part in parts))
+
+
+@torch.no_grad()
+def validate(net: LipschitzNet, split: TrainingSet, world: World) -> tuple[float, float] | None:
+    """Clean and certified accuracy of the frozen model on the held-out images, in float32; None without them."""
+    if not len(split.held_labels):
+        return None
+    constants = nominal_pair_constants(net).to(world.device)
+    mine = world.share(torch.arange(len(split.held_labels)))
+    counts = torch.zeros(2, dtype=torch.float64, device=world.device)
+    for chosen in mine.split(500):
+        logits = net(split.held_images[chosen].to(torch.float32) / 255)
+        counts += correct_and_certified(logits, split.held_labels[chosen], constants)
+    accuracy, certified = (world.total(counts) / len(split.held_labels)).tolist()
+    return accuracy, certified

@@ -1,0 +1,315 @@
+"""The training loop: from images in memory to a stored model, resumable at every step."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lipscope.data import ImageSet
+from lipscope.errors import LipscopeError, UsageError
+from lipscope.files.run_log import Status
+from lipscope.models.composition import LipschitzNet
+from lipscope.models.registry import build
+from lipscope.models.stored import save_model
+from lipscope.records import RunEvent, StepEvent
+from lipscope.training.augment import crop_and_flip
+from lipscope.training.distribution import World
+from lipscope.training.hardware import describe_hardware
+from lipscope.training.holdout import split_holdout, validate
+from lipscope.training.layerwise import Allowance, few_images
+from lipscope.training.pace import Pace
+from lipscope.training.run import RunFolder
+from lipscope.training.step import make_optimizer, take_step
+
+SAVE_EVERY = 300.0
+"""Seconds between saves inside an epoch."""
+
+REPORT_EVERY = 0.5
+"""Seconds between progress reports."""
+
+Compiled = Literal["default", "reduce-overhead"]
+"""A mode of ``torch.compile``; the second one replays CUDA graphs, so that launching kernels takes no time."""
+
+
+@dataclass(frozen=True)
+class Listeners:
+    """Who is told of a training's progress, and who may end it.
+
+    Args:
+        on_step: called about twice a second.
+        on_epoch: called after every epoch.
+        should_stop: asked before every step; when it says yes, the state is saved and the training returns.
+    """
+
+    on_step: Callable[[StepEvent], None] = lambda event: None
+    on_epoch: Callable[[RunEvent], None] = lambda event: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass
+class Counters:
+    """What changes while training, besides the weights and the optimiser.
+
+    Args:
+        step: optimiser steps finished.
+        sums: (3,) loss, correct and certified, summed over this process's images of the epoch so far; as saved, over
+            those of all processes.
+        best: the best validation score so far.
+        seconds: wall time of the earlier sessions of this run.
+        decay_from: the first step of the decay of a training by the clock.
+    """
+
+    step: int
+    sums: Tensor
+    best: float = -math.inf
+    seconds: float = 0.0
+    decay_from: int | None = None
+
+
+def train(
+    run: RunFolder,
+    data: ImageSet,
+    world: World,
+    listeners: Listeners | None = None,
+    *,
+    force: bool = False,
+    compiled: Compiled | None = None,
+) -> bool:
+    """Train from the start, or from the saved state of the run folder, to the end.
+
+    On the same device with the same threads a run that was stopped and resumed gives the same weights, bit for bit,
+    as an unbroken one: batches and crops are drawn from (seed, step), never from a running generator.
+
+    Args:
+        run: the folder; only rank 0 writes to it.
+        data: training images.
+        world: this process among its peers.
+        listeners: told of the progress.
+        force: see :meth:`RunFolder.prepare`.
+        compiled: whether ``torch.compile`` makes fewer and larger kernels of a step, and how.
+
+    Returns:
+        whether the training is finished.
+
+    Raises:
+        BusyError: another process trains in this folder.
+        LipscopeError: the loss or a weight is no longer finite, or the folder cannot be written to.
+        CheckpointError: the saved state or the metrics are damaged.
+        UsageError: a batch that cannot be shared among the processes, or too few images.
+    """
+    asked = listeners or Listeners()
+    last: StepEvent | None = None
+
+    def on_step(event: StepEvent) -> None:
+        nonlocal last
+        last = event
+        if world.rank == 0:
+            run.tell("running", event)
+        asked.on_step(event)
+
+    with run.held() if world.rank == 0 else nullcontext():
+        if world.rank == 0:
+            run.prepare(force=force)
+        world.any(False)  # the others read nothing before it is in order
+        status: Status = "failed"
+        try:
+            finished = _train(run, data, world, replace(asked, on_step=on_step), compiled)
+            status = "finished" if finished else "stopped"
+        finally:
+            # Nothing is said where nothing was done: the run was finished before.
+            if world.rank == 0 and (last is not None or status != "finished"):
+                run.tell(status, last)
+    return finished
+
+
+def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, compiled: Compiled | None) -> bool:
+    recipe = run.recipe
+    split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
+    batch = min(recipe.batch_size, len(split.labels))
+    if batch % world.size:
+        raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
+    steps_per_epoch = len(split.labels) // batch
+
+    torch.manual_seed(recipe.seed)
+    net = build(run.config.to_json(), str(run.path))
+    net.make_trainable()
+    net.to(world.device).train()
+    features = torch.compile(net.features, mode=compiled) if compiled else net.features
+    optimizer = make_optimizer(net, recipe)
+    counters = Counters(0, torch.zeros(3, dtype=torch.float64, device=world.device))
+    state = run.load_state(world.device)
+    if state is not None:
+        try:
+            net.load_state_dict(state.pop("net"))
+            optimizer.load_state_dict(state.pop("optimizer"))
+            counters = Counters(**state)
+            # Each takes an equal part, so that all parts together are the sums again.
+            counters.sums /= world.size
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise run.damaged_state(error) from error
+    if world.rank == 0:
+        run.forget_after(counters.step // steps_per_epoch)
+    pace = Pace(recipe, steps_per_epoch, counters.decay_from)
+    watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
+
+    def save(stable: bool = False) -> None:
+        """Together with the other processes: the sums are of all of them."""
+        sums = world.total(counters.sums.clone())
+        if world.rank == 0:
+            state = {**vars(counters), "sums": sums, "seconds": watch.seconds()}
+            run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, stable)
+        watch.saved = time.perf_counter()
+
+    if state is None:
+        save()  # a model without a state is then never this run's own, whenever a kill comes
+    order, order_of = torch.empty(0, dtype=torch.int64), -1
+    while not pace.finished(counters.step):
+        decay = pace.decay_due(counters.step, watch.seconds())
+        stop, due, decay = world.any(listeners.should_stop(), watch.save_due(), decay)
+        if decay:
+            counters.decay_from = pace.decay_from = counters.step
+        if stop or due or decay:
+            save(stable=decay)
+        if stop:
+            return False
+        epoch, within = divmod(counters.step, steps_per_epoch)
+        if order_of != epoch:
+            order = torch.randperm(len(split.labels), generator=_generator(recipe.seed, 0, epoch))
+            order_of = epoch
+        chosen = world.share(order[within * batch : (within + 1) * batch]).to(world.device)
+        images = crop_and_flip(split.images[chosen], _generator(recipe.seed, 1 + world.rank, counters.step))
+        for group in optimizer.param_groups:
+            group["lr"] = pace.learning_rate(counters.step)
+        counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world, features)
+        counters.step += 1
+
+        last = pace.finished(counters.step)
+        if watch.report_due() or last:
+            # Sums of this process alone: joining them at a moment that each clock chooses would deadlock.
+            seen = (within + 1) * batch // world.size
+            loss, accuracy, certified = (counters.sums / seen).tolist()
+            _check_finite(loss, run, epoch)
+            speed = watch.images_per_second(batch)
+            steps = pace.steps(counters.step, watch.seconds())
+            left = (steps - counters.step) * batch / speed
+            epochs = -(-steps // steps_per_epoch)
+            listeners.on_step(
+                StepEvent(epoch + 1, epochs, counters.step, steps, loss, accuracy, certified, speed, left)
+            )
+        if within + 1 < steps_per_epoch and not last:
+            continue
+        epochs = -(-pace.steps(counters.step, watch.seconds()) // steps_per_epoch)
+        loss, accuracy, certified = (world.total(counters.sums.clone()) / ((within + 1) * batch)).tolist()
+        _check_finite(loss, run, epoch)
+        throughput = watch.end_epoch(batch)
+        frozen = net.frozen()
+        validation = validate(frozen, split, world)
+        if world.rank == 0 and (validation is None or validation[1] > counters.best):
+            _store(run, frozen, world, epoch + 1, counters.step, watch.seconds())
+        if validation is not None:
+            counters.best = max(counters.best, validation[1])
+        event = RunEvent(
+            epoch=epoch + 1,
+            epochs=epochs,
+            step=counters.step,
+            loss=loss,
+            train_accuracy=accuracy,
+            train_certified=certified,
+            validation_accuracy=validation[0] if validation else None,
+            validation_certified=validation[1] if validation else None,
+            learning_rate=optimizer.param_groups[0]["lr"],
+            images_per_second=round(throughput, 1),
+            seconds=round(watch.seconds(), 2),
+        )
+        if world.rank == 0:
+            layers = None
+            if epoch == 0 or last or allowance.allows(watch.seconds()):
+                layers = allowance.measure(frozen, layer_images, epoch + 1, counters.step)
+            run.append(event, layers)
+        listeners.on_epoch(event)
+        counters.sums.zero_()
+        save()
+    return True
+
+
+class Stopwatch:
+    """The clocks of a training: wall time, throughput, and when to report and to save."""
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._before = counters.seconds
+        self._started = self.saved = self._reported = self._epoch_started = time.perf_counter()
+        self._window = (self._started, counters.step)
+        self._epoch_first = counters.step
+
+    def seconds(self) -> float:
+        """Wall time of the run, over all its sessions."""
+        return self._before + time.perf_counter() - self._started
+
+    def save_due(self) -> bool:
+        """Whether the last save is too long ago, by this process's clock."""
+        return time.perf_counter() - self.saved > SAVE_EVERY
+
+    def report_due(self) -> bool:
+        """Whether a progress report is due; asking resets the clock."""
+        now = time.perf_counter()
+        due = now - self._reported > REPORT_EVERY
+        if due:
+            self._reported = now
+        return due
+
+    def images_per_second(self, batch: int) -> float:
+        """Throughput over the last minute or so."""
+        now = time.perf_counter()
+        speed = (self._counters.step - self._window[1]) * batch / (now - self._window[0])
+        if now - self._window[0] > 60:
+            self._window = (now, self._counters.step - 1)
+        return max(speed, 1e-9)
+
+    def end_epoch(self, batch: int) -> float:
+        """Throughput of the epoch that ends here."""
+        now = time.perf_counter()
+        speed = (self._counters.step - self._epoch_first) * batch / (now - self._epoch_started)
+        self._epoch_started, self._epoch_first = now, self._counters.step
+        return speed
+
+
+def _generator(seed: int, purpose: int, number: int) -> torch.Generator:
+    """A generator that depends on nothing but its arguments, so that any step can be drawn again.
+
+    torch's generator on a CPU uses 32 bits of its seed; hashed, all bits of the arguments count.
+    """
+    digest = hashlib.blake2b(f"{seed} {purpose} {number}".encode(), digest_size=4).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+
+
+def _check_finite(loss: float, run: RunFolder, epoch: int) -> None:
+    if not math.isfinite(loss):
+        raise LipscopeError(
+            "the training diverged: the loss is not finite",
+            where=str(run.path),
+            why=f"in epoch {epoch + 1}",
+            next_step="lower --lr",
+        )
+
+
+def _store(run: RunFolder, frozen: LipschitzNet, world: World, epoch: int, step: int, seconds: float) -> None:
+    """Write the model with what ``lipscope.training`` claims of the run."""
+    claims = {
+        "recipe": run.recipe.to_json(),
+        "seed": run.recipe.seed,
+        "epoch": epoch,
+        "steps": step,
+        "processes": world.size,
+        "hardware": describe_hardware(world.device),
+        "wall_seconds": round(seconds, 1),
+    }
+    save_model(frozen, run.model, run.config.to_json(), claims)

@@ -1,0 +1,72 @@
+"""How many steps a training takes, and the learning rate of each: fixed by epochs, or by the clock.
+
+A training by the clock keeps its learning rate until the decay's share of the time is left, and then lowers it to 0
+over a number of steps that is fixed at that moment, so that resuming it is exact. The state from which it decays is
+kept (``stable.pt``): a longer training may continue from there as if it had been asked for from the beginning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lipscope.training.recipe import Recipe, learning_rate_at
+
+WARMUP_STEPS = 200
+"""Over which a training by the clock raises its learning rate: its length is not known yet."""
+
+
+@dataclass
+class Pace:
+    """The steps of a training.
+
+    Args:
+        recipe: of the training.
+        per_epoch: steps in one epoch.
+        decay_from: the first step of the decay of a training by the clock; None before the clock has said so.
+    """
+
+    recipe: Recipe
+    per_epoch: int
+    decay_from: int | None = None
+
+    def steps(self, step: int, seconds: float) -> int:
+        """All steps: exactly, but for a training by the clock that does not decay yet; then what is expected.
+
+        Args:
+            step: finished.
+            seconds: that they took.
+        """
+        if self.recipe.minutes is None:
+            return self.per_epoch * self.recipe.epochs
+        if self.decay_from is not None:
+            return self._last()
+        speed = step / seconds if step and seconds > 0 else 0.0
+        return max(step + 2, round(60 * self.recipe.minutes * speed))
+
+    def finished(self, step: int) -> bool:
+        """Whether no step is left."""
+        if self.recipe.minutes is None:
+            return step >= self.per_epoch * self.recipe.epochs
+        return self.decay_from is not None and step >= self._last()
+
+    def decay_due(self, step: int, seconds: float) -> bool:
+        """Whether the decay of a training by the clock should begin now."""
+        minutes = self.recipe.minutes
+        if minutes is None or self.decay_from is not None or step == 0:
+            return False
+        return seconds >= 60 * minutes * (1 - self.recipe.decay)
+
+    def learning_rate(self, step: int) -> float:
+        """Of the step after ``step`` finished ones."""
+        if self.recipe.minutes is None:
+            return learning_rate_at(self.recipe, (step + 1) / (self.per_epoch * self.recipe.epochs))
+        rate = self.recipe.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS)
+        if self.decay_from is None or step < self.decay_from:
+            return rate
+        return rate * (self._last() - step) / (self._last() - self.decay_from)
+
+    def _last(self) -> int:
+        """The end of the decay: it takes its share of the time if steps go on at the speed of those before it."""
+        assert self.decay_from is not None
+        share = self.recipe.decay
+        return self.decay_from + max(1, round(self.decay_from * share / (1 - share)))

@@ -1,0 +1,234 @@
+"""Recipes: everything that decides what a training computes, as named functions that return a dataclass."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from lipscope.errors import UsageError
+
+SCHEDULES = ("step", "one-cycle")
+TYPES: dict[str, tuple[type, ...]] = {
+    "str": (str,), "int": (int,), "float": (int, float), "bool": (bool,), "None": (type(None),),
+}  # fmt: skip
+"""What JSON has for the types of a recipe's fields."""
+
+OPTIMIZERS = ("sgd", "manifold")
+
+NORMALISATION = 0.2507
+"""The standard deviation by which pixels are divided: the logits are so many times smaller in pixel scale."""
+
+LOSS_SETTINGS: dict[str, tuple[float, float]] = {
+    "cross-entropy": (0.0, 1.0),
+    "offset-cross-entropy": (2 * 2**0.5 * 36 / 255 / NORMALISATION, 0.25 / NORMALISATION),
+    "multi-margin": (2 * 2**0.5 * 36 / 255 / NORMALISATION, 1.0),
+    "logit-annealing": (2.0, 0.75),
+}
+"""(offset, temperature) of each loss in its paper, in units of the logits of normalised pixels."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train.
+
+    Args:
+        name: of the recipe.
+        epochs: passes over the training images.
+        batch_size: images a step, over all processes.
+        learning_rate: the largest of the schedule.
+        schedule: ``"step"`` divides by 10 at 1/2 and 3/4; ``"one-cycle"`` rises linearly over the first
+            ``warmup`` share of the steps and falls linearly to 0.
+        warmup: share of the steps, for one-cycle.
+        momentum: of stochastic gradient descent.
+        weight_decay: on every parameter but those of activations.
+        gamma: weight of certificate regularisation; 0 for none.
+        offset: taken from the true logit before the loss, in units of the logits of normalised pixels; 0 for none.
+        holdout: training images kept apart to pick the epoch; 0 keeps none and reports the last epoch.
+        bfloat16: whether activations are computed in bfloat16 (kernels stay in float32).
+        seed: of the initial weights, the held-out images, the batches and the augmentation.
+        loss: a name in :data:`lipscope.training.losses.LOSSES`.
+        temperature: of the loss, in units of the logits.
+        minutes: wall time by which the training ends, instead of ``epochs`` and ``schedule``: the learning rate stays
+            until ``decay`` of the time is left, and then falls linearly to 0. None trains by epochs.
+        decay: share of the time, for a training by the clock.
+        optimizer: ``"sgd"``, or ``"manifold"`` for nets of orthogonal matrices: the learning rate is then an angle.
+        accumulate: parts of a batch that pass one after another before the optimiser steps, for batches that do not
+            fit into the memory at once.
+    """
+
+    name: str
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: str
+    warmup: float
+    momentum: float
+    weight_decay: float
+    gamma: float
+    offset: float
+    holdout: int
+    bfloat16: bool
+    seed: int = 0
+    loss: str = "cross-entropy"
+    temperature: float = 1.0
+    optimizer: str = "sgd"
+    accumulate: int = 1
+    minutes: float | None = None
+    decay: float = 0.8
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            UsageError: naming the value.
+        """
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"unknown schedule {self.schedule!r}", next_step=f"choose from {', '.join(SCHEDULES)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise UsageError(f"unknown optimizer {self.optimizer!r}", next_step=f"choose from {', '.join(OPTIMIZERS)}")
+        for name, number, low in (
+            ("epochs", self.epochs, 1),
+            ("batch_size", self.batch_size, 1),
+            ("accumulate", self.accumulate, 1),
+            ("gamma", self.gamma, 0),
+            ("offset", self.offset, 0),
+            ("holdout", self.holdout, 0),
+            ("weight_decay", self.weight_decay, 0),
+        ):
+            if not number >= low:
+                raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
+        if self.loss not in LOSS_SETTINGS:
+            raise UsageError(f"unknown loss {self.loss!r}", next_step=f"choose from {', '.join(LOSS_SETTINGS)}")
+        if not self.temperature > 0:
+            raise UsageError("temperature must be positive", why=f"got {self.temperature}")
+        if not 0 <= self.seed < 2**63:
+            raise UsageError("seed must be at least 0 and under 2^63", why=f"got {self.seed}")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise UsageError("minutes must be positive", why=f"got {self.minutes}")
+        if not 0 < self.decay < 1:
+            raise UsageError("decay must be over 0 and under 1", why=f"got {self.decay}")
+        if not 0 <= self.warmup < 1:
+            raise UsageError("warmup must be at least 0 and under 1", why=f"got {self.warmup}")
+        if not self.learning_rate > 0:
+            raise UsageError("learning_rate must be positive", why=f"got {self.learning_rate}")
+
+    def to_json(self) -> dict[str, Any]:
+        """The object stored with the run and in ``lipscope.training``."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(values: Mapping[str, Any]) -> Recipe:
+        """The recipe of a run folder.
+
+        Raises:
+            UsageError: a key that this version does not know, or a value of another type.
+        """
+        known = {field.name: str(field.type) for field in fields(Recipe)}
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise UsageError(f"unknown recipe key {unknown[0][:80]!r}")
+        for name, value in values.items():
+            kinds = [TYPES[kind] for kind in known[name].split(" | ")]
+            if not any(type(value) in kind for kind in kinds) or (type(value) is int and abs(value) >= 2**63):
+                raise UsageError(f"recipe key {name} cannot be that", why=f"{str(value)[:40]} is no {known[name]}")
+        return Recipe(**values)
+
+
+def paper() -> Recipe:
+    """The recipe of ICLR 2022 (section 6): 200 epochs, step schedule, CE + CR; hours on a GPU, days on a CPU."""
+    return Recipe(
+        name="paper",
+        epochs=200,
+        batch_size=128,
+        learning_rate=0.1,
+        schedule="step",
+        warmup=0.0,
+        momentum=0.9,
+        weight_decay=5e-4,
+        gamma=0.1,
+        offset=0.0,
+        holdout=5000,
+        bfloat16=True,
+    )
+
+
+def fast() -> Recipe:
+    """One cycle over a few epochs, for a CPU or a first look."""
+    return replace(
+        paper(),
+        name="fast",
+        epochs=8,
+        batch_size=256,
+        learning_rate=0.2,
+        schedule="one-cycle",
+        warmup=0.2,
+        holdout=0,
+    )
+
+
+def offset() -> Recipe:
+    """One cycle with the offset cross-entropy (Prach et al., CVPR 2024), which gains from longer schedules.
+
+    The offset is in units of the logits of normalised pixels: 1.2 asks for a margin of about 1.2 * 0.2507 / sqrt(2)
+    = 0.21 in [0, 1] pixel space.
+    """
+    return replace(fast(), name="offset", epochs=24, gamma=0.0, offset=1.2)
+
+
+def annealing() -> Recipe:
+    """One cycle with logit annealing (Lai et al., ICML 2025), which also gains from longer schedules."""
+    return replace(with_loss(fast(), "logit-annealing"), name="annealing", epochs=24, gamma=0.0)
+
+
+def with_loss(recipe: Recipe, loss: str) -> Recipe:
+    """The recipe with another loss, at the settings of the loss's paper.
+
+    Raises:
+        UsageError: no loss of that name.
+
+    >>> with_loss(paper(), "logit-annealing").temperature
+    0.75
+    """
+    offset, temperature = LOSS_SETTINGS.get(loss, (0.0, 1.0))
+    return replace(recipe, loss=loss, offset=offset, temperature=temperature)
+
+
+def manifold() -> Recipe:
+    """One cycle of steps along the manifold of orthogonal matrices, with the offset cross-entropy, for a ShiftNet."""
+    return replace(
+        with_loss(fast(), "offset-cross-entropy"),
+        name="manifold",
+        epochs=16,
+        learning_rate=0.01,
+        warmup=0.1,
+        weight_decay=0.0,
+        gamma=0.0,
+        optimizer="manifold",
+    )
+
+
+RECIPES = {"paper": paper, "fast": fast, "offset": offset, "annealing": annealing, "manifold": manifold}
+
+
+def for_convolutions(recipe: Recipe, conv: str) -> Recipe:
+    """The recipe for nets of this family: only SOC is trained with weight decay (ICLR 2022, section 6).
+
+    >>> for_convolutions(paper(), "soc").weight_decay, for_convolutions(paper(), "cayley").weight_decay
+    (0.0005, 0.0)
+    """
+    return recipe if conv == "soc" else replace(recipe, weight_decay=0.0)
+
+
+def learning_rate_at(recipe: Recipe, progress: float) -> float:
+    """The learning rate after this share of all steps, in [0, 1].
+
+    >>> learning_rate_at(paper(), 0.0), round(learning_rate_at(paper(), 0.5), 6)
+    (0.1, 0.01)
+    """
+    if recipe.schedule == "step":
+        return recipe.learning_rate * (0.1 ** ((progress >= 0.5) + (progress >= 0.75)))
+    if progress < recipe.warmup:
+        return recipe.learning_rate * progress / recipe.warmup
+    return recipe.learning_rate * (1 - progress) / (1 - recipe.warmup)

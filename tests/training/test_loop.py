@@ -1,0 +1,459 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lipscope.errors import CheckpointError, LipscopeError, UsageError
+from lipscope.files.checkpoint import read_header
+from lipscope.files.locks import BusyError
+from lipscope.models.lipconvnet import LipConvnetConfig
+from lipscope.models.stored import load_model
+from lipscope.training import loop
+from lipscope.training.distribution import World
+from lipscope.training.loop import Listeners, _generator, train
+from lipscope.training.recipe import learning_rate_at
+from lipscope.training.run import extend_run, open_run
+from tests.conftest import TINY
+from tests.training.conftest import ALONE
+
+STEPS = 18
+"""Three epochs of six batches of 40 of the 240 images that are learnt from."""
+
+
+def lines(run):
+    """The metrics but for the clocks."""
+    parsed = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in parsed]
+
+
+def assert_same_outcome(run, other):
+    assert run.layers.read_bytes() == other.layers.read_bytes()
+    ours, theirs = load_file(run.model), load_file(other.model)
+    assert ours.keys() == theirs.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(tensor, theirs[name]), name
+    assert lines(run) == lines(other)
+    first, second = (dict(read_header(each.model).training) for each in (run, other))
+    first.pop("wall_seconds"), second.pop("wall_seconds")
+    assert first == second
+
+
+class StopAfter:
+    """Says yes when it has been asked this many times."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.fixture
+def unbroken(new_run, few_images):
+    run = new_run("unbroken")
+    assert train(run, few_images, ALONE)
+    return run
+
+
+def train_in_pieces(run, data, piece):
+    pieces = 0
+    while not train(run, data, ALONE, Listeners(should_stop=StopAfter(piece))):
+        pieces += 1
+        assert pieces <= STEPS
+    return pieces
+
+
+@pytest.mark.parametrize("piece", [4, 6, 10, 17])
+def test_stopped_and_resumed_is_bit_for_bit_the_same(new_run, few_images, unbroken, piece):
+    run = new_run("stopped")
+    assert train_in_pieces(run, few_images, piece) == (STEPS - 1) // piece
+    assert_same_outcome(run, unbroken)
+
+
+@pytest.mark.parametrize(
+    ("config", "changes"),
+    [
+        (replace(TINY, activation="hh2", head="orthogonal"), {"offset": 0.5}),
+        (replace(TINY, conv="cayley", blocks=2, head="orthogonal"), {"bfloat16": True}),
+        (replace(TINY, activation="hh1", blocks=2), {"bfloat16": True, "holdout": 0, "seed": 7, "gamma": 0.0}),
+    ],
+)
+def test_other_models_and_recipes_resume_alike(new_run, few_images, config, changes):
+    unbroken, run = (new_run(name, config, epochs=2, **changes) for name in ("unbroken", "stopped"))
+    assert train(unbroken, few_images, ALONE)
+    train_in_pieces(run, few_images, 5)
+    assert_same_outcome(run, unbroken)
+
+
+def test_stopped_before_the_first_step(new_run, few_images, unbroken):
+    run = new_run("stopped")
+    assert not train(run, few_images, ALONE, Listeners(should_stop=lambda: True))
+    assert run.state.exists()
+    assert not run.model.exists()
+    assert train(run, few_images, ALONE)
+    assert_same_outcome(run, unbroken)
+
+
+def test_saves_within_an_epoch(new_run, few_images, unbroken, monkeypatch):
+    """Killed between two steps, a run goes on from the last save by the clock."""
+    monkeypatch.setattr(loop, "SAVE_EVERY", 0.0)
+    run = new_run("killed")
+
+    def die(event):
+        if event.step == 9:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop, "REPORT_EVERY", 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(run, few_images, ALONE, Listeners(on_step=die))
+    state = run.load_state(ALONE.device)
+    assert state["step"] == 8
+    assert train(run, few_images, ALONE)
+    assert_same_outcome(run, unbroken)
+
+
+@pytest.mark.parametrize("fatal", ["append", "save_state"])
+def test_killed_while_an_epoch_is_being_written(new_run, few_images, unbroken, monkeypatch, fatal):
+    """Model, metrics and state are written one after the other; a kill between any two loses and doubles nothing."""
+    run = new_run("killed")
+    kind, calls = type(run), 0
+    real = getattr(kind, fatal)
+
+    def dies_in_the_second_epoch(self, *arguments):
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        real(self, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, fatal, dies_in_the_second_epoch)
+        with pytest.raises(KeyboardInterrupt):
+            train(run, few_images, ALONE)
+    assert train(run, few_images, ALONE)
+    assert_same_outcome(run, unbroken)
+
+
+def test_a_line_cut_off_by_the_kill_is_written_again(new_run, few_images, unbroken):
+    run = new_run("killed")
+    assert not train(run, few_images, ALONE, Listeners(should_stop=StopAfter(8)))
+    with run.metrics.open("a") as file:
+        file.write('{"schema": "lipscope.run/1", "epo')
+    assert train(run, few_images, ALONE)
+    assert_same_outcome(run, unbroken)
+
+
+def test_resuming_a_finished_run_changes_nothing(few_images, unbroken):
+    before = {path.name: path.read_bytes() for path in unbroken.path.iterdir()}
+    steps = []
+    assert train(unbroken, few_images, ALONE, Listeners(on_step=steps.append, on_epoch=steps.append))
+    assert steps == []
+    assert {path.name: path.read_bytes() for path in unbroken.path.iterdir()} == before
+
+
+def test_the_seed_decides_everything(new_run, few_images, unbroken):
+    again, other = new_run("again"), new_run("other", seed=1)
+    for run in (again, other):
+        assert train(run, few_images, ALONE)
+    assert_same_outcome(again, unbroken)
+    ours, theirs = load_file(unbroken.model), load_file(other.model)
+    assert not torch.equal(ours["stage1.block1.conv.kernel"], theirs["stage1.block1.conv.kernel"])
+
+
+def test_large_seeds(new_run, few_images):
+    run = new_run(seed=2**63 - 1, epochs=1)
+    assert train(run, few_images, ALONE)
+
+
+def test_metrics_and_listeners_tell_the_same(new_run, few_images):
+    run = new_run()
+    epochs, steps = [], []
+    assert train(run, few_images, ALONE, Listeners(on_step=steps.append, on_epoch=epochs.append))
+    parsed = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert parsed == [event.to_json() for event in epochs]
+    assert [line["epoch"] for line in parsed] == [1, 2, 3]
+    assert [line["step"] for line in parsed] == [6, 12, 18]
+    assert [line["learning_rate"] for line in parsed] == [
+        learning_rate_at(run.recipe, progress) for progress in (6 / 18, 12 / 18, 1.0)
+    ]
+    for line in parsed:
+        assert line["schema"] == "lipscope.run/1"
+        assert 0 <= line["train_certified"] <= line["train_accuracy"] <= 1
+        assert (line["train_accuracy"] * 240) == pytest.approx(round(line["train_accuracy"] * 240))
+        assert (line["validation_accuracy"] * 60) == pytest.approx(round(line["validation_accuracy"] * 60))
+    assert steps[-1].step == steps[-1].steps == STEPS
+    assert steps[-1].loss == pytest.approx(parsed[-1]["loss"])
+    seconds = [line["seconds"] for line in parsed]
+    assert seconds == sorted(seconds)
+
+
+def test_it_learns(new_run, few_images):
+    run = new_run(config=replace(TINY, channels=4), epochs=8, holdout=0)
+    assert train(run, few_images, ALONE)
+    losses = [line["loss"] for line in lines(run)]
+    assert losses[-1] < losses[0] - 0.2
+    # Chance is 0.1 with a standard deviation of 0.017 over 300 images.
+    assert lines(run)[-1]["train_accuracy"] > 0.17
+
+
+class Watched:
+    """Stands for the augmentation and remembers which images it is given."""
+
+    def __init__(self, augment):
+        self.augment = augment
+        self.batches = []
+        self.draws = []
+
+    def __call__(self, images, generator):
+        self.draws.append(torch.randint(2**40, (1,), generator=generator.clone_state()).item())
+        self.batches.append([image.numpy().tobytes() for image in images])
+        return self.augment(images, generator)
+
+
+def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch):
+    watched = Watched(loop.crop_and_flip)
+    monkeypatch.setattr(loop, "crop_and_flip", watched)
+    run = new_run(epochs=2)
+    assert train(run, few_images, ALONE)
+    everything = {image.tobytes() for image in few_images.images}
+    epochs = [[image for batch in watched.batches[6 * e : 6 * e + 6] for image in batch] for e in range(2)]
+    for seen in epochs:
+        assert len(set(seen)) == len(seen) == 240
+        assert set(seen) <= everything
+    assert set(epochs[0]) == set(epochs[1])  # the same 60 are kept apart in every epoch
+    assert epochs[0] != epochs[1]  # in another order
+    other = Watched(watched.augment)
+    monkeypatch.setattr(loop, "crop_and_flip", other)
+    train(new_run("other", epochs=1, seed=1), few_images, ALONE)
+    assert {image for batch in other.batches for image in batch} != set(epochs[0])
+
+
+@pytest.mark.parametrize("other", [(257, 0, 3), (1 + 2**32, 0, 3), (1, 1, 3), (1, 0, 4), (1, 0, 3 + 2**32)])
+def test_every_bit_of_seed_purpose_and_number_counts(other):
+    draw = partial(torch.randperm, 1000)
+    assert torch.equal(draw(generator=_generator(1, 0, 3)), draw(generator=_generator(1, 0, 3)))
+    assert not torch.equal(draw(generator=_generator(1, 0, 3)), draw(generator=_generator(*other)))
+
+
+def test_every_step_draws_its_own_crops(new_run, few_images, monkeypatch):
+    watched = Watched(loop.crop_and_flip)
+    monkeypatch.setattr(loop, "crop_and_flip", watched)
+    assert train(new_run(), few_images, ALONE)
+    assert len(set(watched.draws)) == STEPS
+    first = list(watched.draws)
+    assert train(new_run("other", seed=1), few_images, ALONE)
+    assert len(set(watched.draws)) == 2 * STEPS
+    assert train(new_run("again"), few_images, ALONE)
+    assert watched.draws[-STEPS:] == first
+
+
+def test_validation_sees_the_held_out_images_and_the_frozen_model(new_run, few_images, monkeypatch):
+    calls = []
+
+    def watching(net, split, world):
+        calls.append((net.training, split))
+        return 0.5, 0.5
+
+    monkeypatch.setattr(loop, "validate", watching)
+    watched = Watched(loop.crop_and_flip)
+    monkeypatch.setattr(loop, "crop_and_flip", watched)
+    assert train(new_run(epochs=1), few_images, ALONE)
+    ((training, split),) = calls
+    assert not training
+    held = {image.numpy().tobytes() for image in split.held_images}
+    assert len(held) == 60
+    assert held.isdisjoint(image for batch in watched.batches for image in batch)
+
+
+SCORES = [(0.5, 0.1), (0.4, 0.3), (0.9, 0.3), (0.8, 0.2)]
+"""Validation of four epochs: the second is the first with the largest certified accuracy."""
+
+
+def scripted(monkeypatch, scores):
+    left = iter(scores)
+    monkeypatch.setattr(loop, "validate", lambda net, split, world: next(left))
+
+
+def test_the_model_is_that_of_the_best_epoch(new_run, few_images, monkeypatch):
+    scripted(monkeypatch, SCORES)
+    run = new_run(epochs=4)
+    stored = []
+    assert train(run, few_images, ALONE, Listeners(on_epoch=lambda event: stored.append(run.model.read_bytes())))
+    assert stored[0] != stored[1] == stored[2] == stored[3] == run.model.read_bytes()
+    assert read_header(run.model).training["epoch"] == 2
+    assert [line["validation_certified"] for line in lines(run)] == [0.1, 0.3, 0.3, 0.2]
+
+
+def test_the_best_score_survives_a_stop(new_run, few_images, monkeypatch):
+    scripted(monkeypatch, SCORES)
+    run = new_run(epochs=4)
+    assert not train(run, few_images, ALONE, Listeners(should_stop=StopAfter(14)))
+    best = run.model.read_bytes()
+    assert train(run, few_images, ALONE)
+    assert run.model.read_bytes() == best
+    assert read_header(run.model).training["epoch"] == 2
+
+
+def test_the_real_validation_picks_the_epoch_that_the_metrics_name(new_run, few_images):
+    # A rate that stays large makes later epochs worse now and then.
+    run = new_run(epochs=6, learning_rate=3.0, schedule="step")
+    assert train(run, few_images, ALONE)
+    scores = [line["validation_certified"] for line in lines(run)]
+    assert read_header(run.model).training["epoch"] == 1 + scores.index(max(scores))
+    assert max(scores) > scores[-1]  # else this test shows nothing
+
+
+def test_without_held_out_images_the_last_epoch_is_stored(new_run, few_images):
+    run = new_run(holdout=0)
+    assert train(run, few_images, ALONE)
+    assert read_header(run.model).training["epoch"] == 3
+    assert [line["validation_certified"] for line in lines(run)] == [None] * 3
+
+
+def test_the_stored_model_is_proved_and_says_what_it_claims(unbroken):
+    stored = load_model(unbroken.model)
+    assert LipConvnetConfig.from_json(stored.header.config) == TINY
+    assert stored.header.training["recipe"] == unbroken.recipe.to_json()
+    assert stored.header.training["processes"] == 1
+    for name, layer, shape in stored.net.layers():
+        if name not in ("normalize", "head"):
+            assert layer.bound(shape).proved
+            assert layer.bound(shape).value == 1.0
+    lengths = np.linalg.norm(stored.net.head.weight.double().numpy(), axis=1)
+    np.testing.assert_allclose(lengths, 1.0, rtol=1e-6)
+
+
+def test_the_state_holds_no_more_than_it_takes(unbroken):
+    state = unbroken.load_state(ALONE.device)
+    assert set(state) == {"step", "sums", "best", "seconds", "decay_from", "net", "optimizer"}
+    assert state["step"] == STEPS
+
+
+def test_a_diverged_training_is_named(new_run, few_images):
+    run = new_run(learning_rate=1e30, schedule="step")
+    with pytest.raises(LipscopeError) as caught:
+        train(run, few_images, ALONE)
+    assert (caught.value.exit_code, caught.value.where) == (1, str(run.path))
+    assert "not finite" in caught.value.what
+    assert "epoch 1" in caught.value.why
+    assert not run.model.exists()
+    assert not run.metrics.exists()
+
+
+def test_batches_larger_than_the_images_left(new_run, few_images):
+    run = new_run(batch_size=10_000, epochs=2)
+    assert train(run, few_images, ALONE)
+    assert [line["step"] for line in lines(run)] == [1, 2]
+
+
+def test_a_batch_that_cannot_be_shared(new_run, few_images):
+    with pytest.raises(UsageError, match="a batch of 40 cannot be shared by 3 processes"):
+        train(new_run(), few_images, World(0, 3, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("damage", [{"net": {}}, {"step": None, "extra": 1}, {"optimizer": {"state": {}}}])
+def test_a_state_that_does_not_fit(new_run, few_images, damage):
+    run = new_run()
+    assert not train(run, few_images, ALONE, Listeners(should_stop=StopAfter(2)))
+    run.save_state({**run.load_state(ALONE.device), **damage})
+    with pytest.raises(CheckpointError, match="the saved training state is damaged"):
+        train(run, few_images, ALONE)
+    assert train(new_run("another", epochs=1), few_images, ALONE)
+
+
+@pytest.fixture
+def one_step_a_second(monkeypatch):
+    """A clock that only steps move."""
+    monkeypatch.setattr(loop.Stopwatch, "seconds", lambda self: float(self._counters.step))
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+@pytest.mark.parametrize("piece", [4, 9])
+def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, piece):
+    run, other = new_run("unbroken", minutes=14 / 60, decay=0.5), new_run("stopped", minutes=14 / 60, decay=0.5)
+    rates = []
+    assert train(run, few_images, ALONE, Listeners(on_epoch=lambda event: rates.append(event.learning_rate)))
+    train_in_pieces(other, few_images, piece)
+    assert_same_outcome(run, other)
+    *_, before, last = lines(run)
+    # 6 steps are an epoch: 7 stable ones, 7 of the decay, so that the last epoch has 2.
+    assert (before["step"], last["step"], last["epoch"], last["epochs"]) == (12, 14, 3, 3)
+    assert rates[-1] < rates[-2]
+    assert read_header(run.model).training["steps"] in (6, 12, 14)
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_images):
+    run = new_run(minutes=8 / 60, decay=0.5, holdout=0)
+    assert train(run, few_images, ALONE)
+    last = lines(run)[-1]
+    assert last["step"] == 8
+    counted = last["train_accuracy"] * ((8 - 300 // 40) * 40)
+    assert counted == pytest.approx(round(counted), abs=1e-9)
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+def test_an_extended_run_is_the_longer_one_bit_for_bit(new_run, few_images, tmp_path):
+    short, long = (
+        new_run(name, minutes=seconds / 60, decay=0.5, holdout=0) for name, seconds in (("short", 10), ("long", 20))
+    )
+    assert train(short, few_images, ALONE)
+    assert train(long, few_images, ALONE)
+    extended = extend_run(short, tmp_path / "extended", 20 / 60)
+    assert open_run(extended.path) == extended
+    assert train(extended, few_images, ALONE)
+    ours, theirs = load_file(extended.model), load_file(long.model)
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert [line["step"] for line in lines(extended)] == [line["step"] for line in lines(long)]
+    assert not torch.equal(load_file(short.model)["head.weight"], ours["head.weight"])
+
+
+@pytest.mark.usefixtures("one_step_a_second")
+def test_a_run_that_cannot_be_extended(new_run, few_images, tmp_path):
+    by_epochs = new_run("epochs")
+    assert train(by_epochs, few_images, ALONE)
+    with pytest.raises(UsageError, match="cannot be extended"):
+        extend_run(by_epochs, tmp_path / "more", 3.0)
+    short = new_run("short", minutes=10 / 60, decay=0.5)
+    assert train(short, few_images, ALONE)
+    with pytest.raises(UsageError, match="too few to extend"):
+        extend_run(short, tmp_path / "more", 10 / 60)
+    assert not (tmp_path / "more").exists()
+
+
+def test_a_second_process_is_refused_and_changes_nothing(new_run, few_images):
+    """The folder still says what the first does."""
+    run = new_run()
+    run.tell("running", None)
+    with run.held():
+        before = {path: path.read_bytes() for path in run.path.iterdir()}
+        with pytest.raises(BusyError, match="another process is training it"):
+            train(run, few_images, ALONE)
+        assert {path: path.read_bytes() for path in run.path.iterdir()} == before
+    assert train(run, few_images, ALONE)
+
+
+def test_weights_that_overflow_in_the_last_step_are_not_stored(new_run, few_images, monkeypatch):
+    """The loss is of the weights before the step."""
+    real, run = loop.take_step, new_run(epochs=1)
+    steps = iter(range(1, 100))
+
+    def overflow(net, *rest):
+        result = real(net, *rest)
+        if next(steps) == STEPS // 3:
+            next(net.parameters()).data.flatten()[0] = torch.inf
+        return result
+
+    monkeypatch.setattr(loop, "take_step", overflow)
+    monkeypatch.setattr(loop, "validate", lambda net, split, world: (0.5, 0.5))
+    with pytest.raises(LipscopeError, match="NaN or infinite"):
+        train(run, few_images, ALONE)
+    assert not run.model.exists()
+    assert run.load_state(ALONE.device)["step"] == 0

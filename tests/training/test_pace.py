@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lipscope.training.pace import WARMUP_STEPS, Pace
+from lipscope.training.recipe import learning_rate_at, manifold
+
+CLOCK = replace(manifold(), minutes=10, learning_rate=0.1, decay=0.25)
+
+
+def test_by_epochs_it_is_the_recipes_schedule():
+    pace = Pace(replace(manifold(), epochs=4), per_epoch=5)
+    assert pace.steps(0, 0.0) == pace.steps(7, 3.0) == 20
+    assert [pace.finished(step) for step in (0, 19, 20)] == [False, False, True]
+    assert not pace.decay_due(19, 1e9)
+    rates = [pace.learning_rate(step) for step in range(20)]
+    assert rates == [learning_rate_at(pace.recipe, (step + 1) / 20) for step in range(20)]
+
+
+def test_the_decay_begins_when_its_share_of_the_time_is_left():
+    pace = Pace(CLOCK, per_epoch=100)
+    assert [pace.decay_due(3000, seconds) for seconds in (0.0, 449.9, 450.0, 700.0)] == [False, False, True, True]
+    assert not pace.decay_due(0, 1e9)
+    # 3,000 steps took 450 seconds, so 1,000 take the other 150.
+    pace.decay_from = 3000
+    assert pace.steps(3500, 500.0) == 4000
+    assert [pace.finished(step) for step in (3000, 3999, 4000)] == [False, False, True]
+    assert not pace.decay_due(3001, 1e9)
+
+
+def test_before_the_decay_the_steps_are_an_expectation():
+    pace = Pace(CLOCK, per_epoch=100)
+    assert pace.steps(300, 60.0) == 3000
+    assert pace.steps(0, 0.0) == 2
+    # Never so few that it would seem to be at its end.
+    assert pace.steps(5000, 600.0) == 5002
+    assert not pace.finished(5000)
+
+
+def test_the_learning_rate_rises_stays_and_falls_to_nothing():
+    stable = Pace(CLOCK, per_epoch=100)
+    assert stable.learning_rate(0) == pytest.approx(0.1 / WARMUP_STEPS)
+    assert stable.learning_rate(WARMUP_STEPS - 1) == stable.learning_rate(10**6) == 0.1
+    pace = Pace(CLOCK, per_epoch=100, decay_from=3000)
+    assert pace.learning_rate(2999) == pace.learning_rate(3000) == 0.1
+    assert pace.learning_rate(3500) == pytest.approx(0.05)
+    assert pace.learning_rate(3999) == pytest.approx(0.0001)
+
+
+def test_what_the_clock_has_fixed_makes_the_rest_exact():
+    """A resumed training, given only the step at which the decay began, does the same steps at the same rates."""
+    first, resumed = Pace(CLOCK, 100, decay_from=777), Pace(CLOCK, 100, decay_from=777)
+    assert first.steps(800, 1.0) == resumed.steps(1000, 99.0)
+    assert [first.learning_rate(s) for s in range(700, 1030)] == [resumed.learning_rate(s) for s in range(700, 1030)]
