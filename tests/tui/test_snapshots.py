@@ -154,7 +154,7 @@ def write_unknown(path: Path) -> None:
 
 def test_a_kernel(snap_compare) -> None:
     write_checkpoint(Path("model.safetensors"))
-    assert compare(snap_compare, Script(), Scene("layers", ("home", "v", "v", "enter"), "as stored"), SMALL)
+    assert compare(snap_compare, Script(), Scene("layers", ("v", "v", "enter"), "kernel, v: next"), SMALL)
 
 
 def test_help_here_leaves_the_app_visible(snap_compare) -> None:
