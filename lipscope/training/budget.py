@@ -182,5 +182,8 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
     "cifar10": (
         Setting(MIDDLE, 14_400 * 256, 0.7075, 0.5633),
     ),
+    "cifar100": (
+        Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861),
+    ),
 }  # fmt: skip
 """By data set, in the order of their work."""
