@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -60,26 +60,35 @@ def inspect_report(path: Path, *, data_dir: Path | None = None, description: Pat
         UsageError: as :func:`analyse`.
     """
     header, digest = read_header(path), sha256_of(path)
+    report = _gathered(analyse(path, data_dir=data_dir, description=description))
+    if sha256_of(path) != digest:
+        raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
+    architecture = header.architecture if description is None else f"described by {description.name}"
+    return replace(report, path=str(path), sha256=digest, architecture=architecture, claims=header.metadata)
+
+
+def subject_report(subject: Subject, *, data_dir: Path | None = None) -> InspectReport:
+    """The same of a network that is in memory; its path and its claims stay empty."""
+    return replace(_gathered(_model(subject, data_dir)), sha256=subject.sha256)
+
+
+def _gathered(events: Iterable[AnalysisEvent]) -> InspectReport:
+    """The last word on everything."""
     layers: dict[str, LayerReport] = {}
     judged = verdict(())
     tight: Tightness | None = None
     notes: tuple[str, ...] = ()
     chain: Chain | None = None
-    for event in analyse(path, data_dir=data_dir, description=description):
+    for event in events:
         if event.layer is not None:
             layers[event.layer.name] = event.layer
         judged = event.verdict or judged
         tight = event.tightness or tight
         notes = event.notes or notes
         chain = event.chain or chain
-    if sha256_of(path) != digest:
-        raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     with full_precision():
         context = environment(dtype="float64 bounds and singular values, float32 gradients")
-    architecture = header.architecture if description is None else f"described by {description.name}"
-    return InspectReport(
-        str(path), digest, architecture, header.metadata, judged, tuple(layers.values()), context, tight, notes, chain
-    )
+    return InspectReport("", "", None, {}, judged, tuple(layers.values()), context, tight, notes, chain)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from lipscope.layers.contract import LipschitzLayer, check_provable
 from lipscope.layers.heads import Head
 from lipscope.models.described import DescribedNet, load_described
 from lipscope.models.network import Network
-from lipscope.models.stored import load_model
+from lipscope.models.stored import StoredModel, load_model
 from lipscope.records import Shape
 
 
@@ -60,7 +60,11 @@ def load_subject(path: Path, description: Path | None = None) -> Subject | None:
         return Subject(model.net, model.net.head, model.description.dataset, model.sha256, False, model.unused)
     if read_header(path).config is None:
         return None
-    stored = load_model(path)
+    return subject_of(load_model(path))
+
+
+def subject_of(stored: StoredModel) -> Subject:
+    """The network of a model that was read."""
     dataset = str((stored.header.config or {}).get("dataset", ""))
     return Subject(stored.net, stored.net.head, dataset, stored.sha256, _layerwise(stored.net))
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lipscope.units import largest_not_above, parse_eps
+from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, parse_eps
 
 Standing = Literal["proved", "own", "claimed", "estimate"]
 """Whose word radii are: of this process; of an earlier run of this user's own; of somebody else; float32's."""
@@ -31,7 +31,7 @@ ADJECTIVES: dict[Standing, str] = {
 DATA = ("data_name", "data_split", "data_fingerprint")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Certificates:
     """Certified radii of n images: the l2 distance within which the prediction provably cannot change.
 
@@ -52,6 +52,7 @@ class Certificates:
         classes: the names of the classes; empty where they are not known.
         data_order: SHA-256 of the images, labels and record numbers in this order; empty where it is not known.
         reason: why they are only claimed; else empty.
+        eps: the radii at which they are summed up when they are printed.
 
     >>> found = Certificates(
     ...     index=np.arange(3), label=np.array([0, 1, 1]), predicted=np.array([0, 1, 0]), runner_up=np.array([1, 0, 1]),
@@ -81,6 +82,13 @@ class Certificates:
     classes: tuple[str, ...] = ()
     data_order: str = ""
     reason: str = ""
+    eps: tuple[Fraction, ...] = DEFAULT_EPS
+
+    def __repr__(self) -> str:
+        """One line: how many, of what, with what standing, and the accuracies."""
+        shares = ", ".join(f"{format_eps(eps)} {self.accuracy(eps):.2%}" for eps in self.eps)
+        accuracies = f"clean {self.accuracy():.2%}, {shares}" if self.labelled else "no labels"
+        return f"Certificates({len(self)} images of {self.data_name} {self.data_split}, {self.standing}: {accuracies})"
 
     def __len__(self) -> int:
         return len(self.radius)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 from lipscope.records.layers import LayerReport, Tightness, loses_most
+from lipscope.records.numbers import round_up
 from lipscope.records.verdict import Chain, Verdict
 
 
@@ -34,7 +36,7 @@ class AnalysisEvent:
     chain: Chain | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class InspectReport:
     """Everything `lipscope inspect` says of one file.
 
@@ -59,6 +61,34 @@ class InspectReport:
     tightness: Tightness | None = None
     notes: tuple[str, ...] = ()
     chain: Chain | None = None
+
+    def __repr__(self) -> str:
+        """The verdict, and a line per layer: what a notebook or a prompt shows."""
+        widths = [max(map(len, column)) for column in zip(*self._table(), strict=True)]
+        lines = [
+            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in self._table()
+        ]
+        return "\n".join([f"{self.path}: {self.verdict.headline}", *(line.rstrip() for line in lines)])
+
+    def _repr_html_(self) -> str:
+        """The same as an HTML table, for a notebook."""
+        head, *rows = ([escape(cell) for cell in row] for row in self._table())
+        body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+        titles = "".join(f"<th>{cell}</th>" for cell in head)
+        about = f"<p><b>{escape(self.verdict.headline)}</b><br>{escape(self.path)}</p>"
+        return f"{about}<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _table(self) -> list[tuple[str, ...]]:
+        """By layer, with what is proved and what is estimated told apart in the titles."""
+        rows: list[tuple[str, ...]] = [
+            ("layer", "kind", "proved bound", "est. s min", "est. s max", "est. gradient kept")
+        ]
+        for layer in self.layers:
+            bound = round_up(layer.bound.value) if layer.bound.proved else "not proved"
+            ends = (f"{end.value:.6f}" if end else "" for end in (layer.sigma_min, layer.sigma_max))
+            kept = f"{layer.gradient_norm.mean:.4f}" if layer.gradient_norm else ""
+            rows.append((layer.name, layer.kind, bound, *ends, kept))
+        return rows
 
     def to_json(self) -> dict[str, Any]:
         """The object printed by ``lipscope inspect --json``."""
