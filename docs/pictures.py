@@ -14,7 +14,7 @@ from lipscope.analysis.analysis import analyse
 from lipscope.tui.picture import picture
 from lipscope.tui.work.worker import Means
 
-README = ("layers", "gradients", "radii")
+README = ("overview", "layers", "gradients", "radii")
 """Screens without test images: those are not ours to publish."""
 
 KEYS = {"layers": ("down", "down", "down")}
