@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,10 +16,9 @@ from lipscope.records.certificates import ADJECTIVES, WORDS, Certificates
 from lipscope.units import radius_text
 from lipscope.visible import visible
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
 HISTOGRAM_ROWS, HISTOGRAM_WIDTH = 12, 40
-CURVE_ROWS, CURVE_STEP = 6, 4
-"""Lines of the curve, and how many of its radii a column stands for."""
+CURVE_SIZE = (72, 13)
+"""Columns and rows, axes included."""
 
 MOST_CLASSES = 20
 """With more classes, only the ten of the lowest certified accuracy have a line."""
@@ -148,17 +148,23 @@ def _nearest(facts: dict[str, Any], certificates: Certificates) -> list[str]:
 
 
 def _curve(curve: dict[str, Any], called: str) -> list[str]:
-    """The curve of accuracy in block characters, at every fourth of its radii."""
-    rates = np.array(curve["rate"][::CURVE_STEP])
-    largest = max(float(rates.max()), 1e-9)
-    eighths = np.floor(rates / largest * CURVE_ROWS * 8).astype(int)
-    lines = [f"{called} accuracy by radius"]
-    for row in reversed(range(CURVE_ROWS)):
-        heights = np.clip(eighths - 8 * row, 0, 8)
-        label = f"{largest:7.2%}" if row == CURVE_ROWS - 1 else ""
-        lines.append(f"{label:>8s} " + "".join(BLOCKS[height] for height in heights).rstrip())
-    last = radius_text(curve["radius"][-1])
-    return [*lines, f"{'radius 0':>9s}{last:>{len(rates)}s}"]
+    """Accuracy over the radius as plotext draws it, on axes from 0."""
+    import plotext
+
+    largest = curve["radius"][-1]
+    plotext.clear_figure()
+    plotext.theme("clear")
+    plotext.limit_size(False, False)
+    plotext.plotsize(*CURVE_SIZE)
+    plotext.plot(curve["radius"], [100 * rate for rate in curve["rate"]], marker="hd", fillx=True)
+    plotext.ylim(0, 100)
+    plotext.yticks([0, 25, 50, 75, 100], ["0%", "25%", "50%", "75%", "100%"])
+    if largest > 0:
+        plotext.xlim(0, largest)
+        ticks = [math.floor(100 * largest * part / 4) / 100 for part in range(5)]
+        plotext.xticks(ticks, [f"{tick:.2f}" for tick in ticks])
+    drawn: str = plotext.uncolorize(plotext.build())
+    return [f"{called} accuracy by radius", *(line.rstrip() for line in drawn.splitlines())]
 
 
 def _histogram(certificates: Certificates) -> list[str]:

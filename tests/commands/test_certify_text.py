@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from fractions import Fraction
@@ -93,12 +94,16 @@ def test_the_curve_falls_from_clean_accuracy_to_the_largest_radius() -> None:
     printed, facts = shown(certificates())
     lines = printed.splitlines()
     start = lines.index("certified accuracy by radius") + 1
-    picture = [line[9:].ljust(50) for line in lines[start : start + 6]]
-    heights = [sum(" ▁▂▃▄▅▆▇█".index(row[column]) for row in picture) for column in range(50)]
-    assert heights == [int(rate / facts["curve"]["rate"][0] * 48) for rate in facts["curve"]["rate"][::4]]
-    assert heights[0] == 48
-    assert heights == sorted(heights, reverse=True)
-    assert f"{facts['curve']['rate'][0]:.2%}" in lines[start]
+    rows = [line[5:71] for line in lines[start + 1 : start + 11]]
+    assert lines[start + 1].startswith("100%┤")
+    assert lines[start + 10].startswith("  0%┤")
+    # Ten rows from 100% down to 0%: the topmost that is filled holds the accuracy.
+    tops = [next((row for row in range(10) if rows[row][column] != " "), 10) for column in range(66)]
+    assert tops == sorted(tops)
+    clean = 100 * facts["curve"]["rate"][0]
+    assert abs((9.5 - tops[0]) / 10 * 100 - clean) <= 10
+    assert f"{math.floor(100 * facts['curve']['radius'][-1]) / 100:.2f}" in lines[start + 12]
+    assert "\x1b" not in printed
 
 
 def test_nobody_right_and_one_image() -> None:
