@@ -32,6 +32,7 @@ MEASURED_SECONDS = 2.0
 EPS = DEFAULT_EPS[0]
 """The radius that settings are compared at."""
 
+SMALL = ShiftNetConfig(widths=(64, 128, 256), blocks=(3, 3, 3))
 MIDDLE = ShiftNetConfig(widths=(96, 192, 384), blocks=(3, 3, 3))
 
 
@@ -180,6 +181,8 @@ def _on_line(rows: list[tuple[float, float]], at: float) -> float:
 
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "cifar10": (
+        Setting(SMALL, 2_440 * 256, 0.6500, 0.4876),
+        Setting(SMALL, 9_000 * 256, 0.6919, 0.5383),
         Setting(MIDDLE, 14_400 * 256, 0.7075, 0.5633),
     ),
     "cifar100": (
