@@ -31,7 +31,7 @@ def chain_bound(parts: Sequence[Bound]) -> Bound:
 
 def sum_bound(parts: Sequence[Bound]) -> Bound:
     """The sum of the parts' bounds: x -> f_1(x) + ... + f_n(x)."""
-    return _unproved(parts) or _bound(_sum_up([part.value for part in parts]), f"sum of {len(parts)} bounds")
+    return _unproved(parts) or _bound(sum_up([part.value for part in parts]), f"sum of {len(parts)} bounds")
 
 
 def residual_bound(branch: Bound) -> Bound:
@@ -42,7 +42,7 @@ def residual_bound(branch: Bound) -> Bound:
     >>> residual_bound(Bound.unproved("no rule for Softmax")).reason
     'no rule for Softmax'
     """
-    return _unproved([branch]) or _bound(_sum_up([1.0, branch.value]), f"1 + L, L by {branch.method}")
+    return _unproved([branch]) or _bound(sum_up([1.0, branch.value]), f"1 + L, L by {branch.method}")
 
 
 def stacked_bound(parts: Sequence[Bound]) -> Bound:
@@ -59,7 +59,7 @@ def stacked_bound(parts: Sequence[Bound]) -> Bound:
         return _bound(largest, method)
     # Divided by the largest first: the squares could overflow.
     squares = [up(up(part.value / largest) ** 2, 2) for part in parts]
-    return _bound(up(largest * up(math.sqrt(_sum_up(squares)), 2)) if len(parts) > 1 else largest, method)
+    return _bound(up(largest * up(math.sqrt(sum_up(squares)), 2)) if len(parts) > 1 else largest, method)
 
 
 def separate_bound(parts: Sequence[Bound]) -> Bound:
@@ -84,8 +84,12 @@ def _unproved(parts: Sequence[Bound]) -> Bound | None:
     return next((Bound.unproved(part.reason) for part in parts if not part.proved), None)
 
 
-def _sum_up(values: Sequence[float]) -> float:
-    """An upper bound of a sum of non-negative numbers; the sum itself where float64 holds it."""
+def sum_up(values: Sequence[float]) -> float:
+    """An upper bound of a sum of non-negative numbers; the sum itself where float64 holds it.
+
+    >>> sum_up([1.0, 1.0]), sum_up([0.5, 2.0**-60]) > 0.5
+    (2.0, True)
+    """
     if not all(map(math.isfinite, values)):
         return math.inf
     exact = sum(map(Fraction, values), Fraction(0))

@@ -197,7 +197,13 @@ def softplus(beta: float) -> Elementwise:
 
 
 def elu(alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Elementwise:
-    """Scale x for x > 0 and scale alpha (exp(input_scale x) - 1) elsewhere: ``ELU``, ``CELU`` and ``SELU``."""
+    """Scale x for x > 0 and scale alpha (exp(input_scale x) - 1) elsewhere: ``ELU``, ``CELU`` and ``SELU``.
+
+    Raises:
+        ValueError: a negative input_scale, with which the exponential grows without bound.
+    """
+    if not input_scale >= 0:
+        raise ValueError(f"no Lipschitz constant holds with the input scale {input_scale}: it must not be negative")
     steep = abs(scale) * max(1.0, up(up(abs(alpha)) * abs(input_scale)))
     return Elementwise(
         f"ELU {alpha:g}" if scale == 1 else f"ELU {alpha:g}, times {scale:g}",

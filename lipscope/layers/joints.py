@@ -5,8 +5,9 @@ consecutive pieces v_r, those of the input in pieces x_j, and
 
     ||v_r(x) - v_r(y)|| <= sum_j M_rj ||x_j - y_j||,
 
-so that v has the constant ||M||_2, the entries being non-negative. A layer with the constant L after v gives one piece
-with L (sum_r M_rj^2)^(1/2), a sum of values the sum of their matrices, a concatenation all rows, a part some of them.
+so that v has the constant ||M||_2, the entries being non-negative and rounded up. A layer with the constant L after v
+gives one piece with L (sum_r M_rj^2)^(1/2), a sum of values the sum of their matrices, a concatenation all rows, a part
+some of them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lipscope.bounds.composition import sum_up
 from lipscope.bounds.matrix import spectral_norm_bound
-from lipscope.bounds.rounding import Arithmetic, outward
+from lipscope.bounds.rounding import Arithmetic, outward, product_up, up
 from lipscope.layers.contract import Rounding
 from lipscope.records import Shape
 
@@ -43,7 +45,7 @@ class Dependence:
         """The value as one piece."""
         if len(self.rows) == 1:
             return self
-        row = tuple(math.hypot(*column) for column in zip(*self.rows, strict=True))
+        row = tuple(_length_up(column) for column in zip(*self.rows, strict=True))
         return Dependence((sum(self.sizes),), (row,))
 
     def times(self, constant: float, channels: int, *, separately: bool) -> Dependence:
@@ -56,7 +58,7 @@ class Dependence:
         """
         before = self if separately else self.whole()
         sizes = self.sizes if separately else (channels,)
-        return Dependence(sizes, tuple(tuple(constant * entry for entry in row) for row in before.rows))
+        return Dependence(sizes, tuple(tuple(_product_up(constant, entry) for entry in row) for row in before.rows))
 
     def norm(self) -> float:
         """A proved bound on ||M||; exact where no two entries share a row or a column."""
@@ -65,8 +67,17 @@ class Dependence:
             return max(entry for row in self.rows for entry in row)
         if not all(math.isfinite(entry) for row in self.rows for entry in row):
             return math.inf
-        # A few sums and products of non-negative numbers made each entry.
-        return outward(outward(spectral_norm_bound(torch.tensor(self.rows, dtype=torch.float64))))
+        return spectral_norm_bound(torch.tensor(self.rows, dtype=torch.float64))
+
+
+def _product_up(first: float, second: float) -> float:
+    """An upper bound of the product; 0 only where a factor is."""
+    return product_up([first, second]) if first and second else 0.0
+
+
+def _length_up(numbers: Sequence[float]) -> float:
+    """An upper bound of the Euclidean length; exact for one number. ``math.hypot`` is off by less than one step."""
+    return math.hypot(*numbers) if sum(number != 0 for number in numbers) <= 1 else up(math.hypot(*numbers), 2)
 
 
 class Joint(ABC):
@@ -126,7 +137,7 @@ class Sum(Joint):
         parts = list(inputs) if same else [found.whole() for found in inputs]
         weights = [abs(factor) for factor in self.factors]
         rows = tuple(
-            tuple(math.fsum(map(math.prod, zip(weights, entries, strict=True))) for entries in zip(*rows, strict=True))
+            tuple(sum_up(list(map(_product_up, weights, entries))) for entries in zip(*rows, strict=True))
             for rows in zip(*(part.rows for part in parts), strict=True)
         )
         return Dependence(parts[0].sizes, rows)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -10,9 +11,10 @@ import torch
 from lipscope.bounds.rounding import FLOAT32
 from lipscope.layers.block import Block, Node
 from lipscope.layers.conv2d import Conv2d
-from lipscope.layers.elementwise import ReLU, sigmoid
+from lipscope.layers.elementwise import PReLU, ReLU, sigmoid
 from lipscope.layers.joints import Concatenation, Part, Sum
 from lipscope.layers.linear import Linear
+from lipscope.layers.reshape import Flatten
 from tests.layers.contract import Case, LayerContract, noise
 
 
@@ -88,6 +90,30 @@ def test_parting_and_joining_is_an_isometry_exactly() -> None:
 def test_two_equal_branches_that_are_concatenated_have_the_root_of_2() -> None:
     layer = Block([Node("r", ("input",), ReLU()), Node("out", ("input", "r"), Concatenation())])
     assert math.sqrt(2) <= layer.bound((3,)).value <= math.sqrt(2) * (1 + 1e-9)
+
+
+def test_the_root_of_3_is_not_rounded_down() -> None:
+    layer = Block([Node("three", ("input",) * 3, Concatenation()), Node("out", ("three",), Flatten())])
+    assert 3 <= Fraction(layer.bound((1, 2, 2)).value) ** 2 <= 3 + Fraction(1, 10**9)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_products_and_sums_of_constants_are_rounded_up(seed: int) -> None:
+    numbers = 1 + torch.rand(5, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    one, two, three = numbers[:3].float()
+    chain = Block(
+        [
+            Node("one", ("input",), PReLU(one[None])),
+            Node("two", ("one",), PReLU(two[None])),
+            Node("three", ("two",), PReLU(three[None])),
+        ]
+    )
+    exact = math.prod(Fraction(float(number)) for number in (one, two, three))
+    assert exact <= Fraction(chain.bound((1, 2, 2)).value) <= exact * (1 + Fraction(1, 10**9))
+    factors = (float(numbers[3]), float(numbers[4]))
+    exact = Fraction(factors[0]) + Fraction(factors[1])
+    found = Fraction(Block([Node("sum", ("input", "input"), Sum(factors))]).bound((1, 2, 2)).value)
+    assert exact <= found <= exact * (1 + Fraction(1, 10**9))
 
 
 def test_factors_count_with_their_size() -> None:

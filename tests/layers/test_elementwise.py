@@ -58,6 +58,13 @@ def test_slopes_that_are_no_numbers_are_refused(slope: float) -> None:
         LeakyReLU(slope)
 
 
+@pytest.mark.parametrize("scale", [-1.0, -1e-9, math.nan])
+def test_an_exponential_that_grows_without_bound_is_refused(scale: float) -> None:
+    """With alpha = -1 torch's CELU is 1 - exp(-x) for x < 0: its slope at -20 is exp(20), not 1."""
+    with pytest.raises(ValueError, match="no Lipschitz constant"):
+        elu(-1.0, input_scale=scale)
+
+
 def test_a_steep_slope_is_the_bound() -> None:
     assert 2.0 <= LeakyReLU(-2.0).bound((3,)).value < 2.0 + 1e-12
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -92,6 +93,8 @@ def _elu(op: Op, steps: Steps) -> None:
         steps.add("elu", op.shape, of=(x,), alpha=1.6732632423543772, scale=1.0507009873554805)
     elif op.base.startswith("celu"):
         alpha = float(op.given["alpha"])
+        if alpha < 0:
+            raise op.refuse("with a negative alpha it grows without bound, so no Lipschitz constant holds")
         steps.add("elu", op.shape, of=(x,), alpha=alpha, input_scale=1 / alpha)
     else:
         alpha, scale, inner = (float(op.given[key]) for key in ("alpha", "scale", "input_scale"))
@@ -100,6 +103,10 @@ def _elu(op: Op, steps: Steps) -> None:
 
 @matches("softplus")
 def _softplus(op: Op, steps: Steps) -> None:
+    threshold = float(op.given["threshold"])
+    # torch leaves out log(1 + exp(-threshold)) there; from some 14 on float32 does not see it.
+    if threshold < 0 or math.log1p(math.exp(-threshold)) > 2.0**-24 * threshold:
+        raise op.refuse("it jumps at its threshold, so no Lipschitz constant holds")
     steps.add("softplus", op.shape, of=(source_of(op),), beta=float(op.given["beta"]))
 
 
