@@ -17,7 +17,9 @@ from lipscope.bounds.convolution import absolute_bound
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.orthogonality import circular_floor
 from lipscope.bounds.rounding import Arithmetic
+from lipscope.layers.contract import Rounding
 from lipscope.layers.orthogonal import OrthogonalConv2d, non_expansive
+from lipscope.layers.roundings import affine_rounding
 from lipscope.records import Bound, Shape
 
 
@@ -88,11 +90,12 @@ class PointwiseConv2d(OrthogonalConv2d):
             return Bound.unproved("the matrix is far from orthogonal")
         return Bound(floor, "||W W^T - I||, by Cholesky", direction="lower")
 
-    def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
-        """That of one product of a matrix with every patch."""
-        kernel = self.stored_kernel()
-        outputs = math.prod(self.output_shape(input_shape))
-        return arithmetic.products(kernel.shape[1], absolute_bound(kernel), norm, outputs)
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """One sum of products and the bias for each output: libraries may start from the bias."""
+        kernel, (outputs, *sizes) = self.stored_kernel(), self.output_shape(input_shape)
+        lipschitz, places = self.bound(input_shape).value, math.prod(sizes)
+        absolute, terms = absolute_bound(kernel), kernel.shape[1]
+        return affine_rounding(lipschitz, absolute, terms, self.bias, places, outputs * places, norm, arithmetic)
 
     def circular_kernel(self, input_shape: Shape) -> Tensor:
         """The stored matrix as a kernel of one tap."""

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 from typing import ClassVar
 
 import numpy as np
@@ -62,6 +63,20 @@ class TestPointwise(LinearLayerContract):
     def test_the_rounding_error_is_covered(self, layer: PointwiseConv2d, shape: Shape, arithmetic: Arithmetic) -> None:
         shares = [share(layer, noise(1, *shape, seed=seed), arithmetic) for seed in range(3)]
         assert 1e-4 < max(shares) <= 1
+
+
+@pytest.mark.parametrize("arithmetic", [FLOAT64, FLOAT32], ids=lambda a: a.name)
+def test_products_that_vanish_beside_the_bias_one_by_one_are_covered(arithmetic: Arithmetic) -> None:
+    """A sum that starts from the bias 1 and adds 64 times 0.4 units in its last place errs by 26 of them."""
+    layer = PointwiseConv2d(64, 8, 1).eval().requires_grad_(False)
+    layer.kernel.fill_(2.0**-10)
+    layer.bias.fill_(1.0)
+    small = torch.full((1, 64, 3, 3), 0.4 * 2 * arithmetic.unit_roundoff, dtype=torch.float64)
+    x = (small * 2**10).to(getattr(torch, arithmetic.name))
+    exact = 1 + 64 * Fraction(1, 2**10) * Fraction(float(x[0, 0, 0, 0]))
+    error = max(abs(Fraction(value) - exact) for value in layer(x).unique().tolist())
+    rounding = layer.rounding((64, 3, 3), float(x.double().norm()) * (1 + 1e-12), arithmetic)
+    assert float(error) * math.sqrt(8 * 9) <= rounding.error <= 1000 * arithmetic.unit_roundoff
 
 
 def test_a_stored_matrix_that_expands_is_found_out() -> None:
