@@ -105,6 +105,9 @@ def train(
         CheckpointError: the saved state or the metrics are damaged.
         UsageError: a batch that cannot be shared among the processes, or too few images.
     """
+    batch = min(run.recipe.batch_size, max(len(data) - run.recipe.holdout, 1))
+    if batch % world.size:
+        raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
     asked = listeners or Listeners()
     last: StepEvent | None = None
 
@@ -134,8 +137,6 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
     recipe = run.recipe
     split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
     batch = min(recipe.batch_size, len(split.labels))
-    if batch % world.size:
-        raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
     steps_per_epoch = len(split.labels) // batch
 
     torch.manual_seed(recipe.seed)

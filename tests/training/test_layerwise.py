@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lipscope.analysis.gradients import gradient_norms
+from lipscope.files.processes import this_process
 from lipscope.files.run_log import Progress, read_run
 from lipscope.models.stored import load_model
 from lipscope.training import loop
@@ -83,8 +84,9 @@ def test_the_folder_tells_where_the_training_stands(new_run, few_images, monkeyp
         on_step=lambda event: seen.append((event, told(run).progress)), should_stop=lambda: next(stop)
     )
     assert not train(run, few_images, ALONE, listeners)
-    assert [progress for _, progress in seen] == [Progress("running", event) for event, _ in seen]
-    assert told(run).progress == Progress("stopped", seen[-1][0])
+    here = this_process()
+    assert [progress for _, progress in seen] == [Progress("running", event, here) for event, _ in seen]
+    assert told(run).progress == Progress("stopped", seen[-1][0], here)
     assert train(run, few_images, ALONE)
     finished = told(run).progress
     assert (finished.status, finished.event.step) == ("finished", finished.event.steps)
@@ -93,7 +95,7 @@ def test_the_folder_tells_where_the_training_stands(new_run, few_images, monkeyp
 def test_a_stop_before_the_first_report_and_a_failure_are_told(new_run, few_images):
     run = new_run()
     assert not train(run, few_images, ALONE, Listeners(should_stop=lambda: True))
-    assert told(run).progress == Progress("stopped", None)
+    assert told(run).progress == Progress("stopped", None, this_process())
 
     def fail(event):
         raise KeyboardInterrupt
