@@ -32,6 +32,7 @@ class Elementwise(LipschitzLayer):
         method: how.
         at_zero: |f(0)|.
         relative, absolute: |fl(f)(x) - f(x)| <= u (relative |x| + absolute), underflow aside.
+        lifted: by how much a number on the way that underflowed may be multiplied.
     """
 
     gradient_norm_preserving = False
@@ -46,11 +47,12 @@ class Elementwise(LipschitzLayer):
         at_zero: float = 0.0,
         relative: float = 0.0,
         absolute: float = 0.0,
+        lifted: float = 1.0,
     ) -> None:
         super().__init__()
         self.kind, self.function = kind, function
         self._slope = Bound.exactly(slope, method) if slope in (0.25, 0.5, 1.0, 1.5) else Bound(up(slope, 4), method)
-        self._at_zero, self._relative, self._absolute = at_zero, relative, absolute
+        self._at_zero, self._relative, self._absolute, self._lifted = at_zero, relative, absolute, lifted
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape."""
@@ -67,7 +69,7 @@ class Elementwise(LipschitzLayer):
         if not (self._relative or self._absolute):
             return Rounding(0.0, arithmetic.held(exact))
         error = arithmetic.unit_roundoff * (self._relative * norm + self._absolute * root)
-        error = arithmetic.held(outward(error + 64 * arithmetic.smallest * (root + norm)), 64 * norm)
+        error = arithmetic.held(outward(error + 64 * arithmetic.smallest * self._lifted * (root + norm)), 64 * norm)
         return Rounding(error, arithmetic.held(outward(exact + error)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -209,7 +211,7 @@ def elu(alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Elementwi
         f"ELU {alpha:g}" if scale == 1 else f"ELU {alpha:g}, times {scale:g}",
         lambda x: scale * torch.where(x > 0, x, alpha * torch.expm1(input_scale * x.clamp(max=0.0))),
         steep if scale == 1 else up(steep), "the larger of its two slopes at 0",
-        relative=LIBRARY_ROUNDOFFS * steep,
+        relative=LIBRARY_ROUNDOFFS * steep, lifted=max(1.0, abs(scale), up(abs(scale) * abs(alpha))),
     )  # fmt: skip
 
 

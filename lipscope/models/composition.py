@@ -90,8 +90,12 @@ class LipschitzNet(nn.Module):
 
     def prepared(self, evaluations: int) -> LipschitzNet:
         """The same network in eval mode, made ready to evaluate so many images; it shares the weights."""
-        layers = {name: layer.prepared(shape, evaluations) for name, layer, shape in self.layers()}
-        body = [(name, layers[name]) for name, _ in self.body()]
+        # The author of a file may call a layer of the body "head", so names do not tell layers apart here.
+        body = [
+            (name, layer.prepared(shape, evaluations))
+            for name, layer, shape in self.layers()
+            if layer is not self.normalize and layer is not self.head
+        ]
         return type(self)(self.normalize, body, self.head, self.input_shape, self.one_lipschitz).eval()
 
     def bounds(self) -> Iterator[tuple[str, Bound]]:

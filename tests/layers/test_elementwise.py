@@ -65,6 +65,15 @@ def test_an_exponential_that_grows_without_bound_is_refused(scale: float) -> Non
         elu(-1.0, input_scale=scale)
 
 
+def test_what_underflows_on_the_way_and_is_multiplied_up_again_is_in_the_rounding_bound() -> None:
+    """1e-308 x has few digits left, and alpha = 1e308 makes the loss an ordinary number."""
+    layer, x = elu(1e308, input_scale=1e-308), torch.tensor([[-1.2345678e-6]], dtype=torch.float64)
+    with mpmath.workdps(60):
+        exact = mpmath.mpf(1e308) * mpmath.expm1(mpmath.mpf(1e-308) * mpmath.mpf(float(x)))
+        error = float(abs(exact - mpmath.mpf(float(layer(x)))))
+    assert 1e-17 < error <= layer.rounding((1,), 2e-6, FLOAT64).error
+
+
 def test_a_steep_slope_is_the_bound() -> None:
     assert 2.0 <= LeakyReLU(-2.0).bound((3,)).value < 2.0 + 1e-12
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -203,6 +204,18 @@ def test_the_last_linear_layer_is_the_head_and_a_temperature_goes_into_it(target
     rows = 4 * linear.weight.detach().double()
     pairs = torch.linalg.vector_norm(rows[:, None] - rows[None], dim=2)
     torch.testing.assert_close(file.head.pair_bounds(), pairs, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["head", "normalize"])
+def test_a_layer_may_have_the_name_of_a_part_of_the_network(name: str, target: Path) -> None:
+    """The last linear layer is the head, whatever the author calls a head: what is certified is this network."""
+    torch.manual_seed(0)
+    first, last = nn.Linear(4, 4), nn.Linear(4, 4)
+    net = nn.Sequential(OrderedDict([(name, first), ("act", nn.ReLU()), ("last", last)])).eval()
+    file = saved(net, target, (4,))
+    x = torch.rand(5, 4)
+    for evaluated in (file, file.prepared(1000)):
+        torch.testing.assert_close(evaluated(x), net(x))
 
 
 def test_without_a_linear_layer_the_outputs_are_the_logits(target: Path) -> None:
