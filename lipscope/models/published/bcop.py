@@ -1,7 +1,6 @@
 """BCOP convolutions of the published code: free square matrices, orthonormalised by Bjorck's iteration.
 
-The published network keeps in memory the kernel of its last training step and evaluates with that until the weights are
-loaded anew; the state dict does not hold it. What is imported is what the tensors of the file say.
+The kernel is computed from the tensors of the file, as the published network does it once they are loaded into it.
 """
 
 from __future__ import annotations

@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from lipscope.certification.radii import certified_radii
-from lipscope.data import load
 from lipscope.errors import CheckpointError
-from lipscope.models.published import import_published, load_published, published_config
+from lipscope.models.published import import_published, published_config
 from lipscope.models.published.bcop import bjorck
 from tests.models.published import bcop_reference as reference
-from tests.models.published.references import references_of
+from tests.models.published.references import check_against_the_json_beside, references_of
 
 
 @pytest.fixture
@@ -77,23 +74,5 @@ def test_directions_that_the_iteration_leaves_short_stay_short(state: dict[str, 
 
 
 @pytest.mark.parametrize("path", references_of("bcop"), ids=lambda path: path.stem)
-def test_reference_checkpoints_differ_from_the_json_beside_them_by_one_step_of_training(path: Path) -> None:
-    """The published network evaluated with the kernels of its last training step: lipscope.models.published.bcop.
-
-    Any other orientation, order of factors or padding is off by 0.5 and more.
-    """
-    expected = json.loads(path.with_suffix(".json").read_text())
-    tensors = load_published(path).tensors
-    config = published_config(tensors, str(path))
-    assert (config.conv, config.blocks, config.channels) == ("bcop", expected["block_size"], expected["init_channels"])
-    net = import_published(tensors, config, str(path))
-    data = load(config.dataset, "test").subset(expected["test_records"])
-    with torch.inference_mode():
-        logits = net(torch.from_numpy(data.images).float() / 255)
-    beside = torch.tensor(expected["logits"])
-    assert float((logits - beside).square().mean().sqrt()) < 0.3
-    assert float((logits.argmax(1) == beside.argmax(1)).float().mean()) > 0.8
-    # The last layer is not kept in memory: from their logits our pairs give their radii.
-    radii = certified_radii(beside, net.head.pair_bounds(), net.lipschitz_bound().value, 56.0)
-    assert radii.predicted.tolist() == expected["predicted"]
-    assert radii.radius.tolist() == pytest.approx(expected["radius"], abs=2e-5)
+def test_reference_checkpoints_give_the_logits_and_radii_beside_them(path: Path) -> None:
+    check_against_the_json_beside(path)
