@@ -134,8 +134,8 @@ def test_shapes_that_do_not_fit(make, shape, said) -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="'reflect' is not one of zeros, circular"):
-        conv(2, 2, (3, 3), padding_mode="reflect")
+    with pytest.raises(ValueError, match="'mirror' is not one of zeros, circular, reflect, replicate"):
+        conv(2, 2, (3, 3), padding_mode="mirror")
     with pytest.raises(ValueError, match="3 groups"):
         conv(4, 1, (3, 3), groups=3)
 

@@ -37,9 +37,12 @@ class TestNormalize(LinearLayerContract):
 
 @always(std=st.lists(st.floats(1e-300, 1e300), min_size=1, max_size=4))
 def test_normalisation_is_never_bounded_below_the_exact_reciprocal(std: list[float]) -> None:
-    value = Normalize([0.0] * len(std), std).bound((len(std), 1, 1)).value
+    layer = Normalize([0.0] * len(std), std)
+    value = layer.bound((len(std), 1, 1)).value
     exact = 1 / Fraction(min(std))
-    assert exact < Fraction(value) <= exact * (1 + Fraction(1, 2**50))
+    assert exact <= Fraction(value) <= exact * (1 + Fraction(1, 2**50))
+    assert layer.does_nothing == (set(std) == {1.0})
+    assert value == 1.0 if layer.does_nothing else Fraction(value) > exact
 
 
 def test_the_constants_survive_conversion_of_the_weights() -> None:
@@ -54,10 +57,18 @@ def test_impossible_deviations_are_refused(std: tuple[float, ...]) -> None:
         Normalize((0.0,), std)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 4), (3,), (3, 4)])
+@pytest.mark.parametrize("shape", [(2, 4, 4), (4,), (1, 3)])
 def test_normalisation_refuses_other_shapes(shape: Shape) -> None:
     with pytest.raises(ValueError, match="expects 3 channels"):
         Normalize(*CIFAR).output_shape(shape)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 4), (3, 2, 2, 2)])
+def test_normalisation_takes_any_number_of_axes_after_the_channels(shape: Shape) -> None:
+    layer, x = Normalize(*CIFAR), noise(2, *shape)
+    mean, std = (np.array(numbers).reshape(-1, *([1] * (len(shape) - 1))) for numbers in CIFAR)
+    assert layer.output_shape(shape) == shape
+    np.testing.assert_allclose(layer(x).numpy(), (x.numpy() - mean) / std, rtol=1e-15)
 
 
 class TestFlatten(LinearLayerContract):
