@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import types
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import pytest
 import torch
 from hypothesis import strategies as st
 
+from lipscope.bounds.rounding import FLOAT32, FLOAT64
 from lipscope.cli import run
 from lipscope.layers.convolutions import CONVOLUTIONS, Family
 from lipscope.records import Shape
@@ -48,6 +51,22 @@ exec(compile("from __future__ import annotations\n" + TEST, "adding-a-layer.md, 
 def test_the_rescaled_kernel_never_expands(outputs, inputs, size, side, seed):
     kernel = rescaled(noise(outputs, inputs, size, size, seed=seed))
     assert np.linalg.norm(zero_padded_matrix(kernel.numpy(), side, side), 2) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_the_rounding_error_of_float32_is_covered(stride: int) -> None:
+    layer = frozen(AOLConv2d(3, 5, 3, stride, 4)).eval().requires_grad_(False)
+    for seed in range(20):
+        x = noise(1, 3, 4, 4, seed=seed).float() * 10.0 ** (seed % 5 - 2)
+        claimed = layer.rounding((3, 4, 4), float(x.double().norm()) * (1 + 1e-12), FLOAT32)
+        assert float((layer(x).double() - layer(x.double())).norm()) <= claimed.error < 1e-3 * claimed.norm
+        assert float(layer(x.double()).norm()) <= claimed.norm
+
+
+def test_no_rounding_bound_is_claimed_while_it_trains() -> None:
+    layer = AOLConv2d(3, 5, 3, 1, 4)
+    layer.make_trainable(torch.Generator().manual_seed(0))
+    assert math.isinf(layer.rounding((3, 4, 4), 1.0, FLOAT64).error)
 
 
 def test_after_the_line_it_trains_inspects_and_certifies(monkeypatch, tmp_path, capsys):
