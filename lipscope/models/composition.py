@@ -25,6 +25,9 @@ class LipschitzNet(nn.Module):
         one_lipschitz: whether every layer of the body is built to be 1-Lipschitz.
     """
 
+    ends = ("normalize", "head")
+    """The names of the first and the last layer; no other layer has one of them."""
+
     def __init__(
         self,
         normalize: Normalize,
@@ -58,7 +61,8 @@ class LipschitzNet(nn.Module):
     def layers(self) -> Iterator[tuple[str, LipschitzLayer, Shape]]:
         """Every layer in forward order with its name and the shape that it takes."""
         shape = self.input_shape
-        for name, layer in [("normalize", self.normalize), *self.body(), ("head", self.head)]:
+        first, last = self.ends
+        for name, layer in [(first, self.normalize), *self.body(), (last, self.head)]:
             yield name, layer, shape
             shape = layer.output_shape(shape)
 

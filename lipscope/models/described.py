@@ -141,6 +141,9 @@ class DescribedNet(LipschitzNet):
         super().__init__(normalize, [], head, input_shape, one_lipschitz)
         self._body_names = tuple(name for name, _ in body)
         self.stack = nn.ModuleList(layer for _, layer in body)
+        # Proofs are told apart by name: the author's names come first.
+        taken = set(_names_of(body))
+        self.ends = (_free("normalize", taken), _free("head", taken))
 
     def body(self) -> Iterator[tuple[str, LipschitzLayer]]:
         """The layers between normalisation and head, in forward order, by name."""
@@ -168,7 +171,7 @@ def net_of(stack: list[tuple[str, LipschitzLayer]], input_shape: tuple[int, ...]
     if body and isinstance(last, Linear) and len(before) == 1:
         return DescribedNet(normalize, body[:-1], _linear_head(last), input_shape)
     if len(shape) > 1:
-        body = [*body, ("outputs", Flatten())]
+        body = [*body, (_free("outputs", set(_names_of(body))), Flatten())]
     return DescribedNet(normalize, body, Outputs(math.prod(shape)), input_shape)
 
 
@@ -253,11 +256,24 @@ def _after(entry: Entry, layer: LipschitzLayer, shape: tuple[int, ...]) -> tuple
 
 def _check_names(stack: list[tuple[str, LipschitzLayer]], where: str) -> None:
     seen: set[str] = set()
-    waiting = list(stack)
-    while waiting:
-        name, layer = waiting.pop()
+    for name in _names_of(stack):
         if name in seen:
             raise UsageError(f"two layers are called {name[:80]!r}", where=where)
         seen.add(name)
+
+
+def _names_of(stack: list[tuple[str, LipschitzLayer]]) -> Iterator[str]:
+    """Of all layers, those inside others too."""
+    waiting = list(stack)
+    while waiting:
+        name, layer = waiting.pop()
+        yield name
         if isinstance(layer, Composite):
             waiting += layer.named_parts()
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with underscores behind it where a layer has it already."""
+    while name in taken:
+        name += "_"
+    return name

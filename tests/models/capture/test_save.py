@@ -216,6 +216,13 @@ def test_a_layer_may_have_the_name_of_a_part_of_the_network(name: str, target: P
     x = torch.rand(5, 4)
     for evaluated in (file, file.prepared(1000)):
         torch.testing.assert_close(evaluated(x), net(x))
+    names = [found for found, _, _ in file.layers()]
+    assert name in names
+    assert len(set(names)) == len(names)
+    first.weight.data *= 1000
+    saved(net, target, (4,))
+    bounds = {layer.name: layer.bound.value for layer in lipscope.inspect(target).layers}
+    assert bounds[name] > 100
 
 
 def test_without_a_linear_layer_the_outputs_are_the_logits(target: Path) -> None:
