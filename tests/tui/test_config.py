@@ -69,7 +69,7 @@ def test_one_bad_entry_leaves_the_others(tmp_path):
 
 
 def test_keys_can_be_exchanged():
-    assert checked({"layers.sort": "t", "layers.tree": "s"}) == ({"layers.sort": "t", "layers.tree": "s"}, [])
+    assert checked({"layers.sort": "v", "layers.view": "s"}) == ({"layers.sort": "v", "layers.view": "s"}, [])
 
 
 def test_the_same_key_on_two_screens_is_no_clash():

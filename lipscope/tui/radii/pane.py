@@ -237,6 +237,6 @@ class RadiiPane(EpsPane):
         lines = [line for line in sheet.rows if line[0] == "all" and line[1] == format_eps(self.eps)]
         lines += [line for line in sheet.rows if row is not None and line[0] == row.label]
         return [
-            (f"{'all' if line[0] == 'all' else line[7]}: {name}", value)
+            (f"{'all' if row is None or line[0] == 'all' else row.name}: {name}", value)
             for line in lines for name, value in named(sheet.columns, line)
         ]  # fmt: skip

@@ -168,7 +168,7 @@ async def test_the_format_changes_the_ending(model, script):
     ("screen", "keys", "parts"),
     [
         ("overview", (), ["PROVED 1-Lipschitz", "sha256 "]),
-        ("layers", ("down",), ["stage1.block1.conv\tSOC 3x3, stride 2", "skew kernel"]),
+        ("layers", ("g", "g", "down"), ["stage1.block1.conv\tSOC 3x3, stride 2", "skew kernel"]),
         ("radii", ("right", "j"), ["eps 37/255\t", "\tclass 1\t"]),
     ],
 )
@@ -188,7 +188,7 @@ async def test_c_copies_what_is_selected(model, script, screen, keys, parts):
     ("screen", "keys", "name", "copied"),
     [
         ("overview", ("j",), "reason", "the product of 10 layers"),
-        ("layers", ("down",), "bound", "1.00000000013"),
+        ("layers", ("g", "g", "down"), "bound", "1.00000000013"),
         ("radii", ("j",), "1: correct", ""),
     ],
 )
@@ -212,7 +212,7 @@ async def test_capital_c_copies_one_value_alone(model, script, screen, keys, nam
 async def test_escape_and_the_mouse_work_in_the_list_of_values(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        await pilot.press(entry("layers").key, "C")
+        await pilot.press(entry("layers").key, "g", "g", "C")
         await until(pilot, lambda: isinstance(app.screen, CopyScreen))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, CopyScreen))

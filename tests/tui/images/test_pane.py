@@ -76,7 +76,7 @@ async def test_the_list_runs_by_radius_either_way_and_keys_move_in_it(model, scr
     app = app_on(model, script)
     async with finished(app) as pilot:
         pane = await images(pilot)
-        half = app.query_one(LongList).size.height // 2
+        half = app.query_one("#images-list", LongList).size.height // 2
         for keys, place in [
             ((), 0), (("j",), 1), (("down", "down"), 3), (("k",), 2), (("ctrl+d",), 2 + half), (("g", "g"), 0),
             (("G",), N - 1), (("ctrl+u",), N - 1 - half),
@@ -100,12 +100,12 @@ async def test_the_mouse_chooses_an_image_and_scrolls(model, script):
     app = app_on(model, script)
     async with finished(app) as pilot:
         pane = await images(pilot)
-        await pilot.click(LongList, offset=Offset(4, 5))
+        await pilot.click("#images-list", offset=Offset(4, 5))
         assert pane._row == order[4]
-        listed = app.query_one(LongList)
+        listed = app.query_one("#images-list", LongList)
         listed.scroll_to(y=500, animate=False)
         await pilot.pause()
-        await pilot.click(LongList, offset=Offset(4, 1))
+        await pilot.click("#images-list", offset=Offset(4, 1))
         assert pane._row == order[500]
 
 
@@ -292,7 +292,7 @@ async def test_while_the_data_is_read_it_says_so_and_nothing_waits(model, script
         await pilot.press(entry("images").key)
         await until(pilot, lambda: "Reading the data set" in screen_text(app))
         await pilot.press("down")
-        assert app.query_one(LongList).place == 1
+        assert app.query_one("#images-list", LongList).place == 1
         assert app.busy
         gate.set()
         await until(pilot, lambda: UPPER in screen_text(app))
@@ -333,7 +333,7 @@ async def test_scrolling_ten_thousand_images_paints_only_what_is_seen(model, scr
     async with finished(app) as pilot:
         await pilot.press(entry("images").key)
         await until(pilot, lambda: "10,000 of 10,000" in screen_text(app))
-        listed, pane = app.query_one(LongList), app.query_one(ImagesPane)
+        listed, pane = app.query_one("#images-list", LongList), app.query_one(ImagesPane)
         made = []
         line = listed._line
         listed._line = lambda place, width: made.append(place) or line(place, width)

@@ -45,4 +45,4 @@ async def test_quit_and_help_are_always_there(model, script, width):
             await pilot.press(key)
             await pilot.pause()
             line = screen_text(app).split("\n")[-1]
-            assert all(word in line for word in ("x Cancel", "? Help", "q Quit")), line
+            assert all(word in line for word in ("X Cancel", "? Help", "q Quit")), line
