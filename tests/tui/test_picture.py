@@ -26,7 +26,9 @@ def test_every_screen_is_drawn_complete(model, screen):
 
 
 def test_keys_are_pressed_before_it_is_drawn(model):
-    assert "skew kernel" in words(picture(model, Means(Script()), screen="layers", keys=("down",)))
+    drawn = words(picture(model, Means(Script()), screen="layers", keys=("g", "g", "down")))
+    assert "─ stage1.block1.conv ─" in drawn
+    assert "proved by skew" in drawn
 
 
 def test_a_hostile_name_does_not_break_the_svg(model):
@@ -58,7 +60,9 @@ def test_the_command_draws_without_a_terminal(tiny_model, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == ""
     assert str(target) in answer.stderr
-    assert "stage1.block1.conv" in words(target.read_text())
+    drawn = words(target.read_text())
+    assert "13 layers" in drawn
+    assert "stage1 … flatten" in drawn  # of these there is nothing to see: they are folded into one line
     kept = Path(str(tiny_model).removesuffix(".safetensors") + ".inspected.jsonl")
     assert kept.exists()
     for wrong in (["--size", "huge"], ["--json"], ["--check"]):
