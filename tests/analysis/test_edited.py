@@ -9,6 +9,7 @@ from lipscope.analysis.analysis import inspect_report
 from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
 from lipscope.errors import CheckpointError
+from lipscope.records import allowed
 from tests.models_on_disk import alter, spoiled
 
 
@@ -35,12 +36,12 @@ def one_of(name: str, factor: float):
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_one_weight_breaks_the_proof_of_its_layer(tiny_model, name: str, factor: float) -> None:
     report = inspect_report(alter(tiny_model, tensors=one_of(name, factor)))
-    assert not report.verdict.within(1.0)
-    assert name in report.verdict.reason
+    assert (report.verdict.status, report.verdict.layer) == ("violated", name)
     expanding = [layer.name for layer in report.layers if layer.role == "body" and layer.bound.value > 1]
     assert expanding == [name]
-    method = next(layer.bound.method for layer in report.layers if layer.name == name)
-    assert "not exactly skew-symmetric" in method
+    bound = next(layer.bound for layer in report.layers if layer.name == name)
+    assert allowed(1) < report.verdict.lipschitz <= bound.value
+    assert "not exactly skew-symmetric" in bound.method
 
 
 def test_the_sign_of_a_pair_of_weights_leaves_the_kernel_skew_and_the_proof_right(tiny_model) -> None:
@@ -52,7 +53,9 @@ def test_the_sign_of_a_pair_of_weights_leaves_the_kernel_skew_and_the_proof_righ
         kernel[0, 1, 0, 1] *= -1
         kernel[1, 0, 2, 1] *= -1
 
-    assert inspect_report(alter(tiny_model, tensors=change)).verdict.within(1.0)
+    found = inspect_report(alter(tiny_model, tensors=change)).verdict
+    assert found.status == "proved"
+    assert found.lipschitz <= allowed(1)
 
 
 @pytest.mark.parametrize("name", [f"{CONVOLUTIONS[2]}.bias", f"{CONVOLUTIONS[3]}.kernel", "head.bias", "head.weight"])
