@@ -41,7 +41,7 @@ def fitting(width: int, chosen: str) -> tuple[int, list[Quantity]]:
     """The width of the name, and the quantities that fit beside it, the chosen one first.
 
     >>> fitting(60, "sigma_max")[0], [quantity.key for quantity in fitting(110, "sigma_max")[1]]
-    (29, ['sigma_max', 'sigma_min', 'gradient_norm'])
+    (28, ['sigma_max', 'sigma_min', 'gradient_norm'])
     """
     start = next(place for place, quantity in enumerate(QUANTITIES) if quantity.key == chosen)
     cycle = [*QUANTITIES[start:], *QUANTITIES[:start]]

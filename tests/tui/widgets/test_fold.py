@@ -6,7 +6,6 @@ from lipscope.tui.widgets.fold import FoldBar
 from tests.tui.conftest import finished, screen_text, until, write_radii
 
 PANES = {
-    "overview": ("#overview-left", "#overview-right"),
     "layers": ("#table-side", "#detail"),
     "radii": ("#radii-plots", "#radii-tables"),
 }
@@ -76,8 +75,7 @@ async def test_the_line_says_what_is_folded(model, script):
     write_radii(model)
     app = InspectApp(model, analyse=script)
     async with finished(app, (90, 30)) as pilot:
-        assert "claimed by the file, not verified: architecture lipconvnet" in screen_text(app)
-        await pilot.press("2", "down")
-        await until(pilot, lambda: "selected: stage1.block1.conv, bound ≤ 1.0000000002" in screen_text(app))
+        await pilot.press("2", "up")
+        await until(pilot, lambda: "selected: stage5.block1.conv, bound ≤ 1" in screen_text(app))
         await pilot.press(entry("radii").key)
         await until(pilot, lambda: "certified: 36/255 44.70%" in screen_text(app))

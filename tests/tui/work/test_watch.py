@@ -74,7 +74,8 @@ async def test_results_that_arrive_later_are_shown_by_themselves(model, script):
         assert app.state.results.certificates is None
         write_radii(model, n=70)
         await until(pilot, lambda: app.state.results.certificates is not None)
-        await until(pilot, lambda: "70 images" in screen_text(app))
+        assert len(app.state.results.certificates) == 70
+        await until(pilot, lambda: "certified" in screen_text(app))
 
 
 async def test_watching_goes_on_after_a_cancel_and_ends_with_the_app(model, script):
