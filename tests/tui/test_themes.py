@@ -52,9 +52,9 @@ async def test_a_theme_of_the_settings_is_worn(model, script):
 @pytest.mark.parametrize(
     ("verdict", "word"),
     [
-        (Verdict("proved", 1.0, "all layers"), "✔  PROVED 1-Lipschitz"),
-        (Verdict("violated", 1.5, "in stage1"), "✘  VIOLATED"),
-        (Verdict("not-proved", None, "no rule"), "?  NOT PROVED"),
+        (Verdict("proved", 1.0, "all layers"), "✔ YES, PROVED   L ≤ 1"),
+        (Verdict("violated", 1.5, "in stage1"), "✘ NO, VIOLATED"),
+        (Verdict("not-proved", None, "no rule"), "? NOT PROVED"),
     ],
 )
 async def test_without_colour_every_meaning_is_in_words(model, monkeypatch, verdict, word):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
@@ -35,6 +38,9 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
+
+if TYPE_CHECKING:
+    from lipscope.records.certificates import Certificates
 
 NEXT = (
     "[@click=app.show_tab('layers')][b]2[/b] Layers[/]  [@click=app.show_tab('radii')][b]4[/b] Radii[/]  "
@@ -75,6 +81,33 @@ class ChainStrip(Widget):
         return Content("\n").join([first, layers, gradient])
 
 
+class SharesBar(Widget):
+    """The three shares at eps as a bar over the width there is, and in words under it."""
+
+    def __init__(self) -> None:
+        super().__init__(id="overview-bar")
+        self._of: tuple[Certificates, Fraction] | None = None
+
+    def show(self, certificates: Certificates, eps: Fraction) -> None:
+        """Show the shares at another radius, or of other results."""
+        self._of = certificates, eps
+        self.refresh()
+
+    def render(self) -> Content:
+        """Two lines."""
+        if self._of is None:
+            return Content("")
+        certificates, eps = self._of
+        shares, total = counts(certificates, eps), len(certificates)
+        word, style = verdict_words(certificates)
+        words = Content.assemble(
+            (f"{CERTIFIED} {word}  ", style),
+            (f"{NOT} {rate_text(shares[1], total)} not  ", "$text-warning"),
+            (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
+        )
+        return Content("\n").join([Content.assemble(*band_bar(*shares, max(self.size.width, 10))), words])
+
+
 class OverviewPane(EpsPane):
     """The first screen."""
 
@@ -97,7 +130,7 @@ class OverviewPane(EpsPane):
                     panel.border_title = "WHAT DOES IT PROVE?"
                     yield EpsLine(id="overview-eps")
                     yield Digits(id="overview-digits")
-                    yield Static(id="overview-bar", markup=False)
+                    yield SharesBar()
                     yield Notice("", id="overview-results")
             with Vertical(id="chain", classes="panel") as panel:
                 panel.border_title = "pixels to logits"
@@ -163,27 +196,11 @@ class OverviewPane(EpsPane):
         word, style = verdict_words(certificates)
         self.set_class(word == "claimed", "-claimed")
         self.query_one(EpsLine).say(self.eps, f"{rate} {word}", "", style=style)
-        self._draw_bar()
+        self.query_one(SharesBar).show(certificates, self.eps)
         self.query_one(EpsTable).show(certificates, self.eps)
         stale = self._state is not None and self._state.stale
         self.query_one("#overview-table").border_title = (
             "certified accuracy of ANOTHER model" if stale else "certified accuracy, per cent"
-        )
-
-    @on(events.Resize)
-    def _draw_bar(self) -> None:
-        certificates = self._state.results.certificates if self._state is not None else None
-        if certificates is None:
-            return
-        shares, total = counts(certificates, self.eps), len(certificates)
-        width = max(self.query_one("#overview-bar").size.width, 10)
-        words = Content.assemble(
-            (f"{CERTIFIED} {verdict_words(certificates)[0]}  ", verdict_words(certificates)[1]),
-            (f"{NOT} {rate_text(shares[1], total)} not  ", "$text-warning"),
-            (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
-        )
-        self.query_one("#overview-bar", Static).update(
-            Content("\n").join([Content.assemble(*band_bar(*shares, width)), words])
         )
 
     def show_eps(self) -> None:
