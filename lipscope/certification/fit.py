@@ -19,7 +19,14 @@ def check_fit(model: StoredModel, data: ImageSet) -> None:
 
     Raises:
         DataError: none, of another size, or of other classes.
+        CheckFailedError: a single output, which tells no classes apart.
     """
+    if model.net.head.classes < 2:
+        raise CheckFailedError(
+            "refused: the network has a single output", where=str(model.header.path),
+            why="a certificate is about the difference of two logits",
+            next_step="give it one output per class",
+        )  # fmt: skip
     if not len(data):
         raise DataError("no images were selected", where=data.name)
     if data.images.shape[1:] != model.net.input_shape:

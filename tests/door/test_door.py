@@ -16,7 +16,7 @@ from lipscope.certification import evaluate
 from lipscope.data import ImageSet, load
 from lipscope.door.images import image_set
 from lipscope.door.subject import stored
-from lipscope.errors import CheckpointError, DataError, LipscopeError, UsageError
+from lipscope.errors import CheckFailedError, CheckpointError, DataError, LipscopeError, UsageError
 from lipscope.models.stored import load_model
 from tests.test_imports import HEAVY, imported
 
@@ -211,3 +211,9 @@ def test_models_that_cannot_be_are_named(model, error: type[LipscopeError], says
 def test_a_network_of_lipscope_in_training_mode_is_refused(tiny_model: Path) -> None:
     with pytest.raises(UsageError, match="training mode"):
         lipscope.certify(lipscope.load(tiny_model).train(), load("synthetic", "test").subset(range(2)))
+
+
+def test_a_network_with_a_single_output_is_refused_in_words() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).eval()
+    with pytest.raises(CheckFailedError, match="a single output"):
+        lipscope.certify(net, (np.zeros((2, 3, 2, 2), np.uint8), [0, 0]))
