@@ -13,8 +13,8 @@ PLAIN = "lipscope.plain"
 """The name of the error handler of the codecs."""
 
 TWINS = {
-    **dict.fromkeys("█▇▆▉▊", "#"),
-    **dict.fromkeys("▄▅▌▋", "="),
+    **dict.fromkeys("█▇▆▉▊▙▛▜▟", "#"),
+    **dict.fromkeys("▄▅▌▋▀▐▖▗▘▚▝▞", "="),
     **dict.fromkeys("▁▂▃▏▎▍", "-"),
     **dict.fromkeys("–—−─━╌", "-"),
     **dict.fromkeys("│┃", "|"),
