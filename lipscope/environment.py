@@ -21,17 +21,20 @@ AUTOCAST_DEVICES = ("cpu", "cuda", "xpu", "mps", "hpu")
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
+def full_precision(device: str = "cpu") -> Iterator[None]:
     """Turn TF32, autocast and every other reduced-precision float32 arithmetic off, and back to what it was.
 
     torch allows TF32 in cuDNN convolutions by default, with relative errors of 1e-3: certificates would be fiction.
 
+    Args:
+        device: on which float64 is evaluated.
+
     Raises:
-        CheckFailedError: the arithmetic is not IEEE's, see :func:`lipscope.ground.check_ground`.
+        CheckFailedError, UsageError: the arithmetic is not IEEE's, see :func:`lipscope.ground.check_ground`.
     """
     import torch
 
-    check_ground()
+    check_ground(device)
     settings = _precision_settings()
     before = {name: setting.fp32_precision for name, setting in settings.items()}
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from lipscope.errors import CheckFailedError
+from lipscope.errors import CheckFailedError, UsageError
 
 PART = 2**16
 """Numbers a thread: more than torch leaves to one thread."""
@@ -37,6 +37,7 @@ def check_ground(device: str = "cpu") -> None:
     Raises:
         CheckFailedError: rounding is not to nearest, subnormal numbers are flushed to zero, or torch's default dtype
             is too coarse for constants.
+        UsageError: the device has no float64.
     """
     import torch
 
@@ -60,6 +61,13 @@ def _check_thread(one: float, little: float, smallest: float) -> None:
 def _check_libraries(device: str, threads: int) -> None:
     import torch
 
+    try:
+        torch.zeros((), dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(
+            "sound radii need float64, which this device does not have", where=f"--device {device}",
+            why=str(error).strip().splitlines()[0], next_step="take --device cpu",
+        ) from error  # fmt: skip
     count = PART * threads
     for name, (bits, digits, one, normal) in FORMATS.items():
         integer = getattr(np, f"int{bits}")

@@ -11,13 +11,19 @@ import numpy as np
 import pytest
 import torch
 
+import lipscope as door
 from lipscope import ground
+from lipscope.attacks.driver import Settings, attack
 from lipscope.bounds.matrix import spectral_norm_bound
+from lipscope.certification import evaluate
+from lipscope.certification.sound import float64_logits
+from lipscope.data import load
 from lipscope.environment import full_precision
-from lipscope.errors import CheckFailedError
+from lipscope.errors import CheckFailedError, UsageError
 from lipscope.files.checkpoint import read_header
 from lipscope.ground import check_ground
 from lipscope.models.stored import load_model
+from tests.files.test_results import some_certificates
 
 ROUNDING = {"down": 0x400, "up": 0x800, "towards zero": 0xC00}
 """As of ``fesetround`` on x86."""
@@ -113,6 +119,40 @@ def test_constants_of_a_coarse_dtype_are_refused(dtype):
             check_ground()
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+def test_the_device_that_evaluates_is_looked_at_before_anything_is_proved(tiny_file, monkeypatch):
+    """Another device than the one that proves flushes to zero; its name is real, and nothing can be computed on it."""
+    ordinary = ground._check_libraries
+
+    def check(device, threads):
+        if device == "meta":
+            raise ground._flushed("on the other device")
+        ordinary(device, threads)
+
+    monkeypatch.setattr(ground, "_check_libraries", check)
+    monkeypatch.setattr("lipscope.environment.check_device", lambda name: None)
+    monkeypatch.setattr(evaluate, "proved_pairs", lambda model: pytest.fail("something was proved"))
+    model, data = load_model(tiny_file), load("synthetic", "test").subset(range(2))
+    claims = some_certificates([0.1, 0.2], [True, True])
+    for work in (
+        lambda: evaluate.certify(model, data, device="meta"),
+        lambda: float64_logits(model, data, "meta", 2),
+        lambda: attack(model, data, claims, Settings(), device="meta"),
+        lambda: door.certify(model, data, device="meta"),
+        lambda: door.attack(model, data, device="meta"),
+    ):
+        with pytest.raises(CheckFailedError, match="on the other device"):
+            work()
+
+
+def test_a_device_without_float64_is_refused_in_words(unknown, monkeypatch):
+    def zeros(*shape, **about):
+        raise TypeError("Cannot convert a tensor to float64 on this device")
+
+    monkeypatch.setattr(torch, "zeros", zeros)
+    with pytest.raises(UsageError, match="need float64"):
+        check_ground("mps")
 
 
 def test_nothing_is_loaded_bounded_or_evaluated(flushing, tiny_file):

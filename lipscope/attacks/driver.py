@@ -147,7 +147,7 @@ def attack(
         rows[:done] = earlier
     on_progress(done, n)
     radius = torch.from_numpy(certificates.radius)
-    with full_precision():
+    with full_precision(device):
         context = environment(device)
         net = model.net.to(device).prepared((n - done) * sum(_evaluations(settings).values()))
         pairs = (net.head.pair_bounds() * model_lipschitz(certificates)).to(device)
@@ -204,7 +204,7 @@ def progress_of(
     note: Callable[[str], None],
 ) -> Progress:
     """The progress of :func:`attack` with these arguments, in the side file ``path``."""
-    with full_precision():
+    with full_precision(device):
         context = environment(device)
     claimed = hashlib.sha256(certificates.predicted.tobytes() + certificates.radius.tobytes())
     about = {

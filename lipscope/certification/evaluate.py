@@ -19,6 +19,7 @@ from lipscope.certification.radii import Pairs, certified_radii
 from lipscope.certification.sound import BATCH, float64_logits
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
+from lipscope.ground import check_ground
 from lipscope.models.stored import StoredModel
 from lipscope.records.certificates import Certificates, Standing
 
@@ -63,10 +64,11 @@ def certify(
         progress: continued from, and kept up to date; see :func:`progress_of`.
 
     Raises:
-        CheckFailedError: the model's Lipschitz constant or its rounding errors are not proved.
+        CheckFailedError: the arithmetic is not IEEE's; the Lipschitz constant or the rounding errors are not proved.
         DataError: no images, of another size, or with classes that the model does not know.
         UsageError: the device has no float64.
     """
+    check_ground(device)
     check_fit(model, data)
     pairs, budget = proved_pairs(model)
     logits, context = float64_logits(model, data, device, batch_size, on_progress, progress)
@@ -118,7 +120,7 @@ def progress_of(
 
     The batches may differ when it is continued: the budget covers every order of summation.
     """
-    with full_precision(), plain_products():
+    with full_precision(device), plain_products():
         context = environment(device, "float64")
     about = {
         "of": "float64 logits",

@@ -11,7 +11,6 @@ from torch import Tensor
 from lipscope.certification.partial import Progress
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
-from lipscope.errors import UsageError
 from lipscope.models.stored import StoredModel
 
 BATCH = 128
@@ -27,16 +26,15 @@ def float64_logits(
     progress: Progress | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
     """(n, classes) logits as the budget assumes them to be computed, and the environment that they were computed in."""
-    _check_float64(device)
-    # Of all images, so that a run that continues evaluates as one that was not interrupted.
-    net = model.net.to(device).prepared(len(data))
-    logits = torch.empty(len(data), net.head.classes, dtype=torch.float64)
+    logits = torch.empty(len(data), model.net.head.classes, dtype=torch.float64)
     earlier = progress.load() if progress else None
     done = 0 if earlier is None else len(earlier)
     if earlier is not None:
         logits[:done] = earlier
-    with full_precision(), plain_products(), torch.inference_mode():
+    with full_precision(device), plain_products(), torch.inference_mode():
         context = environment(device, "float64")
+        # Of all images, so that a run that continues evaluates as one that was not interrupted.
+        net = model.net.to(device).prepared(len(data))
         while done < len(data):
             images = torch.from_numpy(data.images[done : done + batch_size])
             logits[done : done + len(images)] = net(images.to(device, torch.float64) / 255).cpu()
@@ -46,13 +44,3 @@ def float64_logits(
             on_progress(done, len(data))
     model.net.to("cpu")
     return logits, context
-
-
-def _check_float64(device: str) -> None:
-    try:
-        torch.zeros((), dtype=torch.float64, device=device)
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(
-            "sound radii need float64, which this device does not have", where=f"--device {device}",
-            why=str(error).strip().splitlines()[0], next_step="take --device cpu",
-        ) from error  # fmt: skip
