@@ -41,8 +41,8 @@ def full_precision(device: str = "cpu") -> Iterator[None]:
         for setting in settings.values():
             setting.fp32_precision = "ieee"
         with ExitStack() as stack:
-            for device in filter(torch.is_autocast_enabled, AUTOCAST_DEVICES):
-                stack.enter_context(torch.autocast(device, enabled=False))
+            for autocast in filter(torch.is_autocast_enabled, AUTOCAST_DEVICES):
+                stack.enter_context(torch.autocast(autocast, enabled=False))
             yield
     finally:
         for name, setting in settings.items():

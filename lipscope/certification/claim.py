@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from lipscope.certification.radii import radius_of
 from lipscope.data import ImageSet, load
 from lipscope.errors import LipscopeError
 from lipscope.models.stored import StoredModel, load_model
-from lipscope.records.certificates import Certificates
+from lipscope.records.certificates import Certificates, Checked
 
 SAMPLED = 64
 """Images that are evaluated anew; nobody can know before which they will be."""
@@ -26,36 +25,6 @@ TOLERANCE = 1e-6
 
 SLACK = 1e-9
 """Relatively, for L and what follows from it: another machine proves the same bounds a few roundings apart."""
-
-
-@dataclass(frozen=True)
-class Checked:
-    """What became of a claim.
-
-    Args:
-        sampled: images that were evaluated anew.
-        agreed: how many of them have the claimed class and radius.
-        objection: what contradicts the claim before any image is looked at; empty where nothing does.
-    """
-
-    sampled: int
-    agreed: int
-    objection: str = ""
-
-    @property
-    def holds(self) -> bool:
-        """Whether nothing contradicts the claim; it stays a claim about all other images."""
-        return not self.objection and self.agreed == self.sampled
-
-    def __str__(self) -> str:
-        """In words that say just that.
-
-        >>> str(Checked(64, 63)), str(Checked(0, 0, "they are of another model"))
-        ('claimed; 63 of 64 random images agree', 'claimed, and contradicted: they are of another model')
-        """
-        if self.objection:
-            return f"claimed, and contradicted: {self.objection}"
-        return f"claimed; {self.agreed} of {self.sampled} random images agree"
 
 
 def check_claim(claimed: Certificates, model: StoredModel, data: ImageSet, *, device: str = "cpu") -> Checked:

@@ -19,6 +19,7 @@ from lipscope.commands.messages import narrate
 if TYPE_CHECKING:
     from lipscope.analysis.logits import LogitsOf
     from lipscope.records import AnalysisEvent
+    from lipscope.records.certificates import Certificates, Checked
     from lipscope.tui.app import InspectApp
     from lipscope.tui.work.worker import Means
 
@@ -152,8 +153,14 @@ def means_for(
 
         return logits_of(file)
 
+    def check(claimed: Certificates, file: Path) -> Checked | None:
+        with quiet_import("torch"):
+            from lipscope.certification.claim import check_at_hand
+
+        return check_at_hand(claimed, file, data_dir)
+
     cache = None if no_keep else Cache(about=_about(data_dir, description), keep=keep)
-    return Means(analyse, cache, data_dir=data_dir, evaluator=evaluator, kept=keep)
+    return Means(analyse, cache, data_dir=data_dir, evaluator=evaluator, check=check, kept=keep)
 
 
 def _about(data_dir: Path | None, description: Path | None) -> str:

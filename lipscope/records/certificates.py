@@ -149,3 +149,33 @@ class Certificates:
         radii = np.sort(self.radius[self.correct])
         grid = np.linspace(0.0, float(radii[-1]) if len(radii) else 1.0, points)
         return grid, (len(radii) - np.searchsorted(radii, grid, side="right")) / len(self)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What became of a claim of somebody else that was held against the model and its images.
+
+    Args:
+        sampled: images that were evaluated anew.
+        agreed: how many of them have the claimed class and radius.
+        objection: what contradicts the claim before any image is looked at; empty where nothing does.
+    """
+
+    sampled: int
+    agreed: int
+    objection: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing contradicts the claim; it stays a claim about all other images."""
+        return not self.objection and self.agreed == self.sampled
+
+    def __str__(self) -> str:
+        """In words that say just that.
+
+        >>> str(Checked(64, 63)), str(Checked(0, 0, "they are of another model"))
+        ('claimed; 63 of 64 random images agree', 'claimed, and contradicted: they are of another model')
+        """
+        if self.objection:
+            return f"claimed, and contradicted: {self.objection}"
+        return f"claimed; {self.agreed} of {self.sampled} random images agree"

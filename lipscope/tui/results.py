@@ -98,8 +98,12 @@ def results_notice(state: State) -> str:
     if state.stale is None and state.phase.active:
         return "Checking that the results are about this very file …"
     if results.certificates.standing == "claimed":
+        checked = results.checked
+        if checked is not None and not checked.holds:
+            return f"NOT TRUE: {harmless(str(checked), 200)}; `{certify_command(path)}` proves radii of your own"
+        found = f" ({harmless(str(checked), 80)})" if checked is not None else ""
         return (
-            f"CLAIMED by somebody else ({harmless(results.certificates.reason, 120)}), not proved here; "
+            f"CLAIMED by somebody else ({harmless(results.certificates.reason, 120)}), not proved here{found}; "
             f"`{certify_command(path)}` proves radii of your own"
         )
     return ""

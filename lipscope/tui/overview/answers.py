@@ -154,7 +154,9 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
         found.append(("the radii are about another model file", Goto("radii")))
     certificates = state.results.certificates
     if certificates is not None and certificates.standing == "claimed":
-        found.append(("the radii are claimed by somebody else, not proved here", Goto("radii")))
+        checked = state.results.checked
+        looked = f" ({harmless(str(checked), 80)})" if checked is not None else ""
+        found.append((f"the radii are claimed by somebody else, not proved here{looked}", Goto("radii")))
     if certificates is not None and certificates.attack_distance is not None:
         inside = int((certificates.attack_distance < certificates.radius).sum())
         if inside:

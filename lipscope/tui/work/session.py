@@ -235,7 +235,8 @@ class Session:
 
     @_learn.register
     def _(self, message: ResultsRead) -> None:
-        self._set(replace(self._state, results=message.results, answer=None))
+        same = message.results.certificates is self._state.results.certificates
+        self._set(replace(self._state, results=message.results, answer=self._state.answer if same else None))
 
     @_learn.register
     def _(self, message: Hashed) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lipscope.records.certificates import Certificates  # numpy, which the first paint does without
+    from lipscope.records.certificates import Certificates, Checked  # numpy, which the first paint does without
     from lipscope.tui.work.gallery import Answer, Images
     from lipscope.tui.work.kernels import Kernel
     from lipscope.tui.work.run_watch import RunView
@@ -44,11 +44,13 @@ class Results:
         reading: whether it is still being read.
         certificates: the radii; None where there is no readable file.
         error: why the file that is there cannot be read.
+        checked: what became of radii that somebody else claims; None while, or where, nobody can look.
     """
 
     reading: bool = True
     certificates: Certificates | None = None
     error: LipscopeError | None = None
+    checked: Checked | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
@@ -40,6 +40,7 @@ from lipscope.tui.work.watch import SECONDS, Stamp, stamp_of, watch
 if TYPE_CHECKING:
     from lipscope.data import ImageSet
     from lipscope.files.kept_analysis import Cache
+    from lipscope.records.certificates import Certificates, Checked
 
 Analyse = Callable[[Path], Iterator[AnalysisEvent]]
 
@@ -55,6 +56,7 @@ class Means:
         look_every: seconds between two looks at the files on the disk.
         data_dir: searched first for the images.
         evaluator: reads a model that answers for single images; None where there is none.
+        check: holds radii that somebody else claims against the model and its images; None where they are not here.
         kept: the folder of results and adversarial images; None for the model's.
     """
 
@@ -64,6 +66,7 @@ class Means:
     look_every: float = SECONDS
     data_dir: Path | None = None
     evaluator: Callable[[Path], Evaluator] | None = None
+    check: Callable[[Certificates, Path], Checked | None] = lambda claimed, model: None
     kept: Path | None = None
 
     def read_images(self, name: str, split: Literal["train", "test"]) -> ImageSet:
@@ -109,7 +112,8 @@ class Work:
         self._sha256: str | None = None
         self._cancelled = threading.Event()
         self._closed = threading.Event()
-        self._threads = self._made(("analysis", self._run_analysis), ("files", self._read_files))
+        self._latest = Results()
+        self._threads = self._made(("analysis", self._analyse_then_check), ("files", self._read_files))
         self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over, means.kept)
         self.kernels = KernelReader(
             path, self._stamp, lambda kernel: self.post(KernelRead(self, kernel)), self._handing_over
@@ -153,6 +157,23 @@ class Work:
     def _handing_over(self, target: Callable[[], None]) -> None:
         with _HandOver(self):
             target()
+
+    def _analyse_then_check(self) -> None:
+        """One after the other: two never compute at once."""
+        self._run_analysis()
+        self._threads[1].join()
+        self._check_claims()
+
+    def _check_claims(self) -> None:
+        results = self._latest
+        claimed = results.certificates
+        if claimed is None or claimed.standing != "claimed" or claimed.model_sha256 != self._sha256:
+            return
+        if self._cancelled.is_set():
+            return
+        yield_to_keys()
+        if (found := self._means.check(claimed, self._path)) is not None:
+            self.post(ResultsRead(self, replace(results, checked=found)))
 
     def _run_analysis(self) -> None:
         while self._after:
@@ -203,8 +224,12 @@ class Work:
             if sha256_of(self._path) == self._sha256 and stamp_of(self._path) == self._stamp:
                 self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
 
+    def _find_results(self) -> None:
+        self._latest = _read_results(self._results)
+        self.post(ResultsRead(self, self._latest))
+
     def _read_files(self) -> None:
-        self.post(ResultsRead(self, _read_results(self._results)))
+        self._find_results()
         try:
             self._sha256 = sha256_of(self._path)
         except (OSError, CheckpointError):
@@ -224,7 +249,9 @@ class Work:
 
     def _watch_results(self) -> None:
         def changed(_stamp: Stamp | None) -> None:
-            self.post(ResultsRead(self, _read_results(self._results)))
+            self._find_results()
+            if not self._threads[0].is_alive():
+                self._check_claims()
 
         watch(self._results, self._results_stamp, changed, self._closed, self._means.look_every)
 

@@ -1,7 +1,12 @@
+import pytest
+
 from lipscope.files.results import results_path
 from lipscope.records import Bound, LayerReport, Verdict
+from lipscope.records.certificates import Checked
 from lipscope.tui.app import InspectApp
+from lipscope.tui.overview.answers import warnings
 from lipscope.tui.registry import entry
+from lipscope.tui.work.worker import Means
 from tests.tui.conftest import Script, finished, screen_text, until, words, write_radii
 
 
@@ -52,6 +57,22 @@ async def test_results_of_somebody_else_are_called_claimed_and_are_not_green(mod
         assert "● proved " not in screen_text(app)
         assert "% certified" not in screen_text(app)
         assert "! the radii are claimed by somebody else" in screen_text(app)
+
+
+@pytest.mark.parametrize(
+    ("checked", "said", "told"),
+    [
+        (Checked(64, 64), "not proved here (claimed; 64 of 64 random images agree)", "CLAIMED by somebody else"),
+        (Checked(64, 3), "not proved here (claimed; 3 of 64 random images agree)", "NOT TRUE: claimed; 3 of 64"),
+        (Checked(0, 0, "L is 2, not 1"), "claimed, and contradicted: L is 2", "NOT TRUE: claimed, and contradicted"),
+    ],
+)
+async def test_a_claim_that_was_checked_says_what_came_of_it(model, script, checked, said, told):
+    write_radii(model, claimed=True)
+    app = InspectApp(model, analyse=Means(script, check=lambda claimed, path: checked))
+    async with finished(app, (120, 50)) as pilot:
+        await until(pilot, lambda: told in words(app, "#overview-results"))
+        assert said in " ".join(text for text, _ in warnings(app.state))
 
 
 async def test_without_results_the_command_is_named(model, script):

@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from lipscope.records.certificates import Checked
 from lipscope.tui.work.messages import Analysed, AnalysisEnded, Crashed, Hashed, ResultsRead
 from lipscope.tui.work.worker import Means, Work
 from tests.tui.conftest import FAILURE, Script, write_radii
@@ -69,6 +70,28 @@ def test_results_without_images_are_an_error_to_show(model, script):
     work.start()
     finish(work)
     assert "no images" in mailbox.of(ResultsRead)[0].results.error.what
+
+
+@pytest.mark.parametrize(
+    ("about", "asked"), [({"claimed": True}, True), ({}, False), ({"claimed": True, "sha256": "ab" * 32}, False)]
+)
+def test_what_somebody_else_claims_of_this_file_is_checked_after_the_analysis(model, script, about, asked):
+    write_radii(model, n=50, **about)
+    found, ended = Checked(64, 63), []
+
+    def check(claimed, path):
+        assert (path, claimed.standing, len(claimed)) == (model, "claimed", 50)
+        ended.append(bool(mailbox.of(AnalysisEnded)))
+        return found
+
+    mailbox = Mailbox()
+    work = Work(model, Means(script, check=check), mailbox)
+    work.start()
+    finish(work)
+    assert ended == ([True] if asked else [])
+    first, *later = mailbox.of(ResultsRead)
+    assert first.results.checked is None
+    assert [message.results.checked for message in later] == ([found] if asked else [])
 
 
 def test_after_cancel_nothing_more_is_said(model, script):
