@@ -48,6 +48,7 @@ def analyse(path: Path, *, data_dir: Path | None = None, description: Path | Non
         CheckpointError: the file is damaged, or is not what it claims to be.
         UsageError: the description cannot be.
     """
+    yield AnalysisEvent(0, 0, "reading the model, forming its matrices")
     subject = load_subject(path, description)
     yield from _unknown(read_header(path)) if subject is None else _model(subject, data_dir)
 
@@ -102,6 +103,8 @@ def _model(subject: Subject, data_dir: Path | None) -> Iterator[AnalysisEvent]:
     measurable = [place.name for place in places if _has_spectrum(place.layer)]
     total = len(places) + 1 + len(measurable)
     rows: dict[str, _Row] = {}
+    if places:
+        yield AnalysisEvent(0, total, f"bound of {places[0].name}")
     for done, place in enumerate(places):
         row = _Row(place, _report(place, rows))
         rows[place.name] = row

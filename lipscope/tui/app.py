@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import time
@@ -10,57 +9,38 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from textual import events, on
 from textual.app import App, ComposeResult, SystemCommand
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widget import Widget
 from textual.widgets import TabbedContent, TabPane
 
-from lipscope.errors import LipscopeError
-from lipscope.files.checkpoint import atomic_path
 from lipscope.tui.config import Config
-from lipscope.tui.dialogs.clipboard import copy, copy_cell
+from lipscope.tui.dialogs.copy import copy, copy_cell
 from lipscope.tui.keys.bindings import DIALOGS, MOVES, bindings_of, described
 from lipscope.tui.keys.footer import KeysLine
-from lipscope.tui.keys.motion import TWICE, focus, go
+from lipscope.tui.keys.motion import TWICE, go
 from lipscope.tui.keys.typed_ahead import TypedAhead
 from lipscope.tui.overview.facts import headline
-from lipscope.tui.panes import AtEps, Comparing, Copying, Exporting, Focusing, Goto, Leading, Pane, Selecting, Stepping
+from lipscope.tui.panes import Goto, Pane
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.results import changed_words
 from lipscope.tui.settings import Remembered
 from lipscope.tui.text import harmless
-from lipscope.tui.widgets.changed import ChangedLine
 from lipscope.tui.widgets.fold import FoldBar, toggle
+from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.over_axis import OverAxis
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.widgets.title import TitleLine
 from lipscope.tui.work.job import Job, JobTold, JobView
-from lipscope.tui.work.messages import (
-    Analysed,
-    AnalysisEnded,
-    Answered,
-    AnswerWanted,
-    Crashed,
-    EpsMoved,
-    FileChanged,
-    Hashed,
-    ImagesRead,
-    ImagesWanted,
-    KernelRead,
-    KernelWanted,
-    ResultsRead,
-    WorkMessage,
-)
+from lipscope.tui.work.messages import EpsMoved, Wanted, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunRead
 from lipscope.tui.work.session import Session
 from lipscope.tui.work.state import State
 from lipscope.tui.work.worker import Analyse, Means
-
-if TYPE_CHECKING:
-    from lipscope.tui.dialogs.report import Part
 
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
@@ -175,7 +155,7 @@ class InspectApp(App[None]):
     def compose(self) -> ComposeResult:
         """The overview; the other screens come after the first paint."""
         yield TitleLine(self._path)
-        yield ChangedLine()
+        yield Notice("", id="changed", classes="")
         with ScreenTabs(initial=self._first.id):
             first, *others = SCREENS
             with TabPane(first.label, id=first.id):
@@ -192,7 +172,7 @@ class InspectApp(App[None]):
         if theme is not None:
             self.theme = theme
         self.set_keymap(dict(self._config.keys))
-        self.query_one(TabbedContent).query_one("ContentTabs").can_focus = False
+        self._tabs.query_one("ContentTabs").can_focus = False
         self._repaint()
         self._focus_main()
         self.call_after_refresh(self._complete)
@@ -205,8 +185,7 @@ class InspectApp(App[None]):
         if self._open:
             self._focus_main()
             for pane in self._panes():
-                if isinstance(pane, AtEps):
-                    pane.take_eps(self._remembered.eps)
+                pane.take_eps(self._remembered.eps)
             for session in self._sessions:
                 session.start()
         for complaint in self._config.complaints:
@@ -224,15 +203,7 @@ class InspectApp(App[None]):
 
     # Painting
 
-    @on(Analysed)
-    @on(AnalysisEnded)
-    @on(ResultsRead)
-    @on(Hashed)
-    @on(FileChanged)
-    @on(ImagesRead)
-    @on(Answered)
-    @on(KernelRead)
-    @on(Crashed)
+    @on(WorkMessage)
     def _told(self, message: WorkMessage) -> None:
         for session in self._sessions:
             session.take(message)
@@ -241,34 +212,25 @@ class InspectApp(App[None]):
     def _run_told(self, message: RunRead) -> None:
         self.session.learn_run(message.view)
 
-    @on(ImagesWanted)
-    def _images_wanted(self) -> None:
-        self.session.want_images()
-
-    @on(AnswerWanted)
-    def _answer_wanted(self, message: AnswerWanted) -> None:
-        self.session.want_answer(message.row)
-
-    @on(KernelWanted)
-    def _kernel_wanted(self, message: KernelWanted) -> None:
-        self.session.want_kernel(message.layer)
+    @on(Wanted)
+    def _wanted(self, message: Wanted) -> None:
+        message.ask(self.session)
 
     @on(EpsMoved)
     def _eps_moved(self, message: EpsMoved) -> None:
         self._remembered = replace(self._remembered, eps=message.eps)
         for pane in self._panes():
-            if isinstance(pane, AtEps) and pane is not message.by:  # which may have moved on meanwhile
+            if pane is not message.by:  # which may have moved on meanwhile
                 pane.take_eps(message.eps)
 
     @on(Goto)
     def _goto(self, message: Goto) -> None:
-        came_from = [*self._came_from, self.screen_stack[0].query_one(TabbedContent).active]
+        came_from = [*self._came_from, self._tabs.active]
         self.action_show_tab(message.screen)
         self._came_from = came_from
-        front = self._front()
-        if isinstance(front, Leading):
+        if (front := self.front) is not None:
             front.lead(message.to)
-            self._focus_main()
+            front.focus_main()
 
     def _changed(self) -> None:
         """Paint the new state soon: together with those that follow at once."""
@@ -289,22 +251,23 @@ class InspectApp(App[None]):
         base.query_one(TitleLine).show(
             headline(state), state.header.path, active=state.phase.active, training=self.session.waiting
         )
-        base.query_one(ChangedLine).show(state)
+        words, live = changed_words(state)
+        base.query_one("#changed", Notice).set_class(live, "-news").show(words)
         job = self._job_view if self._job is not None else None
         base.query_one(ProgressLine).show(other if other is not None and not state.phase.active else state, job)
         if (job is None) != self._job_was_none:
             self._job_was_none = job is None
             self.refresh_bindings()
         for pane in self._panes():
-            if isinstance(pane, Comparing):
-                pane.compare(other)
+            pane.compare(other)
+        self._tabs.dim(self.absent)
         self._behind = set(self._panes())
         self._show_front()
 
     def _show_front(self) -> None:
         """Let the screen in front show what it does not show yet; keys wait for none of the others."""
-        front = self._front()
-        if isinstance(front, Pane) and front in self._behind:
+        front = self.front
+        if front is not None and front in self._behind:
             self._behind.remove(front)
             front.show(self.state)
 
@@ -313,17 +276,24 @@ class InspectApp(App[None]):
         tabs = self.screen_stack[0].query(TabPane)
         return (pane for tab in tabs for pane in tab.children if isinstance(pane, Pane) and pane.is_mounted)
 
-    def _front(self) -> Widget | None:
+    @property
+    def front_id(self) -> str:
+        """The id of the screen in front."""
+        return self._tabs.active
+
+    @property
+    def _tabs(self) -> ScreenTabs:
+        return self.screen_stack[0].query_one(ScreenTabs)
+
+    @property
+    def front(self) -> Pane | None:
         """The screen in front, once it is complete."""
-        tab = self.screen_stack[0].query_one(TabbedContent).active_pane
-        return next((pane for pane in tab.children if pane.is_mounted), None) if tab is not None else None
+        tab = self._tabs.active_pane
+        return next((pane for pane in self._panes() if pane.parent is tab), None)
 
     def _focus_main(self) -> None:
-        front = self._front()
-        if isinstance(front, Focusing):
+        if (front := self.front) is not None:
             front.focus_main()
-        elif front is not None:
-            focus(front)
 
     # Keys and focus
 
@@ -334,10 +304,10 @@ class InspectApp(App[None]):
     @on(TabbedContent.TabActivated)
     def _tab_activated(self) -> None:
         if self._open:
-            self._screen_id = self.screen_stack[0].query_one(TabbedContent).active
-            self.screen_stack[0].query_one(ScreenTabs).label(self.size.width)
+            self._screen_id = self._tabs.active
+            self._tabs.label(self.size.width)
             self._show_front()
-            front = self._front()
+            front = self.front
             if self.focused is None or front not in self.focused.ancestors:  # an entry may be open in there by now
                 self._focus_main()
 
@@ -350,7 +320,7 @@ class InspectApp(App[None]):
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
         self._came_from = []
-        self.screen_stack[0].query_one(TabbedContent).active = tab
+        self._tabs.active = tab
         self._show_front()
         self._focus_main()  # not when the message of the change arrives: the next key may come before it
 
@@ -423,16 +393,28 @@ class InspectApp(App[None]):
         self.push_screen(HelpScreen(keys=self._config.keys))
 
     def action_help_here(self) -> None:
-        """Explain the screen in front and list its keys."""
+        """Explain the pane in focus, word by word, and list the keys of its screen."""
+        from lipscope.tui.dialogs.glossary import glossaries
         from lipscope.tui.dialogs.help import HelpScreen
 
-        front = self.screen_stack[0].query_one(TabbedContent).active
-        self.push_screen(HelpScreen(entry(front), self._config.keys))
+        words = next(glossaries(self.focused or self.front), {})
+        self.push_screen(HelpScreen(entry(self.front_id), self._config.keys, words))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """What the mouse rests on explains itself."""
+        from lipscope.tui.dialogs.glossary import explained
+
+        widget = event.widget
+        if widget is not None and self.front is not None and not isinstance(widget, OverAxis):
+            offset = event.get_content_offset(widget)
+            words = explained(widget, offset.x, offset.y) if offset is not None else None
+            if words is not None and words != widget.tooltip:
+                widget.tooltip = words
 
     async def action_back(self) -> None:
         """Step out: first inside the screen in front, then to the one that led here, then to the first."""
-        front = self._front()
-        if isinstance(front, Stepping) and front.step_back():
+        front = self.front
+        if front is not None and front.step_back():
             return
         came_from = self._came_from
         self.action_show_tab(came_from.pop() if came_from else SCREENS[0].id)
@@ -440,7 +422,7 @@ class InspectApp(App[None]):
 
     def action_fold(self, side: str) -> None:
         """Fold a pane of the screen in front, or unfold it."""
-        front = self._front()
+        front = self.front
         if front is not None:
             toggle(list(front.query(FoldBar)), side)
 
@@ -448,11 +430,12 @@ class InspectApp(App[None]):
         """Fold, unfold and label as the new width wants it: the app's own size follows after the event."""
         for bar in self.screen_stack[0].query(FoldBar):
             bar.fit(event.size.width)
-        self.screen_stack[0].query_one(ScreenTabs).label(event.size.width)
+        self._tabs.label(event.size.width)
 
     def action_go(self, where: str) -> None:
         """Move where the focus is."""
-        go(self.screen.focused or (self._front() if self.screen is self.screen_stack[0] else None), where)
+        focused = self.screen.focused or (self.front if self.screen is self.screen_stack[0] else None)
+        go(focused.moving() or focused if isinstance(focused, Pane) else focused, where)
 
     def action_go_first(self) -> None:
         """The first ``g`` waits for the second."""
@@ -465,54 +448,35 @@ class InspectApp(App[None]):
 
     def action_copy(self) -> None:
         """Copy what is selected."""
-        front = self._front()
-        copy(self, front.copied() if isinstance(front, Copying) else "")
+        front = self.front
+        copy(self, front.copied() if front is not None else "")
 
     def action_copy_cell(self) -> None:
         """Choose one value of what is selected, and copy it alone."""
-        front = self._front()
-        copy_cell(self, front.cells() if isinstance(front, Selecting) else [])
+        front = self.front
+        copy_cell(self, front.cells() if front is not None else [])
 
     def action_export(self) -> None:
         """Ask where to write what is shown, and write it."""
         from lipscope.tui.dialogs.export import open_export
 
-        screen = entry(self.screen_stack[0].query_one(TabbedContent).active)
-        open_export(self, self.state, screen, self._front())
-
-    async def report_parts(self) -> list[Part]:
-        """What the screens show that have something to show, the test images apart; the one in front stays."""
-        from lipscope.tui.dialogs.report import Part
-
-        tabs = self.screen_stack[0].query_one(TabbedContent)
-        front, parts = tabs.active, []
-        absent = {"images", *(() if self.state.run else ("training",)), *(() if self.other else ("compare",))}
-        for screen in SCREENS:
-            if screen.id not in absent:
-                self.action_show_tab(screen.id)
-                for _ in range(3):  # laid out, shown, painted
-                    await asyncio.sleep(2 * REPAINT_SECONDS)
-                pane = self._front()
-                sheet = pane.sheet() if isinstance(pane, Exporting) else None
-                parts.append(Part(screen.title, sheet, self.export_screenshot(title=screen.title)))
-        self.action_show_tab(front)
-        return parts
+        screen = entry(self._tabs.active)
+        open_export(self, self.state, screen, self.front)
 
     async def action_report(self) -> None:
         """Write a whole report into the working directory, as Markdown and as HTML."""
-        from lipscope.tui.dialogs.formats import free_path
-        from lipscope.tui.dialogs.report import as_html, as_markdown
+        from lipscope.tui.dialogs.report import write_report
 
-        parts = await self.report_parts()
-        for ending, text in (("md", as_markdown(self.state, parts)), ("html", as_html(self.state, parts))):
-            path = free_path(Path(), self.state.header.path, "report", ending)
-            try:
-                with atomic_path(path) as temporary:
-                    temporary.write_text(text, encoding="utf-8")
-            except LipscopeError as error:
-                self.notify(harmless(f"{error.what}: {error.why}"), title="report", severity="error", markup=False)
-                return
-            self.notify(harmless(path.absolute(), 120, keep="end"), title="report", markup=False)
+        await write_report(self)
+
+    def absent(self, screen: str) -> bool:
+        """Whether a screen has nothing to show yet: no layer, no second model, no run, no radii."""
+        state = self.state
+        layers = state.layers or state.header.tensors
+        measured = any(report.gradient_norm for report in state.layers.values())
+        radii = state.results.certificates is not None
+        known = {"layers": layers, "gradients": measured, "radii": radii, "images": radii, "training": state.run}
+        return not ({**known, "compare": self.other}.get(screen, True))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The command palette: the table of bindings, and Textual's own themes and screenshots."""
@@ -529,6 +493,6 @@ class InspectApp(App[None]):
             await self.run_action(action)
             return
         self.action_show_tab(next(screen.id for screen in SCREENS if screen.title == scope))
-        front = self._front()
+        front = self.front
         if front is not None:
             await self.run_action(action, front)

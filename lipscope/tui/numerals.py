@@ -54,18 +54,6 @@ def estimate_text(value: float) -> str:
     return f"{value:.7f}" if 0.1 <= abs(value) < 10 else f"{value:.4g}"
 
 
-def sparkline(values: Sequence[float]) -> str:
-    """Finite numbers as bars of eighths between their least and largest; a millionth apart they are level.
-
-    >>> sparkline([1.0, 1.5, 2.0]), sparkline([1.0, 1.0 + 1e-9])
-    ('▁▅█', '▁▁')
-    """
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    if high - low <= 1e-6 * max(abs(high), 1e-300):
-        return "▁" * len(values)
-    return "".join("▁▂▃▄▅▆▇█"[min(int(8 * (value - low) / (high - low)), 7)] for value in values)
-
-
 def shape_text(shape: Sequence[int] | None) -> str:
     """``16×32×32``; a question mark where the file does not tell.
 

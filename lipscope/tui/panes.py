@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from textual.containers import Container
 from textual.message import Message
+from textual.widget import Widget
 
+from lipscope.tui.keys.motion import focus
+from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.work.state import State
 
 Value = str | float | int | bool | None
@@ -25,19 +29,12 @@ class Sheet:
         facts: what does not fit into columns; goes into the JSON alone.
     """
 
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Value, ...], ...]
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[Value, ...], ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-@runtime_checkable
-class Pane(Protocol):
-    """The one thing that a pane must do."""
-
-    def show(self, state: State) -> None:
-        """Show another state; called often, so what has not changed should cost nothing."""
-
-
+@dataclass
 class Goto(Message):
     """The cause of what is selected lies on another screen; esc comes back from there.
 
@@ -46,73 +43,55 @@ class Goto(Message):
         to: what is looked for there.
     """
 
-    def __init__(self, screen: str, to: object = None) -> None:
-        super().__init__()
-        self.screen, self.to = screen, to
+    screen: str
+    to: object = None
 
 
-@runtime_checkable
-class Leading(Protocol):
-    """A pane that others lead to."""
+class Pane(Container, can_focus=True):
+    """What the app asks of a screen; only :meth:`show` must be there, the rest does nothing unless it is wanted."""
+
+    def show(self, state: State) -> None:
+        """Show another state; called often, so what has not changed should cost nothing."""
+        raise NotImplementedError
+
+    def compare(self, other: State | None) -> None:
+        """A second model, before :meth:`show`; None where only one file was opened."""
 
     def lead(self, to: object) -> None:
-        """Show what is looked for."""
-
-
-@runtime_checkable
-class Focusing(Protocol):
-    """A pane that knows where its keys work."""
-
-    def focus_main(self) -> None:
-        """Put the focus there."""
-
-
-@runtime_checkable
-class Stepping(Protocol):
-    """A pane with layers of its own."""
-
-    def step_back(self) -> bool:
-        """Undo the innermost of them; False when there is none."""
-
-
-@runtime_checkable
-class AtEps(Protocol):
-    """A pane that counts what is certified beyond a radius; all such panes share one."""
+        """Show what another screen leads to."""
 
     def take_eps(self, eps: Fraction) -> None:
         """Another radius was chosen, here or on another screen; the same one costs nothing."""
 
+    def focus_main(self) -> None:
+        """Put the focus where the keys of this screen work."""
+        focus(self)
 
-@runtime_checkable
-class Comparing(Protocol):
-    """A pane that shows a second model beside the first."""
+    def moving(self) -> Widget | None:
+        """What the keys that move up and down move in while the pane itself has the focus."""
+        return None
 
-    def compare(self, other: State | None) -> None:
-        """Called before :meth:`Pane.show`; None where only one file was opened."""
-
-
-@runtime_checkable
-class Exporting(Protocol):
-    """A pane that can be exported as JSON and CSV; a picture needs nothing from it."""
+    def step_back(self) -> bool:
+        """Undo the innermost of what was opened or chosen here; False when there is none."""
+        return False
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-
-
-@runtime_checkable
-class Copying(Protocol):
-    """A pane with something selected."""
-
-    def copied(self) -> str:
-        """The selected cell or row as text, tabs between cells; empty when nothing is selected."""
-
-
-@runtime_checkable
-class Selecting(Protocol):
-    """A pane whose selected row has values with names."""
+        return Sheet()
 
     def cells(self) -> list[tuple[str, str]]:
         """The values of the selected row by name, each as it is copied; empty when nothing is selected."""
+        return []
+
+    def copied(self) -> str:
+        """The selected row as text, tabs between cells; empty when nothing is selected."""
+        return "\t".join(value for _, value in self.cells())
+
+    def say_folded(self, **summaries: str) -> None:
+        """What is in the panes on the ``left`` and on the ``right``, in a few words for the line of a folded one."""
+        for bar in self.query(FoldBar):
+            if bar.side in summaries:
+                bar.say(summaries[bar.side])
 
 
 def named(columns: Sequence[str], row: Sequence[Value]) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from lipscope.errors import UsageError
 from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
-from lipscope.tui.dialogs.report import as_html, as_markdown
+from lipscope.tui.dialogs.report import as_html, as_markdown, report_parts
 from lipscope.tui.registry import entry
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase
@@ -64,7 +64,7 @@ def whole_report(path: Path, means: Means, run: Path | None = None) -> tuple[str
     async def made() -> tuple[str, str]:
         async with app.run_test(size=SIZE):
             await _computed(app)
-            parts = await app.report_parts()
+            parts = await report_parts(app)
             return as_markdown(app.state, parts), as_html(app.state, parts)
 
     return asyncio.run(made())

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipscope.tui.numerals import rate_text
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import largest_not_above
@@ -36,42 +33,17 @@ def data_text(certificates: Certificates) -> str:
     return f"{len(certificates):,} images of {name}"
 
 
-@dataclass(frozen=True)
-class Side:
-    """Another count beside the certified one.
+def unbroken(certificates: Certificates, eps: Fraction) -> tuple[int, int] | None:
+    """How many attacked images an attack could not break within a radius, and how many were attacked; None without.
 
-    Args:
-        heading: of its column.
-        words: what it is.
-        count: how many images, at a radius.
-        total: out of how many.
+    Their true robust share is at most that: it is never mixed with the radii.
     """
-
-    heading: str
-    words: str
-    count: Callable[[Fraction], int]
-    total: int
-
-    def text(self, eps: Fraction, of: int) -> str:
-        """A share where it is one of the same images as the column beside it, else how many of how many."""
-        count = self.count(eps)
-        return rate_text(count, self.total) if self.total == of else f"{count:,}/{self.total:,}"
-
-
-def other_sides(certificates: Certificates) -> list[Side]:
-    """What an attack could not break, where the results hold it: never mixed with the radii."""
-    sides = []
     distance = certificates.attack_distance
-    if distance is not None:
-        attacked = certificates.attacked
-        correct, total = certificates.correct & attacked, int(attacked.sum())
-
-        def unbroken(eps: Fraction) -> int:
-            return int((correct & (distance > largest_not_above(eps))).sum())
-
-        words = f"attack ≤: not broken, of {total:,} attacked; their true robust share is at most that"
-        sides.append(Side("attack ≤", words, unbroken, total))
-    return sides
+    if distance is None:
+        return None
+    tried = certificates.attacked
+    held = certificates.correct & tried & (distance > largest_not_above(eps))
+    return int(held.sum()), int(tried.sum())
 
 
 def results_notice(state: State) -> str:
@@ -107,6 +79,21 @@ def results_notice(state: State) -> str:
             f"`{certify_command(path)}` proves radii of your own"
         )
     return ""
+
+
+CHANGED = {
+    "same": "",
+    "replaced": "! FILE REPLACED: this is about the earlier bytes; r reads the new ones",
+    "gone": "! FILE GONE: this is about the bytes that were there",
+}
+
+
+def changed_words(state: State) -> tuple[str, bool]:
+    """What to know of a file that is no longer the one that is shown, and whether a training writes it."""
+    log = state.run.log if state.run is not None and not state.run.ended else None
+    if log is not None and state.on_disk == "replaced":
+        return f"epoch {len(log.epochs)} is written; r analyses it (this is about the earlier bytes)", True
+    return CHANGED[state.on_disk], log is not None
 
 
 def certify_command(path: Path, *, force: bool = False) -> str:

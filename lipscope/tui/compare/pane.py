@@ -56,6 +56,7 @@ class ComparePane(EpsPane):
     """The seventh screen."""
 
     BINDINGS = bindings_of("Compare")
+    NEED_RADII = frozenset({"which", "enlarge"})
 
     def __init__(self) -> None:
         super().__init__(id="compare-pane")
@@ -160,9 +161,7 @@ class ComparePane(EpsPane):
         if common is None or first is None or second is None:
             return
         counts = common.counts(self.eps)
-        self.query_one(EpsLine).say(
-            self.eps, f"only A {counts.only_first:,}, only B {counts.only_second:,}", ""
-        )  # fmt: skip
+        self.query_one(EpsLine).say(self.eps, f"only A {counts.only_first:,}, only B {counts.only_second:,}")
         curves = [
             Series(name, radii, rates, style, gap, step=True)
             for name, style, gap, (radii, rates) in (
@@ -173,7 +172,7 @@ class ComparePane(EpsPane):
         top = Range(0.0, 1.0)
         over = Range(0.0, max(float(one.x[-1]) for one in curves))
         self.query_one("#compare-curve", Chart).show(
-            Drawing(curves, over, top, "r {:.3f}".format, "{:.1%}".format, percent_ticks(top), mark=float(self.eps),
+            Drawing(over, curves, top, "r {:.3f}".format, "{:.1%}".format, percent_ticks(top), mark=float(self.eps),
                     shaded="$foreground 40%")
         )  # fmt: skip
         self._only = only = common.only(self.eps, self._which)
@@ -195,8 +194,12 @@ class ComparePane(EpsPane):
     def _say_folded(self) -> None:
         counts = self._common.counts(self.eps) if self._common is not None else None
         certified = f"only A {counts.only_first:,}, only B {counts.only_second:,}" if counts else "not compared"
-        for bar in self.query(FoldBar):
-            bar.say(certified if bar.side == "right" else f"{len(self._pairs):,} in A and B")
+        self.say_folded(left=f"{len(self._pairs):,} in A and B", right=certified)
+
+    @property
+    def certificates(self) -> Certificates | None:
+        """The radii of the first model, where they can be held against those of the second."""
+        return self._certificates[0] if self._common is not None else None
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
@@ -213,11 +216,9 @@ class ComparePane(EpsPane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without a second model there is nothing to compare; without common radii there is no eps."""
-        if action not in {"move", "type_eps", "which", "quantity", "sort", "enlarge", "unfold"}:
-            return True
-        if self._other is None or self.query_one(EpsLine).typing:
-            return False
-        return self._common is not None or action in {"quantity", "sort", "unfold"}
+        if action in {"quantity", "sort", "unfold"}:
+            return self._other is not None and not self.query_one(EpsLine).typing
+        return super().check_action(action, parameters)
 
     def action_quantity(self) -> None:
         """Show the next quantity first."""
@@ -284,12 +285,11 @@ class ComparePane(EpsPane):
 
     def step_back(self) -> bool:
         """Close the entry, or take the screen back from the curves; False when there is nothing to undo."""
-        if self.close_entry():
+        if super().step_back():
             return True
-        if self.has_class("-enlarged"):
+        if enlarged := self.has_class("-enlarged"):
             self.action_enlarge()
-            return True
-        return False
+        return enlarged
 
     # Export
 

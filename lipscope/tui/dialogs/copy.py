@@ -1,19 +1,19 @@
-"""The dialog that copies one value of the selected row."""
+"""Copying through the terminal (OSC 52), so that it works over SSH: a row, or one value of it chosen in a dialog."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.text import Text
 from textual import on
-from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.screen import ModalScreen
+from textual.app import App, ComposeResult
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
-from lipscope.tui.text import harmless
+from lipscope.tui.text import harmless, pasteable
 
 NAME = 34
 """Cells of the longest name."""
@@ -25,7 +25,7 @@ WIDEST = 90
 """Cells of a line; what is copied is never cut."""
 
 
-class CopyScreen(ModalScreen[str | None]):
+class CopyScreen(Dialog[str | None]):
     """The values of one row by name; enter or a click copies one.
 
     Args:
@@ -43,18 +43,31 @@ class CopyScreen(ModalScreen[str | None]):
         width = min(max((len(harmless(name, NAME)) for name, _ in self._cells), default=0), NAME)
         room = max(min(9 * self.app.size.width // 10, WIDEST + AROUND) - AROUND - width - 2, 8)
         cells = self._cells
-        with Vertical(id="copy", classes="panel") as box:
-            box.border_title = "copy one value"
-            box.border_subtitle = "enter copies, esc closes"
-            yield OptionList(
-                *(Option(Text(f"{harmless(name, NAME):{width}}  {harmless(value, room)}")) for name, value in cells),
-                id="copy-values",
-            )
+        lines = (f"{harmless(name, NAME):{width}}  {harmless(value, room)}" for name, value in cells)
+        values = OptionList(*(Option(Text(line)) for line in lines), id="copy-values")
+        yield self.box(values, id="copy", title="copy one value", keys="enter copies, esc closes")
 
     @on(OptionList.OptionSelected)
     def _copy(self, message: OptionList.OptionSelected) -> None:
         self.dismiss(self._cells[message.option_index][1])
 
-    def action_close(self) -> None:
-        """Back without copying."""
-        self.dismiss(None)
+
+def copy(app: App[Any], text: str) -> None:
+    """Copy a text, and say so; where there is none, say that."""
+    if text:
+        app.copy_to_clipboard(pasteable(text))
+        app.notify(harmless(text.replace("\t", "  "), 60), title="copied", timeout=3, markup=False)
+    else:
+        app.notify("nothing is selected here", title="copy", timeout=3, markup=False)
+
+
+def copy_cell(app: App[Any], cells: list[tuple[str, str]]) -> None:
+    """Let the user choose one of the values by its name, and copy it."""
+    from lipscope.tui.dialogs.report import latex_row, markdown_row
+
+    if cells:
+        values = [value for _, value in cells]
+        rows = [("the row as Markdown", markdown_row(values)), ("the row as LaTeX", latex_row(values))]
+        app.push_screen(CopyScreen([*cells, *rows]), lambda text: None if text is None else copy(app, text))
+    else:
+        copy(app, "")

@@ -7,23 +7,22 @@ from pathlib import Path
 
 from textual import on
 from textual.app import App, ComposeResult
-from textual.containers import Vertical
-from textual.screen import ModalScreen
-from textual.widget import Widget
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from lipscope.errors import LipscopeError
 from lipscope.files.checkpoint import atomic_path
+from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.dialogs.formats import FORMATS, as_csv, as_json, free_path
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.panes import Exporting
+from lipscope.tui.panes import Pane
 from lipscope.tui.registry import ScreenEntry
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
 
 
-class ExportScreen(ModalScreen[Path | None]):
+class ExportScreen(Dialog[Path | None]):
     """A list of formats and a line for the path; enter writes.
 
     Args:
@@ -42,16 +41,13 @@ class ExportScreen(ModalScreen[Path | None]):
 
     def compose(self) -> ComposeResult:
         """Formats above, the path below, a complaint under it."""
-        with Vertical(id="export", classes="panel") as box:
-            box.border_title = "export what is shown"
-            box.border_subtitle = "enter writes, tab edits the path, esc closes"
-            yield OptionList(
-                *(Option(f"{name.upper():5s} {FORMATS[name]}", id=name) for name in self._contents), id="export-format"
-            )
-            yield Input(str(self._suggest(self._format)), id="export-path", compact=True)
-            complaint = Static(id="export-complaint", markup=False)
-            complaint.display = False
-            yield complaint
+        kinds = (Option(f"{name.upper():5s} {FORMATS[name]}", id=name) for name in self._contents)
+        yield self.box(
+            OptionList(*kinds, id="export-format"),
+            Input(str(self._suggest(self._format)), id="export-path", compact=True),
+            Notice("", id="export-complaint", classes="complaint"),
+            id="export", title="export what is shown", keys="enter writes, tab edits the path, esc closes",
+        )  # fmt: skip
 
     @on(OptionList.OptionHighlighted)
     def _format_changed(self, message: OptionList.OptionHighlighted) -> None:
@@ -89,23 +85,17 @@ class ExportScreen(ModalScreen[Path | None]):
         self._complain("")
 
     def _complain(self, text: str) -> None:
-        complaint = self.query_one("#export-complaint", Static)
-        complaint.update(harmless(text))
-        complaint.display = bool(text)
-
-    def action_close(self) -> None:
-        """Back without writing."""
-        self.dismiss(None)
+        self.query_one("#export-complaint", Notice).show(harmless(text))
 
 
-def open_export(app: App[None], state: State, screen: ScreenEntry, pane: Widget | None) -> None:
+def open_export(app: App[None], state: State, screen: ScreenEntry, pane: Pane | None) -> None:
     """Ask for format and place of what is shown, and say where it went.
 
     The picture is taken before the dialog covers the window.
     """
     picture = app.export_screenshot(title=f"lipscope inspect {harmless(state.header.path.name, 60)}")
     contents: dict[str, Callable[[], str]] = {"svg": lambda: picture}
-    if isinstance(pane, Exporting):
+    if pane is not None:
         sheet = pane.sheet()
         contents["json"] = lambda: as_json(sheet, screen, state)
         contents["csv"] = lambda: as_csv(sheet)

@@ -8,12 +8,12 @@ from types import MappingProxyType
 from rich.table import Table
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of, described, key_text
 from lipscope.tui.registry import ScreenEntry
+from lipscope.tui.widgets.notice import grid
 
 LEGEND = (
     "An upper bound is proved: it holds for the stored numbers, whatever the input. "
@@ -25,36 +25,38 @@ WITH_IDS = 100
 """Columns of a window that has room for the ids that a keymap uses."""
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Every key, what it does, and where it holds.
 
     Args:
         about: the screen to explain; None lists all keys.
         keys: the user's own keys, by binding id.
+        words: what stands in the focused pane, and what it means.
     """
 
     BINDINGS = bindings_of("Help", MOVES)
 
-    def __init__(self, about: ScreenEntry | None = None, keys: Mapping[str, str] = MappingProxyType({})) -> None:
+    def __init__(
+        self,
+        about: ScreenEntry | None = None,
+        keys: Mapping[str, str] = MappingProxyType({}),
+        words: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
-        self._about = about
-        self._keys = keys
+        self._about, self._keys, self._words = about, keys, words
 
     def compose(self) -> ComposeResult:
         """One table under a heading for each scope."""
         about = self._about
         scopes = None if about is None else (about.title, MOVES)
-        with VerticalScroll(id="help", classes="panel") as box:
-            box.border_title = "keys" if about is None else about.title
-            box.border_subtitle = "esc closes" if about is None else "? lists every key, esc closes"
-            if about is not None:
-                yield Static(f"{about.tooltip}. Needs {about.needs}.\n", markup=False)
-            yield Static(help_table(self._keys, scopes, ids=self.app.size.width >= WITH_IDS), markup=False)
-            yield Static(Text("\n" + LEGEND, style="dim"), markup=False)
-
-    def action_close(self) -> None:
-        """Back to where the user was."""
-        self.dismiss()
+        table = help_table(self._keys, scopes, ids=self.app.size.width >= WITH_IDS)
+        inside: list[Table | Text | str] = [table, Text("\n" + LEGEND, style="dim")]
+        if about is not None:
+            inside = [f"{about.tooltip}. Needs {about.needs}.\n", grid(self._words.items()), "", *inside]
+        yield self.box(
+            *(Static(part, markup=False) for part in inside), id="help", title="keys" if about is None else about.title,
+            keys="esc closes" if about is None else "? lists every key, esc closes",
+        )  # fmt: skip
 
 
 def help_table(

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import atomic_path
+from lipscope.tui.dialogs.formats import free_path
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import answer, chain, places_line, warnings
 from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.registry import SCREENS
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS, format_eps
 from lipscope.version import __version__
+
+if TYPE_CHECKING:
+    from lipscope.tui.app import InspectApp
+
+PAINTED = 0.3
+"""Seconds that a screen needs to be laid out, shown and painted."""
 
 MOST_ROWS = 200
 """Of a table; the images of a test set are not listed one by one."""
@@ -31,12 +44,12 @@ class Part:
 
     Args:
         title: of it.
-        sheet: its numbers; None where it shows none.
+        sheet: its numbers.
         picture: of it, as SVG.
     """
 
     title: str
-    sheet: Sheet | None
+    sheet: Sheet
     picture: str
 
 
@@ -93,7 +106,7 @@ def as_markdown(state: State, parts: Sequence[Part]) -> str:
     ]
     lines += ["", *(f"- {line}" for line in head(state))]
     for part in parts:
-        if part.sheet is not None and part.sheet.rows:
+        if part.sheet.rows:
             names, *rows = table_rows(part.sheet)
             lines += ["", f"## {part.title}", "", markdown_row(names), markdown_row(["---"] * len(names))]
             lines += [markdown_row(row) for row in rows]
@@ -113,10 +126,38 @@ def as_html(state: State, parts: Sequence[Part]) -> str:
         # The pictures name a font on the web; without it they are drawn in the reader's own.
         picture = re.sub(r"@font-face\s*\{[^}]*\}", "", part.picture)
         out += [f"<h2>{html.escape(part.title)}</h2>", picture]
-        if part.sheet is not None and part.sheet.rows:
+        if part.sheet.rows:
             names, *rows = table_rows(part.sheet)
             out.append("<details><summary>numbers</summary><table><tr>")
             out += [f"<th>{html.escape(name)}</th>" for name in names]
             out += ["<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows]
             out.append("</table></details>")
     return "\n".join([*out, "</html>"]) + "\n"
+
+
+async def report_parts(app: InspectApp) -> list[Part]:
+    """What the screens show that have something to show, the test images apart; the one in front stays."""
+    front, parts = app.front_id, []
+    for screen in SCREENS:
+        if screen.id not in ("images", *(one for one in ("training", "compare") if app.absent(one))):
+            app.action_show_tab(screen.id)
+            await asyncio.sleep(PAINTED)
+            pane = app.front
+            sheet = pane.sheet() if pane is not None else Sheet()
+            parts.append(Part(screen.title, sheet, app.export_screenshot(title=screen.title)))
+    app.action_show_tab(front)
+    return parts
+
+
+async def write_report(app: InspectApp) -> None:
+    """Write a whole report into the working directory, as Markdown and as HTML, and say where."""
+    parts = await report_parts(app)
+    for ending, text in (("md", as_markdown(app.state, parts)), ("html", as_html(app.state, parts))):
+        path = free_path(Path(), app.state.header.path, "report", ending)
+        try:
+            with atomic_path(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        except LipscopeError as error:
+            app.notify(harmless(f"{error.what}: {error.why}"), title="report", severity="error", markup=False)
+            return
+        app.notify(harmless(path.absolute(), 120, keep="end"), title="report", markup=False)

@@ -11,7 +11,7 @@ import numpy as np
 
 from lipscope.records import GRADIENT_KEPT, GradientNorms, LayerReport, gradient_kept, loses_most
 from lipscope.tui.panes import Sheet, Value
-from lipscope.tui.plots.bars import EIGHTHS
+from lipscope.tui.plots.bars import bar
 from lipscope.tui.plots.blocks import nice_ticks, spectrum_axis, tick_labels
 from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
@@ -127,16 +127,13 @@ def strip(row: GradientRow, over: Range, width: int, *, deviation: bool = False)
     return cells
 
 
-def bar(value: float, most: float, width: int) -> str:
-    """A horizontal bar in eighths of a cell; one that goes beyond ``most``, by more than rounding, ends in ``>``.
+def cumulative_bar(value: float, width: int) -> str:
+    """A bar of a norm from 0 to 1; one that goes beyond, by more than rounding, ends in ``>``.
 
-    >>> bar(0.5, 1.0, 8), bar(4.0, 1.0, 8), bar(1.0000001, 1.0, 8)
-    ('████    ', '███████>', '████████')
+    >>> cumulative_bar(0.5, 8), cumulative_bar(4.0, 8)
+    ('████', '███████>')
     """
-    if value > most * (1 + ROUNDING) or not math.isfinite(value):
-        return "█" * (width - 1) + ">"
-    eighths = max(round(value / most * 8 * width), 1 if value > 0 else 0)
-    return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).ljust(width)[:width]
+    return bar(value, width) if value <= 1 + ROUNDING else "█" * (width - 1) + ">"
 
 
 def heading(over: Range, shape: Columns, *, deviation: bool) -> str:
@@ -180,7 +177,7 @@ def line(row: GradientRow, over: Range, shape: Columns, *, deviation: bool) -> l
         number = "1".rjust(shape.number) if one else ratio_text(row.cumulative.mean, shape.number)
         runs.append((f" {number}", QUIET if one else style))
         if shape.bar:
-            runs.append((" " + bar(row.cumulative.mean, 1.0, shape.bar), "$foreground 40%"))
+            runs.append((" " + cumulative_bar(row.cumulative.mean, shape.bar), "$foreground 40%"))
     return runs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Vertical
 from textual.widgets import Static
 
 from lipscope.records import Tightness
@@ -25,16 +25,15 @@ from lipscope.tui.gradients.lines import (
 )
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Goto, Sheet
+from lipscope.tui.panes import Goto, Pane, Sheet
 from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.failure import Failure
-from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.chart import Chart, bars
 from lipscope.tui.widgets.long_list import LongList
-from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.work.state import State
 
 
-class GradientsPane(Container):
+class GradientsPane(Pane):
     """The third screen."""
 
     BINDINGS = bindings_of("Gradients")
@@ -46,7 +45,7 @@ class GradientsPane(Container):
 
     def compose(self) -> ComposeResult:
         """Words on top, then the layers through the depth, then the tightness of the certificate."""
-        yield Failure("the analysis failed", id="gradients-failure")
+        yield Notice("the analysis failed", id="gradients-failure")
         yield Notice("gradients", id="gradients-notice")
         with Vertical(id="gradients-content"):
             yield Static(id="gradients-words", markup=False)
@@ -57,7 +56,7 @@ class GradientsPane(Container):
             with Vertical(id="tightness-panel", classes="panel") as panel:
                 panel.border_title = "~ tightness of the certificate"
                 yield Static(id="tightness-words", markup=False)
-                yield Histogram(id="tightness")
+                yield Chart(id="tightness")
 
     def show(self, state: State) -> None:
         """Show another state."""
@@ -65,8 +64,8 @@ class GradientsPane(Container):
         if before is not None and before.layers == state.layers and before.phase is state.phase:
             return
         notice = absent(state)
-        self.query_one(Failure).show(state.failure)
-        self.query_one(Notice).show("" if state.failure is not None else notice)
+        self.query_one("#gradients-failure", Notice).show(error_facts(state.failure))
+        self.query_one("#gradients-notice", Notice).show("" if state.failure is not None else notice)
         self.query_one("#gradients-content").display = not notice
         words = summary(state) + (" " + tightness_words(state) if state.tightness else "")
         self.query_one("#gradients-words", Static).update(words)
@@ -107,15 +106,10 @@ class GradientsPane(Container):
         )
         self.query_one("#tightness-panel").border_subtitle = f"{len(tight.values)} images"
         values = np.asarray(tight.values)
-        self.query_one("#tightness", Histogram).show(
-            HistogramData(
-                values=values,
-                weights=np.ones(len(values)),
-                over=Range(0.0, max(1.0, float(values.max()))),
-                mark=tight.mean,
-                mark_label=f"mean {share_text(tight.mean)}",
-            )
-        )
+        self.query_one("#tightness", Chart).show(
+            bars(values, np.ones(len(values)), Range(0.0, max(1.0, float(values.max()))), tight.mean,
+                 foot=f"mean {share_text(tight.mean)}")
+        )  # fmt: skip
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
@@ -123,4 +117,4 @@ class GradientsPane(Container):
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-        return gradient_sheet(self._state) if self._state is not None else Sheet((), ())
+        return gradient_sheet(self._state) if self._state is not None else Sheet()

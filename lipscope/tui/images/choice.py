@@ -65,22 +65,6 @@ class Choice:
     eps: Fraction = DEFAULT_EPS[0]
 
 
-def attacked(certificates: Certificates) -> NDArray[np.bool_]:
-    """(n,) which images an attack was run on: those that the results name, else those that it changed."""
-    distance = certificates.attack_distance
-    if distance is None:
-        return np.zeros(len(certificates), dtype=np.bool_)
-    named = certificates.attack.get("attacked")
-    found = np.isfinite(distance)
-    if not isinstance(named, list):
-        return found
-    for pair in named:
-        match pair:
-            case [int(first), int(end)]:
-                found |= (certificates.index >= first) & (certificates.index < end)
-    return found
-
-
 def kept(certificates: Certificates, choice: Choice) -> NDArray[np.bool_]:
     """(n,) which images pass the filters."""
     limit = largest_not_above(choice.eps)
@@ -93,7 +77,7 @@ def kept(certificates: Certificates, choice: Choice) -> NDArray[np.bool_]:
         "correct": correct,
         "certified": correct & beyond,
         "uncertified": correct & ~beyond,
-        "attacked": attacked(certificates),
+        "attacked": certificates.attacked,
         "broken": ~every if distance is None else distance <= limit,
     }
     of_class = every if choice.label is None else certificates.label == choice.label
@@ -212,7 +196,7 @@ def _attack_words(
     assert certificates.attack_distance is not None
     distance = float(certificates.attack_distance[row])
     if not math.isfinite(distance):
-        was = bool(attacked(certificates)[row])
+        was = bool(certificates.attacked[row])
         return "attacked: no other class was found" if was else "not attacked"
     inside = ", INSIDE THE CERTIFIED RADIUS" if distance < certificates.radius[row] else ""
     words = f"class changes at {distance_text(distance)}{inside}"

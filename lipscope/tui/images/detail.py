@@ -14,7 +14,7 @@ from lipscope.tui.images.choice import image_facts
 from lipscope.tui.images.logit_bars import LogitBars
 from lipscope.tui.images.pictures import Pictures, pictures_of
 from lipscope.tui.text import harmless
-from lipscope.tui.widgets.facts import grid
+from lipscope.tui.widgets.notice import grid
 from lipscope.tui.work.state import State
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from lipscope.tui.images.choice import class_name, logit_rows
-from lipscope.tui.plots.bars import EIGHTHS
+from lipscope.tui.plots.bars import bar
 from lipscope.tui.text import harmless
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class LogitBars(Widget):
         taken = LETTERS + NUMBER + (1 if not with_bars else 2)
         longest = max(cell_len(class_name(classes, number)) for number, _, _ in rows)
         name = max(min(longest, (width - taken) // (2 if with_bars else 1)), 1)
-        bar = max(width - taken - name, 0) if with_bars else 0
+        cells = max(width - taken - name, 0) if with_bars else 0
         for number, value, letters in rows:
             label = class_name(classes, number, name)
             share = (value - low) / (high - low) if high > low else 1.0
@@ -74,24 +74,14 @@ class LogitBars(Widget):
                 Content.assemble(
                     (words, "bold" if letters else ""),
                     " ",
-                    (filled(share, bar), "$success" if "L" in letters else "$foreground 50%"),
+                    (bar(share, cells), "$success" if "L" in letters else "$foreground 50%"),
                 )
-                if bar
+                if cells
                 else Content.styled(words[:width], "bold" if letters else "")
             )
         if height >= len(lines) + 1:
             legend = LEGEND if width >= len(LEGEND) else SHORT_LEGEND
-            if bar and width >= len(LEGEND) + 24:
+            if cells and width >= len(LEGEND) + 24:
                 legend += f"; bars begin at {low:.4f}"
             lines.append(Content.styled(legend[:width], "$foreground 60%"))
         return Content("\n").join(lines[:height])
-
-
-def filled(share: float, width: int) -> str:
-    """A bar in eighths of a cell.
-
-    >>> filled(0.25, 6), filled(1.0, 2)
-    ('█▌', '██')
-    """
-    full, rest = divmod(round(min(max(share, 0.0), 1.0) * 8 * width), 8)
-    return "█" * full + (EIGHTHS[rest] if rest else "")

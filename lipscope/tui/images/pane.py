@@ -41,7 +41,7 @@ from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
-from lipscope.tui.work.messages import AnswerWanted, ImagesWanted
+from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
 from lipscope.units import radius_text
 
@@ -62,6 +62,7 @@ class ImagesPane(EpsPane):
     """The fifth screen."""
 
     BINDINGS = bindings_of("Images")
+    NEED_RADII = frozenset({"keep", "label", "sort", "reverse", "turn", "grid", "search"})
 
     def __init__(self) -> None:
         super().__init__(id="images-pane")
@@ -93,19 +94,20 @@ class ImagesPane(EpsPane):
     # What is shown
 
     @property
-    def _certificates(self) -> Certificates | None:
+    def certificates(self) -> Certificates | None:
+        """The radii beside the model."""
         return self._state.results.certificates if self._state is not None else None
 
     @property
     def _names(self) -> tuple[str, ...]:
-        certificates, images = self._certificates, self._state.images if self._state is not None else None
+        certificates, images = self.certificates, self._state.images if self._state is not None else None
         if certificates is not None and certificates.classes:
             return certificates.classes
         return images.data.classes if images is not None and images.data is not None else ()
 
     def show(self, state: State) -> None:
         """Show another state."""
-        before, self._state = self._certificates, state
+        before, self._state = self.certificates, state
         certificates = state.results.certificates
         notice = results_notice(state)
         self.query_one(Notice).show(notice)
@@ -126,12 +128,12 @@ class ImagesPane(EpsPane):
 
     def _ask(self) -> None:
         """Ask for what is missing, but only while somebody looks."""
-        state, certificates = self._state, self._certificates
+        state, certificates = self._state, self.certificates
         if state is None or certificates is None or not self.is_on_screen:
             return
         images = state.images
         if images is None or (images.name, images.split) != (certificates.data_name, certificates.data_split):
-            self.post_message(ImagesWanted())
+            self.post_message(Wanted(lambda session: session.want_images()))
         elif not images.reading and self._row >= 0:
             about, row = (certificates, images), self._row
             if row != self._asked_row or any(now is not then for now, then in zip(about, self._asked, strict=True)):
@@ -140,11 +142,11 @@ class ImagesPane(EpsPane):
 
     def _ask_for(self, row: int) -> None:
         if row == self._row:
-            self.post_message(AnswerWanted(row))
+            self.post_message(Wanted(lambda session: session.want_answer(row)))
 
     def _arrange(self) -> None:
         """List the images that pass the filters, the cursor staying on its image."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None:
             self._rows, self._row = np.zeros(0, np.int64), -1
             return
@@ -156,7 +158,7 @@ class ImagesPane(EpsPane):
         self._say()
 
     def _say(self) -> None:
-        certificates, choice = self._certificates, self._choice
+        certificates, choice = self.certificates, self._choice
         if certificates is None:
             return
         words = KEEPS[choice.keep]
@@ -172,12 +174,11 @@ class ImagesPane(EpsPane):
         side = self.query_one("#images-list-side")
         side.border_title = f"{count} images"
         side.border_subtitle = order
-        for bar in self.query(FoldBar):
-            bar.say(f"{count}, {order}" if bar.side == "right" else "")
+        self.say_folded(right=f"{count}, {order}")
 
     def _line(self, place: int, width: int) -> list[tuple[str, str]]:
         """One image in one line, its verdict in the colour of its band."""
-        certificates = self._certificates
+        certificates = self.certificates
         assert certificates is not None
         row = int(self._rows[place])
         cells = [f"{int(certificates.index[row]):>6}", radius_text(float(certificates.radius[row]))]
@@ -202,7 +203,7 @@ class ImagesPane(EpsPane):
 
     def _show_grid(self) -> None:
         """The pictures of the list, each with its number and verdict."""
-        state, certificates, rows = self._state, self._certificates, self._rows
+        state, certificates, rows = self._state, self.certificates, self._rows
         if state is None or certificates is None:
             return
 
@@ -279,11 +280,9 @@ class ImagesPane(EpsPane):
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without results there is nothing to choose from; while a radius is typed, keys are letters."""
-        if action not in {"move", "type_eps", "keep", "label", "sort", "reverse", "turn", "grid", "search"}:
-            return True
-        typing = self.query_one(EpsLine).typing or self.query_one("#images-search").has_focus
-        return self._certificates is not None and not typing
+        """While an image is searched for, keys are letters."""
+        searching = self.query_one("#images-search").has_focus and action in {"move", "type_eps", *self.NEED_RADII}
+        return not searching and super().check_action(action, parameters)
 
     def _choose(self, choice: Choice) -> None:
         self._choice = choice
@@ -292,20 +291,20 @@ class ImagesPane(EpsPane):
 
     def action_keep(self, step: int) -> None:
         """The next filter."""
-        if self._certificates is not None:
-            keep = next_of(keeps_of(self._certificates), self._choice.keep, step)
+        if self.certificates is not None:
+            keep = next_of(keeps_of(self.certificates), self._choice.keep, step)
             self._choose(replace(self._choice, keep=keep))
 
     def action_label(self, step: int) -> None:
         """The next class, or all again."""
-        if self._certificates is not None:
-            labels = [None, *np.unique(self._certificates.label).tolist()]
+        if self.certificates is not None:
+            labels = [None, *np.unique(self.certificates.label).tolist()]
             self._choose(replace(self._choice, label=next_of(labels, self._choice.label, step)))
 
     def action_sort(self) -> None:
         """The next order."""
-        if self._certificates is not None:
-            sort = next_of(sorts_of(self._certificates), self._choice.sort)
+        if self.certificates is not None:
+            sort = next_of(sorts_of(self.certificates), self._choice.sort)
             self._choose(replace(self._choice, sort=sort, reverse=False))
 
     def action_reverse(self) -> None:
@@ -322,8 +321,8 @@ class ImagesPane(EpsPane):
         if isinstance(to, Choice):
             self._row = -1
             self._choose(to)
-        elif isinstance(to, int) and self._certificates is not None:
-            rows = np.flatnonzero(self._certificates.index == to)
+        elif isinstance(to, int) and self.certificates is not None:
+            rows = np.flatnonzero(self.certificates.index == to)
             self._row = int(rows[0]) if len(rows) else -1
             self._choose(replace(self._choice, keep="all", label=None))
 
@@ -333,7 +332,7 @@ class ImagesPane(EpsPane):
 
     def step_back(self) -> bool:
         """Close the entry, then leave the filters; False when there is nothing to undo."""
-        if self.close_entry() or self._close_search():
+        if super().step_back() or self._close_search():
             return True
         if self.has_class("-grid"):
             self.action_grid()
@@ -347,7 +346,7 @@ class ImagesPane(EpsPane):
 
     def sheet(self) -> Sheet:
         """The images that are listed, in their order."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None:
             notice = results_notice(self._state) if self._state is not None else ""
             return Sheet(SHEET_COLUMNS, (), {"notice": notice})
@@ -355,7 +354,7 @@ class ImagesPane(EpsPane):
 
     def copied(self) -> str:
         """What is known of the image under the cursor."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None or self._row < 0:
             return ""
         facts: Iterable[tuple[str, str]] = image_facts(certificates, self._row, self.eps, self._names, None)
@@ -363,7 +362,7 @@ class ImagesPane(EpsPane):
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the image under the cursor."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None or self._row < 0:
             return []
         only = images_sheet(certificates, np.array([self._row]), self._choice, self._names)

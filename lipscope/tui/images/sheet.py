@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lipscope.tui.images.choice import KEEPS, SORTS, Choice, attacked, class_name, verdict_word
+from lipscope.tui.images.choice import KEEPS, SORTS, Choice, class_name, verdict_word
 from lipscope.tui.panes import Sheet, Value
 from lipscope.units import format_eps
 
@@ -25,7 +25,7 @@ def images_sheet(
     certificates: Certificates, rows: NDArray[np.int64], choice: Choice, classes: tuple[str, ...]
 ) -> Sheet:
     """The images in these rows."""
-    tried = attacked(certificates)
+    tried = certificates.attacked
 
     def line(row: int) -> tuple[Value, ...]:
         distance = certificates.attack_distance

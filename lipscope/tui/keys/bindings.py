@@ -11,14 +11,24 @@ from textual.binding import Binding
 
 from lipscope.tui.registry import SCREENS
 
+SIGNS = {
+    "slash": "/", "plus": "+", "escape": "esc", "equals_sign": "=", "question_mark": "?", "left_square_bracket": "[",
+    "right_square_bracket": "]", "left": "←", "right": "→", "up": "↑", "down": "↓", "shift+left": "shift+←",
+    "shift+right": "shift+→", "g": "gg",
+}  # fmt: skip
+"""Keys that are printed as a sign."""
 
-def _number_keys() -> Iterator[Binding]:
-    """One key a screen, from the table of screens."""
-    for screen in SCREENS:
-        yield Binding(
-            screen.key, f"show_tab('{screen.id}')", screen.title, show=False, id=f"show.{screen.id}",
-            tooltip=screen.tooltip,
-        )  # fmt: skip
+
+def _key(
+    id: str, keys: str, action: str, words: str, tooltip: str, *, hide: bool = False, always: bool = False,  # noqa: A002
+    group: Binding.Group | None = None,
+) -> Binding:  # fmt: skip
+    """One binding: its id, its keys, what they do, the words of the footer and the sentence of the help."""
+    first, *others = keys.split(",")
+    display = SIGNS.get(first) or (f"{first} {SIGNS[others[0]]}" if others else None)
+    return Binding(
+        keys, action, words, show=not hide, key_display=display, priority=always, tooltip=tooltip, id=id, group=group,
+    )  # fmt: skip
 
 
 MOVE = Binding.Group("Move eps", compact=True)
@@ -27,204 +37,126 @@ MOVE = Binding.Group("Move eps", compact=True)
 
 def _eps_keys(scope: str) -> Iterator[Binding]:
     """The keys that choose the radius, which all screens share."""
-    for key, steps, name, word in (
-        ("left,h", -1, "less", "←"),
-        ("right,l", 1, "more", "→"),
-        ("shift+left", -10, "much_less", "shift+←"),
-        ("shift+right", 10, "much_more", "shift+→"),
-    ):
-        change = f"{'−' if steps < 0 else '+'}{abs(steps)}/255"
-        yield Binding(
-            key, f"move({steps})", change, show=abs(steps) == 1, key_display=word, id=f"{scope}.{name}",
-            group=MOVE if abs(steps) == 1 else None, tooltip=f"{'Lower' if steps < 0 else 'Raise'} eps by {change[1:]}",
-        )  # fmt: skip
-    yield Binding(
-        "equals_sign", "type_eps", "Type eps", key_display="=", id=f"{scope}.type",
-        tooltip="Type a radius such as 36/255 or 0.5",
-    )  # fmt: skip
+    for key, steps, name in (("left,h", -1, "less"), ("right,l", 1, "more"), ("shift+left", -10, "much_less"),
+                             ("shift+right", 10, "much_more")):  # fmt: skip
+        once, verb = abs(steps) == 1, "Lower" if steps < 0 else "Raise"
+        yield _key(f"{scope}.{name}", key, f"move({steps})", f"{steps:+}/255", f"{verb} eps by {abs(steps)}/255",
+                   hide=not once, group=MOVE if once else None)  # fmt: skip
+    yield _key(f"{scope}.type", "equals_sign", "type_eps", "Type eps", "Type a radius such as 36/255 or 0.5")
 
 
 BINDINGS: dict[str, tuple[Binding, ...]] = {
     "Everywhere": (
-        *_number_keys(),
-        Binding(
-            "X", "cancel", "Cancel", id="analysis.cancel",
-            tooltip="Stop the analysis; what is known so far stays",
-        ),
-        Binding("x", "swap", "Swap A, B", id="swap", tooltip="Of two models, show the other one on every screen"),
-        Binding(
-            "r", "reload", "Reload", id="analysis.reload",
-            tooltip="Read the files again and analyse from the start",
-        ),
-        Binding("e", "export", "Export", id="export", tooltip="Write what is shown to a file: SVG, JSON or CSV"),
-        Binding(
-            "R", "report", "Report", show=False, id="report",
-            tooltip="Write every number and picture into one file, as Markdown and as HTML",
-        ),
-        Binding(
-            "c", "copy", "Copy", show=False, id="copy",
-            tooltip="Copy the selected row, or the line that answers, to the terminal's clipboard (OSC 52)",
-        ),
-        Binding(
-            "C", "copy_cell", "Copy one value", show=False, id="copy.cell",
-            tooltip="Choose one value of the selected row and copy it alone, with all its digits",
-        ),
-        Binding(
-            "left_square_bracket", "fold('left')", "Fold left", show=False, key_display="[", id="fold.left",
-            tooltip="Fold the left or upper pane to one line, and back",
-        ),
-        Binding(
-            "right_square_bracket", "fold('right')", "Fold right", show=False, key_display="]", id="fold.right",
-            tooltip="Fold the right or lower pane to one line, and back",
-        ),
-        Binding("o", "open", "Open", id="open", tooltip="Open another file or run, alone or beside this one"),
-        Binding("i", "about", "File", id="about", tooltip="What the file is, what is recomputed, what it claims"),
-        Binding("question_mark", "help", "Help", key_display="?", id="help", tooltip="This table of keys"),
-        Binding(
-            "f1", "help_here", "Help here", show=False, id="help.here",
-            tooltip="What this screen shows, what it needs, and its keys",
-        ),
-        Binding(
-            "escape", "back", "Back", show=False, key_display="esc", id="back",
-            tooltip="Step out: of a typed text, an enlarged pane, back to the screen that led here",
-        ),
-        Binding("q", "quit", "Quit", id="quit", tooltip="Leave at once, even in mid-computation"),
-        Binding(
-            "ctrl+c", "quit", "Quit", show=False, priority=True, id="quit.always",
-            tooltip="Leave at once, also while typing",
-        ),
-        Binding(
-            "ctrl+p", "command_palette", "Commands", show=False, priority=True, id="palette",
-            tooltip="Search every command by name",
-        ),
+        *(_key(f"show.{one.id}", one.key, f"show_tab('{one.id}')", one.title, one.tooltip, hide=True)
+          for one in SCREENS),
+        _key("analysis.cancel", "X", "cancel", "Cancel", "Stop the analysis; what is known so far stays"),
+        _key("swap", "x", "swap", "Swap A, B", "Of two models, show the other one on every screen"),
+        _key("analysis.reload", "r", "reload", "Reload", "Read the files again and analyse from the start"),
+        _key("export", "e", "export", "Export", "Write what is shown to a file: SVG, JSON or CSV"),
+        _key("report", "R", "report", "Report", "Write every number and picture into one file, as Markdown and as HTML",
+             hide=True),
+        _key("copy", "c", "copy", "Copy",
+             "Copy the selected row, or the line that answers, to the terminal's clipboard (OSC 52)", hide=True),
+        _key("copy.cell", "C", "copy_cell", "Copy one value",
+             "Choose one value of the selected row and copy it alone, with all its digits", hide=True),
+        _key("fold.left", "left_square_bracket", "fold('left')", "Fold left",
+             "Fold the left or upper pane to one line, and back", hide=True),
+        _key("fold.right", "right_square_bracket", "fold('right')", "Fold right",
+             "Fold the right or lower pane to one line, and back", hide=True),
+        _key("open", "o", "open", "Open", "Open another file or run, alone or beside this one"),
+        _key("about", "i", "about", "File", "What the file is, what is recomputed, what it claims"),
+        _key("help", "question_mark", "help", "Help", "This table of keys"),
+        _key("help.here", "f1", "help_here", "Help here",
+             "What the focused pane shows, a line for every column, sign and word, and its keys", hide=True),
+        _key("back", "escape", "back", "Back",
+             "Step out: of a typed text, an enlarged pane, back to the screen that led here", hide=True),
+        _key("quit", "q", "quit", "Quit", "Leave at once, even in mid-computation"),
+        _key("quit.always", "ctrl+c", "quit", "Quit", "Leave at once, also while typing", hide=True, always=True),
+        _key("palette", "ctrl+p", "command_palette", "Commands", "Search every command by name", hide=True,
+             always=True),
     ),
     "Overview": (
-        Binding("enter", "cause", "Cause", id="overview.cause", tooltip="The row that the warning is about"),
+        _key("overview.cause", "enter", "cause", "Cause", "The row that the warning is about"),
         *_eps_keys("overview"),
     ),
     "Move": (
-        Binding("j,down", "app.go('down')", "Down", show=False, key_display="j ↓", id="go.down", tooltip="One down"),
-        Binding("k,up", "app.go('up')", "Up", show=False, key_display="k ↑", id="go.up", tooltip="One up"),
-        Binding("h,left", "app.go('left')", "Left", show=False, key_display="h ←", id="go.left", tooltip="One left"),
-        Binding(
-            "l,right", "app.go('right')", "Right", show=False, key_display="l →", id="go.right", tooltip="One right",
-        ),
-        Binding(
-            "ctrl+d", "app.go('half_down')", "Half down", show=False, id="go.half_down", tooltip="Half a page down",
-        ),
-        Binding("ctrl+u", "app.go('half_up')", "Half up", show=False, id="go.half_up", tooltip="Half a page up"),
-        Binding("g", "app.go_first", "Top", show=False, key_display="gg", id="go.first", tooltip="Twice: to the top"),
-        Binding("G", "app.go('last')", "Bottom", show=False, id="go.last", tooltip="To the bottom"),
+        _key("go.down", "j,down", "app.go('down')", "Down", "One down", hide=True),
+        _key("go.up", "k,up", "app.go('up')", "Up", "One up", hide=True),
+        _key("go.left", "h,left", "app.go('left')", "Left", "One left", hide=True),
+        _key("go.right", "l,right", "app.go('right')", "Right", "One right", hide=True),
+        _key("go.half_down", "ctrl+d", "app.go('half_down')", "Half down", "Half a page down", hide=True),
+        _key("go.half_up", "ctrl+u", "app.go('half_up')", "Half up", "Half a page up", hide=True),
+        _key("go.first", "g", "app.go_first", "Top", "Twice: to the top", hide=True),
+        _key("go.last", "G", "app.go('last')", "Bottom", "To the bottom", hide=True),
     ),
     "Layers": (
-        Binding(
-            "slash", "filter", "Filter", key_display="/", id="layers.filter",
-            tooltip="Keep the layers whose name or kind contains a text",
-        ),
-        Binding("s", "sort", "Sort", id="layers.sort", tooltip="Sort by the next column; numbers worst first"),
-        Binding("S", "reverse", "Reverse", show=False, id="layers.reverse", tooltip="Turn the order round"),
-        Binding(
-            "plus", "unfold", "Unfold", key_display="+", id="layers.unfold",
-            tooltip="Unfold neighbours that are alike, or fold them again",
-        ),
-        Binding(
-            "y", "log_axis", "Log", id="layers.log",
-            tooltip="Count singular values on a logarithmic axis, and back",
-        ),
-        Binding(
-            "v", "view", "View", id="layers.view",
-            tooltip="The singular values as a histogram, as a sorted curve, the kernel's matrices, in turn",
-        ),
-        Binding(
-            "a", "next_angle", "Angle", show=False, id="layers.angle",
-            tooltip="Show the next angle of a Householder activation, or the next tap of a kernel",
-        ),
-        Binding(
-            "enter", "enlarge", "Enlarge", show=False, id="layers.enlarge",
-            tooltip="Give the selected layer the whole screen, and back",
-        ),
+        _key("layers.filter", "slash", "filter", "Filter", "Keep the layers whose name or kind contains a text"),
+        _key("layers.sort", "s", "sort", "Sort", "Sort by the next column; numbers worst first"),
+        _key("layers.reverse", "S", "reverse", "Reverse", "Turn the order round", hide=True),
+        _key("layers.unfold", "plus", "unfold", "Unfold", "Unfold neighbours that are alike, or fold them again"),
+        _key("layers.log", "y", "log_axis", "Log", "Count singular values on a logarithmic axis, and back"),
+        _key("layers.view", "v", "view", "View",
+             "The singular values as a histogram, as a sorted curve, the kernel's matrices, in turn"),
+        _key("layers.angle", "a", "next_angle", "Angle",
+             "Show the next angle of a Householder activation, or the next tap of a kernel", hide=True),
+        _key("layers.enlarge", "enter", "enlarge", "Enlarge", "Give the selected layer the whole screen, and back",
+             hide=True),
     ),
     "Gradients": (
-        Binding("enter", "cause", "Layer", id="gradients.layer", tooltip="The layer under the cursor, its spectrum"),
+        _key("gradients.layer", "enter", "cause", "Layer", "The layer under the cursor, its spectrum"),
     ),
     "Radii": (
         *_eps_keys("radii"),
-        Binding(
-            "enter", "open_images", "Images", id="radii.images",
-            tooltip="The images just beyond eps, or those of the class under the cursor",
-        ),
-        Binding("w", "app.start('certify')", "Certify", id="radii.certify",
-                tooltip="Certify the model now, in a process of its own; X stops it"),
-        Binding(
-            "b", "show_attack", "Attack", id="radii.attack",
-            tooltip="Attack distances against radii: a scatter and the gaps, and back",
-        ),
-        Binding(
-            "y", "log_axis", "Log", id="radii.log",
-            tooltip="Count images on a logarithmic axis, and back",
-        ),
+        _key("radii.images", "enter", "open_images", "Images",
+             "The images just beyond eps, or those of the class under the cursor"),
+        _key("radii.certify", "w", "app.start('certify')", "Certify",
+             "Certify the model now, in a process of its own; X stops it"),
+        _key("radii.attack", "b", "show_attack", "Attack",
+             "Attack distances against radii: a scatter and the gaps, and back"),
+        _key("radii.log", "y", "log_axis", "Log", "Count images on a logarithmic axis, and back"),
     ),
     "Images": (
-        Binding(
-            "f", "keep(1)", "Filter", id="images.filter",
-            tooltip="The next filter: all, wrong, correct, certified at eps, not certified, attacked, broken",
-        ),
-        Binding("F", "keep(-1)", "Filter back", show=False, id="images.filter_back", tooltip="The filter before"),
-        Binding("n", "label(1)", "Class", id="images.class", tooltip="Only the next class; after the last one all"),
-        Binding("N", "label(-1)", "Class back", show=False, id="images.class_back", tooltip="Only the class before"),
-        Binding("s", "sort", "Sort", id="images.sort", tooltip="Sort by radius, attack distance, their ratio, number"),
-        Binding("S", "reverse", "Reverse", id="images.reverse", tooltip="Turn the order round"),
-        Binding("t", "grid", "Thumbnails", id="images.grid", tooltip="A grid instead of the list, and back"),
-        Binding("slash", "search", "Go to", key_display="/", id="images.search",
-                tooltip="Go to the image of a number, or to a class"),
-        Binding("w", "app.start('attack')", "Attack", show=False, id="images.attack",
-                tooltip="Attack the certificates now, in a process of its own; X stops it"),
-        Binding(
-            "v", "turn", "Next picture", show=False, id="images.turn",
-            tooltip="Image, adversarial, difference in turn, where not all fit",
-        ),
+        _key("images.filter", "f", "keep(1)", "Filter",
+             "The next filter: all, wrong, correct, certified at eps, not certified, attacked, broken"),
+        _key("images.filter_back", "F", "keep(-1)", "Filter back", "The filter before", hide=True),
+        _key("images.class", "n", "label(1)", "Class", "Only the next class; after the last one all"),
+        _key("images.class_back", "N", "label(-1)", "Class back", "Only the class before", hide=True),
+        _key("images.sort", "s", "sort", "Sort", "Sort by radius, attack distance, their ratio, number"),
+        _key("images.reverse", "S", "reverse", "Reverse", "Turn the order round"),
+        _key("images.grid", "t", "grid", "Thumbnails", "A grid instead of the list, and back"),
+        _key("images.search", "slash", "search", "Go to", "Go to the image of a number, or to a class"),
+        _key("images.attack", "w", "app.start('attack')", "Attack",
+             "Attack the certificates now, in a process of its own; X stops it", hide=True),
+        _key("images.turn", "v", "turn", "Next picture", "Image, adversarial, difference in turn, where not all fit",
+             hide=True),
         *_eps_keys("images"),
     ),
     "Training": (
-        Binding(
-            "y", "log_axis", "Log", id="training.log",
-            tooltip="Draw the loss on a logarithmic axis, and back",
-        ),
-        Binding("plus", "unfold", "Unfold", key_display="+", id="training.unfold",
-                tooltip="List the layers that stay as well, and back"),
-        Binding("enter", "cause", "Layer", id="training.layer", tooltip="The layer as it is in the model"),
+        _key("training.log", "y", "log_axis", "Log", "Draw the loss on a logarithmic axis, and back"),
+        _key("training.unfold", "plus", "unfold", "Unfold", "List the layers that stay as well, and back"),
+        _key("training.layer", "enter", "cause", "Layer", "The layer as it is in the model"),
     ),
     "Compare": (
-        Binding("v", "quantity", "Quantity", id="compare.quantity",
-                tooltip="The next quantity first: bound, largest and smallest singular value, gradient"),
-        Binding("s", "sort", "Sort", id="compare.sort", tooltip="Largest difference first, and back"),
-        Binding("d", "which", "Which images", id="compare.which",
-                tooltip="List the images that one alone certifies: either, A, B"),
-        Binding("plus", "unfold", "Unfold", key_display="+", id="compare.unfold",
-                tooltip="List the layers that are alike as well, and back"),
-        Binding("z", "enlarge", "Curves", id="compare.enlarge",
-                tooltip="Give both curves of certified accuracy the whole screen, and back"),
-        Binding("enter", "enter", "Cause", show=False, id="compare.cause",
-                tooltip="The image or the layer under the cursor, on its own screen"),
+        _key("compare.quantity", "v", "quantity", "Quantity",
+             "The next quantity first: bound, largest and smallest singular value, gradient"),
+        _key("compare.sort", "s", "sort", "Sort", "Largest difference first, and back"),
+        _key("compare.which", "d", "which", "Which images", "List the images that one alone certifies: either, A, B"),
+        _key("compare.unfold", "plus", "unfold", "Unfold", "List the layers that are alike as well, and back"),
+        _key("compare.enlarge", "z", "enlarge", "Curves",
+             "Give both curves of certified accuracy the whole screen, and back"),
+        _key("compare.cause", "enter", "enter", "Cause", "The image or the layer under the cursor, on its own screen",
+             hide=True),
         *_eps_keys("compare"),
     ),
-    "Export": (
-        Binding("escape", "close", "Close", id="export.close", tooltip="Back without writing anything"),
-    ),
-    "Copy": (
-        Binding("escape", "close", "Close", id="copy.close", tooltip="Back without copying anything"),
-    ),
+    "Export": (_key("export.close", "escape", "close", "Close", "Back without writing anything"),),
+    "Copy": (_key("copy.close", "escape", "close", "Close", "Back without copying anything"),),
     "Open": (
-        Binding("enter", "open", "Open", id="open.open", tooltip="Open what is under the cursor"),
-        Binding("b", "open_second", "Open as B", id="open.second", tooltip="Open it beside the one that is open"),
-        Binding("slash", "type", "Path", key_display="/", id="open.type", tooltip="Type another path"),
-        Binding("escape,q", "close", "Close", key_display="esc", id="open.close",
-                tooltip="Back without opening anything"),
+        _key("open.open", "enter", "open", "Open", "Open what is under the cursor"),
+        _key("open.second", "b", "open_second", "Open as B", "Open it beside the one that is open"),
+        _key("open.type", "slash", "type", "Path", "Type another path"),
+        _key("open.close", "escape,q", "close", "Close", "Back without opening anything"),
     ),
-    "Help": (
-        Binding("escape,q,question_mark", "close", "Close", key_display="esc", id="help.close",
-                tooltip="Back to where you were"),
-    ),
+    "Help": (_key("help.close", "escape,q,question_mark", "close", "Close", "Back to where you were"),),
 }  # fmt: skip
 """Scope to bindings; those of a screen hold while it is in front, those of a dialog while it is open."""
 

@@ -13,14 +13,6 @@ TWICE = 1.0
 
 
 @runtime_checkable
-class Moving(Protocol):
-    """A widget whose keys move another one."""
-
-    def moving(self) -> Widget:
-        """The other one."""
-
-
-@runtime_checkable
 class Listing(Protocol):
     """A widget with a cursor of its own on one of many lines."""
 
@@ -51,7 +43,7 @@ def go(start: DOMNode | None, where: str) -> None:
         start: the focused widget.
         where: ``up``, ``down``, ``left``, ``right``, ``half_up``, ``half_down``, ``first`` or ``last``.
     """
-    target = start.moving() if isinstance(start, Moving) else start
+    target = start
     while isinstance(target, Widget):
         if isinstance(target, Listing):
             if target.count and where not in ("left", "right"):

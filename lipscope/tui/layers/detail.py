@@ -21,9 +21,8 @@ from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
 from lipscope.tui.plots.blocks import spectrum_axis
 from lipscope.tui.plots.range import Range
 from lipscope.tui.text import Fact, harmless
-from lipscope.tui.widgets.chart import Chart
-from lipscope.tui.widgets.facts import grid
-from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.chart import Chart, Drawing, bars
+from lipscope.tui.widgets.notice import grid
 from lipscope.tui.work.kernels import Kernel
 
 TITLE = 32
@@ -73,7 +72,7 @@ class LayerDetail(Vertical):
     def compose(self) -> ComposeResult:
         """Facts that scroll, and what is drawn."""
         with Plots(id="detail-plots"):
-            yield Histogram(id="spectrum")
+            yield Chart(id="spectrum")
             yield Chart(id="spectrum-curve")
             yield KernelMap(id="kernel")
             yield Static("No singular values are known of this layer.", id="no-curve", markup=False)
@@ -124,24 +123,25 @@ class LayerDetail(Vertical):
         """Draw what the view shows."""
         report = self._row.report if self._row else None
         spectrum = report.spectrum if report is not None and not report.angles else None
-        data = self._histogram(report)
-        self.query_one("#spectrum", Histogram).show(data, log=self.log_axis)
-        self.query_one(Chart).show(sorted_drawing(spectrum) if data is not None and spectrum is not None else None)
-        self.set_class(data is not None and spectrum is not None, "-with-curve")
+        drawing = self._histogram(report)
+        self.query_one("#spectrum", Chart).show(drawing)
+        known = drawing is not None and spectrum is not None
+        self.query_one("#spectrum-curve", Chart).show(sorted_drawing(spectrum) if known and spectrum else None)
+        self.set_class(known, "-with-curve")
         if self.view == "kernel" and self._row is not None:
             kernel, on_disk = self._kernel
             words = words_for(kernel, self._row.key, on_disk)
             self.query_one(KernelMap).show(kernel if not words else None, words)
-        self.set_class(data is not None or self.view != "spectrum", "-with-spectrum")
+        self.set_class(drawing is not None or self.view != "spectrum", "-with-spectrum")
         self._say_view()
 
-    def _histogram(self, report: LayerReport | None) -> HistogramData | None:
+    def _histogram(self, report: LayerReport | None) -> Drawing | None:
         if report is not None and report.angles:
             names = list(report.angles)
             name = names[self.angle % len(names)]
             place = f" ({self.angle % len(names) + 1} of {len(names)}, a: next)" if len(names) > 1 else ""
-            return angle_data(harmless(name, 20), report.angles[name], place)
-        return spectrum_data(report.spectrum) if report is not None and report.spectrum is not None else None
+            return angle_bars(harmless(name, 20), report.angles[name], place, log=self.log_axis)
+        return None if report is None or report.spectrum is None else spectrum_bars(report.spectrum, log=self.log_axis)
 
     @on(Plots.Arranged)
     def _say_view(self) -> None:
@@ -289,23 +289,21 @@ def angle_text(values: Sequence[float]) -> str:
     return f"{len(degrees)} learned angles, {min(degrees):.1f}° to {max(degrees):.1f}°, mean {mean:.1f}°"
 
 
-def angle_data(name: str, values: Sequence[float], place: str) -> HistogramData | None:
+def angle_bars(name: str, values: Sequence[float], place: str, *, log: bool = False) -> Drawing | None:
     """The histogram of learned angles over the whole circle, or over what they reach beyond it."""
     degrees = np.degrees(np.asarray(values, dtype=np.float64))
     degrees = degrees[np.isfinite(degrees)]
     if not len(degrees):
         return None
-    return HistogramData(
-        values=degrees,
-        weights=np.ones(len(degrees)),
-        over=Range(min(0.0, float(degrees.min())), max(360.0, float(degrees.max()))),
-        mark=float(degrees.mean()),
-        mark_label=f"mean {degrees.mean():.1f}°",
+    over = Range(min(0.0, float(degrees.min())), max(360.0, float(degrees.max())))
+    mean = float(degrees.mean())
+    return bars(
+        degrees, np.ones(len(degrees)), over, mean, log=log, foot=f"mean {mean:.1f}°",
         caption=f"learned angles {name} in degrees{place}",
-    )
+    )  # fmt: skip
 
 
-def spectrum_data(spectrum: Spectrum) -> HistogramData | None:
+def spectrum_bars(spectrum: Spectrum, *, log: bool = False) -> Drawing | None:
     """The histogram of a spectrum; None when it holds no finite value."""
     values = np.asarray(spectrum.values, dtype=np.float64)
     weights = np.asarray(spectrum.weights, dtype=np.float64)
@@ -314,14 +312,8 @@ def spectrum_data(spectrum: Spectrum) -> HistogramData | None:
     if not len(values):
         return None
     over, deviation = spectrum_axis(values)
-    spread = np.abs(values - 1).max() > NEAR_ONE
-    return HistogramData(
-        values=values - 1 if deviation else values,
-        weights=weights,
-        over=over,
-        mark=0.0 if deviation else 1.0,
-        mark_label="σ = 1",
-        below="$warning" if spread else "$success",
-        above="$warning" if spread else "$success",
+    style = "$warning" if np.abs(values - 1).max() > NEAR_ONE else "$success"
+    return bars(
+        values - deviation, weights, over, 1.0 - deviation, log=log, below=style, above=style, foot="σ = 1",
         caption="singular values, σ − 1 (estimates)" if deviation else "singular values σ (estimates)",
-    )
+    )  # fmt: skip

@@ -12,7 +12,7 @@ from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
 from lipscope.tui.layers.rows import Item, Row
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
-from lipscope.tui.plots.bars import BLOCKS, EIGHTHS
+from lipscope.tui.plots.bars import BLOCKS, bar
 from lipscope.tui.plots.blocks import bin_counts, nice_ticks, tick_labels
 from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
@@ -138,12 +138,11 @@ def gradient_runs(row: Row, *, most: bool) -> Runs:
     share = mean if share is None else share
     if (report.role != "body" and share >= 1 - NEAR_ONE) or not math.isfinite(mean):
         return [(" " * BAR + f" ~{mean:.2f}".ljust(GRADIENT - BAR), QUIET)]
-    eighths = min(max(round(8 * BAR * share), 0), 8 * BAR)
-    bar = ("█" * (eighths // 8) + EIGHTHS[eighths % 8].strip()).ljust(BAR)
+    drawn = bar(share, BAR).ljust(BAR)
     if abs(share - 1) <= NEAR_ONE:
-        return [(bar, "$success 60%"), (" 1".ljust(GRADIENT - BAR), QUIET)]
+        return [(drawn, "$success 60%"), (" 1".ljust(GRADIENT - BAR), QUIET)]
     words = f" ~{mean:.2f}" + (" ◀ most" if most else "")
-    return [(bar, BAD), (words.ljust(GRADIENT - BAR)[: GRADIENT - BAR], f"bold {BAD}" if most else "")]
+    return [(drawn, BAD), (words.ljust(GRADIENT - BAR)[: GRADIENT - BAR], f"bold {BAD}" if most else "")]
 
 
 def item_line(item: Item, columns: Layout, over: Range, most: str) -> Runs:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Container, Vertical
+from textual.containers import Vertical
 from textual.widgets import Input
 
 from lipscope.tui.keys.bindings import bindings_of
@@ -14,20 +14,19 @@ from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
 from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, folded, main_row, next_sort, row_text, rows
 from lipscope.tui.layers.sheet import SHEET_COLUMNS, sheet_row
-from lipscope.tui.panes import Sheet, named
+from lipscope.tui.panes import Pane, Sheet, named
 from lipscope.tui.text import harmless
-from lipscope.tui.widgets.failure import Failure
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
-from lipscope.tui.widgets.notice import Notice
-from lipscope.tui.work.messages import KernelWanted
+from lipscope.tui.widgets.notice import Notice, error_facts
+from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
 
 LETTERS = frozenset({"filter", "sort", "reverse", "unfold", "log_axis", "next_angle", "view", "enlarge"})
 """Actions whose keys are letters while a filter is typed."""
 
 
-class LayersPane(Container):
+class LayersPane(Pane):
     """The second screen."""
 
     BINDINGS = bindings_of("Layers")
@@ -46,7 +45,7 @@ class LayersPane(Container):
     def compose(self) -> ComposeResult:
         """List and detail, side by side or stacked."""
         with Vertical(id="table-side", classes="panel"):
-            yield Failure("the analysis failed", id="layers-failure")
+            yield Notice("the analysis failed", id="layers-failure")
             filter_input = Input(placeholder="part of a name or kind", id="filter", compact=True)
             filter_input.display = False
             yield filter_input
@@ -62,8 +61,8 @@ class LayersPane(Container):
         """Show another state."""
         self._state = state
         self._rows = rows(state)
-        self.query_one(Failure).show(state.failure)
-        self.query_one(Notice).show(self._empty(state))
+        self.query_one("#layers-failure", Notice).show(error_facts(state.failure))
+        self.query_one("#layers-empty", Notice).show(self._empty(state))
         self._arrange()
         self._show_kernel()
 
@@ -73,7 +72,7 @@ class LayersPane(Container):
         if state is None or detail.view != "kernel":
             return
         if row is not None and (state.kernel is None or state.kernel.layer != row.key):
-            self.post_message(KernelWanted(row.key))
+            self.post_message(Wanted(lambda session: session.want_kernel(row.key)))
         detail.show_kernel(state.kernel, state.on_disk)
 
     def _empty(self, state: State) -> str:
@@ -144,9 +143,7 @@ class LayersPane(Container):
             self._chosen_key = None if row.key == main_row(self._state) else row.key
         self.query_one(LayerDetail).show(row)
         self._show_kernel()
-        for bar in self.query(FoldBar):
-            if bar.side == "right":
-                bar.say(row_text(row) if row else "")
+        self.say_folded(right=row_text(row) if row else "")
 
     def lead(self, to: object) -> None:
         """The layer of that name."""
@@ -278,10 +275,6 @@ class LayersPane(Container):
         notes = {row.key: list(row.report.notes) for row in self._shown() if row.report and row.report.notes}
         facts = {"gradients": _gradients_of(state), "notes": notes} if state is not None else {}
         return Sheet(SHEET_COLUMNS, tuple(sheet_row(row) for row in self._shown()), facts)
-
-    def copied(self) -> str:
-        """The selected layer, without what is not known of it."""
-        return "\t".join(value for _, value in self.cells())
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the selected layer."""

@@ -24,7 +24,7 @@ def sorted_drawing(spectrum: Spectrum) -> Drawing | None:
     up, deviation = spectrum_axis(values)
     one = Series("σ − 1 =" if deviation else "σ =", ranks, values - 1 if deviation else values)
     return Drawing(
-        [one], Range(0.0, float(spectrum.size) or 1.0), up, across_text="rank {:,.0f}".format, whole=True,
+        Range(0.0, float(spectrum.size) or 1.0), [one], up, across_text="rank {:,.0f}".format, whole=True,
         level=0.0 if deviation else 1.0,
     )  # fmt: skip
 

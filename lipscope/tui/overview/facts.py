@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Verdict, allowed
-from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text, sparkline
+from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text
 from lipscope.tui.text import Fact, harmless
 from lipscope.tui.work.state import Phase, State
 
@@ -109,7 +107,6 @@ def recomputed(state: State) -> list[Fact]:
         proved = sum(report.bound.proved and math.isfinite(report.bound.value) for report in reports)
         what = "tensors" if tensors_only else "layers"
         facts.append(("bounds", f"proved for {proved} of {len(reports)} {what}"))
-    facts += _through_the_depth(reports)
     facts += [
         (f"{report.role}", f"{bound_text(report.bound)} {'(proved)' if report.bound.proved else ''}".strip())
         for report in reports
@@ -127,20 +124,6 @@ def recomputed(state: State) -> list[Fact]:
     if state.phase.active:
         return [("", "the analysis has begun; its first results appear here")]
     return [("", "nothing: the analysis did not get that far")]
-
-
-MOST_BARS = 40
-
-
-def _through_the_depth(reports: list[LayerReport]) -> list[Fact]:
-    """The product of the proved bounds after each layer of the body, as a line of bars; flat is what is hoped for."""
-    bounds = [report.bound for report in reports if report.role == "body"]
-    if len(bounds) < 2 or not all(bound.proved and math.isfinite(bound.value) for bound in bounds):
-        return []
-    products = list(accumulate((bound.value for bound in bounds), operator.mul))
-    shown = products[:: -(-len(products) // MOST_BARS)]
-    last = rounded(products[-1] * (1 + 1e-12), up=True)
-    return [("by depth", f"{sparkline(shown)}  ≤ {last} after {len(products)} layers (proved)")]
 
 
 def _lost(reports: list[LayerReport]) -> list[Fact]:

@@ -13,7 +13,6 @@ from textual.widget import Widget
 from textual.widgets import Digits, Static
 
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import (
     SIGNS,
@@ -32,10 +31,8 @@ from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
-from lipscope.tui.widgets.facts import Facts
-from lipscope.tui.widgets.failure import Failure
 from lipscope.tui.widgets.long_list import LongList
-from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
 
@@ -121,7 +118,7 @@ class OverviewPane(EpsPane):
     def compose(self) -> ComposeResult:
         """Two answers, the chain between them, the radii of the literature, what to worry about; last the file."""
         with VerticalScroll(id="overview-scroll", can_focus=False):
-            yield Failure("the analysis failed", id="overview-failure")
+            yield Notice("the analysis failed", id="overview-failure")
             with Container(id="answers"):
                 with Vertical(id="is-it", classes="panel") as panel:
                     panel.border_title = "IS IT 1-LIPSCHITZ?"
@@ -145,19 +142,20 @@ class OverviewPane(EpsPane):
                     yield Static(NEXT, id="overview-next")
             with Container(id="overview-file"):
                 with Vertical():
-                    yield Facts("recomputed by lipscope", id="recomputed")
-                    yield Facts("file", id="file")
-                yield Facts("claimed by the file, not verified", id="claims")
+                    yield Notice("recomputed by lipscope", id="recomputed")
+                    yield Notice("file", id="file")
+                yield Notice("claimed by the file, not verified", id="claims")
 
-    def focus_main(self) -> None:
-        """The warnings, where there are any; else the arrows move eps."""
-        focus(self)
+    @property
+    def certificates(self) -> Certificates | None:
+        """The radii beside the model."""
+        return self._state.results.certificates if self._state is not None else None
 
     def show(self, state: State) -> None:
         """Show another state."""
         self._state = state
         said = answer(state)
-        self.query_one(Failure).show(state.failure)
+        self.query_one("#overview-failure", Notice).show(error_facts(state.failure))
         box = self.query_one("#is-it")
         for status in SIGNS:
             box.set_class(status == said.status, f"-{status}")
@@ -167,9 +165,9 @@ class OverviewPane(EpsPane):
         self.query_one("#verdict", Static).update(Content("\n").join(lines))
         self.query_one(ChainStrip).show(state)
         self.query_one("#chain").display = bool(chain(state)) or state.modelled
-        self.query_one("#file", Facts).show(file_facts(state))
-        self.query_one("#claims", Facts).show(claims(state.header))
-        self.query_one("#recomputed", Facts).show(recomputed(state))
+        self.query_one("#file", Notice).show(file_facts(state))
+        self.query_one("#claims", Notice).show(claims(state.header))
+        self.query_one("#recomputed", Notice).show(recomputed(state))
         self.query_one("#unknowable", Notice).show(unknowable(state))
         self.query_one("#overview-results", Notice).show(results_notice(state))
         found = warnings(state)
@@ -184,9 +182,8 @@ class OverviewPane(EpsPane):
         self._show_proof()
 
     def _show_proof(self) -> None:
-        certificates = self._state.results.certificates if self._state is not None else None
-        known = certificates is not None
-        self.set_class(not known, "-unknown")
+        certificates = self.certificates
+        self.set_class(certificates is None, "-unknown")
         if certificates is None:
             return
         shares = counts(certificates, self.eps)
@@ -195,7 +192,7 @@ class OverviewPane(EpsPane):
         self.query_one(Digits).update(rate)
         word, style = verdict_words(certificates)
         self.set_class(word == "claimed", "-claimed")
-        self.query_one(EpsLine).say(self.eps, f"{rate} {word}", "", style=style)
+        self.query_one(EpsLine).say(self.eps, f"{rate} {word}", style=style)
         self.query_one(SharesBar).show(certificates, self.eps)
         self.query_one(EpsTable).show(certificates, self.eps)
         stale = self._state is not None and self._state.stale
@@ -206,12 +203,6 @@ class OverviewPane(EpsPane):
     def show_eps(self) -> None:
         """What is certified at the radius chosen."""
         self._show_proof()
-
-    @on(events.Click, "#overview-accuracy")
-    def _column_pressed(self, event: events.Click) -> None:
-        eps = self.query_one(EpsTable).at(event.x)
-        if eps is not None:
-            self._choose_eps(eps)
 
     @on(events.Click, "#proves")
     def _proof_pressed(self) -> None:
@@ -225,18 +216,9 @@ class OverviewPane(EpsPane):
         if cause is not None:
             self.post_message(Goto(cause.screen, cause.to))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without radii there is no eps to move."""
-        known = self._state is not None and self._state.results.certificates is not None
-        return known or action not in {"move", "type_eps"}
-
-    def step_back(self) -> bool:
-        """Close the entry; False when there is nothing to undo."""
-        return self.close_entry()
-
     def moving(self) -> Widget:
-        """The keys that move up and down scroll, or move in the warnings."""
-        return self.query_one(LongList) if self.query_one(LongList).has_focus else self.query_one("#overview-scroll")
+        """The keys that move up and down scroll."""
+        return self.query_one("#overview-scroll")
 
     def sheet(self) -> Sheet:
         """The facts: who says them, their label and their text."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -133,66 +132,6 @@ def count_labels(largest: float, rows: int, *, log: bool = False) -> list[str]:
     labels[0] = f"{largest:,.0f}"
     width = max(map(len, labels))
     return [label.rjust(width) for label in labels]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A histogram with its axes, ready to be styled and printed.
-
-    Args:
-        gutter: labels of the count axis, one a row of bars.
-        bars: the rows of bars, top first.
-        line, labels: under the bars; the position of the mark is an arrowhead on the line.
-        mark: the column of the mark.
-        counts: of each column.
-    """
-
-    gutter: list[str]
-    bars: list[str]
-    line: str
-    labels: str
-    mark: int
-    counts: list[float]
-
-
-def figure(
-    values: ArrayLike,
-    over: Range,
-    mark: float,
-    *,
-    width: int,
-    height: int,
-    weights: ArrayLike | None = None,
-    log: bool = False,
-    gutter: int = 0,
-) -> Figure:
-    """A histogram of ``values`` in ``width`` x ``height`` cells: bars, one line, one row of tick labels.
-
-    Args:
-        values: what is counted, each with its weight.
-        over: the axis.
-        mark: a position that is pointed at.
-        width, height: in cells; at least 12 x 3.
-        weights: 1 each by default.
-        log: whether the count axis is logarithmic.
-        gutter: cells of the labels on the left, at least.
-    """
-    rows = max(height - 2, 1)
-    total = float(np.size(values) if weights is None else np.sum(np.asarray(weights, np.float64)))
-    gutter = max(min(len(f"{total:,.0f}"), width // 3), gutter)
-    columns = max(width - gutter - 1, 1)
-    counts = bin_counts(values, over, columns, weights)
-    labels = [label.rjust(gutter) for label in count_labels(float(counts.max(initial=0.0)), rows, log=log)]
-    line, ticks = axis(over, columns)
-    at = over.column(mark, columns)
-    return Figure(
-        gutter=[f"{label}{'┤' if label.strip() else '│'}" for label in labels],
-        bars=histogram(counts, rows, log=log),
-        line=" " * gutter + "└" + line[:at] + "▲" + line[at + 1 :],
-        labels=" " * (gutter + 1) + ticks,
-        mark=at,
-        counts=counts.tolist(),
-    )
 
 
 def spectrum_axis(values: NDArray[np.float64]) -> tuple[Range, bool]:

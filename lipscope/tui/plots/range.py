@@ -25,3 +25,7 @@ class Range:
         """
         share = (value - self.low) / (self.high - self.low)
         return min(max(math.floor(share * columns), 0), columns - 1)
+
+
+UNIT = Range(0.0, 1.0)
+"""Of shares."""

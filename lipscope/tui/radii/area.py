@@ -1,27 +1,23 @@
-"""The three shares over the radii as an area, under the histogram of the radii and on the same axis."""
+"""The three shares over the radii as an area, under the histogram of the radii and on the same axis. Pure functions."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-from textual.content import Content
 
 from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.plots.bars import BLOCKS
-from lipscope.tui.plots.blocks import axis
-from lipscope.tui.plots.canvas import Floats, braille, line
+from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.chart import percent_ticks, runs
-from lipscope.tui.widgets.over_axis import OverAxis
+from lipscope.tui.widgets.chart import Cells, Drawing, Series, percent_ticks
 
 GUTTER = 6
 """Cells left of the axis, in the histogram above too."""
 
 
-@dataclass(frozen=True, eq=False)
-class AreaData:
-    """What is drawn.
+def area_drawing(
+    radii: Floats, total: int, over: Range, mark: float, overlay: tuple[Floats, int] | None = None
+) -> Drawing:
+    """Green what is certified at each radius, amber what is right but not certified, red what is wrong.
 
     Args:
         radii: (correct,) ascending, of the images that are classified correctly.
@@ -31,73 +27,18 @@ class AreaData:
         overlay: (n,) ascending radii of the correct images of one class, and how many images it has.
     """
 
-    radii: Floats
-    total: int
-    over: Range
-    mark: float
-    overlay: tuple[Floats, int] | None = None
+    def fill(columns: int, rows: int) -> tuple[Cells, list[str]]:
+        places = over.low + (np.arange(columns) + 0.5) / columns * (over.high - over.low)
+        return area(_rates(radii, total, places), len(radii) / max(total, 1), rows), []
 
-    def rates(self, at: Floats) -> Floats:
-        """The certified share at each radius."""
-        return _rates(self.radii, self.total, at)
-
-
-class BandArea(OverAxis):
-    """Green what is certified at each radius, amber what is right but not certified, red what is wrong."""
-
-    def __init__(self) -> None:
-        super().__init__(id="radii-area")
-        self._data: AreaData | None = None
-
-    def show(self, data: AreaData) -> None:
-        """Draw other shares."""
-        self._data = data
-        self.refresh()
-
-    def render(self) -> Content:
-        """The area, the radius chosen, the axis."""
-        data, (width, height) = self._data, self.size
-        if data is None or width < 20 or height < 5:
-            return Content("")
-        rows, columns = height - 2, width - GUTTER - 1
-        self.first, self.columns, self.over = GUTTER + 1, columns, data.over
-        places = data.over.low + (np.arange(columns) + 0.5) / columns * (data.over.high - data.over.low)
-        cells = area(data.rates(places), len(data.radii) / max(data.total, 1), rows)
-        if data.overlay is not None:
-            radii, total = data.overlay
-            fine = np.linspace(data.over.low, data.over.high, 2 * columns)
-            drawn = line(fine, _rates(radii, total, fine), data.over, Range(0.0, 1.0), columns, rows, step=True)
-            for row, text in zip(cells, braille(drawn), strict=True):
-                for place, letter in enumerate(text):
-                    if letter != " ":
-                        row[place] = (letter, f"bold $foreground on {row[place][1].split()[0]} 30%")
-        at = data.over.column(data.mark, columns)
-        for row in cells:
-            row[at] = ("┃", "bold $foreground")
-        self._read(data, cells)
-        rungs, labels = percent_ticks(Range(0.0, 1.0))(max(rows // 3, 2))
-        left = [" " * GUTTER + "│"] * rows
-        for rung, label in zip(rungs, labels, strict=True):
-            left[min(rows - 1 - int(rung * rows), rows - 1) if rung < 1 else 0] = label.rjust(GUTTER) + "┤"
-        lines = [Content.assemble((side, "$foreground 60%"), *runs(row)) for side, row in zip(left, cells, strict=True)]
-        across, below = axis(data.over, columns)
-        across = across[:at] + "▲" + across[at + 1 :]
-        lines.append(Content.styled(" " * GUTTER + "└" + across, "$foreground 60%"))
-        lines.append(Content.styled(" " * (GUTTER + 1) + below, "$foreground 60%"))
-        return Content("\n").join(lines)
-
-    def _read(self, data: AreaData, cells: list[list[tuple[str, str]]]) -> None:
-        """What the curve says under the mouse."""
-        if self.hovered is None:
-            return
-        rate = float(data.rates(np.array([self.hovered]))[0])
-        text = f" {100 * rate:.1f}% certified at {self.hovered:.3f} "[: self.columns]
-        at = data.over.column(self.hovered, self.columns)
-        start = self.columns - len(text) if at < self.columns / 2 else 0
-        for row in cells:
-            row[at] = ("┊", "$foreground")
-        for place, letter in enumerate(text, start):
-            cells[0][place] = (letter, "reverse")
+    series = []
+    if overlay is not None:
+        fine = np.linspace(over.low, over.high, 500)
+        series = [Series("", fine, _rates(*overlay, fine), "bold $foreground", step=True)]
+    return Drawing(
+        over, series, fill=fill, ticks=percent_ticks(Range(0.0, 1.0)), mark=mark, gutter=GUTTER,
+        read=lambda x: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% certified at {x:.3f}",
+    )  # fmt: skip
 
 
 def _rates(radii: Floats, total: int, at: Floats) -> Floats:
@@ -105,7 +46,7 @@ def _rates(radii: Floats, total: int, at: Floats) -> Floats:
     return beyond
 
 
-def area(certified: Floats, clean: float, rows: int) -> list[list[tuple[str, str]]]:
+def area(certified: Floats, clean: float, rows: int) -> Cells:
     """The shares over the radii, one column each, top row first.
 
     Args:
@@ -118,7 +59,7 @@ def area(certified: Floats, clean: float, rows: int) -> list[list[tuple[str, str
     """
     eighths = np.round(certified * 8 * rows).astype(int).tolist()
     right = round(clean * rows)
-    cells: list[list[tuple[str, str]]] = []
+    cells: Cells = []
     for row in range(rows - 1, -1, -1):
         line = []
         for height in eighths:

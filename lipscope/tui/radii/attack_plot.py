@@ -9,8 +9,7 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.chart import Chart, Drawing, Series
-from lipscope.tui.widgets.histogram import Histogram, HistogramData
+from lipscope.tui.widgets.chart import Chart, Drawing, Series, bars
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -25,7 +24,7 @@ class AttackPlot(Container):
     def compose(self) -> ComposeResult:
         """The gaps above, the pairs below."""
         with Vertical(id="radii-gap-panel", classes="panel"):
-            yield Histogram(id="radii-gap")
+            yield Chart(id="radii-gap")
         with Vertical(id="radii-scatter-panel", classes="panel"):
             yield Chart(id="radii-scatter")
 
@@ -42,23 +41,17 @@ class AttackPlot(Container):
         panel.border_title = f"attack distance − radius of {len(gap):,} images"
         panel.border_subtitle = f"unbroken: {attacked - len(gap):,} of {attacked:,} attacked"
         low, high = float(gap.min(initial=0.0)), float(gap.max(initial=0.0))
-        self.query_one(Histogram).show(
-            HistogramData(
-                values=gap,
-                weights=np.ones(len(gap)),
-                over=Range(min(low, 0.0), max(high, 1e-9)),
-                mark=0.0,
-                mark_label="0: as far as proved",
-            ),
-            log=log,
-        )
+        self.query_one("#radii-gap", Chart).show(
+            bars(gap, np.ones(len(gap)), Range(min(low, 0.0), max(high, 1e-9)), 0.0, log=log,
+                 foot="0: as far as proved")
+        )  # fmt: skip
         panel = self.query_one("#radii-scatter-panel")
         panel.border_title = "attack distance over radius"
         panel.border_subtitle = f"inside the radius: {inside:,}"
         panel.set_class(inside > 0, "-violated")
         across, up = (Range(0.0, float(values.max(initial=0.0)) or 1.0) for values in (radius, nearest))
         ends = np.array([0.0, min(across.high, up.high)])
-        self.query_one(Chart).show(
-            Drawing([Series("equal", ends, ends, "$text-error", gap=2),
-                     Series("attacked", radius, nearest, "$foreground", apart=True)], across, up)
+        self.query_one("#radii-scatter", Chart).show(
+            Drawing(across, [Series("equal", ends, ends, "$text-error", gap=2),
+                             Series("attacked", radius, nearest, "$foreground", apart=True)], up)
         )  # fmt: skip

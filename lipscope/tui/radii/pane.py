@@ -12,21 +12,20 @@ from textual.widget import Widget
 
 from lipscope.tui.images.choice import Choice
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Goto, Sheet, named
 from lipscope.tui.plots.range import Range
-from lipscope.tui.radii.area import GUTTER, AreaData, BandArea
+from lipscope.tui.radii.area import GUTTER, area_drawing
 from lipscope.tui.radii.attack_plot import AttackPlot
 from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
 from lipscope.tui.radii.sheet import RADII_COLUMNS, radii_sheet
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.chart import Chart, bars
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.fold import FoldBar
-from lipscope.tui.widgets.histogram import Histogram, HistogramData
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
@@ -40,6 +39,7 @@ class RadiiPane(EpsPane):
     """The screen of the certified radii."""
 
     BINDINGS = bindings_of("Radii")
+    NEED_RADII = frozenset({"log_axis", "open_images"})
 
     def __init__(self) -> None:
         super().__init__(id="radii-pane")
@@ -58,8 +58,8 @@ class RadiiPane(EpsPane):
             with Container(id="radii-panes"):
                 with Container(id="radii-plots"):
                     with Vertical(id="radii-curve-panel", classes="panel"):
-                        yield Histogram(id="radii-histogram")
-                        yield BandArea()
+                        yield Chart(id="radii-histogram")
+                        yield Chart(id="radii-area")
                     yield AttackPlot()
                 with Container(id="radii-tables"):
                     with Vertical(id="radii-accuracy-panel", classes="panel") as panel:
@@ -84,9 +84,10 @@ class RadiiPane(EpsPane):
             self.refresh_bindings()
             self._redraw()
 
-    def focus_main(self) -> None:
-        """Put the focus where the keys of this screen work."""
-        focus(self)
+    @property
+    def certificates(self) -> Certificates | None:
+        """The radii."""
+        return self._certificates
 
     def _redraw(self) -> None:
         certificates = self._certificates
@@ -105,18 +106,10 @@ class RadiiPane(EpsPane):
         panel.border_title = f"radii of {len(self._sorted):,} right images, and the shares at each radius"
         panel.border_subtitle = f"{wrong:,} wrong have no radius"
         over = self._over
-        self.query_one("#radii-histogram", Histogram).show(
-            HistogramData(
-                values=self._sorted,
-                weights=np.ones(len(self._sorted)),
-                over=over,
-                mark=float(self.eps),
-                below="$warning",
-                above="$success",
-                gutter=GUTTER,
-            ),
-            log=self._log,
-        )
+        self.query_one("#radii-histogram", Chart).show(
+            bars(self._sorted, np.ones(len(self._sorted)), over, float(self.eps), log=self._log, gutter=GUTTER,
+                 below="$warning", above="$success")
+        )  # fmt: skip
         self._draw_area()
         attacked = certificates.attack_distance is not None
         self.set_class(self._attack and attacked, "-attack")
@@ -126,8 +119,7 @@ class RadiiPane(EpsPane):
         in_short = ", ".join(
             f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS
         )
-        for bar in self.query(FoldBar):
-            bar.say(in_short if bar.side == "right" else f"{len(self._sorted):,} right images, {wrong:,} wrong")
+        self.say_folded(left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=in_short)
 
     @property
     def _over(self) -> Range:
@@ -147,8 +139,9 @@ class RadiiPane(EpsPane):
         self.query_one("#radii-curve-panel").border_subtitle = (
             f"line: {name} alone" if overlay else f"{len(certificates) - len(self._sorted):,} wrong have no radius"
         )
-        data = AreaData(self._sorted, len(certificates), self._over, float(self.eps), overlay)
-        self.query_one(BandArea).show(data)
+        self.query_one("#radii-area", Chart).show(
+            area_drawing(self._sorted, len(certificates), self._over, float(self.eps), overlay)
+        )
 
     @property
     def chosen_class(self) -> ClassRow | None:
@@ -163,21 +156,14 @@ class RadiiPane(EpsPane):
         self._draw_area()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without radii there is no eps to move, without an attack nothing to compare them with."""
+        """Without an attack there is nothing to compare the radii with."""
         if action == "show_attack":
             return self._certificates is not None and self._certificates.attack_distance is not None
-        known = self._certificates is not None
-        return known or action not in {"move", "type_eps", "log_axis", "open_images"}
+        return super().check_action(action, parameters)
 
     def show_eps(self) -> None:
         """Counts and plots at the radius chosen."""
         self._redraw()
-
-    @on(events.Click, "#radii-accuracy")
-    def _column_pressed(self, event: events.Click) -> None:
-        eps = self.query_one(EpsTable).at(event.x)
-        if eps is not None:
-            self._choose_eps(eps)
 
     def action_log_axis(self) -> None:
         """Count the images on a logarithmic axis, or on a linear one again."""
@@ -203,12 +189,11 @@ class RadiiPane(EpsPane):
 
     def step_back(self) -> bool:
         """Close the entry if it is open, leave the attack; False when there is nothing to undo."""
-        if self.close_entry():
+        if super().step_back():
             return True
-        if self._attack:
+        if attack := self._attack:
             self.action_show_attack()
-            return True
-        return False
+        return attack
 
     def sheet(self) -> Sheet:
         """All images at the radii of the literature and at eps, then every class at eps."""

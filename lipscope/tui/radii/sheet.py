@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.radii.classes import class_rows
-from lipscope.tui.results import other_sides
+from lipscope.tui.results import unbroken
 from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
@@ -21,26 +21,25 @@ RADII_COLUMNS = (
 
 def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
     """All images at the radii of the literature and at ``eps``, then every class at ``eps``; counts of images."""
-    sides = {side.heading: side for side in other_sides(certificates)}
     total, correct = len(certificates), int(certificates.correct.sum())
     mean = certificates.mean_correct_radius() if correct else None
     rows: list[tuple[Value, ...]] = []
     for radius in sorted({*DEFAULT_EPS, eps}):
-        unbroken = sides["attack ≤"].count(radius) if sides else None
+        held = unbroken(certificates, radius)
         rows.append(
-            ("all", format_eps(radius), total, correct, certificates.certified_count(radius), unbroken, None, mean)
+            (
+                "all",
+                format_eps(radius),
+                total,
+                correct,
+                certificates.certified_count(radius),
+                held and held[0],
+                None,
+                mean,
+            )
         )
     rows += [
-        (
-            row.label,
-            format_eps(eps),
-            row.images,
-            row.correct,
-            row.certified,
-            None,
-            row.name,
-            row.mean_radius,
-        )
+        (row.label, format_eps(eps), row.images, row.correct, row.certified, None, row.name, row.mean_radius)
         for row in class_rows(certificates, eps)
     ]
     facts = {

@@ -5,37 +5,37 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from textual import on
 from textual.app import App, ComposeResult
-from textual.containers import Vertical
 from textual.message import Message
-from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from lipscope.files.checkpoint import SUFFIX
 from lipscope.files.kept_analysis import Cache
+from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.start.found import HEADING, Found, found, found_line, verdict_of
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
+from lipscope.tui.widgets.notice import Notice
 
 Choice = tuple[Path, bool]
 """What is opened, and whether as the second of two models."""
 
 
+@dataclass
 class VerdictFound(Message):
     """A kept analysis tells the verdict of a file."""
 
-    def __init__(self, place: int, verdict: str) -> None:
-        super().__init__()
-        self.place, self.verdict = place, verdict
+    place: int
+    verdict: str
 
 
-class OpenScreen(ModalScreen[Choice | None]):
+class OpenScreen(Dialog[Choice | None]):
     """Files and runs; enter opens one, b opens it beside the one that is open.
 
     Args:
@@ -55,17 +55,12 @@ class OpenScreen(ModalScreen[Choice | None]):
 
     def compose(self) -> ComposeResult:
         """The list, and a line for another path."""
-        with Vertical(id="open", classes="panel") as box:
-            box.border_title = "open a model or a run"
-            box.border_subtitle = "enter opens, / types a path, esc closes" + ("" if self._alone else ", b opens as B")
-            yield LongList(id="open-list")
-            if not self._found:
-                yield Static(
-                    f"Nothing in {self._where}: `lipscope train` makes a model, / opens another path.", markup=False
-                )
-            entry = Input(placeholder="path of a .safetensors file or of a run", id="open-path", compact=True)
-            entry.display = False
-            yield entry
+        entry = Input(placeholder="path of a .safetensors file or of a run", id="open-path", compact=True)
+        entry.display = False
+        nothing = Notice("", id="open-nothing", classes="")
+        nothing.show("" if self._found else f"Nothing in {self._where}: `lipscope train` makes one, / opens a path.")
+        keys = "enter opens, / types a path, esc closes" + ("" if self._alone else ", b opens as B")
+        yield self.box(LongList(id="open-list"), nothing, entry, id="open", title="open a model or a run", keys=keys)
 
     def on_mount(self) -> None:
         """List what is here; the verdicts come from a thread."""
@@ -120,10 +115,6 @@ class OpenScreen(ModalScreen[Choice | None]):
             self.dismiss((path, False))
         else:
             self.notify(f"there is no model {harmless(path, 60, keep='end')}", severity="warning", markup=False)
-
-    def action_close(self) -> None:
-        """Back without opening anything."""
-        self.dismiss(None)
 
 
 class StartApp(App[Path | None]):

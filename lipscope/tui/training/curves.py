@@ -47,7 +47,7 @@ def loss_drawing(log: RunLog, *, logarithmic: bool) -> Drawing:
         return rungs, [f"{10.0**rung:.3g}" for rung in rungs]
 
     return Drawing(
-        [Series("loss", epochs, values)], over, up, across_text="epoch {:.0f}".format, whole=True, gutter=GUTTER,
+        over, [Series("loss", epochs, values)], up, across_text="epoch {:.0f}".format, whole=True, gutter=GUTTER,
         ticks=powers if logarithmic else None,
         up_text=(lambda value: f"{10.0**value:.4g}") if logarithmic else "{:.4g}".format,
     )  # fmt: skip
@@ -61,6 +61,6 @@ def rates_drawing(log: RunLog) -> Drawing:
     top = max((float(np.nanmax(one.y)) for one in known), default=0.2)
     up = Range(0.0, min(max(math.ceil(5 * top) / 5, 0.2), 1.0))
     return Drawing(
-        known, over, up, across_text="epoch {:.0f}".format, up_text="{:.1%}".format, whole=True, gutter=GUTTER,
+        over, known, up, across_text="epoch {:.0f}".format, up_text="{:.1%}".format, whole=True, gutter=GUTTER,
         ticks=percent_ticks(up),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from lipscope.records import RunEvent, allowed
 from lipscope.tui.numerals import rounded, seconds_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.panes import Sheet, Value
-from lipscope.tui.plots.bars import progress_bar
+from lipscope.tui.plots.bars import bar, sparkline
 from lipscope.tui.text import harmless
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
@@ -25,8 +25,6 @@ TREND = 8
 
 ROOMY, WIDE = 76, 104
 """Columns from which on words are not cut short, and a line holds what else takes two."""
-
-LEVELS = "▁▂▃▄▅▆▇█"
 
 STAYS = 1e-3
 """Relative; a layer that changes by less stays."""
@@ -72,24 +70,6 @@ def layer_rows(layers: Sequence[RunLayers]) -> list[LayerRow]:
     return rows
 
 
-def trend(values: NDArray[np.float64], cells: int = TREND) -> str:
-    """The finite values as at most ``cells`` bars; level where they differ by less than a millionth.
-
-    >>> trend(np.array([0.0, 1.0, 2.0])), trend(np.array([1.0, 1.0 + 1e-9])), trend(np.arange(100.0), 4)
-    ('▁▄█', '▄▄', '▁▃▅█')
-    """
-    finite = values[np.isfinite(values)]
-    if len(finite) > cells:
-        finite = finite[np.linspace(0, len(finite) - 1, cells).round().astype(int)]
-    if not len(finite):
-        return ""
-    finite = finite / max(float(np.abs(finite).max()), 1e-300)  # else the span of huge values could overflow
-    low, span = float(finite.min()), float(finite.max() - finite.min())
-    if span <= 1e-6:
-        return LEVELS[3] * len(finite)
-    return "".join(LEVELS[int((value - low) / span * 7)] for value in finite.tolist())
-
-
 def ends(values: NDArray[np.float64]) -> tuple[float, float]:
     """The first and the last finite value; NaN where there is none."""
     finite = values[np.isfinite(values)]
@@ -126,9 +106,9 @@ def layer_line(row: LayerRow, width: int) -> list[tuple[str, str]]:
     bound = ends(row.bounds)[1]
     shown = short(bound) if math.isfinite(bound) else "not proved"
     cells = [(f"{shown:>{NUMBER}} ", "$text-success" if bound <= allowed(1) else "$text-warning"),
-             (f"{trend(row.bounds):{TREND}} ", "$foreground 60%"),
+             (f"{sparkline(row.bounds.tolist(), TREND):{TREND}} ", "$foreground 60%"),
              (f"{ratio_cell(first):>6} → {ratio_cell(last):>6} ", ""),
-             (f"{trend(row.gradients):{TREND}}", "$foreground 60%")]  # fmt: skip
+             (f"{sparkline(row.gradients.tolist(), TREND):{TREND}}", "$foreground 60%")]  # fmt: skip
     if width < WIDE_LIST:
         cells = [cells[0], cells[2]]
     name = max(width - sum(len(text) for text, _ in cells) - 1, 8)
@@ -171,8 +151,9 @@ def progress_words(view: RunView, width: int) -> str:
     start = f"{word}  {where}"
     percent = f"{min(share, 1.0):4.0%}"
     room = width - len(start) - len(percent) - len(after) - 6
-    bar = f"▕{progress_bar(round(1000 * share), 1000, min(room, 30))}▏" if room >= 6 else ""
-    return "  ".join(part for part in (start, f"{bar}{percent}", after) if part)
+    cells = min(room, 30)
+    drawn = f"▕{bar(share, cells):{cells}}▏" if room >= 6 else ""
+    return "  ".join(part for part in (start, f"{drawn}{percent}", after) if part)
 
 
 def figures(log: RunLog, width: int) -> list[str]:
@@ -198,8 +179,8 @@ def figures(log: RunLog, width: int) -> list[str]:
         rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
         cells = 16 if width >= ROOMY else 5
         lines.append(
-            f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s {trend(speed, cells)}  "
-            f"learning rate {done.learning_rate:.3g} {trend(rate, cells)}"
+            f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s {sparkline(speed.tolist(), cells)}  "
+            f"learning rate {done.learning_rate:.3g} {sparkline(rate.tolist(), cells)}"
         )
     return lines
 

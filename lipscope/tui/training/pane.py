@@ -13,7 +13,7 @@ from textual.widgets import Static
 from lipscope.files.run_log import RunLog
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Goto, Sheet, named
+from lipscope.tui.panes import Goto, Pane, Sheet, named
 from lipscope.tui.text import harmless
 from lipscope.tui.training.curves import loss_drawing, rates_drawing
 from lipscope.tui.training.lines import (
@@ -41,7 +41,7 @@ SAID = 3
 """Lines of a child's narration that are shown."""
 
 
-class TrainingPane(Container, can_focus=True):
+class TrainingPane(Pane):
     """The screen of a run folder."""
 
     BINDINGS = bindings_of("Training")
@@ -116,8 +116,7 @@ class TrainingPane(Container, can_focus=True):
         )
         self._draw_curves(log)
         self._list_layers(log)
-        for bar in self.query(FoldBar):
-            bar.say(f"{len(self._rows)} that move" if bar.side == "right" else first)
+        self.say_folded(left=first, right=f"{len(self._rows)} that move")
 
     def _list_layers(self, log: RunLog) -> None:
         """The layers whose numbers change, and how many do not; all of them where that is wanted."""
@@ -188,7 +187,7 @@ class TrainingPane(Container, can_focus=True):
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-        return training_sheet(self._state) if self._state is not None else Sheet((), ())
+        return training_sheet(self._state) if self._state is not None else Sheet()
 
     def copied(self) -> str:
         """Where the training stands, and the layer under the cursor."""

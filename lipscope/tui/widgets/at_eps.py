@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
-from textual.containers import Container
 
+from lipscope.tui.panes import Pane
 from lipscope.tui.widgets.eps_line import EpsLine, moved
 from lipscope.tui.widgets.over_axis import OverAxis
 from lipscope.tui.work.messages import EpsMoved
 from lipscope.units import DEFAULT_EPS
 
+if TYPE_CHECKING:
+    from lipscope.records.certificates import Certificates
 
-class EpsPane(Container, can_focus=True):
+
+class EpsPane(Pane):
     """A screen whose :class:`EpsLine` chooses the radius."""
+
+    NEED_RADII: ClassVar[frozenset[str]] = frozenset()
+    """Actions beside those of eps that mean nothing without radii."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.eps: Fraction = DEFAULT_EPS[0]
+
+    @property
+    def certificates(self) -> Certificates | None:
+        """The radii that eps is held against."""
+        raise NotImplementedError
 
     def take_eps(self, eps: Fraction) -> None:
         """Another radius, chosen here or on another screen; the same one costs nothing."""
@@ -30,13 +42,15 @@ class EpsPane(Container, can_focus=True):
         """Show what holds at the radius chosen."""
         raise NotImplementedError
 
-    def focus_main(self) -> None:
-        """Put the focus where the keys of this screen work."""
-        raise NotImplementedError
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without radii there is no eps to move; while one is typed, keys are letters."""
+        if action in {"move", "type_eps"} or action in self.NEED_RADII:
+            return self.certificates is not None and not self.query_one(EpsLine).typing
+        return True
 
     def action_move(self, steps: int) -> None:
         """Move eps by ``steps`` 255ths."""
-        self._choose_eps(moved(self.eps, steps))
+        self.choose_eps(moved(self.eps, steps))
 
     def action_type_eps(self) -> None:
         """Type a radius."""
@@ -46,23 +60,24 @@ class EpsPane(Container, can_focus=True):
     def _typed(self, message: EpsLine.Changed) -> None:
         message.stop()
         self.focus_main()
-        self._choose_eps(message.eps)
+        self.choose_eps(message.eps)
 
-    def _choose_eps(self, eps: Fraction) -> None:
+    def choose_eps(self, eps: Fraction) -> None:
+        """Take a radius, and tell the other screens."""
         self.take_eps(eps)  # here at once: the next key moves on from it
         self.post_message(EpsMoved(eps, self))
 
     @on(OverAxis.Picked)
     def _picked(self, message: OverAxis.Picked) -> None:
         message.stop()
-        self._choose_eps(moved(eps_near(message.value), 0))
+        self.choose_eps(moved(eps_near(message.value), 0))
 
     @on(OverAxis.Turned)
     def _turned(self, message: OverAxis.Turned) -> None:
         message.stop()
         self.action_move(message.steps)
 
-    def close_entry(self) -> bool:
+    def step_back(self) -> bool:
         """Leave a typed radius; False where none is being typed."""
         line = self.query_one(EpsLine)
         if not line.typing:

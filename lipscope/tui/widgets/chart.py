@@ -1,4 +1,4 @@
-"""Curves over one axis, in dots of braille and the theme's own colours, drawn to the size that there is."""
+"""Curves, bars and areas over one axis, in the theme's own colours, drawn to the size that there is."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from itertools import groupby
 import numpy as np
 from textual.content import Content
 
-from lipscope.tui.plots.blocks import axis, nice_ticks, tick_labels
+from lipscope.tui.plots.blocks import axis, bin_counts, count_labels, histogram, nice_ticks, tick_labels
 from lipscope.tui.plots.canvas import Floats, braille, line, points
-from lipscope.tui.plots.range import Range
+from lipscope.tui.plots.range import UNIT, Range
 from lipscope.tui.widgets.over_axis import OverAxis
 
-SMALLEST = (16, 4)
+SMALLEST = (14, 3)
 """Cells; below that there is no room for curves and axes."""
+
+Cells = list[list[tuple[str, str]]]
+"""Characters and styles, row by row, the top row first."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,75 +56,83 @@ class Drawing:
     """What a chart shows.
 
     Args:
-        series: later ones lie over earlier ones.
-        over, up: the axes.
+        over: the axis across.
+        series: curves, later ones over earlier ones.
+        up: the axis upwards.
         across_text, up_text: how the mouse's reading is printed.
-        ticks: the values on the left and their labels; by default round numbers.
+        ticks: the values on the left and their labels, for at most so many; by default round numbers.
+        fill: bars or areas behind the curves, for so many columns and rows, and the labels of the rows on the left.
+        read: what is said of a place under the mouse; by default the values of the curves.
         whole: whether the places are whole numbers.
-        mark: a vertical line at this place.
+        mark: an arrowhead at this place, and with ``upright`` a line over it.
         level: a horizontal line at this value.
         shaded: a style for what lies between the first two curves.
         gutter: cells of the labels on the left, at least; for charts under one another.
-        labelled: whether the axis has its two lines below.
+        caption: the line above; left out where there is no room.
+        foot: words under the arrowhead; left out where there is no room.
     """
 
-    series: Sequence[Series]
     over: Range
-    up: Range
+    series: Sequence[Series] = ()
+    up: Range = UNIT
     across_text: Callable[[float], str] = "{:.3g}".format
     up_text: Callable[[float], str] = "{:.4g}".format
     ticks: Callable[[int], tuple[list[float], list[str]]] | None = None
+    fill: Callable[[int, int], tuple[Cells, Sequence[str]]] | None = None
+    read: Callable[[float], str] | None = None
     whole: bool = False
     mark: float | None = None
+    upright: bool = True
     level: float | None = None
     shaded: str = ""
     gutter: int = 0
-    labelled: bool = True
-
-
-Cells = list[list[tuple[str, str]]]
-"""Characters and styles, row by row."""
+    caption: str = ""
+    foot: str = ""
 
 
 class Chart(OverAxis):
-    """Curves with ticks; a crosshair under the mouse reads their values."""
+    """Curves, bars and areas over an axis; a crosshair under the mouse reads their values."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._drawing: Drawing | None = None
+        self.drawing: Drawing | None = None
 
     def show(self, drawing: Drawing | None) -> None:
-        """Draw other curves, or nothing."""
-        self._drawing = drawing
+        """Draw something else, or nothing."""
+        self.drawing = drawing
         self.refresh()
 
     def render(self) -> Content:
-        """The curves above their axis, labels on the left."""
-        width, height = self.size
-        drawing = self._drawing
+        """Caption, what is drawn with labels on the left, the axis, the words of the mark."""
+        (width, height), drawing = self.size, self.drawing
         if drawing is None or width < SMALLEST[0] or height < SMALLEST[1]:
             self.columns = 0
             return Content("")
-        rows = height - 2 if drawing.labelled else height
+        caption, foot = bool(drawing.caption) and height >= 6, bool(drawing.foot) and height >= 7
+        rows = height - 2 - caption - foot
         rungs, labels = (drawing.ticks or (lambda most: _ticks(drawing.up, most)))(max(rows // 3, 2))
-        gutter = max(max(map(len, labels), default=0), drawing.gutter)
+        gutter = max(drawing.gutter, 0 if drawing.fill else max(map(len, labels), default=0))
         self.first, self.columns, self.over = gutter + 1, width - gutter - 1, drawing.over
-        cells: Cells = [[(" ", "")] * self.columns for _ in range(rows)]
+        cells, beside = (drawing.fill or _nothing)(self.columns, rows)
         _fill(drawing, cells, self.columns, rows)
         self._crosshair(drawing, cells)
-        left = [" " * gutter + "│"] * rows
-        for rung, label in zip(rungs, labels, strict=True):
-            left[_row(rung, drawing.up, rows)] = label.rjust(gutter) + "┤"
-        lines = [
-            Content.assemble((side, "$foreground 60%"), *runs(row)) for side, row in zip(left, cells, strict=True)
-        ]  # fmt: skip
-        if drawing.labelled:
-            across, below = axis(drawing.over, self.columns, whole=drawing.whole)
-            if drawing.mark is not None:
-                at = drawing.over.column(drawing.mark, self.columns)
-                across = across[:at] + "▲" + across[at + 1 :]
-            lines.append(Content.styled(" " * gutter + "└" + across, "$foreground 60%"))
-            lines.append(Content.styled(" " * (gutter + 1) + below, "$foreground 60%"))
+        left = [f"{label:>{gutter}}{'┤' if label.strip() else '│'}" for label in beside or [""] * rows]
+        if not beside:
+            for rung, label in zip(rungs, labels, strict=True):
+                left[_row(rung, drawing.up, rows)] = label.rjust(gutter) + "┤"
+        lines = [Content.styled(drawing.caption[:width], "bold")] if caption else []
+        lines += [Content.assemble((side, QUIET), *runs(row)) for side, row in zip(left, cells, strict=True)]
+        across, below = axis(drawing.over, self.columns, whole=drawing.whole)
+        at = drawing.over.column(drawing.mark or 0.0, self.columns)
+        if drawing.mark is not None:
+            across = across[:at] + "▲" + across[at + 1 :]
+        lines += [Content.styled(" " * gutter + "└" + across, QUIET), Content.styled(" " * (gutter + 1) + below, QUIET)]
+        if foot:  # from under its arrowhead on where there is room, else ending there
+            start = gutter + 1 + at
+            words = " " * start + drawing.foot
+            lines.append(
+                Content.styled(words if len(words) <= width else drawing.foot.rjust(start + 1)[:width], "bold")
+            )
         return Content("\n").join(lines)
 
     def _crosshair(self, drawing: Drawing, cells: Cells) -> None:
@@ -129,14 +140,59 @@ class Chart(OverAxis):
             return
         at = drawing.over.column(self.hovered, self.columns)
         for row in cells:
-            if row[at][0] == " ":
-                row[at] = ("┊", "$foreground 50%")
-        values = ((one.name, one.at(self.hovered)) for one in drawing.series if not one.apart)
-        words = [f"{name} {drawing.up_text(value)}".strip() for name, value in values if np.isfinite(value)]
-        text = f" {drawing.across_text(self.hovered)}: {', '.join(words)} " if words else ""
-        start = self.columns - len(text) if at < self.columns / 2 else 0
-        for place, letter in enumerate(text[: self.columns], max(start, 0)):
+            row[at] = ("┊", "$foreground") if row[at][0] in " █▒░" else (row[at][0], "reverse")
+        words = (drawing.read or (lambda x: _read(drawing, x)))(self.hovered)
+        text = f" {words} "[: self.columns] if words else ""
+        for place, letter in enumerate(text, self.columns - len(text) if at < self.columns / 2 else 0):
             cells[0][place] = (letter, "reverse")
+
+
+QUIET = "$foreground 60%"
+
+
+def _nothing(columns: int, rows: int) -> tuple[Cells, list[str]]:
+    return [[(" ", "")] * columns for _ in range(rows)], []
+
+
+def _read(drawing: Drawing, x: float) -> str:
+    """The values of the curves at a place."""
+    values = ((one.name, one.at(x)) for one in drawing.series if not one.apart)
+    words = [f"{name} {drawing.up_text(value)}".strip() for name, value in values if np.isfinite(value)]
+    return f"{drawing.across_text(x)}: {', '.join(words)}" if words else ""
+
+
+def bars(
+    values: Floats, weights: Floats, over: Range, mark: float, *, log: bool = False, gutter: int = 0,
+    below: str = QUIET, above: str = QUIET, foot: str = "", caption: str = "",
+) -> Drawing:  # fmt: skip
+    """A histogram: bars of eighth blocks over an axis, an arrowhead at one position.
+
+    Args:
+        values, weights: (n,) what is counted, and how often each counts.
+        over: the axis.
+        mark: the marked position.
+        log: whether the count axis is logarithmic.
+        gutter: cells of the labels on the left, at least.
+        below, above: the styles of the bars left of the mark, and from there on.
+        foot, caption: words under the mark and above the bars.
+    """
+    gutter = max(len(f"{float(weights.sum()):,.0f}"), gutter)
+    counted: dict[int, Floats] = {}
+
+    def fill(columns: int, rows: int) -> tuple[Cells, list[str]]:
+        counts = counted[0] = bin_counts(values, over, columns, weights)
+        at = over.column(mark, columns)
+        lines = histogram(counts, rows, log=log)
+        cells = [[(letter, below if k < at else above) for k, letter in enumerate(line)] for line in lines]
+        return cells, count_labels(float(counts.max(initial=0.0)), rows, log=log)
+
+    def read(x: float) -> str:
+        counts = counted[0]
+        at = over.column(x, len(counts))
+        low, high = (over.low + (at + k) / len(counts) * (over.high - over.low) for k in (0, 1))
+        return f"{counts[at]:,.0f} from {low:.4g} to {high:.4g}"
+
+    return Drawing(over, mark=mark, upright=False, fill=fill, read=read, gutter=gutter, foot=foot, caption=caption)
 
 
 def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
@@ -151,10 +207,10 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
     if drawing.level is not None and drawing.up.low <= drawing.level <= drawing.up.high:
         row = _row(drawing.level, drawing.up, rows)
         cells[row] = [("╌", "$foreground 40%")] * columns
-    if drawing.mark is not None and drawing.over.low <= drawing.mark <= drawing.over.high:
+    if drawing.mark is not None and drawing.upright and drawing.over.low <= drawing.mark <= drawing.over.high:
         at = drawing.over.column(drawing.mark, columns)
         for whole_row in cells:
-            whole_row[at] = ("│", "bold $foreground")
+            whole_row[at] = ("┃", "bold $foreground")
     for one in drawing.series:
         kept = np.isfinite(one.x) & np.isfinite(one.y)
         x, y = one.x[kept], one.y[kept]
@@ -167,7 +223,8 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
                 if letter != " ":
                     before, style = cells[row][column]
                     joined = chr(ord(before) | ord(letter)) if 0x2800 < ord(before) < 0x2900 else letter
-                    cells[row][column] = (joined, one.style or style)
+                    behind = f" on {style.split()[0]} 30%" if before in "█▒░" else ""
+                    cells[row][column] = (joined, one.style + behind)
 
 
 def _row(value: float, up: Range, rows: int) -> int:

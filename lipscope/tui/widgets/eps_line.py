@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -18,7 +19,8 @@ from lipscope.tui.numerals import rate_text
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, counts
 from lipscope.tui.results import verdict_words
 from lipscope.tui.text import harmless
-from lipscope.units import LARGEST_EPS, format_eps, parse_eps
+from lipscope.tui.widgets.notice import Notice
+from lipscope.units import DEFAULT_EPS, LARGEST_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -29,12 +31,13 @@ STEP = Fraction(1, 255)
 class EpsLine(Vertical):
     """One line of words, and a place to type while typing."""
 
-    class Changed(Message):
-        """Another radius was typed."""
+    _eps, _after = DEFAULT_EPS[0], 0
 
-        def __init__(self, eps: Fraction) -> None:
-            super().__init__()
-            self.eps = eps
+    @dataclass
+    class Changed(Message):
+        """Another radius was typed, or pressed."""
+
+        eps: Fraction
 
     def compose(self) -> ComposeResult:
         """The words, the entry and its complaint."""
@@ -42,33 +45,46 @@ class EpsLine(Vertical):
         entry = Input(placeholder="a radius such as 36/255 or 0.5", id="eps-entry", compact=True, max_length=40)
         entry.display = False
         yield entry
-        complaint = Static(id="eps-complaint", markup=False)
-        complaint.display = False
-        yield complaint
+        yield Notice("", id="eps-complaint", classes="complaint")
 
     def show(self, certificates: Certificates, eps: Fraction) -> None:
-        """Show the count at another radius."""
+        """Show the counts at another radius."""
         total = len(certificates)
         certified, not_certified, wrong = counts(certificates, eps)
         word, style = verdict_words(certificates)
+        self.say(
+            eps, f"{CERTIFIED} {rate_text(certified, total)} {word} ({certified:,})",
+            (f"  {NOT} {rate_text(not_certified, total)} not", "$text-warning"),
+            (f"  {WRONG} {rate_text(wrong, total)} wrong", "$text-error"),
+            (f"  of {total:,}", "$foreground 60%"), style=style,
+        )  # fmt: skip
+
+    def say(self, eps: Fraction, bold: str, *rest: tuple[str, str] | str, style: str = "") -> None:
+        """Show a radius with words, the first of them bold."""
+        self._eps = eps
+        button = f" ◀ eps {format_eps(eps)} ▶ "
+        self._after = len(button)
         self.query_one("#eps-words", Static).update(
-            Content.assemble(
-                (f" ◀ eps {format_eps(eps)} ▶ ", "bold reverse"),
-                f" ≈ {float(eps):.4f}   ",
-                (f"{CERTIFIED} {rate_text(certified, total)} {word} ({certified:,})", f"bold {style}"),
-                (f"  {NOT} {rate_text(not_certified, total)} not", "$text-warning"),
-                (f"  {WRONG} {rate_text(wrong, total)} wrong", "$text-error"),
-                (f"  of {total:,}", "$foreground 60%"),
-            ),
+            Content.assemble((button, "bold reverse"), "  ", (bold, f"bold {style}"), *rest),
             layout=False,  # always one line: moving eps moves nothing else
         )
 
-    def say(self, eps: Fraction, bold: str, rest: str, *, style: str = "") -> None:
-        """Show a radius with other words, the first of them bold."""
-        self.query_one("#eps-words", Static).update(
-            Content.assemble((f" ◀ eps {format_eps(eps)} ▶ ", "bold reverse"), "  ", (bold, f"bold {style}"), rest),
-            layout=False,
-        )
+    def on_mount(self) -> None:
+        """What a press does."""
+        self.query_one(
+            "#eps-words"
+        ).tooltip = "eps in l2 over pixels in [0, 1]: ◀ ▶ move it, a press on it types another"
+
+    @on(events.Click, "#eps-words")
+    def _pressed(self, event: events.Click) -> None:
+        """The arrows move eps, between them it is typed."""
+        if event.x >= self._after or self.typing:
+            return
+        event.stop()
+        if 3 <= event.x < self._after - 3:
+            self.open_entry()
+        else:
+            self.post_message(self.Changed(moved(self._eps, -1 if event.x < 3 else 1)))
 
     @property
     def typing(self) -> bool:
@@ -88,9 +104,7 @@ class EpsLine(Vertical):
         self._complain("")
 
     def _complain(self, text: str) -> None:
-        complaint = self.query_one("#eps-complaint", Static)
-        complaint.update(harmless(text))
-        complaint.display = bool(text)
+        self.query_one("#eps-complaint", Notice).show(harmless(text))
 
     @on(Input.Submitted, "#eps-entry")
     def _typed(self, message: Input.Submitted) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.results import data_text, other_sides, standing_text
+from lipscope.tui.results import data_text, standing_text, unbroken
+from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
 if TYPE_CHECKING:
@@ -55,15 +57,15 @@ class EpsTable(Widget):
         total = len(certificates)
         heads = [format_eps(eps).removesuffix("/255") if eps else "0" for eps in radii]
         lines = [self._row("eps /255", heads, "$foreground 60%")]
-        for side in sorted(other_sides(certificates), key=lambda side: side.heading != "attack ≤"):
-            title = side.heading if side.total == total else f"{side.heading} *"
-            shares = [f"{100 * side.count(eps) / max(side.total, 1):.2f}" for eps in radii]
-            lines.append(self._row(f"~ {title}" if "attack" in title else f"● {title}", shares, ""))
+        held = [unbroken(certificates, eps) for eps in radii]
+        attacked = int(certificates.attacked.sum())
+        if any(held):
+            shares = [f"{100 * one[0] / max(one[1], 1):.2f}" for one in held if one is not None]
+            lines.append(self._row("~ attack ≤" + (" *" if attacked < total else ""), shares, ""))
         shares = [f"{100 * certificates.certified_count(eps) / total:.2f}" for eps in radii]
         claimed = certificates.standing == "claimed"
         style = "$text-warning" if claimed else "$text-success bold"
         lines.append(self._row("? claimed" if claimed else "● proved", shares, style))
-        attacked = int(certificates.attacked.sum())
         if self._about:
             mean = radius_text(certificates.average_certified_radius())
             words = [f"average radius {mean}", data_text(certificates), standing_text(certificates)]
@@ -79,8 +81,8 @@ class EpsTable(Widget):
             pieces.append((f"{cell:>{CELL - 1}} ", f"{style} reverse" if eps == self._chosen else style))
         return Content.assemble(*pieces)
 
-    def at(self, x: int) -> Fraction | None:
-        """The radius of the column that holds a cell."""
-        radii = self.radii(self.size.width)
-        place = (x - TITLE) // CELL
-        return radii[place] if 0 <= place < len(radii) else None
+    def on_click(self, event: events.Click) -> None:
+        """Choose the radius of the column under the mouse."""
+        radii, place = self.radii(self.size.width), (event.x - TITLE) // CELL
+        if self._certificates is not None and 0 <= place < len(radii):
+            self.post_message(EpsLine.Changed(radii[place]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -37,10 +38,10 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         Binding("end", "end(1)", "Bottom", show=False),
     ]
 
+    @dataclass
     class _Told(Message):
-        def __init__(self, of: Widget, place: int) -> None:
-            super().__init__()
-            self.of, self.place = of, place
+        of: Widget
+        place: int
 
         @property
         def control(self) -> Widget:
@@ -67,6 +68,12 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def _width(self) -> int:
         return self.scrollable_content_region.width
+
+    @property
+    def heading_text(self) -> str:
+        """The line that stays on top, without its styles."""
+        heading = self._heading(self._width)
+        return heading if isinstance(heading, str) else "".join(part for part, _ in heading)
 
     @property
     def place(self) -> int:

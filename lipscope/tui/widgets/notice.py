@@ -1,22 +1,47 @@
-"""A sentence in a box."""
+"""A sentence or a list of facts in a box."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from rich.table import Table
+from rich.text import Text
 from textual.widgets import Static
+
+from lipscope.errors import LipscopeError
+from lipscope.tui.text import Fact, harmless
+
+
+def grid(facts: Iterable[Fact]) -> Table:
+    """Facts as a grid: labels dim and unbroken, values folded where they are too long for the line."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for label, value in facts:
+        table.add_row(Text(label), Text(value))
+    return table
+
+
+def error_facts(error: LipscopeError | None) -> list[Fact]:
+    """What, where, why and what next; nothing without an error."""
+    if error is None:
+        return []
+    parts = (("what", error.what), ("where", error.where), ("why", error.why), ("next step", error.next_step))
+    return [(label, harmless(text, 400)) for label, text in parts if text]
 
 
 class Notice(Static):
-    """A sentence; invisible when it is empty."""
+    """A titled box; invisible while there is nothing in it."""
 
-    def __init__(self, title: str, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id, classes="panel", markup=False)
+    def __init__(self, title: str, *, id: str | None = None, classes: str = "panel") -> None:  # noqa: A002
+        super().__init__(id=id, classes=classes, markup=False)
         self.border_title = title
         self.display = False
-        self._sentence = ""
+        self._said: str | list[Fact] = ""
 
-    def show(self, sentence: str) -> None:
-        """Show another sentence, or none; the same one costs nothing."""
-        if sentence != self._sentence:
-            self._sentence = sentence
-            self.display = bool(sentence)
-            self.update(sentence)
+    def show(self, said: str | list[Fact]) -> None:
+        """Show something else, or nothing; the same costs nothing."""
+        if said != self._said:
+            self._said = said
+            self.display = bool(said)
+            self.update(said if isinstance(said, str) else grid(said))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from textual import events
 from textual.message import Message
 from textual.widget import Widget
@@ -12,24 +14,17 @@ from lipscope.tui.plots.range import Range
 class OverAxis(Widget):
     """A widget with an axis from its column :attr:`first`, :attr:`columns` wide."""
 
+    @dataclass
     class Picked(Message):
         """A number of the axis was pressed, or dragged to."""
 
-        def __init__(self, of: OverAxis, value: float) -> None:
-            super().__init__()
-            self.of, self.value = of, value
+        value: float
 
-        @property
-        def control(self) -> OverAxis:
-            """Where."""
-            return self.of
-
+    @dataclass
     class Turned(Message):
         """The wheel was turned over it: one up or one down."""
 
-        def __init__(self, steps: int) -> None:
-            super().__init__()
-            self.steps = steps
+        steps: int
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002 - Textual's
         super().__init__(id=id, classes=classes)
@@ -76,7 +71,7 @@ class OverAxis(Widget):
     def _pick(self, event: events.MouseEvent) -> None:
         value = self.value_at(min(max(event.x, self.first), self.first + self.columns - 1))
         if value is not None:
-            self.post_message(self.Picked(self, value))
+            self.post_message(self.Picked(value))
 
     def _hover(self, value: float | None) -> None:
         if value != self.hovered:

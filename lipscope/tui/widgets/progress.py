@@ -1,19 +1,62 @@
-"""One line of progress: how far, of how much, and what is being done now."""
+"""One line of progress: how far, of how much, what is being done now, and how long the rest may take."""
 
 from __future__ import annotations
+
+import time
+from collections.abc import Callable
 
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
 from lipscope.tui.numerals import seconds_text
-from lipscope.tui.plots.bars import progress_bar
+from lipscope.tui.plots.bars import bar
 from lipscope.tui.text import harmless
 from lipscope.tui.work.job import JobView
 from lipscope.tui.work.state import Phase, State
 
 BAR = 20
 """Cells of the bar."""
+
+PATIENCE = 10.0
+"""Seconds after which a step says how long it has taken so far."""
+
+
+class Pace:
+    """How fast the steps of one kind follow one another: bounds, gradients and singular values differ much."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kind, self._kind_at, self._kind_done = "", 0.0, 0
+        self._done, self._step_at = -1, 0.0
+
+    def take(self, state: State) -> None:
+        """A step is over, or another one begins."""
+        kind, now = state.doing.partition(" of ")[0], self._clock()
+        if kind != self._kind or state.done < self._done:
+            self._kind, self._kind_at, self._kind_done = kind, now, state.done
+        if state.done != self._done:
+            self._done, self._step_at = state.done, now
+
+    @property
+    def step(self) -> float:
+        """Seconds since the step began."""
+        return self._clock() - self._step_at
+
+    def left(self, total: int) -> float | None:
+        """Seconds until ``total`` steps are done at the pace of this kind; None before one of them is done."""
+        steps = self._done - self._kind_done
+        if steps < 1:
+            return None
+        each = (self._step_at - self._kind_at) / steps
+        return max(each * (total - self._done) - min(self.step, each), 0.0)
+
+    def share(self, total: int) -> float:
+        """The share that is done, the step in hand counting as far as its pace says."""
+        left, steps = self.left(total), total - self._done
+        each = (self._step_at - self._kind_at) / max(self._done - self._kind_done, 1)
+        part = min(self.step / each, 0.9) if left is not None and each >= 1 and steps else 0.0
+        return (self._done + part) / total if total else 0.0
 
 
 class ProgressLine(Widget):
@@ -23,14 +66,24 @@ class ProgressLine(Widget):
         super().__init__()
         self._state: State | None = None
         self._job: JobView | None = None
+        self._pace = Pace()
+
+    def on_mount(self) -> None:
+        """Time goes on while a step is at work."""
+        self.set_interval(1.0, self._tick)
+
+    def _tick(self) -> None:
+        if self._state is not None and self._state.phase.active:
+            self.refresh()
 
     def show(self, state: State, job: JobView | None = None) -> None:
         """Show another state; a command that the app has started comes first."""
         self._state, self._job = state, job
+        self._pace.take(state)
         self.refresh()
 
     def render(self) -> Content:
-        """Bar, count and words; at the end, words alone."""
+        """Bar, count, words and the time left; at the end, words alone."""
         state = self._state
         if state is None:
             return Content("")
@@ -43,14 +96,17 @@ class ProgressLine(Widget):
             )  # fmt: skip
         if not state.phase.active:
             return Content(_ending(state)[:width])
-        bar = progress_bar(state.done, state.total, BAR if width >= 50 else BAR // 2)
+        cells, left = BAR if width >= 50 else BAR // 2, self._pace.left(state.total)
         count = f" {state.done}/{state.total}  " if state.total else "  "
-        doing = state.doing or "starting the analysis"
-        room = width - cell_len(bar) - cell_len(count) - 1
+        after = f"  about {seconds_text(left)} left" if left is not None and left >= 1 else ""
+        if not after and self._pace.step >= PATIENCE:
+            after = f"  {seconds_text(self._pace.step // 1)} so far"
+        room = width - cells - cell_len(count) - cell_len(after) - 1
         return Content.assemble(
-            (bar, "$primary on $surface-lighten-1"),
+            (f"{bar(self._pace.share(state.total), cells):{cells}}", "$primary on $surface-lighten-1"),
             (count, "bold"),
-            harmless(doing, room) if room > 1 else "",
+            harmless(state.doing or "starting the analysis", room) if room > 1 else "",
+            (after, "$foreground 60%"),
         )
 
 

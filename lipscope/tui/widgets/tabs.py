@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.widgets import TabbedContent, TabPane
 
 from lipscope.tui.registry import entry
@@ -16,6 +18,12 @@ class ScreenTabs(TabbedContent):
         whole = sum(len(screen.label) + 2 for screen in screens) <= columns
         for screen in screens:
             self.get_tab(screen.id).label = screen.label if whole or screen.id == self.active else screen.key
+
+    def dim(self, absent: Callable[[str], bool]) -> None:
+        """Let the tabs of screens that have nothing to show yet look so."""
+        for pane in self.query(TabPane):
+            if pane.id is not None:
+                self.get_tab(pane.id).set_class(absent(pane.id), "-absent")
 
     def _on_tab_pane_focused(self, event: TabPane.Focused) -> None:
         # Textual brings the pane of a focused widget to the front. The message that says so may come when the next key

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.tui.work.kernels import Kernel, read_kernel
 from lipscope.tui.work.latest import Latest
+from lipscope.tui.work.watch import Stamp, stamp_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -112,15 +113,16 @@ class Question:
 
 
 class Gallery:
-    """Threads that start when they are first asked: one reads the data set, one answers for single images.
+    """Threads that start when they are first asked; each answers what was asked last: the user has moved on.
 
     Args:
         path: the model.
         read: a split of a data set by name.
         evaluator: reads the model; None where nobody can evaluate it.
-        tell: takes the images and the answers, from any thread.
+        tell: takes the images, answers and kernels, from any thread.
         guard: runs a function, and hands over what escapes it.
         kept: the folder of what attacks kept; None for the model's.
+        stamp: of the file that was opened: another one's tensors would not be those of the analysis.
     """
 
     def __init__(
@@ -128,52 +130,51 @@ class Gallery:
         path: Path,
         read: Callable[[str, Literal["train", "test"]], ImageSet],
         evaluator: Callable[[Path], Evaluator] | None,
-        tell: Callable[[Images | Answer], None],
+        tell: Callable[[Images | Answer | Kernel], None],
         guard: Callable[[Callable[[], None]], None],
         kept: Path | None = None,
+        stamp: Stamp | None = None,
     ) -> None:
-        self._kept = kept
-        self._path, self._read, self._evaluator = path, read, evaluator
-        self._tell, self._guard = tell, guard
+        self._kept, self._stamp = kept, stamp
+        self._path, self._read, self._evaluator, self._tell = path, read, evaluator, tell
         self._model: Evaluator | None = None
+        self._images: Latest[tuple[str, str]] = Latest(self._read_images, "lipscope-images", guard)
         self._answers: Latest[Question] = Latest(self._answer, "lipscope-logits", guard)
-        self._lock = threading.Lock()
-        self._reading = 0
+        self._kernels: Latest[str] = Latest(self._read_kernel, "lipscope-kernel", guard)
+        self._asked_kernel = ""
 
     @property
     def busy(self) -> bool:
         """Whether something that was asked for is still to come."""
-        with self._lock:
-            return self._reading > 0 or self._answers.busy
+        return self._images.busy or self._answers.busy or self._kernels.busy
 
     def close(self) -> None:
         """Let the threads end; nothing waits for them."""
-        self._answers.close()
+        for thread in (self._images, self._answers, self._kernels):
+            thread.close()
 
     def want_images(self, certificates: Certificates) -> None:
         """Read the data set that these results are about."""
-        name, split = certificates.data_name, certificates.data_split
-        with self._lock:
-            self._reading += 1
-        threading.Thread(
-            target=self._guard, args=(lambda: self._read_images(name, split),), name="lipscope-images", daemon=True
-        ).start()
+        self._images.ask((certificates.data_name, certificates.data_split))
 
     def want_answer(self, question: Question) -> None:
-        """Answer for this image next; a question that waits is forgotten, for the user has moved on."""
+        """Answer for this image next."""
         self._answers.ask(question)
 
-    def _read_images(self, name: str, split: str) -> None:
+    def want_kernel(self, layer: str) -> None:
+        """Read the kernel of this layer next, unless it is the one that was asked for last."""
+        if layer != self._asked_kernel:
+            self._asked_kernel = layer
+            self._kernels.ask(layer)
+
+    def _read_images(self, of: tuple[str, str]) -> None:
+        name, split = of
         try:
-            try:
-                data = self._read(name, "train" if split == "train" else "test")
-                images = Images(name, split, reading=False, data=data, fingerprint=data.fingerprint())
-            except LipscopeError as error:
-                images = Images(name, split, reading=False, error=error)
-            self._tell(images)
-        finally:
-            with self._lock:
-                self._reading -= 1
+            data = self._read(name, "train" if split == "train" else "test")
+            images = Images(name, split, reading=False, data=data, fingerprint=data.fingerprint())
+        except LipscopeError as error:
+            images = Images(name, split, reading=False, error=error)
+        self._tell(images)
 
     def _answer(self, question: Question) -> None:
         answer = _with_adversarial(self._path, question, self._kept)
@@ -184,6 +185,18 @@ class Gallery:
             except LipscopeError as failure:
                 answer = replace(answer, failure=failure)
         self._tell(answer)
+
+    def _read_kernel(self, layer: str) -> None:
+        try:
+            kernel = read_kernel(self._path, layer)
+            if stamp_of(self._path) != self._stamp:
+                raise CheckpointError(
+                    "the file on the disk is another one than was opened", where=str(self._path),
+                    next_step="r reads it again",
+                )  # fmt: skip
+        except LipscopeError as error:
+            kernel = Kernel(layer, error=error)
+        self._tell(kernel)
 
 
 def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:

@@ -33,12 +33,11 @@ class JobView:
     code: int | None = None
 
 
+@dataclass
 class JobTold(Message):
     """It said something, or ended."""
 
-    def __init__(self, view: JobView) -> None:
-        super().__init__()
-        self.view = view
+    view: JobView
 
 
 class Job:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
-from lipscope.tui.work.latest import Latest
-from lipscope.tui.work.watch import Stamp, stamp_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -148,52 +146,3 @@ def extremes(matrices: NDArray[np.float32], block: tuple[int, int]) -> NDArray[n
     high = np.maximum.reduceat(np.maximum.reduceat(matrices, down, axis=1), across, axis=2)
     low = np.minimum.reduceat(np.minimum.reduceat(matrices, down, axis=1), across, axis=2)
     return np.where(np.isnan(high) | (high >= -low), high, low)
-
-
-class KernelReader:
-    """Reads the kernel of the layer that was asked for last, in a thread of its own.
-
-    Args:
-        path: the model.
-        stamp: of the file that was opened: another one's tensors would not be those of the analysis.
-        tell: takes the kernels, from any thread.
-        guard: runs a function, and hands over what escapes it.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        stamp: Stamp | None,
-        tell: Callable[[Kernel], None],
-        guard: Callable[[Callable[[], None]], None],
-    ) -> None:
-        self._path, self._stamp, self._tell = path, stamp, tell
-        self._questions: Latest[str] = Latest(self._read, "lipscope-kernel", guard)
-        self._asked: str | None = None
-
-    @property
-    def busy(self) -> bool:
-        """Whether a kernel is still to come."""
-        return self._questions.busy
-
-    def want(self, layer: str) -> None:
-        """Read this one next, unless it is the one that was asked for last."""
-        if layer != self._asked:
-            self._asked = layer
-            self._questions.ask(layer)
-
-    def close(self) -> None:
-        """Let the thread end."""
-        self._questions.close()
-
-    def _read(self, layer: str) -> None:
-        try:
-            kernel = read_kernel(self._path, layer)
-            if stamp_of(self._path) != self._stamp:
-                raise CheckpointError(
-                    "the file on the disk is another one than was opened", where=str(self._path),
-                    next_step="r reads it again",
-                )  # fmt: skip
-        except LipscopeError as error:
-            kernel = Kernel(layer, error=error)
-        self._tell(kernel)

@@ -47,12 +47,11 @@ class RunView:
         return self.standing in ("stopped", "finished", "failed", "killed")
 
 
+@dataclass
 class RunRead(Message):
     """The run folder tells something new."""
 
-    def __init__(self, view: RunView) -> None:
-        super().__init__()
-        self.view = view
+    view: RunView
 
 
 @dataclass(frozen=True)

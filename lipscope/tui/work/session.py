@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from functools import singledispatchmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,27 +15,13 @@ from lipscope.files.checkpoint import Header, read_header
 from lipscope.files.run_log import read_run
 from lipscope.records import AnalysisEvent, LayerReport
 from lipscope.tui.work.gallery import Images, Question
-from lipscope.tui.work.messages import (
-    Analysed,
-    AnalysisEnded,
-    Answered,
-    Crashed,
-    FileChanged,
-    Hashed,
-    ImagesRead,
-    KernelRead,
-    ResultsRead,
-    WorkMessage,
-)
+from lipscope.tui.work.messages import Analysed, Crashed, Learned, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunView, RunWatch
 from lipscope.tui.work.state import Phase, State
 from lipscope.tui.work.worker import Means, Work
 
 if TYPE_CHECKING:
     from lipscope.files.kept_analysis import Cache
-
-MESSAGES = (Analysed, AnalysisEnded, ResultsRead, Hashed, FileChanged, ImagesRead, Answered, KernelRead, Crashed)
-
 
 NO_MODEL = "no model yet: the first epoch of the training writes it"
 TRAINING = "the training runs; r analyses the model that it has written so far"
@@ -188,7 +173,7 @@ class Session:
     def want_kernel(self, layer: str) -> None:
         """Read the matrices that the file stores for a layer, unless they are on their way."""
         if self._work is not None:
-            self._work.kernels.want(layer)
+            self._work.gallery.want_kernel(layer)
 
     def cancel(self) -> None:
         """Stop the analysis; what is known so far stays."""
@@ -204,70 +189,26 @@ class Session:
             self._work.close()
 
     def take(self, message: WorkMessage) -> None:
-        """Learn what a thread found out; what belongs to earlier work is old news."""
-        if message.work is self._work or isinstance(message, Crashed):
-            self._learn(message)
-
-    @singledispatchmethod
-    def _learn(self, message: WorkMessage) -> None:
-        raise NotImplementedError(type(message))
-
-    @_learn.register
-    def _(self, message: Analysed) -> None:
-        if not self._state.phase.active:
-            return
-        event = message.event
-        if event.layer is not None:
-            self._layers[event.layer.name] = event.layer
-            self._layers_changed = True
-        self._set(_after(self._state, event))
-
-    @_learn.register
-    def _(self, message: AnalysisEnded) -> None:
-        if not self._state.phase.active:
-            return
-        phase = Phase.DONE if message.failure is None else Phase.FAILED
-        self._set(
-            replace(
-                self._state, phase=phase, seconds=message.seconds, failure=message.failure, cached=message.cached
+        """Learn what a thread found out; what belongs to earlier work is old news, and so is the end of what ended."""
+        if isinstance(message, Crashed):
+            self.crash = self.crash or message.error
+            self._fail(
+                LipscopeError(
+                    f"{type(message.error).__name__}: {message.error}",
+                    why="an error in lipscope itself, not in the file",
+                    next_step="quit to see the traceback, and report it",
+                )
             )
-        )  # fmt: skip
-
-    @_learn.register
-    def _(self, message: ResultsRead) -> None:
-        same = message.results.certificates is self._state.results.certificates
-        self._set(replace(self._state, results=message.results, answer=self._state.answer if same else None))
-
-    @_learn.register
-    def _(self, message: Hashed) -> None:
-        self._set(replace(self._state, sha256=message.sha256))
-
-    @_learn.register
-    def _(self, message: FileChanged) -> None:
-        self._set(replace(self._state, on_disk=message.on_disk))
-
-    @_learn.register
-    def _(self, message: ImagesRead) -> None:
-        self._set(replace(self._state, images=message.images, answer=None))
-
-    @_learn.register
-    def _(self, message: Answered) -> None:
-        self._set(replace(self._state, answer=message.answer))
-
-    @_learn.register
-    def _(self, message: KernelRead) -> None:
-        self._set(replace(self._state, kernel=message.kernel))
-
-    @_learn.register
-    def _(self, message: Crashed) -> None:
-        self.crash = self.crash or message.error
-        self._fail(
-            LipscopeError(
-                f"{type(message.error).__name__}: {message.error}",
-                why="an error in lipscope itself, not in the file",
-                next_step="quit to see the traceback, and report it",
-            )
-        )
+        elif message.work is not self._work:
+            return
+        elif isinstance(message, Analysed) and self._state.phase.active:
+            event = message.event
+            if event.layer is not None:
+                self._layers[event.layer.name] = event.layer
+                self._layers_changed = True
+            self._set(_after(self._state, event))
+        elif isinstance(message, Learned) and (self._state.phase.active or "phase" not in message.facts):
+            self._set(replace(self._state, **message.facts))
 
     def _fail(self, failure: LipscopeError) -> None:
         self._set(replace(self._state, phase=Phase.FAILED, failure=failure))

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from textual.message import Message
 
@@ -21,20 +20,10 @@ from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import SUFFIX, sha256_of
 from lipscope.records import AnalysisEvent
 from lipscope.tui.work.gallery import Answer, Evaluator, Gallery, Images
-from lipscope.tui.work.kernels import KernelReader
-from lipscope.tui.work.messages import (
-    Analysed,
-    AnalysisEnded,
-    Answered,
-    Crashed,
-    FileChanged,
-    Hashed,
-    ImagesRead,
-    KernelRead,
-    ResultsRead,
-)
+from lipscope.tui.work.kernels import Kernel
+from lipscope.tui.work.messages import Analysed, Crashed, Learned
 from lipscope.tui.work.pauses import yield_to_keys
-from lipscope.tui.work.state import Results
+from lipscope.tui.work.state import Phase, Results
 from lipscope.tui.work.watch import SECONDS, Stamp, stamp_of, watch
 
 if TYPE_CHECKING:
@@ -114,10 +103,9 @@ class Work:
         self._closed = threading.Event()
         self._latest = Results()
         self._threads = self._made(("analysis", self._analyse_then_check), ("files", self._read_files))
-        self.gallery = Gallery(path, means.read_images, means.evaluator, self._tell, self._handing_over, means.kept)
-        self.kernels = KernelReader(
-            path, self._stamp, lambda kernel: self.post(KernelRead(self, kernel)), self._handing_over
-        )
+        self.gallery = Gallery(
+            path, means.read_images, means.evaluator, self._tell, self._handing_over, means.kept, self._stamp,
+        )  # fmt: skip
         self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
 
     def _made(self, *targets: tuple[str, Callable[[], None]]) -> tuple[threading.Thread, ...]:
@@ -139,24 +127,35 @@ class Work:
         """Cancel, and stop watching the files."""
         self.cancel()
         self.gallery.close()
-        self.kernels.close()
         self._closed.set()
 
     @property
     def alive(self) -> bool:
         """Whether a thread of this work, or of the work it waits for, still computes."""
-        return any(thread.is_alive() for thread in self._threads) or self.gallery.busy or self.kernels.busy
+        return any(thread.is_alive() for thread in self._threads) or self.gallery.busy
 
     def join_analysis(self) -> None:
         """Wait for the analysis to end."""
         self._threads[0].join()
 
-    def _tell(self, news: Images | Answer) -> None:
-        self.post(Answered(self, news) if isinstance(news, Answer) else ImagesRead(self, news))
+    def _tell(self, news: Images | Answer | Kernel) -> None:
+        if isinstance(news, Kernel):
+            self._learn(kernel=news)
+        elif isinstance(news, Answer):
+            self._learn(answer=news)
+        else:
+            self._learn(images=news, answer=None)
+
+    def _learn(self, **facts: Any) -> None:
+        """Fields of the state."""
+        self.post(Learned(self, facts))
 
     def _handing_over(self, target: Callable[[], None]) -> None:
-        with _HandOver(self):
+        """What escapes a thread reaches the app's thread, which shows and raises it; a thread can only print."""
+        try:
             target()
+        except BaseException as error:  # noqa: BLE001
+            self.post(Crashed(self, error))
 
     def _analyse_then_check(self) -> None:
         """One after the other: two never compute at once."""
@@ -173,7 +172,7 @@ class Work:
             return
         yield_to_keys()
         if (found := self._means.check(claimed, self._path)) is not None:
-            self.post(ResultsRead(self, replace(results, checked=found)))
+            self._learn(results=replace(results, checked=found))
 
     def _run_analysis(self) -> None:
         while self._after:
@@ -191,10 +190,10 @@ class Work:
                 events.append(event)
                 self.post(Analysed(self, event))
         except LipscopeError as failure:
-            self.post(AnalysisEnded(self, clock() - started, failure))
+            self._learn(phase=Phase.FAILED, seconds=clock() - started, failure=failure)
             return
         seconds = clock() - started
-        self.post(AnalysisEnded(self, seconds))
+        self._learn(phase=Phase.DONE, seconds=seconds)
         self._keep(events, seconds)
 
     def _answered_by_cache(self) -> bool:
@@ -207,10 +206,10 @@ class Work:
         kept = self._cache.read(self._path, sha256)
         if kept is None:
             return False
-        self.post(Hashed(self, sha256))
+        self._learn(sha256=sha256)
         for event in kept.events:
             self.post(Analysed(self, event))
-        self.post(AnalysisEnded(self, kept.seconds, cached=True))
+        self._learn(phase=Phase.DONE, seconds=kept.seconds, cached=True)
         return True
 
     def _keep(self, events: list[AnalysisEvent], seconds: float) -> None:
@@ -226,7 +225,7 @@ class Work:
 
     def _find_results(self) -> None:
         self._latest = _read_results(self._results)
-        self.post(ResultsRead(self, self._latest))
+        self._learn(results=self._latest, answer=None)
 
     def _read_files(self) -> None:
         self._find_results()
@@ -234,16 +233,16 @@ class Work:
             self._sha256 = sha256_of(self._path)
         except (OSError, CheckpointError):
             return  # the analysis reads the same file and says what is wrong with it
-        self.post(Hashed(self, self._sha256))
+        self._learn(sha256=self._sha256)
 
     def _watch_model(self) -> None:
         def changed(stamp: Stamp | None) -> None:
             if stamp is None:
-                self.post(FileChanged(self, "gone"))
+                self._learn(on_disk="gone")
                 return
             with suppress(OSError, CheckpointError):
                 same = sha256_of(self._path) == self._sha256  # touched or copied over by itself
-                self.post(FileChanged(self, "same" if same else "replaced"))
+                self._learn(on_disk="same" if same else "replaced")
 
         watch(self._path, self._stamp, changed, self._closed, self._means.look_every)
 
@@ -263,23 +262,6 @@ class Work:
             # The app's loop closed between its check and the call: nobody is left to tell.
             if not self._cancelled.is_set():
                 raise
-
-
-class _HandOver:
-    """What escapes a thread reaches the app's thread, which shows and raises it; a thread can only print."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> bool:
-        if error is not None:
-            self._work.post(Crashed(self._work, error))
-        return True
 
 
 def results_beside(model: Path, folder: Path | None = None) -> Path:

@@ -71,7 +71,7 @@ async def test_both_curves_are_told_apart_by_their_lines_and_the_gap_is_shaded(m
     async with finished(app, (200, 60)) as pilot:
         await comparing(pilot)
         await pilot.pause()
-        a, b = app.query_one("#compare-curve", Chart)._drawing.series
+        a, b = app.query_one("#compare-curve", Chart).drawing.series
         assert (a.name, b.name) == ("A", "B")
         assert a.gap == 0 < b.gap
         assert "░" in screen_text(app)

@@ -206,7 +206,7 @@ async def test_capital_c_copies_one_value_alone(model, script, screen, keys, nam
         await until(pilot, lambda: app.clipboard)
         assert "\t" not in app.clipboard
         assert copied in app.clipboard
-        assert app.clipboard == dict(app._front().cells())[name]
+        assert app.clipboard == dict(app.front.cells())[name]
 
 
 async def test_escape_and_the_mouse_work_in_the_list_of_values(model, script):

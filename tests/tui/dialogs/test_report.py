@@ -1,7 +1,7 @@
 import re
 
 from lipscope.tui.app import InspectApp
-from lipscope.tui.dialogs.report import Part, as_html, as_markdown, latex_row, markdown_row
+from lipscope.tui.dialogs.report import Part, as_html, as_markdown, latex_row, markdown_row, report_parts
 from lipscope.tui.panes import Sheet
 from tests.tui.conftest import finished, write_radii
 
@@ -11,7 +11,7 @@ async def test_the_report_holds_every_digit_and_needs_no_other_file(model, scrip
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         await pilot.press("2")
-        parts = await app.report_parts()
+        parts = await report_parts(app)
         assert app.query_one("TabbedContent").active == "layers"
     assert [part.title for part in parts] == ["Overview", "Layers", "Gradients", "Radii"]
     text, page = as_markdown(app.state, parts), as_html(app.state, parts)

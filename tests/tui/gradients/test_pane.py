@@ -6,7 +6,7 @@ from lipscope.records import AnalysisEvent, GradientNorms, Tightness
 from lipscope.tui.app import InspectApp
 from lipscope.tui.gradients.pane import GradientsPane
 from lipscope.tui.registry import entry
-from lipscope.tui.widgets.histogram import Histogram
+from lipscope.tui.widgets.chart import Chart
 from tests.tui.conftest import FAILURE, Script, bounds, finished, screen_text, until, words
 
 TIGHT = Tightness((0.7, 0.72, 0.74, 0.8), 0.74, 0.7, 0.8, 0.703, 0.791, 3.98883, "4 images of cifar10 test")
@@ -104,9 +104,9 @@ async def test_the_tightness_is_a_histogram_where_there_is_room(model, measuring
         await until(pilot, lambda: "mean 0.740" in screen_text(app))
         assert "~ tightness of the certificate" in screen_text(app)
         assert "mean 0.7400 min 0.7000 5% 0.7030 95% 0.7910 max 0.8000" in words(app, "#tightness-words")
-        assert app.query_one("#tightness", Histogram).region.area
+        assert app.query_one("#tightness", Chart).region.area
         await pilot.resize_terminal(80, 24)
-        await until(pilot, lambda: not app.query_one("#tightness", Histogram).region.area)
+        await until(pilot, lambda: not app.query_one("#tightness", Chart).region.area)
         assert "0.740 times as steep" in words(app, "#gradients-words")
 
 

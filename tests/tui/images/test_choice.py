@@ -11,7 +11,6 @@ from lipscope.tui.images.choice import (
     SORTS,
     Choice,
     arranged,
-    attacked,
     distance_text,
     image_facts,
     keeps_of,
@@ -81,12 +80,12 @@ def test_filters_and_orders_are_those_of_a_loop(rows, keep, label, sort, reverse
 def test_which_images_were_attacked_is_what_the_results_say():
     inf = float("inf")
     plain = results([0] * 4, [0] * 4, [1] * 4, [0.5, inf, inf, inf])
-    assert attacked(plain).tolist() == [True, False, False, False]
+    assert plain.attacked.tolist() == [True, False, False, False]
     told = replace(plain, attack={"attacked": [[0, 11], [30, 31]]})
-    assert attacked(told).tolist() == [True, True, False, True]
+    assert told.attacked.tolist() == [True, True, False, True]
     for damaged in ("no", [["a", 3], [1], None, {}], [[1, 2, 3]]):
-        assert attacked(replace(plain, attack={"attacked": damaged})).sum() == 1
-    assert attacked(results([0], [0], [1])).tolist() == [False]
+        assert replace(plain, attack={"attacked": damaged}).attacked.sum() == 1
+    assert results([0], [0], [1]).attacked.tolist() == [False]
 
 
 def test_filters_and_orders_of_an_attack_are_offered_after_one():

@@ -8,7 +8,6 @@ from lipscope.records import AnalysisEvent, Bound, Estimate, LayerReport, Spectr
 from lipscope.tui.app import InspectApp
 from lipscope.tui.layers.pane import LayersPane
 from lipscope.tui.widgets.chart import Chart
-from lipscope.tui.widgets.histogram import Histogram
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.messages import Analysed
 from tests.tui.conftest import Script, bounds, finished, listed, measured, screen_text, until, words, write_checkpoint
@@ -149,7 +148,7 @@ async def test_the_histogram_marks_one_and_has_a_log_axis(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         await layers(pilot)
-        assert not app.query_one("#spectrum", Histogram).region.area  # the normalisation has no spectrum
+        assert not app.query_one("#spectrum", Chart).region.area  # the normalisation has no spectrum
         await pilot.press("down")
         await until(pilot, lambda: "singular values, σ − 1" in screen_text(app))
         assert "σ = 1" in screen_text(app)
@@ -290,7 +289,7 @@ async def test_v_shows_histogram_curve_and_kernel_in_turn(model, script):
         await until(pilot, lambda: "histogram, v: next" in screen_text(app))
         await pilot.press("v")
         await until(pilot, lambda: "sorted curve, v: next" in screen_text(app))
-        assert app.query_one("#spectrum-curve", Chart)._drawing.over.high == 8192
+        assert app.query_one("#spectrum-curve", Chart).drawing.over.high == 8192
         await pilot.press("v")
         await until(pilot, lambda: "stage1.block1.conv.kernel 4×4×3×3; as stored" in screen_text(app))
         assert "tap 1 of 9, row 1, column 1 (a: next)" in words(app, "#kernel")

@@ -10,7 +10,6 @@ from lipscope.tui.plots.blocks import (
     axis,
     bin_counts,
     count_labels,
-    figure,
     heights,
     histogram,
     nice_ticks,
@@ -112,15 +111,6 @@ def test_count_labels_of_a_log_axis_stand_where_their_bars_end():
         assert row == 8 - -(-bar // 8) or abs((8 - row) * 8 - bar) <= 8
 
 
-@pytest.mark.parametrize("log", [False, True])
-def test_figure_fills_exactly_its_place(log):
-    values = np.random.default_rng(0).normal(size=500)
-    drawn = figure(values, Range(-4.0, 4.0), 1.0, width=40, height=9, log=log)
-    lines = [g + b for g, b in zip(drawn.gutter, drawn.bars, strict=True)] + [drawn.line, drawn.labels]
-    assert [len(line) for line in lines] == [40] * 9
-    assert drawn.line.index("▲") == len(drawn.gutter[0]) + drawn.mark
-
-
 def test_spectrum_axis_always_shows_one():
     for values in ([0.2, 0.5], [3.0, 7.0], [1.0, 1.0], [0.9999977, 1.0]):
         over, deviation = spectrum_axis(np.array(values))
@@ -132,6 +122,6 @@ def test_a_histogram_of_ten_thousand_takes_less_than_a_millisecond():
     times = []
     for _ in range(30):
         start = time.perf_counter()
-        figure(values, Range(0.0, 1.0), 0.5, width=100, height=20)
+        histogram(bin_counts(values, Range(0.0, 1.0), 100), 20)
         times.append(time.perf_counter() - start)
     assert min(times) < 1e-3, f"{1e3 * min(times):.2f} ms"

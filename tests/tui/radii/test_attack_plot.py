@@ -8,7 +8,6 @@ from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.radii.attack_plot import AttackPlot
 from lipscope.tui.widgets.chart import Chart
-from lipscope.tui.widgets.histogram import Histogram
 from tests.tui.conftest import finished, screen_text, until, write_radii
 
 
@@ -41,10 +40,12 @@ async def test_the_picture_shows_every_attacked_image(model, script):
         assert "attack distance − radius of 480 images" in text
         assert "unbroken: 20 of 500 attacked" in text
         assert "attack distance over radius" in text
-        gaps = app.query_one("#radii-gap", Histogram)._data.values
         changed = np.isfinite(found.attack_distance)
-        assert np.array_equal(gaps, (found.attack_distance - found.radius)[changed])
-        _, points = app.query_one("#radii-scatter", Chart)._drawing.series
+        cells, _ = app.query_one("#radii-gap", Chart).drawing.fill(1, 1)
+        read = app.query_one("#radii-gap", Chart).drawing.read
+        gaps = (found.attack_distance - found.radius)[changed]
+        assert read(0.1).startswith(f"{len(gaps)} from 0 to {gaps.max():.4g}"), cells
+        _, points = app.query_one("#radii-scatter", Chart).drawing.series
         assert np.array_equal(points.x, found.radius[changed])
         assert np.array_equal(points.y, found.attack_distance[changed])
         await pilot.press("b")
@@ -59,7 +60,7 @@ async def test_images_broken_inside_their_radius_stand_out(model, script):
         await shown(pilot)
         await until(pilot, lambda: "inside the radius: 3" in screen_text(app))
         assert app.query_one("#radii-scatter-panel").has_class("-violated")
-        assert app.query_one("#radii-gap", Histogram)._data.over.low < 0
+        assert app.query_one("#radii-gap", Chart).drawing.over.low < 0
 
 
 async def test_without_an_attack_there_is_nothing_to_show(model, script):

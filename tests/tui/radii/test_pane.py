@@ -5,7 +5,6 @@ import numpy as np
 
 from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
-from lipscope.tui.radii.area import BandArea
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
 from lipscope.tui.widgets.at_eps import eps_near
@@ -92,7 +91,7 @@ async def test_histogram_and_area_share_one_axis(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         pane = await radii(pilot)
-        histogram, area = app.query_one("#radii-histogram"), app.query_one(BandArea)
+        histogram, area = app.query_one("#radii-histogram"), app.query_one("#radii-area")
         await until(pilot, lambda: area.columns > 0)
         assert (histogram.first, histogram.columns, histogram.over) == (area.first, area.columns, area.over)
         lines = [line for line in screen_text(app).split("\n") if "▲" in line]
@@ -106,14 +105,14 @@ async def test_eps_follows_click_drag_and_wheel(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         pane = await radii(pilot)
-        area = app.query_one(BandArea)
+        area = app.query_one("#radii-area")
         await until(pilot, lambda: area.columns > 0)
         column = area.first + area.columns // 3
-        await pilot.click(BandArea, offset=(column, 3))
+        await pilot.click("#radii-area", offset=(column, 3))
         await until(pilot, lambda: pane.eps == eps_near(area.value_at(column)))
-        await pilot.mouse_down(BandArea, offset=(column, 3))
-        await pilot.hover(BandArea, offset=(column + 5, 3))
-        await pilot.mouse_up(BandArea, offset=(column + 5, 3))
+        await pilot.mouse_down("#radii-area", offset=(column, 3))
+        await pilot.hover("#radii-area", offset=(column + 5, 3))
+        await pilot.mouse_up("#radii-area", offset=(column + 5, 3))
         before = pane.eps
         area.post_message(area.Turned(1))
         await until(pilot, lambda: pane.eps == before + Fraction(1, 255))
@@ -124,10 +123,10 @@ async def test_the_mouse_reads_the_certified_share(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         await radii(pilot)
-        area = app.query_one(BandArea)
+        area = app.query_one("#radii-area")
         await until(pilot, lambda: area.columns > 0)
         column = area.first + area.columns // 2
-        await pilot.hover(BandArea, offset=(column, 5))
+        await pilot.hover("#radii-area", offset=(column, 5))
         at = area.value_at(column)
         share = ((certificates.radius > at) & certificates.correct).mean()
         await until(pilot, lambda: f"{100 * share:.1f}% certified at {at:.3f}" in screen_text(app))

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lipscope.files.run_log import read_run, seconds_left
-from lipscope.tui.training.lines import bound_cell, column, ends, figures, layer_rows, progress_words, trend
+from lipscope.tui.plots.bars import sparkline
+from lipscope.tui.training.lines import bound_cell, column, ends, figures, layer_rows, progress_words
 from lipscope.tui.work.run_watch import RunView
 from tests.tui.runs import EPOCHS, LAYERS, STEPS, Run
 
@@ -44,7 +45,7 @@ def test_held_out_values_are_gaps_where_nothing_is_held_out(tmp_path):
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=200), st.integers(1, 40))
 def test_a_trend_fits_its_cells_for_any_numbers(values, cells):
-    drawn = trend(np.array(values, dtype=np.float64), cells)
+    drawn = sparkline(values, cells)
     assert len(drawn) <= cells
     assert set(drawn) <= set("▁▂▃▄▅▆▇█")
 

@@ -5,7 +5,8 @@ from safetensors.numpy import save_file
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
-from lipscope.tui.work.kernels import MOST, SIDE, KernelReader, extremes, read_kernel, tensor_of
+from lipscope.tui.work.gallery import Gallery
+from lipscope.tui.work.kernels import MOST, SIDE, extremes, read_kernel, tensor_of
 from lipscope.tui.work.watch import stamp_of
 from tests.always import always
 from tests.tui.work.test_latest import settle
@@ -117,18 +118,18 @@ def test_extremes_are_the_largest_of_their_blocks_and_nest(rows, columns, down, 
 def test_the_reader_tells_of_files_that_changed(tmp_path):
     path = written(tmp_path / "a.safetensors", fc=np.ones((2, 2), np.float32))
     told = []
-    reader = KernelReader(path, stamp_of(path), told.append, lambda run: run())
-    reader.want("fc")
+    reader = Gallery(path, None, None, told.append, lambda run: run(), stamp=stamp_of(path))
+    reader.want_kernel("fc")
     settle(reader)
     assert told[-1].error is None
     written(tmp_path / "b.safetensors", fc=np.ones((2, 3), np.float32)).replace(path)
-    reader.want("fc")  # asked for already
-    reader.want("other")
+    reader.want_kernel("fc")  # asked for already
+    reader.want_kernel("other")
     settle(reader)
     assert len(told) == 2
     assert "another one than was opened" in told[-1].error.what
     path.unlink()
-    reader.want("fc")
+    reader.want_kernel("fc")
     settle(reader)
     assert told[-1].error is not None
     reader.close()

@@ -4,7 +4,8 @@ import time
 import pytest
 
 from lipscope.records.certificates import Checked
-from lipscope.tui.work.messages import Analysed, AnalysisEnded, Crashed, Hashed, ResultsRead
+from lipscope.tui.work.messages import Analysed, Crashed, Learned
+from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means, Work
 from tests.tui.conftest import FAILURE, Script, write_radii
 
@@ -22,6 +23,9 @@ class Mailbox:
     def of(self, kind):
         return [message for message in self.messages if isinstance(message, kind)]
 
+    def facts(self, name):
+        return [message.facts[name] for message in self.of(Learned) if name in message.facts]
+
 
 def finish(work: Work) -> None:
     deadline = time.monotonic() + 10
@@ -38,8 +42,8 @@ def test_all_events_in_order_then_the_end(model, script):
     done = [message.event.done for message in mailbox.of(Analysed)]
     assert done == sorted(done)
     assert done[-1] == 25
-    assert isinstance([m for m in mailbox.messages if isinstance(m, Analysed | AnalysisEnded)][-1], AnalysisEnded)
-    assert mailbox.of(AnalysisEnded)[0].failure is None
+    told = [m for m in mailbox.messages if isinstance(m, Analysed) or "phase" in m.facts]
+    assert told[-1].facts["phase"] is Phase.DONE
 
 
 def test_results_and_hash_arrive(model, script):
@@ -48,8 +52,8 @@ def test_results_and_hash_arrive(model, script):
     work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
-    assert len(mailbox.of(ResultsRead)[0].results.certificates) == 50
-    assert mailbox.of(Hashed)[0].sha256 == certificates.model_sha256
+    assert len(mailbox.facts("results")[0].certificates) == 50
+    assert mailbox.facts("sha256")[0] == certificates.model_sha256
 
 
 def test_a_damaged_results_file_is_an_error_to_show(model, script):
@@ -58,7 +62,7 @@ def test_a_damaged_results_file_is_an_error_to_show(model, script):
     work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
-    results = mailbox.of(ResultsRead)[0].results
+    results = mailbox.facts("results")[0]
     assert results.certificates is None
     assert results.error is not None
 
@@ -69,7 +73,7 @@ def test_results_without_images_are_an_error_to_show(model, script):
     work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
-    assert "no images" in mailbox.of(ResultsRead)[0].results.error.what
+    assert "no images" in mailbox.facts("results")[0].error.what
 
 
 @pytest.mark.parametrize(
@@ -81,7 +85,7 @@ def test_what_somebody_else_claims_of_this_file_is_checked_after_the_analysis(mo
 
     def check(claimed, path):
         assert (path, claimed.standing, len(claimed)) == (model, "claimed", 50)
-        ended.append(bool(mailbox.of(AnalysisEnded)))
+        ended.append(bool(mailbox.facts("phase")))
         return found
 
     mailbox = Mailbox()
@@ -89,9 +93,9 @@ def test_what_somebody_else_claims_of_this_file_is_checked_after_the_analysis(mo
     work.start()
     finish(work)
     assert ended == ([True] if asked else [])
-    first, *later = mailbox.of(ResultsRead)
-    assert first.results.checked is None
-    assert [message.results.checked for message in later] == ([found] if asked else [])
+    first, *later = mailbox.facts("results")
+    assert first.checked is None
+    assert [results.checked for results in later] == ([found] if asked else [])
 
 
 def test_after_cancel_nothing_more_is_said(model, script):
@@ -104,7 +108,7 @@ def test_after_cancel_nothing_more_is_said(model, script):
     script.gate.set()
     finish(work)
     assert len(mailbox.of(Analysed)) == 3
-    assert not mailbox.of(AnalysisEnded)
+    assert not mailbox.facts("phase")
 
 
 def test_the_next_analysis_waits_for_the_cancelled_one(model):
@@ -130,7 +134,7 @@ def test_a_foreseen_failure_is_told(model, script):
     work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
-    assert mailbox.of(AnalysisEnded)[0].failure is FAILURE
+    assert mailbox.facts("failure")[0] is FAILURE
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("in a layer"), MemoryError(), SystemExit(3)])
@@ -141,7 +145,7 @@ def test_an_unforeseen_error_is_handed_over(model, script, error):
     work.start()
     finish(work)
     assert mailbox.of(Crashed)[0].error is error
-    assert not mailbox.of(AnalysisEnded)
+    assert not mailbox.facts("phase")
 
 
 def test_the_threads_do_not_outlive_the_program(model, script):
