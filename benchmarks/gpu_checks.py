@@ -31,9 +31,10 @@ from lipscope.certification.evaluate import certify, estimate
 from lipscope.data import ImageSet, load
 from lipscope.environment import full_precision
 from lipscope.layers.convolutions import CONVOLUTIONS
+from lipscope.models.architecture import Config
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.lipconvnet import LipConvnetConfig
-from lipscope.models.registry import Config, build
+from lipscope.models.registry import build
 from lipscope.models.resnet import ResNetConfig
 from lipscope.models.shiftnet import ShiftNetConfig
 from lipscope.models.stored import StoredModel, load_model, save_model

@@ -23,7 +23,7 @@ from lipscope.analysis.witness import body_parts, linear_witness, network_witnes
 from lipscope.bounds.rounding import product_up
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import Header, read_header, sha256_of
+from lipscope.files.checkpoint import Header, sha256_of
 from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
@@ -49,8 +49,7 @@ def analyse(path: Path, *, data_dir: Path | None = None, description: Path | Non
         UsageError: the description cannot be.
     """
     yield AnalysisEvent(0, 0, "reading the model, forming its matrices")
-    subject = load_subject(path, description)
-    yield from _unknown(read_header(path)) if subject is None else _model(subject, data_dir)
+    yield from _events(load_subject(path, description), data_dir)
 
 
 def inspect_report(path: Path, *, data_dir: Path | None = None, description: Path | None = None) -> InspectReport:
@@ -60,12 +59,19 @@ def inspect_report(path: Path, *, data_dir: Path | None = None, description: Pat
         CheckpointError: as :func:`analyse`; the file changed meanwhile.
         UsageError: as :func:`analyse`.
     """
-    header, digest = read_header(path), sha256_of(path)
-    report = _gathered(analyse(path, data_dir=data_dir, description=description))
-    if sha256_of(path) != digest:
+    subject = load_subject(path, description)
+    header = subject if isinstance(subject, Header) else subject.header
+    # The tensors of a file that is no model are read one by one: all of them from the same bytes, or none.
+    digest = sha256_of(path) if isinstance(subject, Header) else subject.sha256
+    report = _gathered(_events(subject, data_dir))
+    if isinstance(subject, Header) and sha256_of(path) != digest:
         raise CheckpointError("the file changed while it was analysed", where=str(path), next_step="run it again")
     architecture = header.architecture if description is None else f"described by {description.name}"
     return replace(report, path=str(path), sha256=digest, architecture=architecture, claims=header.metadata)
+
+
+def _events(subject: Subject | Header, data_dir: Path | None) -> Iterator[AnalysisEvent]:
+    return _unknown(subject) if isinstance(subject, Header) else _model(subject, data_dir)
 
 
 def subject_report(subject: Subject, *, data_dir: Path | None = None) -> InspectReport:

@@ -50,7 +50,7 @@ def exhibit(
     if target.resolve() == path.resolve():
         raise UsageError("--witness would overwrite the model", where=str(target))
     subject = load_subject(path, description)
-    assert subject is not None
+    assert isinstance(subject, Subject)
     found = _found(subject, judged, data_dir)
     write_witness(target, found)
     kept = read_witness(target)

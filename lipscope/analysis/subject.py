@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lipscope.files.checkpoint import read_header
+from lipscope.files.checkpoint import Header
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer, check_provable
 from lipscope.layers.heads import Head
 from lipscope.models.described import DescribedNet, load_described
 from lipscope.models.network import Network
-from lipscope.models.stored import StoredModel, load_model
+from lipscope.models.stored import StoredModel, read_model
 from lipscope.records import Shape
 
 
@@ -27,6 +27,7 @@ class Subject:
         sha256: of the bytes that the weights were read from.
         layerwise: whether each layer of the body is claimed 1-Lipschitz, so that one that expands breaks the claim;
             otherwise only the network as a whole can.
+        header: what the file says of itself.
         unused: the tensors of the file that are no part of it.
     """
 
@@ -35,6 +36,7 @@ class Subject:
     dataset: str | None
     sha256: str
     layerwise: bool
+    header: Header
     unused: tuple[str, ...] = ()
 
 
@@ -48,8 +50,8 @@ class Place:
     inside: bool
 
 
-def load_subject(path: Path, description: Path | None = None) -> Subject | None:
-    """The network of a file; None where nothing says how its tensors are connected.
+def load_subject(path: Path, description: Path | None = None) -> Subject | Header:
+    """The network of a file; only the header where nothing says how its tensors are connected.
 
     Raises:
         CheckpointError: the file is damaged, or is not what it claims to be.
@@ -57,16 +59,17 @@ def load_subject(path: Path, description: Path | None = None) -> Subject | None:
     """
     if description is not None:
         model = load_described(path, description)
-        return Subject(model.net, model.net.head, model.description.dataset, model.sha256, False, model.unused)
-    if read_header(path).config is None:
-        return None
-    return subject_of(load_model(path))
+        return Subject(
+            model.net, model.net.head, model.description.dataset, model.sha256, False, model.header, model.unused
+        )
+    found = read_model(path)
+    return found if isinstance(found, Header) else subject_of(found)
 
 
 def subject_of(stored: StoredModel) -> Subject:
     """The network of a model that was read."""
     dataset = str((stored.header.config or {}).get("dataset", ""))
-    return Subject(stored.net, stored.net.head, dataset, stored.sha256, _layerwise(stored.net))
+    return Subject(stored.net, stored.net.head, dataset, stored.sha256, _layerwise(stored.net), stored.header)
 
 
 def _layerwise(net: Network) -> bool:

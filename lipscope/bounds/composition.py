@@ -1,11 +1,9 @@
-"""Bounds of networks from the bounds of their parts: chains, sums, residual branches, parallel branches.
+"""Bounds of networks from the bounds of their parts: chains and sums.
 
 For f_i with constants L_i, in the l2 norm:
 
 - f_n o ... o f_1 has the constant L_1 ... L_n;
-- x -> sum_i f_i(x) has the constant sum_i L_i (triangle inequality); x -> x + f(x) has 1 + L;
-- x -> (f_1(x), ..., f_n(x)) has the constant sqrt(sum_i L_i^2), because squared norms of stacked outputs add up;
-- (x_1, ..., x_n) -> (f_1(x_1), ..., f_n(x_n)) has the constant max_i L_i: groups, and layers on parts of the channels.
+- x -> sum_i f_i(x) has the constant sum_i L_i (triangle inequality).
 
 A part without a proof leaves the whole without one, and its reason is kept.
 """
@@ -32,39 +30,6 @@ def chain_bound(parts: Sequence[Bound]) -> Bound:
 def sum_bound(parts: Sequence[Bound]) -> Bound:
     """The sum of the parts' bounds: x -> f_1(x) + ... + f_n(x)."""
     return _unproved(parts) or _bound(sum_up([part.value for part in parts]), f"sum of {len(parts)} bounds")
-
-
-def residual_bound(branch: Bound) -> Bound:
-    """1 + L: x -> x + f(x).
-
-    >>> residual_bound(Bound(0.5, "by hand")).value
-    1.5
-    >>> residual_bound(Bound.unproved("no rule for Softmax")).reason
-    'no rule for Softmax'
-    """
-    return _unproved([branch]) or _bound(sum_up([1.0, branch.value]), f"1 + L, L by {branch.method}")
-
-
-def stacked_bound(parts: Sequence[Bound]) -> Bound:
-    """sqrt(sum L_i^2): x -> (f_1(x), ..., f_n(x)), branches whose outputs are concatenated.
-
-    >>> stacked_bound([Bound(3.0, "a"), Bound(4.0, "b")]).value >= 5.0
-    True
-    """
-    largest = max((part.value for part in parts), default=0.0)
-    if reason := _unproved(parts):
-        return reason
-    method = f"root of the sum of {len(parts)} squared bounds"
-    if largest == 0.0 or math.isinf(largest):
-        return _bound(largest, method)
-    # Divided by the largest first: the squares could overflow.
-    squares = [up(up(part.value / largest) ** 2, 2) for part in parts]
-    return _bound(up(largest * up(math.sqrt(sum_up(squares)), 2)) if len(parts) > 1 else largest, method)
-
-
-def separate_bound(parts: Sequence[Bound]) -> Bound:
-    """The largest of the parts' bounds: each function has inputs and outputs of its own."""
-    return _unproved(parts) or _bound(max(part.value for part in parts), f"largest of {len(parts)} bounds")
 
 
 def _bound(value: float, method: str) -> Bound:

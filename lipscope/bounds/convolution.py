@@ -92,20 +92,6 @@ def every_size_bound(kernel: Tensor, grid: int = 32) -> float:
     return on_grid if result == 1.0 else up(on_grid * up(math.sqrt(up(result, 8)), 2), 2)
 
 
-def grouped_bound(kernel: Tensor, groups: int, grid: int = 32) -> float:
-    """The maximum of the groups' bounds for every image size (not their product).
-
-    Args:
-        kernel: (out, in / groups, h, w).
-        groups: the number of groups.
-
-    >>> kernel = torch.tensor([2.0, 3.0]).reshape(2, 1, 1, 1)
-    >>> abs(grouped_bound(kernel, 2) - 3.0) < 1e-12
-    True
-    """
-    return max(every_size_bound(part, grid) for part in kernel.chunk(groups))
-
-
 def absolute_bound(kernel: Tensor) -> float:
     """An upper bound on the norm of the convolution with |K|, the absolute values: what rounding errors grow with.
 

@@ -16,7 +16,7 @@ from lipscope.certification.sound import BATCH
 from lipscope.errors import LipscopeError
 from lipscope.files.locks import BusyError, exclusive
 from lipscope.files.results import results_path
-from lipscope.models.stored import StoredModel, load_model
+from lipscope.models.stored import StoredModel
 from lipscope.records.certificates import Certificates
 
 if TYPE_CHECKING:
@@ -56,11 +56,11 @@ class Answer:
     unkept: LipscopeError | None = None
 
 
-def answer(path: Path, request: Request, note: Note = lambda text: None, bar: Bar = no_bar) -> Answer:
-    """Certify the model at ``path``, or answer from this user's own results where they still hold.
+def answer(stored: StoredModel, request: Request, note: Note = lambda text: None, bar: Bar = no_bar) -> Answer:
+    """Certify a model, or answer from this user's own results where they still hold.
 
     Args:
-        path: a model.
+        stored: as it was read from its file.
         request: which images, and how.
         note: told in words what a person should know.
         bar: shows progress.
@@ -69,7 +69,7 @@ def answer(path: Path, request: Request, note: Note = lambda text: None, bar: Ba
         BusyError: another process is doing the same.
         LipscopeError: whatever is wrong with the model, the data, the request or the place for the results.
     """
-    stored = load_model(path)
+    path = stored.header.path
     chosen = choose(stored, request, note)
     device = chosen_device(request.device)
     if request.fast:

@@ -92,13 +92,17 @@ def attack_command(
     path = choose_model(model)
 
     from lipscope.attacks.driver import Settings, check_settings
-    from lipscope.commands.attack_run import Order, run_attack
+    from lipscope.attacks.run import run_attack
+    from lipscope.certification.selection import Request
+    from lipscope.commands.progress import images_bar
 
     settings = Settings(names, tuple(dict.fromkeys(foolbox)), eps, steps, restarts, seed, batch_size)
     check_settings(settings)
     limit = None if indices is not None else limit or DEFAULT_LIMIT
-    order = Order(settings, limit, indices, claimed, save_to, force, device, data_dir, keep, no_keep)
-    facts, unkept = run_attack(path, order)
+    request = Request(
+        limit=limit, indices=indices, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep
+    )
+    facts, unkept = run_attack(path, settings, request, claimed=claimed, save_to=save_to, note=narrate, bar=images_bar)
     say(json.dumps(facts) if as_json else _text(facts, eps))
     if facts["violations"]:
         narrate(f"{facts['violations']} certificates are refuted")

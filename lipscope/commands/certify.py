@@ -152,8 +152,9 @@ def _refuse(*cases: tuple[bool, str]) -> None:
 def _answer(path: Path, request: Request) -> Answer:
     from lipscope.certification.run import answer
     from lipscope.commands.progress import images_bar
+    from lipscope.models.stored import load_model
 
-    return answer(path, request, narrate, images_bar)
+    return answer(load_model(path), request, narrate, images_bar)
 
 
 def _facts(

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from lipscope.commands.messages import cut, narrate
+from lipscope.commands.messages import cut
 from lipscope.commands.names import Names, column_of
-from lipscope.errors import CheckpointError
 from lipscope.records import round_up
-from lipscope.units import DEFAULT_EPS
 from lipscope.visible import visible
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 LEGEND = "A, B: bound proved, rounded up; sigma max, sigma min, gradient (mean of ||J^T g|| / ||g||): estimates."
 
@@ -21,61 +15,8 @@ MOST_IMAGES = 12
 """Numbers of images that are printed of each list; --json has all of them."""
 
 
-def comparison(first: Path, second: Path, data_dir: Path | None, description: Path | None) -> dict[str, Any]:
-    """Everything that is compared of two models, as ``lipscope.compare/1``.
-
-    Raises:
-        LipscopeError: one of them cannot be analysed.
-    """
-    from lipscope.analysis.analysis import inspect_report
-    from lipscope.analysis.comparison import SCHEMA, aligned, images_json, layers_json, objection, shared
-    from lipscope.certification.summary import summary
-
-    reports = [inspect_report(path, data_dir=data_dir, description=description) for path in (first, second)]
-    kept = [_results(path) for path in (first, second)]
-    a, b = kept
-    missing = [letter for letter, one in zip("AB", kept, strict=True) if one is None]
-    reason = f"no results of `lipscope certify` beside {' and '.join(missing)}" if missing else ""
-    if a is not None and b is not None:
-        reason = objection(a, b)
-    at = images_json(shared(a, b), DEFAULT_EPS) if a is not None and b is not None and not reason else []
-    models = {
-        letter: {
-            "path": report.path, "sha256": report.sha256, "architecture": report.architecture,
-            "verdict": report.verdict.to_json(),
-        }
-        for letter, report in zip("ab", reports, strict=True)
-    }  # fmt: skip
-    certified = {
-        letter: None
-        if one is None
-        else {**summary(one, str(path), DEFAULT_EPS), "stale": one.model_sha256 != report.sha256}
-        for letter, one, path, report in zip("ab", kept, (first, second), reports, strict=True)
-    }
-    return {
-        "schema": SCHEMA,
-        "models": models,
-        "layers": layers_json(aligned(reports[0].layers, reports[1].layers)),
-        "certified": {**certified, "comparable": not reason, "reason": reason or None, "at": at},
-    }
-
-
-def _results(path: Path) -> Certificates | None:
-    from lipscope.files.results import read_results, results_path
-
-    target = results_path(path)
-    if not target.exists():
-        return None
-    try:
-        certificates = read_results(target)
-    except CheckpointError as error:
-        narrate(str(error))
-        return None
-    return certificates if len(certificates) else None
-
-
 def comparison_text(facts: dict[str, Any]) -> str:
-    """The same for people."""
+    """What :func:`lipscope.door.beside.comparison` found, for people."""
     lines = []
     for letter, model in facts["models"].items():
         lines += [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +17,13 @@ from lipscope.commands.names import Names, column_of
 from lipscope.commands.options import data_dir_option, json_option
 from lipscope.commands.run_report import NO_MODEL, report_json, run_lines
 from lipscope.commands.spectra import bound_lines, spectrum_lines
-from lipscope.errors import CheckFailedError, CheckpointError, UsageError
-from lipscope.records import allowed, round_up
+from lipscope.errors import CheckFailedError, UsageError
+from lipscope.records import round_up
 from lipscope.tui.registry import SCREENS
-from lipscope.units import DEFAULT_EPS
 from lipscope.visible import visible
 
 if TYPE_CHECKING:
-    from lipscope.records import Arrow, Chain, Estimate, InspectReport, LayerReport
+    from lipscope.records import Chain, Estimate, InspectReport, LayerReport
 
 BOUND_LEGEND = (
     "proved bound: on the Lipschitz constant, from above, rounded up. est.: estimates of the extreme singular values s "
@@ -133,12 +131,13 @@ def inspect_command(
     log = read_run(path) if is_run(path) else None
     path = path / "model.safetensors" if log is not None else index_of(path) or path
     untrained = log is not None and not path.exists() and not (check or witness)
-    if not untrained:
-        require_model(read_header(path))
     if other is not None:
         other = index_of(other) or other
-        require_model(read_header(other))
         screen = screen or "compare"
+    for one in (path, other):
+        # Said before an app is opened, or the first of two files is analysed.
+        if one is not None and (interactive or screenshot or other) and not untrained:
+            require_model(read_header(one))
     if keep is not None:
         require_place(kept_path(path, keep))
     if screenshot is not None:
@@ -149,52 +148,35 @@ def inspect_command(
         open_app(path, means_for(data_dir, description, keep, no_keep=no_keep), screen, other)
         return 0
     if other is not None:
-        from lipscope.commands.compare import comparison, comparison_text
+        from lipscope.commands.compare import comparison_text
+        from lipscope.door.beside import comparison
 
-        facts = comparison(path, other, data_dir, description)
+        facts = comparison((path, other), data_dir, description, narrate)
         say(json.dumps(facts) if as_json else comparison_text(facts))
         return 0
 
-    from lipscope.analysis.analysis import inspect_report
+    from lipscope.door.beside import radii_beside
+    from lipscope.door.inspection import inspect
 
     if log is not None and untrained:
         say(json.dumps(report_json(log, None)) if as_json else "\n".join([*run_lines(log), "", NO_MODEL]))
         return 0
     if witness is not None:
         require_writable(witness)
-    report = inspect_report(path, data_dir=data_dir, description=description)
-    # By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
-    asked = None if report.chain is None else report.chain.whole if whole else report.chain.body
-    limit = 1.0 if max_lipschitz is None else max_lipschitz
-    within = asked is not None and asked.bound.proved and asked.bound.value <= allowed(limit)
-    certified = _results(path, report.sha256, keep, data_dir)
+    report = inspect(path, data_dir=data_dir, description=description)
+    checked = report.check(1.0 if max_lipschitz is None else max_lipschitz, whole=whole)
+    certified = radii_beside(path, report.sha256, keep, data_dir, narrate)
     exhibited = None if witness is None else _exhibit(path, witness, report, data_dir, description)
     if as_json:
         kept = {} if witness is None else {"witness": exhibited}
-        checked = {"check": _check_json(asked, limit, within)} if check else {}
-        inspected = {**report.to_json(), "certified": certified, **checked, **kept}
+        gate = {"check": checked.to_json()} if check else {}
+        inspected = {**report.to_json(), "certified": certified, **gate, **kept}
         say(json.dumps(inspected if log is None else report_json(log, inspected)))
     else:
         told = [] if log is None else [*run_lines(log), ""]
-        answer = [_check(asked, limit, within)] if check else []
+        answer = [f"check    {checked}"] if check else []
         say("\n".join([*told, _text(report, certified), *answer]))
-    return 0 if within or not check else CheckFailedError.exit_code
-
-
-def _check(asked: Arrow | None, limit: float, within: bool) -> str:
-    """The answer to --check; the verdict speaks of 1 whatever the limit is."""
-    about = f" {asked.scope}" if asked else ""
-    proved = asked.bound if asked and asked.bound.proved else None
-    bound = f"L <= {round_up(proved.value)} is proved" if proved else "no bound is proved"
-    rounding = f" (up to {allowed(limit)}, for rounding)" if allowed(limit) != limit else ""
-    shortest = repr(limit).removesuffix(".0")
-    return f"check    {'passed' if within else 'FAILED'}: {bound}{about}, the limit is {shortest}{rounding}"
-
-
-def _check_json(asked: Arrow | None, limit: float, within: bool) -> dict[str, Any]:
-    bound = asked.bound.to_json()["value"] if asked else None
-    scope = asked.scope.to_json() if asked else None
-    return {"limit": limit, "allowed": allowed(limit), "proved": bound, "within": within, "scope": scope}
+    return 0 if checked.within or not check else CheckFailedError.exit_code
 
 
 def _exhibit(
@@ -213,31 +195,6 @@ def _exhibit(
     )
     facts = {"path": str(target), "layer": found.layer, "ratio": found.ratio, "model_sha256": found.model_sha256}
     return {**facts, "shapes": {"x": list(found.x.shape), "image_x": list(found.image_x.shape)}}
-
-
-def _results(path: Path, sha256: str, keep: Path | None, data_dir: Path | None) -> dict[str, Any] | None:
-    """The summary of the radii beside the model, and whether they are about these very bytes; None without any.
-
-    What somebody else claims is checked cheaply where model and images are at hand: ``claim`` says with what outcome.
-    """
-    from lipscope.certification.claim import check_at_hand
-    from lipscope.certification.summary import summary
-    from lipscope.files.results import read_results, results_path
-
-    target = results_path(path, keep)
-    if not target.exists():
-        return None
-    try:
-        certificates = read_results(target)
-    except CheckpointError as error:
-        narrate(str(error))
-        return None
-    if not len(certificates):
-        return None
-    stale = certificates.model_sha256 != sha256
-    checked = check_at_hand(certificates, path, data_dir) if certificates.standing == "claimed" and not stale else None
-    claim = None if checked is None else {**asdict(checked), "holds": checked.holds, "words": str(checked)}
-    return {**summary(certificates, str(path), DEFAULT_EPS), "stale": stale, "claim": claim}
 
 
 def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:

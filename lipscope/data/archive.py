@@ -1,4 +1,8 @@
-"""The official archives: verified before anything in them is read, and only what is expected comes out."""
+"""The official archives: verified before anything in them is read, and only what is expected comes out.
+
+Not ``torchvision.datasets``, whose archives may write outside of their folder (``tests/data/test_torchvision.py``), and
+which needs torch.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Images of one's own: a folder of PNG and JPEG files."""
+"""Images of one's own: a folder of PNG and JPEG files.
+
+Read by Pillow, not by ``torchvision.io``, which drops transparency without a word
+(``tests/data/test_torchvision.py``) and needs torch.
+"""
 
 from __future__ import annotations
 

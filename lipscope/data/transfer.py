@@ -1,6 +1,8 @@
 """The transfer of an archive: resumed where it broke off, bounded by the known size, believed by its checksum.
 
-The bytes gather in ``<archive>.partial``, which an interruption leaves behind and the next fetch continues.
+Not ``torchvision.datasets.utils``, which begins anew what broke off and takes whatever comes, over plain http too
+(``tests/data/test_torchvision.py``). The bytes gather in ``<archive>.partial``, which an interruption leaves behind and
+the next fetch continues.
 """
 
 from __future__ import annotations

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.data import ImageSet, load
-from lipscope.errors import UsageError
+from lipscope.models.architecture import Config
 from lipscope.models.lipconvnet import LipConvnetConfig
-from lipscope.models.registry import Config
 from lipscope.records import RunEvent
 from lipscope.training.distribution import world
 from lipscope.training.loop import Listeners
@@ -66,8 +65,6 @@ def train(
         run = open_run(folder)
     else:
         if isinstance(recipe, str):
-            if recipe not in RECIPES:
-                raise UsageError(f"unknown recipe {recipe[:80]!r}", next_step=f"choose from {', '.join(RECIPES)}")
             recipe = RECIPES[recipe]()
         config = model or LipConvnetConfig(channels=16, dataset=images.name)
         run = create_run(folder, replace(config, classes=len(images.classes)), replace(recipe, **changes))

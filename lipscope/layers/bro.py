@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbols
+from lipscope.layers.orthogonal import Family
 
 
 class BROConv2d(FrequencyConv2d):
@@ -59,3 +60,6 @@ def block_reflector(free: Tensor) -> Tensor:
     identity = torch.eye(free.shape[-2], dtype=free.dtype, device=free.device)
     coordinates: Tensor = torch.linalg.solve_ex(free.mH @ free, free.mH).result
     return identity - 2 * free @ coordinates
+
+
+BRO = Family("BRO", lambda inputs, outputs, k, stride, side, terms: BROConv2d(inputs, outputs, k, stride, side))

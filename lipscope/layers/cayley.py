@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbols, spectrum_length
+from lipscope.layers.orthogonal import Family
 
 
 class CayleyConv2d(FrequencyConv2d):
@@ -77,3 +78,8 @@ def cayley_map(free: Tensor) -> Tensor:
     # (I + A)^-1 (I - A) = 2 (I + A)^-1 - I. I + A is never singular: its Hermitian part is at least I.
     inverse = torch.linalg.inv_ex(identity + upper - upper.mH + lower.mH @ lower).inverse
     return torch.cat([2 * inverse - identity, -2 * lower @ inverse], dim=-2)
+
+
+CAYLEY = Family(
+    "Cayley", lambda inputs, outputs, k, stride, side, terms: CayleyConv2d(inputs, outputs, k, stride, side)
+)

@@ -26,6 +26,11 @@ class GroupActivation(LipschitzLayer):
 
     gradient_norm_preserving = True
 
+    @classmethod
+    def made(cls, channels: int, group_size: int) -> GroupActivation:
+        """One for so many channels, as a configuration asks for it."""
+        return cls()
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to the same shape."""
         if self.adjacent:
@@ -78,6 +83,11 @@ class GroupSort(GroupActivation):
         self.group_size, self.adjacent, self.ascending = group_size, adjacent, ascending
         self.kind = f"GroupSort {group_size}"
 
+    @classmethod
+    def made(cls, channels: int, group_size: int) -> GroupSort:
+        """Groups of this size."""
+        return cls(group_size)
+
     def groups(self, members: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The largest of each group first, or the smallest."""
         return torch.stack(members, dim=-1).sort(dim=-1, descending=not self.ascending).values.unbind(dim=-1)
@@ -98,6 +108,11 @@ class MaxMin(GroupSort):
     def __init__(self, *, adjacent: bool = False, ascending: bool = False) -> None:
         super().__init__(2, adjacent=adjacent, ascending=ascending)
         self.kind = "MaxMin"
+
+    @classmethod
+    def made(cls, channels: int, group_size: int) -> MaxMin:
+        """For any number of channels."""
+        return cls()
 
     def groups(self, members: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Larger and smaller of each pair, or the other way round."""

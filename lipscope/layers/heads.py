@@ -50,6 +50,17 @@ class Head(LinearLayer, Trainable):
         """(classes,)."""
         return (self.classes,)
 
+    @classmethod
+    def made(cls, features: int, classes: int, terms: int, family: str) -> Head:
+        """One with zero weights, for a configuration.
+
+        Args:
+            features, classes: sizes.
+            terms: highest power of a series in eval mode, for heads that sum one.
+            family: of convolutions, for heads that are one.
+        """
+        raise NotImplementedError
+
 
 class LinearHead(Head):
     """A linear layer w_i . x + b_i: f_l - f_i has the constant ||w_l - w_i||, from the stored rows as they are.
@@ -65,6 +76,11 @@ class LinearHead(Head):
         self.classes = classes
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.bias = nn.Parameter(torch.zeros(classes))
+
+    @classmethod
+    def made(cls, features: int, classes: int, terms: int, family: str) -> LinearHead:
+        """Needs neither terms nor family."""
+        return cls(features, classes)
 
     @staticmethod
     def of(layer: Linear) -> LinearHead:
@@ -175,7 +191,21 @@ class LastLayerNormalized(LinearHead):
             return torch.div(self.weight, torch.linalg.vector_norm(self.weight, dim=1, keepdim=True))
 
 
-class OrthogonalHead(Head):
+class EvenHead(Head):
+    """A head whose differences of two logits all have one constant."""
+
+    def pair_bounds(self) -> Tensor:
+        """The same for every pair; 0 on the diagonal."""
+        every = torch.arange(self.classes)
+        return self.pair_bounds_between(every.unsqueeze(1).expand(-1, self.classes), every)
+
+    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
+        """The same for every pair, 0 for a class and itself."""
+        pairs = torch.full(first.shape, self.largest_pair_bound(), dtype=torch.float64)
+        return pairs.masked_fill(first == second, 0.0)
+
+
+class OrthogonalHead(EvenHead):
     """A 1x1 orthogonal convolution of the net's family from features to classes.
 
     Its rows are orthonormal up to the family's error, so f_l - f_i has the constant sqrt(2) times its bound.
@@ -191,6 +221,11 @@ class OrthogonalHead(Head):
         self.classes = classes
         self.conv = CONVOLUTIONS[family].build(features, classes, 1, 1, 1, terms)
         self.kind = f"orthogonal ({self.conv.kind})"
+
+    @classmethod
+    def made(cls, features: int, classes: int, terms: int, family: str) -> OrthogonalHead:
+        """A convolution of the family."""
+        return cls(features, classes, terms, family)
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """A free weight behind the convolution's parametrisation."""
@@ -213,16 +248,6 @@ class OrthogonalHead(Head):
         """The bound of the convolution on 1x1 images."""
         return self.conv.bound((*input_shape, 1, 1))
 
-    def pair_bounds(self) -> Tensor:
-        """sqrt(2) times the bound of the layer, rounded up."""
-        pairs = torch.full((self.classes, self.classes), self.largest_pair_bound(), dtype=torch.float64)
-        return pairs.fill_diagonal_(0.0)
-
-    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
-        """The same for every pair, 0 for a class and itself."""
-        pairs = torch.full(first.shape, self.largest_pair_bound(), dtype=torch.float64)
-        return pairs.masked_fill(first == second, 0.0)
-
     def largest_pair_bound(self) -> float:
         """sqrt(2) times the bound of the layer, rounded up."""
         return up(math.sqrt(2) * self.bound((self.conv.in_channels,)).value, 2)
@@ -237,7 +262,7 @@ class OrthogonalHead(Head):
         return self.conv.rounding((*input_shape, 1, 1), norm, arithmetic)
 
 
-class Outputs(Head):
+class Outputs(EvenHead):
     """No layer at all: the features are the logits, and f_l - f_i has the constant sqrt(2).
 
     Args:
@@ -268,16 +293,6 @@ class Outputs(Head):
         """Exactly 1."""
         return Bound.exactly(1.0, "identity; radii use sqrt(2) for every pair")
 
-    def pair_bounds(self) -> Tensor:
-        """sqrt(2), rounded up."""
-        pairs = torch.full((self.classes, self.classes), self.largest_pair_bound(), dtype=torch.float64)
-        return pairs.fill_diagonal_(0.0)
-
-    def pair_bounds_between(self, first: Tensor, second: Tensor) -> Tensor:
-        """The same for every pair, 0 for a class and itself."""
-        pairs = torch.full(first.shape, self.largest_pair_bound(), dtype=torch.float64)
-        return pairs.masked_fill(first == second, 0.0)
-
     def largest_pair_bound(self) -> float:
         """sqrt(2), rounded up."""
         return up(math.sqrt(2))
@@ -295,19 +310,3 @@ class Outputs(Head):
         if input_shape != (self.classes,):
             raise ValueError(f"expects {self.classes} numbers in a row, got shape {input_shape}")
         return input_shape
-
-
-def head(name: str, features: int, classes: int, terms: int, family: str = "soc") -> Head:
-    """The head called ``"lln"`` or ``"orthogonal"``, the latter of a family of convolutions.
-
-    Raises:
-        KeyError: no head of that name.
-    """
-    if name == "lln":
-        return LastLayerNormalized(features, classes)
-    if name == "orthogonal":
-        return OrthogonalHead(features, classes, terms, family)
-    raise KeyError(name)
-
-
-HEADS = ("lln", "orthogonal")

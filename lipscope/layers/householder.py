@@ -23,7 +23,19 @@ last place (4 u) for the functions that torch calls.
 
 
 class PairActivation(GroupActivation):
-    """An activation on pairs (x, y) of channels c and c + C/2."""
+    """An activation on pairs (x, y) of channels c and c + C/2.
+
+    Args:
+        channels: C, even.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    @classmethod
+    def made(cls, channels: int, group_size: int) -> PairActivation:
+        """With angles for so many channels."""
+        return cls(channels)
 
     def groups(self, members: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """The two members of every pair."""
@@ -46,7 +58,7 @@ class HouseHolder1(PairActivation):
     kind = "Householder, order 1"
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(channels)
         self.theta = nn.Parameter(torch.full((channels // 2,), math.pi / 2))
 
     def pairs(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +91,7 @@ class HouseHolder2(PairActivation):
     kind = "Householder, order 2"
 
     def __init__(self, channels: int) -> None:
-        super().__init__()
+        super().__init__(channels)
         pairs = channels // 2
         self.theta0 = nn.Parameter(torch.full((pairs,), math.pi / 2))
         self.theta1 = nn.Parameter(torch.full((pairs,), math.pi))

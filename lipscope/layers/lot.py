@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbols
+from lipscope.layers.orthogonal import Family
 
 ITERATIONS, EXACT_ITERATIONS = 12, 40
 """Of Newton's method, in training and when a kernel is stored; each multiplies small singular values by 1.5."""
@@ -73,3 +74,6 @@ def unitary_factor(free: Tensor, iterations: int) -> Tensor:
         y, z = y @ step, step @ z
     factor: Tensor = z @ free / length.sqrt()
     return factor
+
+
+LOT = Family("LOT", lambda inputs, outputs, k, stride, side, terms: LOTConv2d(inputs, outputs, k, stride, side))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -83,3 +84,18 @@ def non_expansive(kernel: Tensor, bound: Callable[[Tensor], float]) -> Tensor:
             return stored
         scale /= norm * (1 + margin)
         margin *= 2
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of convolutions, as :data:`lipscope.layers.convolutions.CONVOLUTIONS` names it.
+
+    Args:
+        title: its name for a person.
+        build: (in_channels, out_channels, kernel_size 1 or 3, stride 1 or 2, side, terms) to one of its layers, with
+            zero weights, for inputs (N, in_channels, side, side); terms is the highest power of a series in eval mode,
+            for families that sum one.
+    """
+
+    title: str
+    build: Callable[[int, int, int, int, int, int], OrthogonalConv2d]

@@ -23,7 +23,7 @@ from lipscope.bounds.rounding import FLOAT64, Arithmetic, printed_up, up
 from lipscope.bounds.series import taylor_majorant, taylor_modulus
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.frequency_series import FrequencySeries, frequency_rounding
-from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.orthogonal import Family, OrthogonalConv2d
 from lipscope.layers.padded_frequencies import half_plane
 from lipscope.layers.prepared import LARGEST_MATRIX, FormedMatrix, Prepared, formed_rounding
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
@@ -211,3 +211,6 @@ class SOCConv2d(OrthogonalConv2d):
             yield unfolding_bound(kernel), "four unfoldings"
             _, height, width = self.output_shape(input_shape)
             yield zero_padded_bound(kernel, height, width), BY_FREQUENCIES
+
+
+SOC = Family("SOC", lambda inputs, outputs, k, stride, side, terms: SOCConv2d(inputs, outputs, k, stride, terms))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from lipscope.errors import CheckpointError, UsageError
 from lipscope.files.checkpoint import Header, read_header, sha256_of
+from lipscope.files.kind import require_model
 from lipscope.ground import check_ground
 from lipscope.layers.composite import Composite
 from lipscope.layers.contract import LipschitzLayer
@@ -38,12 +39,14 @@ class DescribedModel:
         net: in eval mode, without gradients; weights in float32, or float64 where the file has that.
         description: what it was built from.
         sha256: of the file's bytes.
+        header: what the file says of itself.
         unused: the tensors of the file that no layer uses.
     """
 
     net: LayerStack
     description: Description
     sha256: str
+    header: Header
     unused: tuple[str, ...]
 
 
@@ -104,6 +107,7 @@ def load_described(path: Path, description: Path) -> DescribedModel:
     """
     check_ground()
     header, digest = read_header(path), sha256_of(path)
+    require_model(header)
     described = read_description(description)
     tensors = FileTensors(header)
     stack = _stack(described, tensors, str(description))
@@ -111,7 +115,7 @@ def load_described(path: Path, description: Path) -> DescribedModel:
     net.eval().requires_grad_(False)
     if sha256_of(path) != digest:
         raise CheckpointError("the file changed while it was read", where=str(path), next_step="run it again")
-    return DescribedModel(net, described, digest, tensors.unused())
+    return DescribedModel(net, described, digest, header, tensors.unused())
 
 
 def _stack(described: Description, tensors: Tensors, where: str) -> list[tuple[str, LipschitzLayer]]:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from lipscope.errors import UsageError
 from lipscope.layers.activations import ACTIVATIONS, activation, group_size
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.heads import HEADS, head
+from lipscope.layers.last_layers import HEADS, head
 from lipscope.layers.reshape import Flatten, Normalize
+from lipscope.models.architecture import Config
 from lipscope.models.composition import LipschitzNet
 
 STAGES = 5
 
 
 @dataclass(frozen=True)
-class LipConvnetConfig:
+class LipConvnetConfig(Config):
     """The arguments of a LipConvnet, as stored in a checkpoint.
 
     Args:
@@ -27,27 +26,21 @@ class LipConvnetConfig:
         channels: planes of the first stage; every stage doubles them.
         activation: ``"maxmin"``, ``"hh1"``, ``"hh2"`` or ``"groupsortK"`` for groups of K channels.
         head: ``"lln"`` or ``"orthogonal"``.
-        classes: number of classes.
-        dataset: the data set it is for.
-        mean, std: of the input normalisation, per channel, for pixels in [0, 1].
         conv: the family of the convolutions.
         terms: highest power of a series in eval mode, for families that sum one.
         image_size: height and width, a multiple of 32.
-        architecture: the name in the registry.
     """
 
     blocks: int = 1
     channels: int = 32
     activation: str = "maxmin"
     head: str = "lln"
-    classes: int = 10
-    dataset: str = "cifar10"
-    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
-    std: tuple[float, ...] = (0.2507, 0.2507, 0.2507)
     conv: str = "soc"
     terms: int = 12
-    image_size: int = 32
-    architecture: str = "lipconvnet"
+    architecture: str = field(default="lipconvnet", kw_only=True)
+
+    OPTIONS: ClassVar = ("blocks", "channels", "activation", "head", "conv")
+    RANGES: ClassVar = {"blocks": (1, 64), "channels": (2, 4096), "terms": (1, 64), "image_size": (2**STAGES, 2**12)}
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built.
@@ -57,49 +50,16 @@ class LipConvnetConfig:
         """
         size = group_size(self.activation) if isinstance(self.activation, str) else None
         if size is None:
-            choices = ", ".join(ACTIVATIONS)
-            raise UsageError(f"unknown activation {self.activation!r}", next_step=f"choose from {choices}")
-        for name, value, allowed in (
-            ("head", self.head, HEADS),
-            ("conv", self.conv, tuple(CONVOLUTIONS)),
-        ):
-            if value not in allowed:
-                raise UsageError(f"unknown {name} {value!r}", next_step=f"choose from {', '.join(allowed)}")
-        for name, number, low, high in (
-            ("blocks", self.blocks, 1, 64),
-            ("channels", self.channels, 2, 4096),
-            ("classes", self.classes, 2, 100_000),
-            ("terms", self.terms, 1, 64),
-            ("image_size", self.image_size, 2**STAGES, 2**12),
-        ):
-            if type(number) is not int or not low <= number <= high:
-                raise UsageError(f"{name} must be a whole number from {low} to {high}", why=f"got {number!r}")
+            ACTIVATIONS.known(self.activation)
+        HEADS.known(self.head)
+        CONVOLUTIONS.known(self.conv)
+        super().__post_init__()
+        assert size is not None
         if self.channels % size:
             what, groups = ("even", "pairs") if size == 2 else (f"a multiple of {size}", f"groups of {size}")
             raise UsageError(f"channels must be {what}", why=f"the activations work on {groups}")
         if self.image_size % 2**STAGES:
             raise UsageError(f"image_size must be a multiple of {2**STAGES}", why="each of five stages halves it")
-        numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (*self.mean, *self.std))
-        if not self.std or len(self.mean) != len(self.std) or not numbers or not all(s > 0 for s in self.std):
-            raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> LipConvnetConfig:
-        """The configuration stored in a checkpoint; unknown keys are refused.
-
-        Raises:
-            UsageError: a value or a key that cannot be.
-        """
-        known = {field.name for field in fields(LipConvnetConfig)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise UsageError(f"unknown configuration key {unknown[0][:80]!r}")
-        tuples = {key: tuple(values[key]) for key in ("mean", "std") if key in values}
-        return LipConvnetConfig(**{**values, **tuples})
-
-    def to_json(self) -> dict[str, Any]:
-        """The object stored under ``lipscope.config``."""
-        return asdict(self)
 
     @property
     def title(self) -> str:
@@ -108,6 +68,10 @@ class LipConvnetConfig:
         activation = names.get(self.activation) or f"GroupSort {group_size(self.activation)}"
         parts = [f"{self.channels} channels", CONVOLUTIONS[self.conv].title, activation, names[self.head]]
         return f"LipConvnet-{STAGES * self.blocks} ({', '.join(parts)})"
+
+    def build(self) -> LipschitzNet:
+        """As :func:`lipconvnet`."""
+        return lipconvnet(self)
 
 
 def lipconvnet(config: LipConvnetConfig) -> LipschitzNet:
@@ -136,5 +100,5 @@ def lipconvnet(config: LipConvnetConfig) -> LipschitzNet:
         Normalize(config.mean, config.std),
         body,
         head(config.head, features, config.classes, config.terms, config.conv),
-        (len(config.mean), config.image_size, config.image_size),
+        config.input_shape,
     )

@@ -1,23 +1,26 @@
-"""Architectures by name: what a checkpoint's configuration builds."""
+"""Architectures by name: what a checkpoint's configuration builds. A new one is a file and a line here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
-from lipscope.models.composition import LipschitzNet
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.models.resnet import ResNetConfig, resnet
-from lipscope.models.shiftnet import ShiftNetConfig, shiftnet
+from lipscope.registry import Registry
 
-Config = LipConvnetConfig | ResNetConfig | ShiftNetConfig
+if TYPE_CHECKING:
+    from lipscope.models.architecture import Config
+    from lipscope.models.composition import LipschitzNet
 
-ARCHITECTURES: dict[str, Callable[[Mapping[str, Any]], LipschitzNet]] = {
-    "lipconvnet": lambda config: lipconvnet(LipConvnetConfig.from_json(config)),
-    "resnet": lambda config: resnet(ResNetConfig.from_json(config)),
-    "shiftnet": lambda config: shiftnet(ShiftNetConfig.from_json(config)),
-}
+ARCHITECTURES: Registry[type[Config]] = Registry(
+    "architecture",
+    {
+        "lipconvnet": "models.lipconvnet:LipConvnetConfig",
+        "resnet": "models.resnet:ResNetConfig",
+        "shiftnet": "models.shiftnet:ShiftNetConfig",
+    },
+)
+"""By the name that configurations, checkpoints and ``--model`` use."""
 
 
 def configuration(values: Mapping[str, Any]) -> Config:
@@ -26,14 +29,34 @@ def configuration(values: Mapping[str, Any]) -> Config:
     Raises:
         UsageError: a value, a key or an architecture that cannot be.
     """
-    name = dict(values).get("architecture", "lipconvnet")
-    if name == "resnet":
-        return ResNetConfig.from_json(values)
-    if name == "shiftnet":
-        return ShiftNetConfig.from_json(values)
-    if name == "lipconvnet":
-        return LipConvnetConfig.from_json(values)
-    raise UsageError(f"unknown architecture {str(name)[:80]!r}")
+    return ARCHITECTURES[dict(values).get("architecture", "lipconvnet")].from_json(values)
+
+
+def kind_of(model: str) -> type[Config]:
+    """The architecture of a model's name, which may end in a depth: ``resnet18``.
+
+    Raises:
+        UsageError: there is none.
+    """
+    return ARCHITECTURES[model.rstrip("0123456789")]
+
+
+def asked_for(model: str, given: Mapping[str, Any], dataset: str) -> Config:
+    """The configuration of ``lipscope train --model``: an architecture, with its depth where it has one, and options.
+
+    Raises:
+        UsageError: an architecture or a value that cannot be, or an option of another architecture.
+
+    >>> asked_for("resnet18", {"channels": 4}, "cifar10").title
+    'ResNet-18 (4 channels, SOC)'
+    """
+    kind, depth = kind_of(model), model[len(model.rstrip("0123456789")) :]
+    values = {**given, **({"depth": int(depth)} if depth else {})}
+    for option in values:
+        if option not in kind.OPTIONS:
+            models = ", ".join(known for known, other in ARCHITECTURES.items() if option in other.OPTIONS)
+            raise UsageError(f"--{option} is for --model {models}", next_step="leave the option out")
+    return kind.from_options({**values, "dataset": dataset})
 
 
 def build(config: Mapping[str, Any], where: str) -> LipschitzNet:
@@ -47,7 +70,7 @@ def build(config: Mapping[str, Any], where: str) -> LipschitzNet:
         CheckpointError: an unknown architecture or arguments that it cannot be built with.
     """
     name = config.get("architecture")
-    if not isinstance(name, str) or name not in ARCHITECTURES:
+    if name not in ARCHITECTURES:
         raise CheckpointError(
             f"unknown architecture {str(name)[:80]!r}",
             where=where,
@@ -55,7 +78,7 @@ def build(config: Mapping[str, Any], where: str) -> LipschitzNet:
             next_step="use the lipscope version that wrote it",
         )
     try:
-        return ARCHITECTURES[name](config)
+        return configuration(config).build()
     except LipscopeError as error:
         raise CheckpointError(error.what, where=f"{where}: lipscope.config", why=error.why) from error
     except (TypeError, ValueError, OverflowError) as error:

@@ -6,10 +6,8 @@ like any other, and it is large.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 
@@ -22,6 +20,7 @@ from lipscope.layers.heads import LinearHead
 from lipscope.layers.pooling import GlobalAveragePool
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Residual
+from lipscope.models.architecture import Config
 from lipscope.models.composition import LipschitzNet
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
@@ -29,31 +28,26 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3)}
 
 
 @dataclass(frozen=True)
-class ResNetConfig:
+class ResNetConfig(Config):
     """The arguments of a residual network, as stored in a checkpoint.
 
     Args:
         depth: 18 or 34.
         channels: planes of the first stage; every later stage doubles them.
         conv: the family of the convolutions.
-        classes: number of classes.
-        dataset: the data set it is for.
-        mean, std: of the input normalisation, per channel, for pixels in [0, 1].
         terms: highest power of the exponential series in eval mode.
         image_size: height and width, a multiple of 8.
-        architecture: the name in the registry.
     """
 
     depth: int = 18
     channels: int = 64
     conv: str = "soc"
-    classes: int = 10
-    dataset: str = "cifar10"
-    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
-    std: tuple[float, ...] = (0.2507, 0.2507, 0.2507)
     terms: int = 12
-    image_size: int = 32
-    architecture: str = "resnet"
+    architecture: str = field(default="resnet", kw_only=True)
+
+    OPTIONS: ClassVar = ("depth", "channels", "conv")
+    ONE_LIPSCHITZ: ClassVar = False
+    RANGES: ClassVar = {"channels": (2, 4096), "terms": (1, 64), "image_size": (8, 2**12)}
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built.
@@ -61,45 +55,21 @@ class ResNetConfig:
         Raises:
             UsageError: naming the argument.
         """
-        if self.conv not in CONVOLUTIONS:
-            raise UsageError(f"unknown conv {self.conv!r}", next_step=f"choose from {', '.join(CONVOLUTIONS)}")
+        CONVOLUTIONS.known(self.conv)
         if self.depth not in BLOCKS:
             raise UsageError(f"depth must be one of {', '.join(map(str, BLOCKS))}", why=f"got {self.depth!r}")
-        for name, number, low, high in (
-            ("channels", self.channels, 2, 4096),
-            ("classes", self.classes, 2, 100_000),
-            ("terms", self.terms, 1, 64),
-            ("image_size", self.image_size, 8, 2**12),
-        ):
-            if type(number) is not int or not low <= number <= high:
-                raise UsageError(f"{name} must be a whole number from {low} to {high}", why=f"got {number!r}")
+        super().__post_init__()
         if self.image_size % 8:
             raise UsageError("image_size must be a multiple of 8", why="three of four stages halve it")
-        numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (*self.mean, *self.std))
-        if not self.std or len(self.mean) != len(self.std) or not numbers or not all(s > 0 for s in self.std):
-            raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
-
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> ResNetConfig:
-        """The configuration stored in a checkpoint; unknown keys are refused.
-
-        Raises:
-            UsageError: a value or a key that cannot be.
-        """
-        unknown = sorted(set(values) - {field.name for field in fields(ResNetConfig)})
-        if unknown:
-            raise UsageError(f"unknown configuration key {unknown[0][:80]!r}")
-        tuples = {key: tuple(values[key]) for key in ("mean", "std") if key in values}
-        return ResNetConfig(**{**values, **tuples})
-
-    def to_json(self) -> dict[str, Any]:
-        """The object stored under ``lipscope.config``."""
-        return asdict(self)
 
     @property
     def title(self) -> str:
         """``ResNet-18 (64 channels, SOC)``."""
         return f"ResNet-{self.depth} ({self.channels} channels, {CONVOLUTIONS[self.conv].title})"
+
+    def build(self) -> LipschitzNet:
+        """As :func:`resnet`."""
+        return resnet(self)
 
 
 def resnet(config: ResNetConfig) -> LipschitzNet:
@@ -122,9 +92,8 @@ def resnet(config: ResNetConfig) -> LipschitzNet:
             body.append((f"{name}.activation", ReLU()))
             current, side = planes, side // stride
     body += [("pool", GlobalAveragePool()), ("flatten", Flatten())]
-    shape = (len(config.mean), config.image_size, config.image_size)
     head = LinearHead(current, config.classes)
-    return LipschitzNet(Normalize(config.mean, config.std), body, head, shape, one_lipschitz=False)
+    return LipschitzNet(Normalize(config.mean, config.std), body, head, config.input_shape, one_lipschitz=False)
 
 
 def _basic_block(config: ResNetConfig, name: str, current: int, planes: int, stride: int, side: int) -> Residual:

@@ -6,10 +6,9 @@ patches of pixels with one orthogonal matrix, and mixes neighbours by circular s
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from lipscope.errors import UsageError
 from lipscope.layers.contract import LipschitzLayer
@@ -17,6 +16,7 @@ from lipscope.layers.heads import LastLayerNormalized
 from lipscope.layers.pointwise import PointwiseConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.shift import ShiftAbs
+from lipscope.models.architecture import Config
 from lipscope.models.composition import LipschitzNet
 
 LARGEST_WIDTH = 4096
@@ -25,29 +25,24 @@ MOST_BLOCKS = 64
 
 
 @dataclass(frozen=True)
-class ShiftNetConfig:
+class ShiftNetConfig(Config):
     """The arguments of a ShiftNet, as stored in a checkpoint.
 
     Args:
         widths: channels of each stage, even.
         blocks: matrices of each stage, at least 1; the first joins patches, further ones follow shifts.
         stem: height and width of the first patches; those of later stages are 2x2.
-        classes: number of classes.
-        dataset: the data set it is for.
-        mean, std: of the input normalisation, per channel, for pixels in [0, 1].
         image_size: height and width, a multiple of all patches together.
-        architecture: the name in the registry.
     """
 
     widths: tuple[int, ...] = (64, 128, 256)
     blocks: tuple[int, ...] = (3, 3, 3)
     stem: int = 4
-    classes: int = 10
-    dataset: str = "cifar10"
-    mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
-    std: tuple[float, ...] = (0.2507, 0.2507, 0.2507)
-    image_size: int = 32
-    architecture: str = "shiftnet"
+    architecture: str = field(default="shiftnet", kw_only=True)
+
+    OPTIONS: ClassVar = ("stages", "stem")
+    RECIPE: ClassVar = "manifold"
+    RANGES: ClassVar = {"stem": (1, 16), "image_size": (1, 2**12)}
 
     def __post_init__(self) -> None:
         """Refuse what cannot be built.
@@ -64,40 +59,38 @@ class ShiftNetConfig:
             raise UsageError("widths must be even", why="absolute values are taken of half of the channels")
         if len(self.widths) != len(self.blocks):
             raise UsageError("widths and blocks must name the same stages", why=f"{self.widths} and {self.blocks}")
-        for name, number, low, high in (
-            ("stem", self.stem, 1, 16),
-            ("classes", self.classes, 2, 100_000),
-            ("image_size", self.image_size, 1, 2**12),
-        ):
-            if type(number) is not int or not low <= number <= high:
-                raise UsageError(f"{name} must be a whole number from {low} to {high}", why=f"got {number!r}")
+        super().__post_init__()
         if self.image_size % (self.stem * 2 ** (len(self.widths) - 1)):
             raise UsageError("image_size must be a multiple of the patches", why=f"got {self.image_size}")
-        numbers = all(type(value) in (int, float) and math.isfinite(value) for value in (*self.mean, *self.std))
-        if not self.std or len(self.mean) != len(self.std) or not numbers or not all(s > 0 for s in self.std):
-            raise UsageError("std must be positive, one per channel", why=f"got mean {self.mean}, std {self.std}")
 
-    @staticmethod
-    def from_json(values: Mapping[str, Any]) -> ShiftNetConfig:
-        """The configuration stored in a checkpoint; unknown keys are refused.
+    @classmethod
+    def from_options(cls, given: Mapping[str, Any]) -> ShiftNetConfig:
+        """``stages`` as in ``--stages 64x3,128x3``.
 
         Raises:
-            UsageError: a value or a key that cannot be.
+            UsageError: stages that are not written so.
         """
-        unknown = sorted(set(values) - {field.name for field in fields(ShiftNetConfig)})
-        if unknown:
-            raise UsageError(f"unknown configuration key {unknown[0][:80]!r}")
-        tuples = {key: tuple(values[key]) for key in ("widths", "blocks", "mean", "std") if key in values}
-        return ShiftNetConfig(**{**values, **tuples})
-
-    def to_json(self) -> dict[str, Any]:
-        """The object stored under ``lipscope.config``."""
-        return asdict(self)
+        values = dict(given)
+        stages = values.pop("stages", None)
+        if stages is not None:
+            try:
+                pairs = [tuple(map(int, stage.split("x"))) for stage in stages.split(",")]
+                widths, blocks = zip(*((width, count) for width, count in pairs), strict=True)
+            except ValueError as error:
+                raise UsageError(
+                    f"--stages {stages[:80]} cannot be read", next_step="write WIDTHxMATRICES of each: 64x3,128x3"
+                ) from error
+            values |= {"widths": widths, "blocks": blocks}
+        return cls(**values)
 
     @property
     def title(self) -> str:
         """``ShiftNet-9 (widths 64-128-256, LLN)``."""
         return f"ShiftNet-{sum(self.blocks)} (widths {'-'.join(map(str, self.widths))}, LLN)"
+
+    def build(self) -> LipschitzNet:
+        """As :func:`shiftnet`."""
+        return shiftnet(self)
 
 
 def shiftnet(config: ShiftNetConfig) -> LipschitzNet:
@@ -120,5 +113,5 @@ def shiftnet(config: ShiftNetConfig) -> LipschitzNet:
         Normalize(config.mean, config.std),
         body,
         LastLayerNormalized(current * side**2, config.classes),
-        (len(config.mean), config.image_size, config.image_size),
+        config.input_shape,
     )

@@ -15,9 +15,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.files.checkpoint import Header, atomic_path, metadata_for, read_header, with_sorted_metadata
+from lipscope.files.checkpoint import Header, atomic_path, metadata_for, opened, with_sorted_metadata
 from lipscope.files.kind import require_model
-from lipscope.files.opening import read_regular
 from lipscope.ground import check_ground
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.described import described_net
@@ -64,20 +63,32 @@ def load_model(path: Path) -> StoredModel:
             fit the architecture; values that are not finite.
         CheckFailedError: the arithmetic is not IEEE's: numbers would be lost in loading.
     """
-    check_ground()
-    header = read_header(path)
-    where = str(path)
-    require_model(header)
-    if header.config is None:
+    found = read_model(path)
+    if isinstance(found, Header):
         raise CheckpointError(
             "not a lipscope checkpoint",
-            where=where,
+            where=str(path),
             why="no lipscope.schema in its metadata",
             next_step="`lipscope inspect` still analyses its tensors; `lipscope convert` imports published .pth files",
         )
-    content = read_regular(path)
-    if read_header(path) != header:
-        raise CheckpointError("the file changed while it was read", where=where, next_step="run it again")
+    return found
+
+
+def read_model(path: Path) -> StoredModel | Header:
+    """The model of a lipscope checkpoint; of any other safetensors file only what its header says.
+
+    The file is opened once: header, tensors and SHA-256 are of the same bytes.
+
+    Raises:
+        CheckpointError, CheckFailedError: as :func:`load_model`.
+    """
+    check_ground()
+    where = str(path)
+    with opened(path) as (header, whole):
+        require_model(header)
+        if header.config is None:
+            return header
+        content = whole()
     try:
         tensors = parsed(content)
     except (SafetensorError, KeyError) as error:

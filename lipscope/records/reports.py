@@ -9,7 +9,7 @@ from typing import Any
 
 from lipscope.records.layers import LayerReport, Tightness, loses_most
 from lipscope.records.numbers import round_up
-from lipscope.records.verdict import Chain, Verdict
+from lipscope.records.verdict import Chain, Check, Verdict
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,10 @@ class InspectReport:
             kept = f"{layer.gradient_norm.mean:.4f}" if layer.gradient_norm else ""
             rows.append((layer.name, layer.kind, bound, *ends, kept))
         return rows
+
+    def check(self, limit: float = 1.0, *, whole: bool = False) -> Check:
+        """Whether a constant of at most ``limit`` is proved of the body, or of the whole network."""
+        return Check(limit, None if self.chain is None else self.chain.whole if whole else self.chain.body)
 
     def to_json(self) -> dict[str, Any]:
         """The object printed by ``lipscope inspect --json``."""

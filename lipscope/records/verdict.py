@@ -92,6 +92,47 @@ class Chain:
 
 
 @dataclass(frozen=True)
+class Check:
+    """A proved constant held against a limit.
+
+    By the bounds alone: a vector that breaks the limit 1 does not break a larger one.
+
+    Args:
+        limit: on the Lipschitz constant.
+        asked: the part of the network; None where the file does not say how its tensors are connected.
+
+    >>> str(Check(2.0, None))
+    'FAILED: no bound is proved, the limit is 2'
+    """
+
+    limit: float
+    asked: Arrow | None
+
+    @property
+    def within(self) -> bool:
+        """Whether it is proved to hold."""
+        return self.asked is not None and self.asked.bound.proved and self.asked.bound.value <= allowed(self.limit)
+
+    def __str__(self) -> str:
+        """The answer; the verdict speaks of 1 whatever the limit is."""
+        about = f" {self.asked.scope}" if self.asked else ""
+        proved = self.asked.bound if self.asked and self.asked.bound.proved else None
+        bound = f"L <= {round_up(proved.value)} is proved" if proved else "no bound is proved"
+        most = allowed(self.limit)
+        rounding = f" (up to {most}, for rounding)" if most != self.limit else ""
+        shortest = repr(self.limit).removesuffix(".0")
+        return f"{'passed' if self.within else 'FAILED'}: {bound}{about}, the limit is {shortest}{rounding}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Under ``check`` in ``lipscope.inspect/1``."""
+        bound = self.asked.bound.to_json()["value"] if self.asked else None
+        scope = self.asked.scope.to_json() if self.asked else None
+        return {
+            "limit": self.limit, "allowed": allowed(self.limit), "proved": bound, "within": self.within, "scope": scope,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The answer to the question: is this part of the network really 1-Lipschitz?
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,9 @@ from lipscope.models.composition import LipschitzNet
 
 EPS = 36 / 255
 """The radius of the certified accuracies that are reported while training."""
+
+NORMALISATION = 0.2507
+"""The standard deviation by which pixels are divided: the logits are so many times smaller in pixel scale."""
 
 PIXEL_OFFSET = 2 * 2**0.5 * EPS
 """Twice the margin that certifies EPS with an orthogonal head and a network that is 1-Lipschitz on pixels."""
@@ -99,14 +103,24 @@ def logit_annealing(
     return temperature * ((-torch.expm1(-entropy)) ** beta * entropy).mean()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {
-    "cross-entropy": offset_cross_entropy,
-    "offset-cross-entropy": offset_cross_entropy,
-    "multi-margin": multi_margin,
-    "logit-annealing": logit_annealing,
-}
-"""By name: (logits, labels, offset, temperature) to a scalar. Certificate regularisation may be taken from any of them;
-what the papers set for offset and temperature is in :data:`lipscope.training.recipe.LOSS_SETTINGS`."""
+@dataclass(frozen=True)
+class Loss:
+    """A loss with what its paper sets.
+
+    Args:
+        of: (logits, labels, offset, temperature) to a scalar. Certificate regularisation may be taken from any of them.
+        offset, temperature: in units of the logits of normalised pixels.
+    """
+
+    of: Callable[[Tensor, Tensor, float, float], Tensor]
+    offset: float = 0.0
+    temperature: float = 1.0
+
+
+CROSS_ENTROPY = Loss(offset_cross_entropy)
+OFFSET_CROSS_ENTROPY = Loss(offset_cross_entropy, PIXEL_OFFSET / NORMALISATION, 0.25 / NORMALISATION)
+MULTI_MARGIN = Loss(multi_margin, PIXEL_OFFSET / NORMALISATION)
+LOGIT_ANNEALING = Loss(logit_annealing, 2.0, 0.75)
 
 
 def certificate_regularisation(logits: Tensor, labels: Tensor, pair_constants: Tensor) -> Tensor:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lipscope.errors import UsageError
+from lipscope.registry import Registry
+
+if TYPE_CHECKING:
+    from lipscope.training.losses import Loss
 
 SCHEDULES = ("step", "one-cycle")
 TYPES: dict[str, tuple[type, ...]] = {
@@ -17,16 +21,16 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 OPTIMIZERS = ("sgd", "manifold")
 
-NORMALISATION = 0.2507
-"""The standard deviation by which pixels are divided: the logits are so many times smaller in pixel scale."""
-
-LOSS_SETTINGS: dict[str, tuple[float, float]] = {
-    "cross-entropy": (0.0, 1.0),
-    "offset-cross-entropy": (2 * 2**0.5 * 36 / 255 / NORMALISATION, 0.25 / NORMALISATION),
-    "multi-margin": (2 * 2**0.5 * 36 / 255 / NORMALISATION, 1.0),
-    "logit-annealing": (2.0, 0.75),
-}
-"""(offset, temperature) of each loss in its paper, in units of the logits of normalised pixels."""
+LOSSES: Registry[Loss] = Registry(
+    "loss",
+    {
+        "cross-entropy": "training.losses:CROSS_ENTROPY",
+        "offset-cross-entropy": "training.losses:OFFSET_CROSS_ENTROPY",
+        "multi-margin": "training.losses:MULTI_MARGIN",
+        "logit-annealing": "training.losses:LOGIT_ANNEALING",
+    },
+)
+"""By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Recipe:
         holdout: training images kept apart to pick the epoch; 0 keeps none and reports the last epoch.
         bfloat16: whether activations are computed in bfloat16 (kernels stay in float32).
         seed: of the initial weights, the held-out images, the batches and the augmentation.
-        loss: a name in :data:`lipscope.training.losses.LOSSES`.
+        loss: a name in :data:`LOSSES`.
         temperature: of the loss, in units of the logits.
         minutes: wall time by which the training ends, instead of ``epochs`` and ``schedule``: the learning rate stays
             until ``decay`` of the time is left, and then falls linearly to 0. None trains by epochs.
@@ -99,8 +103,7 @@ class Recipe:
         ):
             if not number >= low:
                 raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
-        if self.loss not in LOSS_SETTINGS:
-            raise UsageError(f"unknown loss {self.loss!r}", next_step=f"choose from {', '.join(LOSS_SETTINGS)}")
+        LOSSES.known(self.loss)
         if not self.temperature > 0:
             raise UsageError("temperature must be positive", why=f"got {self.temperature}")
         if not 0 <= self.seed < 2**63:
@@ -117,6 +120,11 @@ class Recipe:
     def to_json(self) -> dict[str, Any]:
         """The object stored with the run and in ``lipscope.training``."""
         return asdict(self)
+
+    @property
+    def length(self) -> str:
+        """``200 epochs`` or ``30 minutes``."""
+        return f"{self.epochs} epochs" if self.minutes is None else f"{self.minutes:g} minutes"
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Recipe:
@@ -191,8 +199,8 @@ def with_loss(recipe: Recipe, loss: str) -> Recipe:
     >>> with_loss(paper(), "logit-annealing").temperature
     0.75
     """
-    offset, temperature = LOSS_SETTINGS.get(loss, (0.0, 1.0))
-    return replace(recipe, loss=loss, offset=offset, temperature=temperature)
+    settings = LOSSES[loss]
+    return replace(recipe, loss=loss, offset=settings.offset, temperature=settings.temperature)
 
 
 def manifold() -> Recipe:
@@ -209,7 +217,10 @@ def manifold() -> Recipe:
     )
 
 
-RECIPES = {"paper": paper, "fast": fast, "offset": offset, "annealing": annealing, "manifold": manifold}
+RECIPES: Registry[Callable[[], Recipe]] = Registry(
+    "recipe", {name: f"training.recipe:{name}" for name in ("paper", "fast", "offset", "annealing", "manifold")}
+)
+"""By the name that ``--recipe`` uses: a new one is a function above, and its name here."""
 
 
 def for_convolutions(recipe: Recipe, conv: str) -> Recipe:

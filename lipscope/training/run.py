@@ -24,7 +24,8 @@ from lipscope.files.opening import open_to_append, read_regular
 from lipscope.files.processes import this_process
 from lipscope.files.run_log import DESCRIPTION, LAYERS, METRICS, PROGRESS, SCHEMA, Progress, RunLayers, Status
 from lipscope.files.writing import atomic_path
-from lipscope.models.registry import Config, configuration
+from lipscope.models.architecture import Config
+from lipscope.models.registry import configuration
 from lipscope.records import RunEvent, StepEvent
 from lipscope.training.recipe import Recipe
 from lipscope.training.state import BEFORE_DIGESTS, NoDigestError, StateError, packed, sealed, unpacked

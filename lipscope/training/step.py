@@ -12,13 +12,12 @@ from lipscope.layers.pointwise import PointwiseConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.training.distribution import World
 from lipscope.training.losses import (
-    LOSSES,
     certificate_regularisation,
     correct_and_certified,
     nominal_pair_constants,
 )
 from lipscope.training.manifold import ManifoldDescent
-from lipscope.training.recipe import Recipe
+from lipscope.training.recipe import LOSSES, Recipe
 
 
 def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.Optimizer:
@@ -86,7 +85,7 @@ def add_gradients(
         found = features(x)
     logits = net.head(found.float())
     constants = nominal_pair_constants(net).to(world.device)
-    loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature)
+    loss = LOSSES[recipe.loss].of(logits, labels, recipe.offset, recipe.temperature)
     if recipe.gamma:
         loss = loss - recipe.gamma * certificate_regularisation(logits, labels, constants)
     (loss * share).backward()

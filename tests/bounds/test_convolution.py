@@ -14,7 +14,6 @@ from lipscope.bounds.convolution import (
     absolute_bound,
     circular_bound,
     every_size_bound,
-    grouped_bound,
     padded_absolute_bound,
     unfolding_bound,
     zero_padded_bound,
@@ -149,27 +148,6 @@ def test_the_full_convolution_is_nearly_attained() -> None:
 def test_a_one_by_one_kernel_is_its_matrix(bound) -> None:
     kernel = torch.tensor([[3.0, 0.0], [4.0, 0.0]]).reshape(2, 2, 1, 1)
     assert 5.0 <= bound(kernel) <= 5.0 + 1e-12
-
-
-def test_groups_take_the_maximum() -> None:
-    kernel = torch.cat([2 * torch.ones(1, 1, 1, 1), 3 * torch.ones(1, 1, 1, 1)])
-    assert 3.0 <= grouped_bound(kernel, 2) <= 3.0 + 1e-12
-
-
-@pytest.mark.parametrize("groups", [1, 2, 4])
-def test_groups_against_the_block_diagonal_matrix(groups: int) -> None:
-    conv = nn.Conv2d(4, 8, 3, padding=1, groups=groups, bias=False, dtype=torch.float64)
-    identity = torch.eye(4 * 25, dtype=torch.float64).reshape(-1, 4, 5, 5)
-    matrix = conv(identity).detach().flatten(1).T.numpy()
-    bound = grouped_bound(conv.weight.detach(), groups)
-    assert dense.covers(bound, matrix)
-    assert bound <= 1.6 * dense.norm(matrix)
-
-
-def test_depthwise_groups() -> None:
-    kernel = random_kernel(3, 1, 3, 3)
-    alone = [every_size_bound(part) for part in kernel.split(1)]
-    assert grouped_bound(kernel, 3) == max(alone)
 
 
 ALL = [every_size_bound, unfolding_bound, lambda k: zero_padded_bound(k, 4, 5), lambda k: circular_bound(k, 4, 5)]

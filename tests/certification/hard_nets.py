@@ -14,8 +14,8 @@ from torch import Tensor
 from lipscope.layers.activations import activation
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.heads import HEADS, head
 from lipscope.layers.householder import HouseHolder1, HouseHolder2
+from lipscope.layers.last_layers import HEADS, head
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.skew import conjugate_kernel

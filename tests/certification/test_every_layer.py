@@ -14,7 +14,7 @@ from lipscope.bounds.rounding import FLOAT64
 from lipscope.certification.budget import error_budget
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.heads import HEADS
+from lipscope.layers.last_layers import HEADS
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import ARCHITECTURES, build

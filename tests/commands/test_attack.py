@@ -273,7 +273,7 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_continues(certified, start):
 
 
 def test_results_that_cannot_be_written_are_told_and_the_figures_printed(certified, capsys, monkeypatch):
-    from lipscope.commands import attack_run
+    from lipscope.attacks import run as attack_run
     from lipscope.errors import LipscopeError
 
     def full(*_):
@@ -328,8 +328,8 @@ def beside(model):
 
 def never(monkeypatch):
     """Nothing is computed from here on."""
-    monkeypatch.setattr("lipscope.commands.attack_run.attack", lambda *a, **k: pytest.fail("attacked"))
-    monkeypatch.setattr("lipscope.commands.attack_run.answer", lambda *a, **k: pytest.fail("certified"))
+    monkeypatch.setattr("lipscope.attacks.run.attack", lambda *a, **k: pytest.fail("attacked"))
+    monkeypatch.setattr("lipscope.attacks.run.answer", lambda *a, **k: pytest.fail("certified"))
 
 
 def test_what_is_found_is_kept_in_another_folder(certified, capsys, tmp_path):

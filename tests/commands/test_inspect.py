@@ -452,7 +452,7 @@ def test_bare_it_takes_the_first_checkpoint_when_there_is_no_run(resnet, capsys,
 def test_results_of_somebody_else_are_claims_and_held_against_the_model(certified, capsys, monkeypatch, tmp_path):
     """The text and the JSON say whose they are, and what a look at 64 random images gave."""
     report = inspect_report(certified)
-    monkeypatch.setattr("lipscope.analysis.analysis.inspect_report", lambda *_, **__: report)
+    monkeypatch.setattr("lipscope.door.inspection.inspect_report", lambda *_, **__: report)
     honest = read_results(results_path(certified))
     for lie, claim in ((1, "claimed; 64 of 64 random images agree"), (9, "claimed, and contradicted: their radii do")):
         with monkeypatch.context() as elsewhere:
@@ -472,7 +472,7 @@ def test_results_of_somebody_else_are_claims_and_held_against_the_model(certifie
 
 
 def test_the_folder_to_keep_in_is_looked_at_first(tiny_model, capsys, monkeypatch):
-    monkeypatch.setattr("lipscope.analysis.analysis.inspect_report", lambda *_, **__: pytest.fail("computed"))
+    monkeypatch.setattr("lipscope.door.inspection.inspect_report", lambda *_, **__: pytest.fail("computed"))
     (tiny_model.parent / "file").touch()
     assert inspect(tiny_model, "--keep", tiny_model.parent / "file" / "kept") == 1
     assert "the results cannot be kept there" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from lipscope.bounds.rounding import FLOAT32, FLOAT64
 from lipscope.cli import run
-from lipscope.layers.convolutions import CONVOLUTIONS, Family
+from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.records import Shape
 from tests.always import always
 from tests.dense import Matrix, unshuffle_matrix, zero_padded_matrix
@@ -25,8 +25,8 @@ from tests.layers.contract import Case, LinearLayerContract, noise
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-layer.md"
 LAYER, LINE, TEST = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
-aol = types.ModuleType("aol")
-sys.modules["aol"] = aol  # deepcopy and torch look a class's module up by name
+aol = types.ModuleType("lipscope.layers.aol")
+sys.modules[aol.__name__] = aol  # deepcopy and torch look a class's module up by name, and so does the registry
 exec(compile(LAYER, "adding-a-layer.md, the file", "exec"), aol.__dict__)
 AOLConv2d, rescaled = aol.AOLConv2d, aol.rescaled
 
@@ -70,9 +70,8 @@ def test_no_rounding_bound_is_claimed_while_it_trains() -> None:
 
 
 def test_after_the_line_it_trains_inspects_and_certifies(monkeypatch, tmp_path, capsys):
-    names = {"Family": Family, "AOLConv2d": AOLConv2d}
-    ((name, family),) = eval("{" + LINE + "}", names).items()
-    monkeypatch.setitem(CONVOLUTIONS, name, family)
+    ((name, place),) = eval("{" + LINE + "}").items()
+    monkeypatch.setitem(CONVOLUTIONS.places, name, place)
     out = tmp_path / "run"
     options = ("--dataset", "synthetic", "--channels", "2", "--epochs", "1", "--batch", "500", "--holdout", "4000")
     assert run(["train", "--conv", "aol", *options, "--out", str(out)]) == 0

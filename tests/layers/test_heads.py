@@ -10,9 +10,11 @@ import torch
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from lipscope.errors import UsageError
 from lipscope.layers.contract import LinearLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.heads import HEADS, Head, LastLayerNormalized, OrthogonalHead, head
+from lipscope.layers.heads import Head, LastLayerNormalized, OrthogonalHead
+from lipscope.layers.last_layers import HEADS, head
 from lipscope.records import Shape
 from tests import dense
 from tests.always import always
@@ -198,7 +200,7 @@ def test_heads_by_name(name: str) -> None:
 
 
 def test_unknown_head() -> None:
-    with pytest.raises(KeyError, match="softmax"):
+    with pytest.raises(UsageError, match="softmax"):
         head("softmax", 12, 4, 8)
 
 

@@ -11,7 +11,7 @@ import torch
 from lipscope.errors import UsageError
 from lipscope.layers.activations import ACTIVATIONS
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.heads import HEADS
+from lipscope.layers.last_layers import HEADS
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from lipscope.errors import CheckpointError
-from lipscope.models.registry import ARCHITECTURES, Config, build, configuration
+from lipscope.models.architecture import Config
+from lipscope.models.registry import ARCHITECTURES, build, configuration
 from lipscope.models.resnet import ResNetConfig
 from tests.models.makers import small_config
 

@@ -8,7 +8,6 @@ import torch
 
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.training.losses import (
-    LOSSES,
     certificate_regularisation,
     logit_annealing,
     multi_margin,
@@ -16,7 +15,7 @@ from lipscope.training.losses import (
     offset_cross_entropy,
     true_radius,
 )
-from lipscope.training.recipe import LOSS_SETTINGS
+from lipscope.training.recipe import LOSSES
 
 
 def brute_radius(logits: np.ndarray, label: int, constants: np.ndarray) -> float:
@@ -131,8 +130,13 @@ def test_an_image_that_is_far_from_the_boundary_stops_pulling_under_annealing():
     assert logits.grad[1].abs().max() > 1e-3
 
 
-def test_every_loss_has_its_settings():
-    assert LOSSES.keys() == LOSS_SETTINGS.keys()
+def test_every_loss_is_its_function_with_its_papers_settings():
+    functions = {name: loss.of for name, loss in LOSSES.items()}
+    assert functions == {
+        "cross-entropy": offset_cross_entropy, "offset-cross-entropy": offset_cross_entropy,
+        "multi-margin": multi_margin, "logit-annealing": logit_annealing,
+    }  # fmt: skip
+    assert (LOSSES["logit-annealing"].offset, LOSSES["logit-annealing"].temperature) == (2.0, 0.75)
 
 
 def trainable(**arguments):

@@ -21,18 +21,19 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 from lipscope.attacks.minimum import onto_boundary
 from lipscope.attacks.target import margins
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.heads import HEADS
+from lipscope.layers.last_layers import HEADS
+from lipscope.models.architecture import Config
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.lipconvnet import LipConvnetConfig
-from lipscope.models.registry import Config, build
+from lipscope.models.registry import build
 from lipscope.models.resnet import ResNetConfig
 from lipscope.training.augment import crop_and_flip
 from lipscope.training.losses import (
-    LOSSES,
     certificate_regularisation,
     correct_and_certified,
     nominal_pair_constants,
 )
+from lipscope.training.recipe import LOSSES
 
 GPU = torch.device("cuda")
 FAMILIES = [
@@ -102,7 +103,7 @@ def test_losses_are_values_of_the_device(loss: str, head: str) -> None:
         net = made(LipConvnetConfig(1, 4, head=head), training=True)
         logits, labels = logits_of(net), torch.zeros(4, dtype=torch.int64, device=GPU)
         constants = nominal_pair_constants(net)
-        on_the_gpu(LOSSES[loss](logits, labels, 0.5, 1.0), ())
+        on_the_gpu(LOSSES[loss].of(logits, labels, 0.5, 1.0), ())
         on_the_gpu(certificate_regularisation(logits, labels, constants), ())
         on_the_gpu(correct_and_certified(logits, labels, constants), (2,))
 

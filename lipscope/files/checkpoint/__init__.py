@@ -5,7 +5,7 @@ The tensors are float32, contiguous, unshared; what others wrote, in other types
 
 from lipscope.files.checkpoint.header import LARGEST_HEADER, SCHEMA, SUFFIX, Header, TensorInfo, read_file_header
 from lipscope.files.checkpoint.shards import index_of
-from lipscope.files.checkpoint.sources import read_header, sha256_of
+from lipscope.files.checkpoint.sources import opened, read_header, sha256_of
 from lipscope.files.checkpoint.writing import described_metadata, metadata_for, with_sorted_metadata
 from lipscope.files.writing import atomic_path
 
@@ -19,6 +19,7 @@ __all__ = [
     "described_metadata",
     "index_of",
     "metadata_for",
+    "opened",
     "read_file_header",
     "read_header",
     "sha256_of",

@@ -10,8 +10,10 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +107,19 @@ def read_file_header(path: Path) -> Header:
     """Read and check the header of one safetensors file.
 
     Raises:
+        CheckpointError: as :func:`opened_file`.
+    """
+    with opened_file(path) as (header, _):
+        return header
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[tuple[Header, Callable[[], bytes]]]:
+    """One safetensors file, opened once: its header, checked, and what reads all of its bytes.
+
+    Raises:
         CheckpointError: missing, a folder, empty, truncated, not safetensors, overlapping or overlong
-            tensors, or a ``lipscope.schema`` that this version does not know.
+            tensors, or a ``lipscope.schema`` that this version does not know; changed while it was read.
     """
     where = str(path)
     try:
@@ -116,24 +129,16 @@ def read_file_header(path: Path) -> Header:
                 "is a folder, not a checkpoint", where=where, next_step="name the model.safetensors inside it"
             )
         with open_regular(path) as file:
-            beginning = file.read(START)
-            kind = foreign(path, beginning) if beginning[8:9] != b"{" else None
-            if kind is not None:
-                raise CheckpointError(f"not a safetensors file but {kind.name}", where=where, next_step=kind.next_step)
-            start = beginning[:8]
-            if len(start) < 8:
-                raise CheckpointError(
-                    "the file is empty" if not start else "the file is truncated",
-                    where=where, why=f"{file_size} bytes", next_step="copy or write it again",
-                )  # fmt: skip
-            (length,) = struct.unpack("<Q", start)
-            if length > LARGEST_HEADER:
-                why = f"its first 8 bytes announce a header of {length:,} bytes, the limit is {LARGEST_HEADER:,}"
-                raise _not_safetensors(where, why)
-            if length > file_size - 8:
-                raise _truncated(where, f"the header needs {8 + length} bytes, the file has {file_size}")
-            file.seek(8)
-            raw = file.read(length)
+            beginning = _beginning(file, path, file_size)
+            header = _header(beginning, path, file_size)
+
+            def content() -> bytes:
+                found = beginning + file.read()
+                if len(found) != file_size:
+                    raise CheckpointError("the file changed while it was read", where=where, next_step="run it again")
+                return found
+
+            yield header, content
     except FileNotFoundError as error:
         raise CheckpointError("no such file", where=where, next_step="check the path") from error
     except IrregularError as error:
@@ -143,12 +148,38 @@ def read_file_header(path: Path) -> Header:
         ) from error  # fmt: skip
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
-    entries = _entries(raw, where)
+
+
+def _beginning(file: BufferedReader, path: Path, file_size: int) -> bytes:
+    """The bytes of the header and of its length."""
+    where, beginning = str(path), file.read(START)
+    kind = foreign(path, beginning) if beginning[8:9] != b"{" else None
+    if kind is not None:
+        raise CheckpointError(f"not a safetensors file but {kind.name}", where=where, next_step=kind.next_step)
+    start = beginning[:8]
+    if len(start) < 8:
+        raise CheckpointError(
+            "the file is empty" if not start else "the file is truncated",
+            where=where, why=f"{file_size} bytes", next_step="copy or write it again",
+        )  # fmt: skip
+    (length,) = struct.unpack("<Q", start)
+    if length > LARGEST_HEADER:
+        why = f"its first 8 bytes announce a header of {length:,} bytes, the limit is {LARGEST_HEADER:,}"
+        raise _not_safetensors(where, why)
+    if length > file_size - 8:
+        raise _truncated(where, f"the header needs {8 + length} bytes, the file has {file_size}")
+    file.seek(0)
+    return file.read(8 + length)
+
+
+def _header(beginning: bytes, path: Path, file_size: int) -> Header:
+    where = str(path)
+    entries = _entries(beginning[8:], where)
     stored = entries.pop("__metadata__", None)
     metadata = {} if stored is None else stored
     if not isinstance(metadata, dict) or not all(map(_is_text, [*metadata.keys(), *metadata.values()])):
         raise _not_safetensors(where, "its metadata are not strings")
-    data_size = file_size - 8 - length
+    data_size = file_size - len(beginning)
     tensors = tuple(
         sorted((_tensor(name, entry, data_size, where) for name, entry in entries.items()), key=lambda t: t.offsets)
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from lipscope.files.checkpoint.header import Header, read_file_header
+from lipscope.files.checkpoint.header import Header, opened_file
 from lipscope.files.checkpoint.shards import index_of, read_sharded_header, sha256_of_shards
-from lipscope.files.opening import open_regular
+from lipscope.files.opening import open_regular, read_regular
 
 
 def read_header(path: Path) -> Header:
@@ -19,8 +21,23 @@ def read_header(path: Path) -> Header:
     Raises:
         CheckpointError: as :func:`read_file_header` and :func:`read_sharded_header`.
     """
+    with opened(path) as (header, _):
+        return header
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Header, Callable[[], bytes]]]:
+    """A checkpoint, opened once: its header, and what reads all bytes of a single file.
+
+    Raises:
+        CheckpointError: as :func:`read_header`; the file changed while it was read.
+    """
     index = index_of(path)
-    return read_file_header(path) if index is None else read_sharded_header(index)
+    if index is None:
+        with opened_file(path) as found:
+            yield found
+    else:
+        yield read_sharded_header(index), lambda: read_regular(index)
 
 
 def sha256_of(path: Path) -> str:

@@ -110,6 +110,6 @@ def published_config(tensors: Mapping[str, Tensor], where: str, dataset: str | N
     orthogonal = f"last_layer.{FAMILIES[conv].mark}" in tensors or "last_layer.weight" not in tensors
     head = "orthogonal" if orthogonal else "lln"
     try:
-        return LipConvnetConfig(blocks, channels, activation, head, classes, name, conv=conv)
+        return LipConvnetConfig(blocks, channels, activation, head, conv, classes=classes, dataset=name)
     except UsageError as error:
         raise CheckpointError(error.what, where=where, why=error.why) from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,10 @@ from lipscope.attacks.violations import (
     verify_saved,
     violated,
 )
-from lipscope.certification.kept import summary_of_kept
+from lipscope.certification.kept import Note, summary_of_kept
 from lipscope.certification.partial import Progress, partial_path
-from lipscope.certification.run import answer, chosen_device
+from lipscope.certification.run import Bar, answer, chosen_device, no_bar
 from lipscope.certification.selection import Request, load_for, own_dataset, selection
-from lipscope.commands.messages import narrate
-from lipscope.commands.progress import images_bar
 from lipscope.data import ImageSet
 from lipscope.errors import CheckpointError, DataError, LipscopeError
 from lipscope.files.adversarials import (
@@ -47,71 +45,67 @@ MOST_SAVED = 10
 """Image pairs that one run saves; a lie about L breaks every certificate."""
 
 
-@dataclass(frozen=True)
-class Order:
-    """What is asked for.
+def run_attack(
+    path: Path,
+    settings: Settings,
+    request: Request,
+    *,
+    claimed: Path | None = None,
+    save_to: Path | None = None,
+    note: Note = lambda text: None,
+    bar: Bar = no_bar,
+) -> tuple[dict[str, Any], LipscopeError | None]:
+    """Attack the model at ``path``: the facts, and why they could not be kept if they could not.
 
     Args:
+        path: a model.
         settings: of the attacks.
-        limit, indices: which images; one of them is None.
+        request: which images, where things are kept, and whether earlier attacks are forgotten.
         claimed: a results file whose radii are attacked instead of the model's own.
-        save_to: the folder for violations; None for the model's.
-        force: forget earlier attacks.
-        device: a torch device; None for a GPU where there is one.
-        data_dir: searched first.
-        keep: the folder for results, progress and adversarial images; None for the model's.
-        no_keep: keep none of them, and answer from none.
-    """
-
-    settings: Settings
-    limit: int | None
-    indices: str | None
-    claimed: Path | None
-    save_to: Path | None
-    force: bool
-    device: str | None
-    data_dir: Path | None
-    keep: Path | None = None
-    no_keep: bool = False
-
-
-def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError | None]:
-    """Attack the model at ``path``: the facts, and why they could not be kept if they could not.
+        save_to: the folder for violations; None for where the results are kept.
+        note: told in words what a person should know.
+        bar: shows progress.
 
     Raises:
         BusyError: another process is doing the same.
         LipscopeError: whatever is wrong with the model, the data, the request or the place for what is found.
     """
-    own = order.claimed is None
-    if own and not order.no_keep:
-        for place in (results_path(path, order.keep), adversarials_path(path, order.keep)):
+    own = claimed is None
+    if own and not request.no_keep:
+        for place in (results_path(path, request.keep), adversarials_path(path, request.keep)):
             require_place(place)
     model = load_model(path)
-    data = load_for(path, own_dataset(model), "test", order.data_dir)
-    index = selection(len(data), order.limit, order.indices)
-    whole, unkept = _certificates(path, model, data, order)
-    images, claimed = data.subset(index), rows_of(whole, index)
-    earlier = earlier_run(whole, order.settings, index) if own and not order.force else None
-    saved = _Saved(path, model, claimed, order.save_to or order.keep or (None if order.no_keep else path.parent))
+    data = load_for(path, own_dataset(model), "test", request.data_dir)
+    index = selection(len(data), request.limit, request.indices)
+    whole, unkept = _own(model, request, note, bar) if claimed is None else (_claimed(claimed, model, data, note), None)
+    images, attacked = data.subset(index), rows_of(whole, index)
+    earlier = earlier_run(whole, settings, index) if own and not request.force else None
+    folder = save_to or request.keep or (None if request.no_keep else path.parent)
+    saved = _Saved(model, attacked, folder, note)
     if earlier is not None:
-        narrate("these images were attacked so before: answered from the results file (--force attacks anew)")
-        if not adversarials_path(path, order.keep).exists():
-            narrate("their adversarial images are not kept; --force finds them again and keeps them")
-        run, distance = earlier, claimed.attack_distance
+        note("these images were attacked so before: answered from the results file (--force attacks anew)")
+        if not adversarials_path(path, request.keep).exists():
+            note("their adversarial images are not kept; --force finds them again and keeps them")
+        run, distance = earlier, attacked.attack_distance
     else:
+        device = chosen_device(request.device)
         with ExitStack() as held:
-            progress = _progress(held, path, model, images, claimed, order)
-            outcome = _attack(model, images, claimed, order, saved, progress)
-            run, distance = run_record(order.settings, index, outcome), outcome.distance
-            if own and not order.no_keep and unkept is None:
-                whole, unkept = _keep(path, whole, index, outcome, run, order)
+            progress = _progress(held, model, images, attacked, settings, request, device, note)
+            with bar("attacking", len(images)) as advance:
+                outcome = attack(
+                    model, images, attacked, settings, device=device, progress=progress,
+                    on_progress=advance, on_violation=saved.add,
+                )  # fmt: skip
+            run, distance = run_record(settings, index, outcome), outcome.distance
+            if own and not request.no_keep and unkept is None:
+                whole, unkept = _keep(path, whole, index, outcome, run, request, note)
                 distance = rows_of(whole, index).attack_distance
             if progress is not None and unkept is None:
                 progress.remove()
     assert distance is not None
-    refuted = violated(claimed, distance)
+    refuted = violated(attacked, distance)
     facts = report(
-        claimed, distance, run, str(path), order.settings.eps,
+        attacked, distance, run, str(path), settings.eps,
         summary_of(saved.files(), saved.verified()), int(np.count_nonzero(refuted)),
     )  # fmt: skip
     return facts, unkept
@@ -120,9 +114,9 @@ def run_attack(path: Path, order: Order) -> tuple[dict[str, Any], LipscopeError 
 class _Saved:
     """The violations of one run: each saved when it is found, and looked at again in the file."""
 
-    def __init__(self, path: Path, model: StoredModel, claimed: Certificates, folder: Path | None) -> None:
-        self._path, self._model, self._claimed = path, model, claimed
-        self._folder = folder
+    def __init__(self, model: StoredModel, claimed: Certificates, folder: Path | None, note: Note) -> None:
+        self._path, self._model, self._claimed = model.header.path, model, claimed
+        self._folder, self._note = folder, note
         self._count = 0
 
     def add(self, row: int, image: Tensor, point: Tensor) -> None:
@@ -144,7 +138,7 @@ class _Saved:
             except (LipscopeError, OSError) as error:
                 # The finding counts without its picture: the exit code and the distance tell of it.
                 where = f"the pair is not saved: {error}"
-        narrate(
+        self._note(
             f"VIOLATION: image {violation.index} has class {violation.adversarial_class} at {violation.distance!r}, "
             f"inside the radius {violation.radius!r}; {where}"
         )
@@ -167,29 +161,29 @@ class _Saved:
             try:
                 violation = verify_saved(file, fresh, self._claimed)
             except CheckpointError as error:
-                narrate(f"{error}; left alone")
+                self._note(f"{error}; left alone")
                 continue
             verdict = "verified again in float64" if violation else "does NOT show a violation"
-            narrate(f"image {index}, read again from {file}: {verdict}")
+            self._note(f"image {index}, read again from {file}: {verdict}")
             found += [violation] if violation else []
         return tuple(found)
 
 
-def _certificates(
-    path: Path, model: StoredModel, data: ImageSet, order: Order
-) -> tuple[Certificates, LipscopeError | None]:
-    """The claims, and why they could not be kept if they could not.
+def _own(model: StoredModel, request: Request, note: Note, bar: Bar) -> tuple[Certificates, LipscopeError | None]:
+    """This user's own results, computed where they are missing or stale; and why they could not be kept."""
+    if not request.no_keep:  # the whole test set is certified, and kept
+        request = replace(request, limit=None, indices=None)
+    found = answer(model, replace(request, force=False), note, bar)
+    return found.certificates, found.unkept
 
-    They are this user's own results, computed where they are missing or stale, or those of a given file.
+
+def _claimed(path: Path, model: StoredModel, data: ImageSet, note: Note) -> Certificates:
+    """The claims of a results file about these images.
+
+    Raises:
+        DataError, CheckpointError: they are about others.
     """
-    if order.claimed is None:
-        request = Request(device=order.device, data_dir=order.data_dir, keep=order.keep)
-        if order.no_keep:
-            request = replace(request, no_keep=True, limit=order.limit, indices=order.indices)
-        found = answer(path, request, narrate, images_bar)
-        return found.certificates, found.unkept
-    certificates = read_results(order.claimed)
-    where = str(order.claimed)
+    certificates, where = read_results(path), str(path)
     if (certificates.data_name, certificates.data_split) != (data.name, data.split) or len(certificates) != len(data):
         raise DataError("is about other images", where=where, why=f"{certificates.data_name} {certificates.data_split}")
     if certificates.data_fingerprint != data.fingerprint():
@@ -199,52 +193,52 @@ def _certificates(
     if max(certificates.predicted.max(), certificates.runner_up.max()) >= model.net.head.classes:
         raise CheckpointError("is about a model of more classes", where=where)
     if certificates.model_sha256 != model.sha256:
-        narrate(f"{order.claimed} was made for another model; its radii are attacked as claims about this one")
-    return certificates, None
+        note(f"{path} was made for another model; its radii are attacked as claims about this one")
+    return certificates
 
 
 def _progress(
-    held: ExitStack, path: Path, model: StoredModel, images: ImageSet, claimed: Certificates, order: Order
+    held: ExitStack,
+    model: StoredModel,
+    images: ImageSet,
+    attacked: Certificates,
+    settings: Settings,
+    request: Request,
+    device: str,
+    note: Note,
 ) -> Progress | None:
     """The progress of the attack, which is held until its distances are kept; None, and told, where it cannot be.
 
     Raises:
         BusyError: another process attacks the same model.
     """
-    if order.no_keep:
+    if request.no_keep:
         return None
-    side = partial_path(results_path(path, order.keep), "attack")
+    side = partial_path(results_path(model.header.path, request.keep), "attack")
     try:
         held.enter_context(exclusive(side))
     except BusyError:
         raise
     except LipscopeError as error:
-        narrate(f"progress is not kept: {error}")
+        note(f"progress is not kept: {error}")
         return None
-    if order.force:
+    if request.force:
         side.unlink(missing_ok=True)
-    device = chosen_device(order.device)
-    return held.enter_context(
-        progress_of(side, model, images, claimed, order.settings, device=device, note=narrate)
-    )  # fmt: skip
-
-
-def _attack(
-    model: StoredModel, images: ImageSet, claimed: Certificates, order: Order, saved: _Saved, progress: Progress | None
-) -> Outcome:
-    with images_bar("attacking", len(images)) as advance:
-        return attack(
-            model, images, claimed, order.settings, device=chosen_device(order.device), progress=progress,
-            on_progress=advance, on_violation=saved.add,
-        )  # fmt: skip
+    return held.enter_context(progress_of(side, model, images, attacked, settings, device=device, note=note))
 
 
 def _keep(
-    path: Path, whole: Certificates, index: NDArray[np.int64], outcome: Outcome, run: dict[str, Any], order: Order
+    path: Path,
+    whole: Certificates,
+    index: NDArray[np.int64],
+    outcome: Outcome,
+    run: dict[str, Any],
+    request: Request,
+    note: Note,
 ) -> tuple[Certificates, LipscopeError | None]:
     """Merge into the results file as it is now; a failure is told and returned."""
-    target = results_path(path, order.keep)
-    updated = merged(whole, index, outcome.distance, run, force=order.force)
+    target = results_path(path, request.keep)
+    updated = merged(whole, index, outcome.distance, run, force=request.force)
     try:
         with exclusive(target):
             now = read_results(target)
@@ -255,16 +249,18 @@ def _keep(
             )
             if not same or not np.array_equal(now.predicted, whole.predicted):
                 raise CheckpointError("the results file changed during the attack", where=str(target))
-            updated = merged(now, index, outcome.distance, run, force=order.force)
+            updated = merged(now, index, outcome.distance, run, force=request.force)
             write_results(target, updated, summary_of_kept(updated, str(path)))
     except LipscopeError as error:
-        narrate(f"the attack distances could not be kept: {error}")
+        note(f"the attack distances could not be kept: {error}")
         return updated, error
-    narrate(f"attack distances kept in {target}")
-    return updated, _keep_images(adversarials_path(path, order.keep), adversarials_of(whole, index, outcome), order)
+    note(f"attack distances kept in {target}")
+    return updated, _keep_images(
+        adversarials_path(path, request.keep), adversarials_of(whole, index, outcome), force=request.force, note=note
+    )
 
 
-def _keep_images(path: Path, found: Adversarials, order: Order) -> LipscopeError | None:
+def _keep_images(path: Path, found: Adversarials, *, force: bool, note: Note) -> LipscopeError | None:
     """Add the nearest adversarial images to those that are kept; a failure is told and returned."""
     try:
         with exclusive(path):
@@ -273,16 +269,16 @@ def _keep_images(path: Path, found: Adversarials, order: Order) -> LipscopeError
                 try:
                     kept = read_adversarials(path, found.model_sha256, found.data_fingerprint)
                     if not kept.origin.own:
-                        narrate(
+                        note(
                             f"earlier adversarial images are replaced: claimed by somebody else ({kept.origin.reason})"
                         )
                         kept = None
                 except CheckpointError as error:
-                    narrate(f"earlier adversarial images are replaced: {error}")
-            together = nearest_of(kept, found, force=order.force)
+                    note(f"earlier adversarial images are replaced: {error}")
+            together = nearest_of(kept, found, force=force)
             write_adversarials(path, together)
     except LipscopeError as error:
-        narrate(f"the adversarial images could not be kept: {error}")
+        note(f"the adversarial images could not be kept: {error}")
         return error
-    narrate(f"the nearest adversarial images of {len(together)} images kept in {path}")
+    note(f"the nearest adversarial images of {len(together)} images kept in {path}")
     return None

@@ -1,0 +1,194 @@
+"""What is trained where options leave it open: the net, the recipe, and where the run goes."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lipscope.data import ImageSet, load
+from lipscope.errors import UsageError
+from lipscope.models.architecture import Config
+from lipscope.models.registry import asked_for, kind_of
+from lipscope.models.shiftnet import ShiftNetConfig
+from lipscope.training.budget import (
+    DEFAULT_MINUTES,
+    EPS,
+    SETTINGS,
+    Setting,
+    choose,
+    for_data,
+    images_per_second,
+    minutes_for,
+    parse_target,
+)
+from lipscope.training.distribution import World
+from lipscope.training.recipe import RECIPES, Recipe, for_convolutions, with_loss
+from lipscope.training.run import RunFolder, create_run, extend_run, open_run
+from lipscope.units import format_eps
+
+RUNS = Path("runs")
+
+NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "head")
+RECIPE = (
+    "recipe", "epochs", "minutes", "batch_size", "accumulate", "learning_rate", "loss", "gamma", "offset",
+    "temperature", "holdout", "float32", "seed",
+)  # fmt: skip
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks to be trained.
+
+    Args:
+        dataset: the name of a data set.
+        given: options of the net (:data:`NET`) and of the recipe (:data:`RECIPE`); what is missing was left open.
+        out: the run folder; None for ``runs/NAME-DATE``.
+        force: replace what lies there.
+        data_dir: searched first.
+    """
+
+    dataset: str = "cifar10"
+    given: Mapping[str, Any] = field(default_factory=dict)
+    out: Path | None = None
+    force: bool = False
+    data_dir: Path | None = None
+
+    def net(self) -> dict[str, Any]:
+        """The options of the net but its name."""
+        return {name: self.given[name] for name in NET[1:] if name in self.given}
+
+    def by_the_clock(self, gpu: bool) -> bool:
+        """Whether the net is chosen for the time there is: where that is asked for, or on a CPU where nothing is."""
+        if any(name in self.given for name in NET):
+            return False
+        timed = any(name in self.given for name in ("minutes", "target"))
+        rest = set(RECIPE) - {"accumulate", "holdout", "float32", "seed"}
+        return timed or not (gpu or any(name in self.given for name in rest))
+
+
+def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
+    """The net and the recipe, before any data set is read: classes and a net for the clock come with that.
+
+    Raises:
+        UsageError: what cannot be built or trained.
+    """
+    gpu, given = here.device.type != "cpu", dict(asked.given)
+    if asked.by_the_clock(gpu):
+        config: Config = ShiftNetConfig(dataset=asked.dataset)
+        given |= {"minutes": given.get("minutes") or DEFAULT_MINUTES, "recipe": config.RECIPE}
+    else:
+        config = _config(asked, gpu)
+        if not config.ONE_LIPSCHITZ:
+            if "gamma" in given:
+                raise UsageError("--gamma is for --model lipconvnet", next_step="leave the option out")
+            # Radii of an expanding net are next to nothing: there is no certificate to regularise.
+            given["gamma"] = 0.0
+    name = given.pop("recipe", None) or config.RECIPE
+    if name is None:
+        name = "paper" if gpu else "fast"
+        note(f"recipe {name}, because this is a {'GPU' if gpu else 'CPU'} (choose with --recipe)")
+    recipe = for_convolutions(RECIPES[name](), getattr(config, "conv", "orthogonal"))
+    if given.pop("float32", False):
+        recipe = replace(recipe, bfloat16=False)
+    if "loss" in given:
+        recipe = with_loss(recipe, given.pop("loss"))
+    return config, replace(recipe, **{key: given[key] for key in RECIPE if key in given})
+
+
+def _config(asked: Asked, gpu: bool) -> Config:
+    model, given = asked.given.get("model") or "lipconvnet", asked.net()
+    if "channels" in kind_of(model).OPTIONS:
+        given.setdefault("channels", 32 if gpu else 16)
+    return asked_for(model, given, asked.dataset)
+
+
+def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]:
+    """The folder of a new run, and its training images.
+
+    Raises:
+        UsageError: what cannot be built or trained, or a folder with another run.
+        DataError: no such data set here.
+    """
+    config, recipe = planned(asked, here, note)
+    data = load(asked.dataset, "train", asked.data_dir)
+    if asked.by_the_clock(here.device.type != "cpu"):
+        config = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
+    config = replace(config, classes=len(data.classes))
+    folder = asked.out or RUNS / _name(config, recipe)
+    if here.rank == 0:
+        return create_run(folder, config, recipe, force=asked.force), data
+    return RunFolder(folder, config, recipe), data
+
+
+def longer_run(earlier: Path, asked: Asked, here: World) -> tuple[RunFolder, ImageSet]:
+    """The folder of a training that goes on where the decay of an earlier one began, and its training images.
+
+    Raises:
+        UsageError: it is not said how long.
+    """
+    before = open_run(earlier)
+    data = load(before.config.dataset, "train", asked.data_dir)
+    minutes = asked.given.get("minutes")
+    if minutes is None:
+        raise UsageError("--extend needs --minutes", next_step="say how long the whole training is to take")
+    folder = asked.out or RUNS / _name(before.config, before.recipe)
+    if here.rank == 0:
+        return extend_run(before, folder, minutes), data
+    return RunFolder(folder, before.config, replace(before.recipe, minutes=minutes)), data
+
+
+def minutes_to(target: str, asked: Asked, here: World) -> int:
+    """The minutes in which this machine trains a net to a target such as ``0.5@36/255``.
+
+    Raises:
+        UsageError: a target that cannot be read, that no measured setting reaches, or of an unmeasured data set.
+    """
+    share = parse_target(target)
+    _, recipe = planned(asked, here, lambda text: None)
+    classes = len(load(asked.dataset, "train", asked.data_dir).classes)
+    settings, measured = _settings(asked.dataset, classes)
+    if not measured:
+        raise UsageError(
+            "nothing was measured on this data set", where=f"--dataset {asked.dataset}", next_step="give --minutes"
+        )
+    return max(1, round(minutes_for(settings, share, _speed(recipe, here))))
+
+
+def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note: Note) -> ShiftNetConfig:
+    """The net for the recipe's minutes on this machine; what it is, and what to expect, is said."""
+    assert recipe.minutes is not None
+    settings, measured = _settings(dataset, classes)
+    choice = choose(settings, recipe.minutes, _speed(recipe, here))
+    note(f"chosen for {choice.minutes:g} minutes at {choice.images_per_second:.0f} images/s: {choice.config.title}")
+    if measured:
+        clean, certified = choice.expected
+        note(
+            f"expected, as measured after as many images: {choice.about} {clean:.0%} of test images correct, "
+            f"{certified:.0%} certified at {format_eps(EPS)}"
+        )
+    else:
+        note(f"nothing was measured on {dataset}: the nets are those of CIFAR-10")
+    return choice.config
+
+
+def _settings(dataset: str, classes: int) -> tuple[tuple[Setting, ...], bool]:
+    """The settings to choose from, and whether they were measured on this data set."""
+    measured = dataset in SETTINGS
+    return for_data(SETTINGS[dataset if measured else "cifar10"], dataset, classes), measured
+
+
+def _speed(recipe: Recipe, here: World) -> Callable[[ShiftNetConfig], float]:
+    return functools.cache(lambda config: images_per_second(config, recipe, here))
+
+
+def _name(config: Config, recipe: Recipe) -> str:
+    """``cifar10-soc16-maxmin-fast-20260101-120000``."""
+    made_of = [f"{config.conv}{config.channels}"] if hasattr(config, "conv") and hasattr(config, "channels") else []
+    kind = getattr(config, "activation", config.architecture)
+    return "-".join([config.dataset, *made_of, kind, recipe.name, time.strftime("%Y%m%d-%H%M%S")])
