@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lipscope.errors import UsageError
+from lipscope.models.capture.memory import Memory
 from lipscope.records import Shape
 
 LIBRARY = re.compile(r"[/\\](torch|torchvision)[/\\](nn|_|func|utils|fx|overrides|export|jit)")
@@ -104,29 +105,34 @@ def graph_of(program: torch.export.ExportedProgram) -> Graph:
     In-place operations take the place of what they change, for everything that follows.
 
     Raises:
-        UsageError: several outputs, or an output that does not depend on the input.
+        UsageError: several outputs, an output that does not depend on the input, or a value that is used after it was
+            changed through a view of it.
     """
     signature = program.graph_signature
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     constants = signature.inputs_to_lifted_tensor_constants
     values: dict[torch.fx.Node, Any] = {}
     ops: list[Op] = []
+    memory = Memory()
     for node in program.graph.nodes:
         if node.op == "placeholder":
             values[node] = _placeholder(node, program, names, constants)
             if isinstance(values[node], Op):
                 ops.append(values[node])
         elif node.op == "call_function":
+            changed = memory.follow(node, _source(node))
             result = _called(node, values, len(ops))
             values[node] = result
             if isinstance(result, Op):
                 ops.append(result)
-            if _in_place(node):
-                values[node.args[0]] = result
+            if changed is not None:
+                values[changed] = result
         elif node.op == "output":
             outputs = [value for value in node.args[0] if not _is_mutation(value, signature)]
             if len(outputs) != 1:
                 raise UsageError("gives several outputs", why=f"{len(outputs)} of them", next_step="save one of them")
+            if isinstance(outputs[0], torch.fx.Node):
+                memory.check(outputs, "")
             found = values[outputs[0]] if isinstance(outputs[0], torch.fx.Node) else outputs[0]
             if not isinstance(found, Op):
                 raise UsageError("the output does not depend on the input")
@@ -200,11 +206,6 @@ def _caller(target: Any) -> Callable[..., Any]:
 def _constant(target: Any, given: Mapping[str, Any], node: torch.fx.Node) -> Any:
     with torch.no_grad():
         return _caller(target)(*given.values())
-
-
-def _in_place(node: torch.fx.Node) -> bool:
-    schema = getattr(node.target, "_schema", None)
-    return schema is not None and schema.is_mutable and bool(node.args) and isinstance(node.args[0], torch.fx.Node)
 
 
 def _is_mutation(value: Any, signature: Any) -> bool:

@@ -302,6 +302,11 @@ class Mixing(nn.Module):
         return x - x.mean(dim=0)
 
 
+def cut_maxima(x: Tensor) -> Tensor:
+    a, b = x.chunk(2, 1)
+    return torch.cat([torch.maximum(torch.maximum(a, b), torch.tensor(-1e3)), torch.minimum(a, b)], 1)
+
+
 def broken() -> nn.Module:
     net = nn.Linear(4, 2)
     net.weight.data[0, 0] = math.nan
@@ -323,6 +328,8 @@ REFUSED = {
     "growing exponential": (lambda: nn.CELU(-1.0), (4,), "grows without bound"),
     "jumping softplus": (lambda: nn.Softplus(threshold=6.0), (4,), "jumps at its threshold"),
     "cut sigmoid": (lambda: nets.Lambda(lambda x: x * x.clamp(-9.0, 9.0).sigmoid()), (4,), "mul cannot be described"),
+    "cut softsign": (lambda: nets.Lambda(lambda x: x / (1 + x.abs().clamp(max=1e3))), (4,), "div cannot be described"),
+    "cut maxima": (lambda: nets.Lambda(cut_maxima), (4,), "maximum cannot be described"),
     "nothing": (nn.Identity, (4,), "gives back its input"),
     "no module": (lambda: torch.relu, (4,), "not a torch.nn.Module"),
 }
