@@ -34,7 +34,8 @@ def sources(size: int, padding: tuple[int, int], mode: str) -> list[int | None]:
     if size + sum(map(abs, padding)) > LARGEST:
         raise ValueError(f"padding {padding} is too large")
     most = {"circular": size, "reflect": size - 1}.get(mode, math.inf)
-    if max(padding) > most or size + sum(padding) < 1:
+    cut = min(padding[0], 0) + min(padding[1], 0)
+    if max(padding) > most or size + sum(padding) < 1 or size + cut < 1:
         raise ValueError(f"{mode} padding {padding} does not go with {size} pixels")
     found: list[int | None] = []
     for place in range(-padding[0], size + padding[1]):

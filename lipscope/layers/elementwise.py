@@ -32,7 +32,7 @@ class Elementwise(LipschitzLayer):
         method: how.
         at_zero: |f(0)|.
         relative, absolute: |fl(f)(x) - f(x)| <= u (relative |x| + absolute), underflow aside.
-        lifted: by how much a number on the way that underflowed may be multiplied.
+        lifted: by how much a number that underflowed, given or on the way, may be multiplied.
     """
 
     gradient_norm_preserving = False
@@ -103,6 +103,7 @@ class LeakyReLU(Elementwise):
             max(1.0, abs(slope)),
             f"slopes 1 and {slope:g}",
             relative=2 * abs(slope),
+            lifted=max(1.0, abs(slope)),
         )
         self.slope = slope
         self.gradient_norm_preserving = abs(slope) == 1
@@ -134,7 +135,7 @@ class PReLU(LipschitzLayer):
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
         """One product a number."""
         factor = length_bound(self.weight.detach())
-        flushed = 4 * arithmetic.smallest * (math.sqrt(math.prod(input_shape)) + norm)
+        flushed = 4 * arithmetic.smallest * (1 + factor) * (math.sqrt(math.prod(input_shape)) + norm)
         error = arithmetic.held(outward(2 * arithmetic.unit_roundoff * factor * norm + flushed), 2 * factor * norm)
         return Rounding(error, arithmetic.held(outward(self.bound(input_shape).value * norm + error)))
 
@@ -211,7 +212,7 @@ def elu(alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Elementwi
         f"ELU {alpha:g}" if scale == 1 else f"ELU {alpha:g}, times {scale:g}",
         lambda x: scale * torch.where(x > 0, x, alpha * torch.expm1(input_scale * x.clamp(max=0.0))),
         steep if scale == 1 else up(steep), "the larger of its two slopes at 0",
-        relative=LIBRARY_ROUNDOFFS * steep, lifted=max(1.0, abs(scale), up(abs(scale) * abs(alpha))),
+        relative=LIBRARY_ROUNDOFFS * steep, lifted=max(1.0, steep, up(abs(scale) * abs(alpha))),
     )  # fmt: skip
 
 

@@ -147,7 +147,8 @@ class Sum(Joint):
         weights = [abs(factor) for factor in self.factors]
         reach = outward(math.fsum(w * part.norm for w, part in zip(weights, inputs, strict=True)))
         carried = outward(math.fsum(w * part.error for w, part in zip(weights, inputs, strict=True)))
-        flushed = 4 * len(inputs) * arithmetic.smallest * (math.sqrt(size) + max(part.norm for part in inputs))
+        lifted = max(1.0, *weights) * math.sqrt(size) + max(part.norm for part in inputs)
+        flushed = 4 * len(inputs) * arithmetic.smallest * lifted
         own = outward(arithmetic.gamma(len(inputs) + 2) * reach + flushed)
         return Rounding(
             arithmetic.held(outward(carried + own), 2 * reach), arithmetic.held(outward(reach + own))

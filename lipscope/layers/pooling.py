@@ -216,8 +216,18 @@ class MaxPool2d(LipschitzLayer):
         return Rounding(0.0, arithmetic.held(outward(self.bound(input_shape).value * norm)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
-        """(C, H', W')."""
-        return _pooled(input_shape, self._extent, self.stride, self.padding, self.ceil_mode)
+        """(C, H', W').
+
+        Raises:
+            ValueError: it does not fit, or a window holds no pixel, whose maximum is infinite.
+        """
+        pooled = _pooled(input_shape, self._extent, self.stride, self.padding, self.ceil_mode)
+        axes = zip(input_shape[1:], self._extent, self.stride, self.padding, self.dilation, strict=True)
+        for n, extent, stride, pad, step in axes:
+            for start in starts(n, extent, stride, pad, ceil_mode=self.ceil_mode):
+                if not any(0 <= place < n for place in range(start, start + extent, step)):
+                    raise ValueError("a window holds no pixel")
+        return pooled
 
 
 class L2Pool2d(LipschitzLayer):

@@ -48,7 +48,7 @@ class Reshape(Rearrange):
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The given shape."""
-        if math.prod(input_shape) != math.prod(self.shape):
+        if math.prod(input_shape) != math.prod(self.shape) or min(self.shape) < 1:
             raise ValueError(f"{input_shape} does not hold as many numbers as {self.shape}")
         return self.shape
 
@@ -159,6 +159,8 @@ class Flip(Rearrange):
 
     def __init__(self, axes: tuple[int, ...]) -> None:
         super().__init__()
+        if len(set(axes)) != len(axes):
+            raise ValueError(f"an axis is named twice: {axes}")
         self.axes = axes
         self.kind = f"flip {', '.join(map(str, axes))}"
 
@@ -183,7 +185,7 @@ class Roll(Rearrange):
 
     def __init__(self, shifts: tuple[int, ...], axes: tuple[int, ...]) -> None:
         super().__init__()
-        if len(shifts) != len(axes):
+        if len(shifts) != len(axes) or not axes:
             raise ValueError(f"{len(shifts)} shifts for {len(axes)} axes")
         self.shifts, self.axes = shifts, axes
         self.kind = f"roll {', '.join(map(str, shifts))}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, nn
 
 from lipscope.bounds.rounding import Arithmetic, outward
@@ -58,6 +57,8 @@ class ScaleShift(LinearLayer):
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
         for value in (self.scale, self.shift):
-            if value is not None and torch.broadcast_shapes(value.shape, input_shape) != torch.Size(input_shape):
-                raise ValueError(f"numbers of shape {tuple(value.shape)} do not go with {input_shape}")
+            shape = () if value is None else tuple(value.shape)
+            behind = input_shape[len(input_shape) - len(shape) :] if len(shape) <= len(input_shape) else ()
+            if len(behind) != len(shape) or any(n not in (1, m) for n, m in zip(shape, behind, strict=True)):
+                raise ValueError(f"numbers of shape {shape} do not go with {input_shape}")
         return input_shape

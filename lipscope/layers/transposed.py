@@ -85,6 +85,9 @@ class ConvTranspose2d(LinearLayer):
         """(out, H', W')."""
         if len(input_shape) != 3 or input_shape[0] != self.weight.shape[0]:
             raise ValueError(f"expects {self.weight.shape[0]} channels, got shape {input_shape}")
+        spaces = zip(self.output_padding, self.stride, self.dilation, strict=True)
+        if any(more >= max(stride, dilation) for more, stride, dilation in spaces):
+            raise ValueError(f"output padding {self.output_padding} must be below stride or dilation")
         sizes = [
             (n - 1) * s - 2 * p + d * (k - 1) + more + 1
             for n, s, p, d, k, more in zip(

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from lipscope.errors import UsageError
 from lipscope.files.keys_once import keys_once
@@ -22,6 +22,9 @@ LARGEST = 10_000_000
 
 LARGEST_INPUT = 2**26
 """Numbers in one input."""
+
+WHOLE = 2**31 - 1
+"""The largest whole number: sizes and places in torch."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Entry:
     def whole(self, key: str, default: int, *, least: int = 1) -> int:
         """A whole number."""
         value = self._get(key, default)
-        if type(value) is not int or value < least:
+        if not _is_whole(value, least):
             raise self.wrong(key, value, f"a whole number from {least}")
         return value
 
@@ -61,7 +64,7 @@ class Entry:
         """A whole number, or two of them: vertical, horizontal."""
         value = self._get(key, default)
         numbers = (value, value) if type(value) is int else tuple(value) if isinstance(value, list | tuple) else ()
-        if len(numbers) != 2 or any(type(number) is not int or number < least for number in numbers):
+        if len(numbers) != 2 or not all(_is_whole(number, least) for number in numbers):
             raise self.wrong(key, value, f"a whole number from {least}, or two of them: [vertical, horizontal]")
         return numbers[0], numbers[1]
 
@@ -82,7 +85,7 @@ class Entry:
     def wholes(self, key: str) -> tuple[int, ...]:
         """A list of whole numbers."""
         value = self._get(key, None)
-        if not isinstance(value, list) or any(type(number) is not int for number in value):
+        if not isinstance(value, list) or not all(map(_is_whole, value)):
             raise self.wrong(key, value, "a list of whole numbers")
         return tuple(value)
 
@@ -149,6 +152,11 @@ class Entry:
     def _get(self, key: str, default: object) -> Any:
         self.read.add(key)
         return self.values.get(key, default)
+
+
+def _is_whole(value: Any, least: int = -WHOLE) -> TypeGuard[int]:
+    """Whether this is a whole number from ``least`` on that torch can hold."""
+    return type(value) is int and least <= value <= WHOLE
 
 
 def _is_finite(value: Any) -> bool:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import described_metadata, read_header, with_sorted_metadata
+from lipscope.models.described import described_net
 from lipscope.models.stored import load, load_model
 
 LAYERS = [
@@ -109,3 +110,24 @@ def test_a_description_that_is_no_object_is_refused(written) -> None:
     path.write_bytes(len(raw).to_bytes(8, "little") + raw + content[8 + length :])
     with pytest.raises(CheckpointError, match="not a JSON object"):
         read_header(path)
+
+
+ODD = {
+    "negative sides": {"kind": "reshape", "shape": [-2, -9]},
+    "an axis twice": {"kind": "flip", "axes": [0, 0]},
+    "no axis": {"kind": "roll", "axes": [], "shifts": []},
+    "no int64": {"kind": "roll", "axes": [0], "shifts": [10**30]},
+    "a huge divisor": {"kind": "average_pool", "kernel_size": 2, "divisor": 10**30},
+    "a huge stride": {"kind": "max_pool", "kernel_size": 2, "stride": 10**30},
+    "more cut off than there is": {"kind": "pad", "padding": [[-5, 7]]},
+    "a maximum of nothing": {"kind": "max_pool", "kernel_size": 2, "padding": 1, "stride": 1, "dilation": 4},
+    "output padding": {"kind": "conv_transpose2d", "weight": "kernel", "output_padding": 5},
+    "numbers of no shape that fits": {"kind": "scale_shift", "scale": "nothing", "shift": None},
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_what_torch_cannot_compute_is_refused_in_words(name: str) -> None:
+    tensors = {"kernel": torch.ones(2, 2, 3, 3), "nothing": torch.ones(0)}
+    with pytest.raises(CheckpointError, match=r"layers\[0\]"):
+        described_net({"schema": "lipscope.describe/1", "input_shape": [2, 3, 3], "layers": [ODD[name]]}, tensors, "x")
