@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,7 @@ from lipscope.tui.text import harmless
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.over_axis import OverAxis
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.widgets.title import TitleLine
@@ -41,6 +43,7 @@ from lipscope.tui.work.run_watch import Child, RunRead
 from lipscope.tui.work.session import Session
 from lipscope.tui.work.state import State
 from lipscope.tui.work.worker import Analyse, Means
+from lipscope.units import DEFAULT_EPS
 
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
@@ -103,8 +106,10 @@ class InspectApp(App[None]):
         self._g_at = float("-inf")
         self._typed_ahead = TypedAhead()
         self._behind: set[Pane] = set()
+        self._elsewhere: set[Pane] = set()  # that do not know yet which eps was chosen
         self._screen_id = self._first.id
         self._came_from: list[str] = []
+        self._folds: dict[str, bool] = {}
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self._job: Job | None = None
         self._job_view, self._job_was_none = JobView(""), True
@@ -132,6 +137,11 @@ class InspectApp(App[None]):
     @property
     def _active(self) -> tuple[bool, ...]:
         return tuple(session.phase.active for session in self._sessions)
+
+    @property
+    def _radii(self) -> list[Fraction]:
+        """What tables list: the radii of the literature and those that were typed."""
+        return sorted({*DEFAULT_EPS, *self._remembered.radii})
 
     @property
     def _open(self) -> bool:
@@ -186,6 +196,11 @@ class InspectApp(App[None]):
             self._focus_main()
             for pane in self._panes():
                 pane.take_eps(self._remembered.eps)
+                pane.take_list(self._radii)
+                for name, folded in self._remembered.folds.items():
+                    for bar in pane.query(FoldBar):
+                        if name == f"{pane.id}.{bar.side}":
+                            bar.fold(folded)
             for session in self._sessions:
                 session.start()
         for complaint in self._config.complaints:
@@ -194,8 +209,8 @@ class InspectApp(App[None]):
     def on_unmount(self) -> None:
         """Let the threads end at their next event, nothing waits for them; remember this session for the next."""
         theme = self.theme if self.theme != (self._config.theme or "textual-dark") else None
-        screen = self._screen_id or None
-        replace(self._remembered, theme=theme, screen=screen).opened(self._path).keep()
+        folds = {**self._remembered.folds, **self._folds}
+        replace(self._remembered, theme=theme, screen=self._screen_id, folds=folds).opened(self._path).keep()
         if self._job is not None:
             self._job.stop()
         for session in self._sessions:
@@ -218,10 +233,10 @@ class InspectApp(App[None]):
 
     @on(EpsMoved)
     def _eps_moved(self, message: EpsMoved) -> None:
-        self._remembered = replace(self._remembered, eps=message.eps)
-        for pane in self._panes():
-            if pane is not message.by:  # which may have moved on meanwhile
-                pane.take_eps(message.eps)
+        left = replace(self._remembered, eps=message.eps)
+        self._remembered = left.listed(message.eps) if message.typed else left
+        self._elsewhere = {pane for pane in self._panes() if message.typed or pane is not message.by}
+        self._show_front()
 
     @on(Goto)
     def _goto(self, message: Goto) -> None:
@@ -267,6 +282,10 @@ class InspectApp(App[None]):
     def _show_front(self) -> None:
         """Let the screen in front show what it does not show yet; keys wait for none of the others."""
         front = self.front
+        if front is not None and front in self._elsewhere:
+            self._elsewhere.remove(front)
+            front.take_eps(self._remembered.eps)
+            front.take_list(self._radii)
         if front is not None and front in self._behind:
             self._behind.remove(front)
             front.show(self.state)
@@ -424,7 +443,9 @@ class InspectApp(App[None]):
         """Fold a pane of the screen in front, or unfold it."""
         front = self.front
         if front is not None:
-            toggle(list(front.query(FoldBar)), side)
+            bars = list(front.query(FoldBar))
+            toggle(bars, side)
+            self._folds |= {f"{front.id}.{bar.side}": bar.folded for bar in bars}
 
     def on_resize(self, event: events.Resize) -> None:
         """Fold, unfold and label as the new width wants it: the app's own size follows after the event."""
@@ -434,8 +455,9 @@ class InspectApp(App[None]):
 
     def action_go(self, where: str) -> None:
         """Move where the focus is."""
-        focused = self.screen.focused or (self.front if self.screen is self.screen_stack[0] else None)
-        go(focused.moving() or focused if isinstance(focused, Pane) else focused, where)
+        focused, front = self.screen.focused, self.front if self.screen is self.screen_stack[0] else None
+        moving = front.moving() if front is not None and isinstance(focused, Pane | Panel | None) else None
+        go(moving or focused or front, where)
 
     def action_go_first(self) -> None:
         """The first ``g`` waits for the second."""

@@ -63,6 +63,9 @@ class Pane(Container, can_focus=True):
     def take_eps(self, eps: Fraction) -> None:
         """Another radius was chosen, here or on another screen; the same one costs nothing."""
 
+    def take_list(self, radii: Sequence[Fraction]) -> None:
+        """The radii that tables list."""
+
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
         focus(self)

@@ -1,4 +1,4 @@
-"""What the app remembers between two sessions: theme, eps, screen in front, recent files.
+"""What the app remembers between two sessions: theme, eps, its list of radii, screen in front, folds, recent files.
 
 It lies beside ``config.toml``, which is the user's own and is never written. Whatever is wrong with it is as if it were
 not there.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
 
 NAME = "remembered.json"
 RECENT = 20
+MOST_RADII = 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Remembered:
         eps: the radius chosen.
         screen: in front at the end.
         recent: files that were open, the last one first.
+        radii: that were typed, the last one first; the tables list them with those of the literature.
+        folds: panes that were folded or unfolded by hand, by ``screen.side``.
         place: of the file; None keeps nothing.
     """
 
@@ -40,6 +43,14 @@ class Remembered:
     screen: str | None = None
     recent: tuple[Path, ...] = ()
     place: Path | None = None
+    radii: tuple[Fraction, ...] = ()
+    folds: Mapping[str, bool] = field(default_factory=dict)
+
+    def listed(self, eps: Fraction) -> Remembered:
+        """The same with a further radius in the list, where the literature has not got it."""
+        if eps in DEFAULT_EPS or eps == 0:
+            return self
+        return replace(self, radii=(eps, *(one for one in self.radii if one != eps))[:MOST_RADII])
 
     def opened(self, path: Path) -> Remembered:
         """The same with a further recent file."""
@@ -54,7 +65,8 @@ class Remembered:
             return
         facts = {
             "theme": self.theme, "eps": format_eps(self.eps), "screen": self.screen,
-            "recent": [str(path) for path in self.recent],
+            "recent": [str(path) for path in self.recent], "radii": [format_eps(eps) for eps in self.radii],
+            "folds": dict(self.folds),
         }  # fmt: skip
         with suppress(LipscopeError, OSError):
             self.place.parent.mkdir(parents=True, exist_ok=True)
@@ -73,14 +85,22 @@ def remembered(place: Path | None = None) -> Remembered:
 
 
 def _checked(facts: Mapping[str, Any], place: Path) -> Remembered:
-    eps = DEFAULT_EPS[0]
-    with suppress(LipscopeError, TypeError, AttributeError):
-        eps = parse_eps(facts.get("eps", format_eps(eps)))
     theme, screen, recent = facts.get("theme"), facts.get("screen"), facts.get("recent")
+    radii, folds = facts.get("radii"), facts.get("folds")
+    known = [_radius(text) for text in radii[:MOST_RADII]] if isinstance(radii, list) else []
+    folded = folds.items() if isinstance(folds, dict) else ()
     return Remembered(
         theme if isinstance(theme, str) and known_theme(theme) else None,
-        eps,
+        _radius(facts.get("eps")) or DEFAULT_EPS[0],
         screen if screen in [one.id for one in SCREENS] else None,
         tuple(Path(path) for path in recent if isinstance(path, str))[:RECENT] if isinstance(recent, list) else (),
         place,
+        tuple(eps for eps in known if eps is not None),
+        {name: closed for name, closed in folded if isinstance(closed, bool)},
     )
+
+
+def _radius(text: object) -> Fraction | None:
+    with suppress(LipscopeError):
+        return parse_eps(text) if isinstance(text, str) else None
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 
 from textual.content import Content
@@ -180,7 +181,9 @@ def warnings(first: State, second: State) -> str:
     return " ".join(words)
 
 
-def accuracy_lines(first: Certificates | None, second: Certificates | None, eps: Fraction) -> list[str]:
+def accuracy_lines(
+    first: Certificates | None, second: Certificates | None, eps: Fraction, listed: Sequence[Fraction] = DEFAULT_EPS
+) -> list[str]:
     """Clean and certified accuracy side by side; a model without results has dashes."""
 
     def rates(certificates: Certificates | None, at: Fraction | None) -> str:
@@ -198,7 +201,7 @@ def accuracy_lines(first: Certificates | None, second: Certificates | None, eps:
         return f"{100 * (b - a):+.2f}" if a != b else "="
 
     lines = [f"{'radius above':14}{'A':>9}{'B':>9}{'B − A':>9}"]
-    for at in (None, *sorted({*DEFAULT_EPS, eps})):
+    for at in (None, *sorted({*listed, eps})):
         name = "clean" if at is None else format_eps(at)
         here = " ◀" if at == eps else ""
         lines.append(f"{name:14}{rates(first, at):>9}{rates(second, at):>9}{change(at):>9}{here}")

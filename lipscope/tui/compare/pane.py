@@ -42,6 +42,7 @@ from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 
 ALONE = (
@@ -84,9 +85,11 @@ class ComparePane(EpsPane):
                     yield EpsLine(id="compare-line")
                     with Container(id="compare-rates"):
                         yield Static(id="compare-accuracy", markup=False)
-                        with Vertical(id="compare-curve-panel", classes="panel") as panel:
-                            panel.border_title = "certified: A whole line, B broken, the gap shaded"
-                            yield Chart(id="compare-curve")
+                        yield Panel(
+                            Chart(id="compare-curve"),
+                            id="compare-curve-panel",
+                            title="certified: A whole line, B broken, the gap shaded",
+                        )
                 with Container(id="compare-lists"):
                     with Vertical(id="compare-layers-side", classes="panel"):
                         yield LongList(id="compare-layers")
@@ -152,7 +155,7 @@ class ComparePane(EpsPane):
         first, second = self._certificates
         common = self._common
         accuracy = self.query_one("#compare-accuracy", Static)
-        accuracy.update("\n".join([*accuracy_lines(first, second, self.eps), *self._counted()]))
+        accuracy.update("\n".join([*accuracy_lines(first, second, self.eps, self.listed), *self._counted()]))
         accuracy.set_class(first is None and second is None, "-absent")
         self.set_class(common is None, "-apart")
         if common is None:

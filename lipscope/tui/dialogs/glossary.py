@@ -97,7 +97,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "at eps": AT_EPS,
         "class": CLASS,
     },
-    "image-detail": {
+    "images-picture-side": {
         "image": "its record number and label",
         "predicted": "the class with the largest logit",
         "runner-up": "the class that decides the radius: the one that could be reached first",

@@ -192,7 +192,8 @@ def summary(state: State) -> str:
         first = "No layer of the body loses gradient: each passes back over 0.9999 of what its bound allows."
     else:
         name, kept = harmless(most.name, 40, keep="end"), gradient_kept(most)
-        allowed = f", {kept:.4f} of what its bound allows" if kept is not None and most.bound.value != 1.0 else ""
+        scales = kept is not None and abs(most.bound.value - 1) > 1e-3
+        allowed = f", {kept:.4f} of what its bound allows" if scales else ""
         first = f"Loses most: {name}, which passes back {most.gradient_norm.mean:.4f} of the norm{allowed}."
     return f"{first} Estimates on {images}."
 

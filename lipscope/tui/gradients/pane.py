@@ -30,6 +30,7 @@ from lipscope.tui.plots.range import Range
 from lipscope.tui.widgets.chart import Chart, bars
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 
 
@@ -53,10 +54,8 @@ class GradientsPane(Pane):
                 panel.border_title = "~ gradient norm passed back, ||Jᵀg|| / ||g||"
                 yield LongList(id="gradients-list")
                 yield Static(LEGEND, id="gradients-legend", markup=False)
-            with Vertical(id="tightness-panel", classes="panel") as panel:
-                panel.border_title = "~ tightness of the certificate"
-                yield Static(id="tightness-words", markup=False)
-                yield Chart(id="tightness")
+            words = Static(id="tightness-words", markup=False)
+            yield Panel(words, Chart(id="tightness"), id="tightness-panel", title="~ tightness of the certificate")
 
     def show(self, state: State) -> None:
         """Show another state."""

@@ -48,6 +48,9 @@ class ImageDetail(Container):
         about, at = (certificates, state.images, state.answer), (row, eps)
         if at == self._at and all(now is before for now, before in zip(about, self._about, strict=True)):
             return
+        other = self._at is None or self._at[0] != row or any(
+            now is not before for now, before in zip(about, self._about, strict=True)
+        )  # fmt: skip
         self._about, self._at = about, at
         pictures, bars = self.query_one(Pictures), self.query_one(LogitBars)
         facts = self.query_one("#image-facts", Static)
@@ -64,7 +67,8 @@ class ImageDetail(Container):
         else:
             pictures.show(pictures_of(pixels, found, classes))
         self.set_class(pixels is not None and found is not None, "-pair")
-        facts.update(grid(image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")))
+        known = image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")
+        facts.update(grid(known), layout=other)  # another eps changes a word, and no line
         if answer is not None and answer.logits is not None:
             bars.show(answer.logits, certificates, row, classes)
         else:

@@ -41,6 +41,7 @@ from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
 from lipscope.units import radius_text
@@ -53,6 +54,9 @@ SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WR
 
 CHIPS = {"all": "all", "wrong": "wrong", "correct": "right", "certified": "certified", "uncertified": "not certified",
          "attacked": "attacked", "broken": "broken"}  # fmt: skip
+
+SHORT = {"radius": "radius", "distance": "attack", "gap": "attack / radius", "index": "number"}
+"""Of the orders."""
 
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""
@@ -72,6 +76,7 @@ class ImagesPane(EpsPane):
         self._row = -1
         self._asked: tuple[object, object] = (None, None)
         self._asked_row = -1
+        self._unfolded: FoldBar | None = None
 
     def compose(self) -> ComposeResult:
         """A line of words and the filters on top, the picture, and the list beside it."""
@@ -83,8 +88,7 @@ class ImagesPane(EpsPane):
             entry.display = False
             yield entry
             with Container(id="images-panes"):
-                with Vertical(id="images-picture-side", classes="panel"):
-                    yield ImageDetail()
+                yield Panel(ImageDetail(), id="images-picture-side")
                 with Vertical(id="images-list-side", classes="panel"):
                     yield LongList(id="images-list")
                     yield Thumbnails()
@@ -169,7 +173,7 @@ class ImagesPane(EpsPane):
         self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}")
         kinds = [(keep, CHIPS[keep], keep == choice.keep) for keep in keeps_of(certificates)]
         label = "any class" if choice.label is None else class_name(self._names, choice.label)
-        others = [("label", f"{label} ▸", choice.label is not None), ("sort", f"{order} ▸", False)]
+        others = [("label", f"{label} ▸", choice.label is not None), ("sort", f"by {SHORT[choice.sort]} ▸", False)]
         self.query_one(Chips).show([*kinds, *others])
         side = self.query_one("#images-list-side")
         side.border_title = f"{count} images"
@@ -239,6 +243,13 @@ class ImagesPane(EpsPane):
     def action_grid(self) -> None:
         """Thumbnails instead of the list, or the list again."""
         self.toggle_class("-grid")
+        for bar in self.query(FoldBar):
+            if bar.side == "right" and self.has_class("-grid") and bar.folded:
+                bar.fold(False)
+                self._unfolded = bar
+        if not self.has_class("-grid") and self._unfolded is not None:
+            self._unfolded.fold(True)
+            self._unfolded = None
         self._show_grid()
         self.focus_main()
 

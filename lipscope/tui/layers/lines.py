@@ -68,7 +68,7 @@ def layout(width: int, longest: int) -> Layout:
     rest -= gradient + 1 if gradient else 0
     name = max(min(name, rest), 8)
     rest -= name + 1
-    kind = 18 if rest >= 18 + 16 else 0
+    kind = 30 if rest >= 30 + SHAPES + 60 else 18 if rest >= 18 + 16 else 0
     rest -= kind + 1 if kind else 0
     shapes = SHAPES if rest >= SHAPES + 30 else 0
     rest -= shapes + 1 if shapes else 0
@@ -187,7 +187,7 @@ def heading(columns: Layout, over: Range) -> str:
         line = ["─"] * columns.strip
         ticks = nice_ticks(over, max(columns.strip // 6, 2))
         for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-            at = over.column(tick, columns.strip)
+            at = min(over.column(tick, columns.strip), columns.strip - len(label))
             line[at : at + len(label)] = label
         if line[3:5] == ["─", "─"]:
             line[3:5] = "~σ"

@@ -53,7 +53,7 @@ class LayersPane(Pane):
             yield LongList(id="layers-list")
         yield LayerDetail()
         yield FoldBar("#table-side", "left", "layers")
-        yield FoldBar("#detail", "right", "selected")
+        yield FoldBar("#detail", "right", "selected", under=0)  # below the list there is room
 
     # What is shown
 

@@ -45,7 +45,7 @@ def answer(state: State) -> Answer:
         return Answer("pending", line.text, "", line.reason)
     constant = verdict.lipschitz
     if line.status in ("proved", "bounded") and constant is not None and math.isfinite(constant):
-        most = rounded(constant, up=True)
+        most = "1" if constant <= 1 else rounded(constant, up=True)
         start, end = (verdict.scope.start, verdict.scope.end) if verdict.scope else ("input", "output")
         sentence = f"a change of 1 in the {IN_WORDS.get(start, start)} moves the {end} by at most {most}"
         if line.status == "proved":
@@ -72,10 +72,10 @@ def chain(state: State) -> list[tuple[str, str]]:
 def short(value: float) -> str:
     """A proved bound in few digits, rounded up; 1 with what rounding is allowed is 1.
 
-    >>> short(3.98884), short(1.0000000001), short(1.4046)
-    ('3.99', '1', '1.41')
+    >>> short(3.98884), short(0.9999999965), short(1.0000000001), short(1.4046)
+    ('3.99', '1', '1', '1.41')
     """
-    if 1 <= value <= allowed(1):
+    if 0.995 <= value <= allowed(1):
         return "1"
     if value >= 1e6:
         return rounded(value, up=True)

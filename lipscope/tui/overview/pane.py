@@ -33,6 +33,7 @@ from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
 
@@ -43,6 +44,10 @@ NEXT = (
     "[@click=app.show_tab('layers')][b]2[/b] Layers[/]  [@click=app.show_tab('radii')][b]4[/b] Radii[/]  "
     "[@click=app.about][b]i[/b] file[/]  [@click=app.help][b]?[/b] help[/]"
 )
+
+
+HUGE = 48
+"""Lines from which on the shares at every eps are drawn too."""
 
 
 class ChainStrip(Widget):
@@ -97,9 +102,10 @@ class SharesBar(Widget):
         certificates, eps = self._of
         shares, total = counts(certificates, eps), len(certificates)
         word, style = verdict_words(certificates)
+        gap = "  " if self.size.width >= 43 else " "
         words = Content.assemble(
-            (f"{CERTIFIED} {word}  ", style),
-            (f"{NOT} {rate_text(shares[1], total)} not  ", "$text-warning"),
+            (f"{CERTIFIED} {word if self.size.width >= 40 else 'cert.'}{gap}", style),
+            (f"{NOT} {rate_text(shares[1], total)} not{gap}", "$text-warning"),
             (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
         )
         return Content("\n").join([Content.assemble(*band_bar(*shares, max(self.size.width, 10))), words])
@@ -120,24 +126,19 @@ class OverviewPane(EpsPane):
         with VerticalScroll(id="overview-scroll", can_focus=False):
             yield Notice("the analysis failed", id="overview-failure")
             with Container(id="answers"):
-                with Vertical(id="is-it", classes="panel") as panel:
-                    panel.border_title = "IS IT 1-LIPSCHITZ?"
+                with Panel(id="is-it", title="IS IT 1-LIPSCHITZ?"):
                     yield Static(id="verdict", markup=False)
-                with Vertical(id="proves", classes="panel") as panel:
-                    panel.border_title = "WHAT DOES IT PROVE?"
+                with Panel(id="proves", title="WHAT DOES IT PROVE?"):
                     yield EpsLine(id="overview-eps")
                     yield Digits(id="overview-digits")
                     yield SharesBar()
                     yield Notice("", id="overview-results")
-            with Vertical(id="chain", classes="panel") as panel:
-                panel.border_title = "pixels to logits"
-                yield ChainStrip()
+            yield Panel(ChainStrip(), id="chain", title="pixels to logits")
             yield Notice("what cannot be known", id="unknowable")
             with Container(id="overview-below"):
-                with Vertical(id="overview-table", classes="panel") as panel:
-                    panel.border_title = "certified accuracy, per cent"
+                with Panel(id="overview-table"):
                     yield EpsTable(id="overview-accuracy")
-                with Vertical(id="overview-worries", classes="panel") as panel:
+                with Vertical(id="overview-worries", classes="panel"):
                     yield LongList(id="overview-warnings")
                     yield Static(NEXT, id="overview-next")
             with Container(id="overview-file"):
@@ -194,26 +195,51 @@ class OverviewPane(EpsPane):
         self.set_class(word == "claimed", "-claimed")
         self.query_one(EpsLine).say(self.eps, f"{rate} {word}", style=style)
         self.query_one(SharesBar).show(certificates, self.eps)
-        self.query_one(EpsTable).show(certificates, self.eps)
+        self.query_one(EpsTable).show(certificates, self.eps, self.listed)
+        self._draw_area(certificates)
         stale = self._state is not None and self._state.stale
         self.query_one("#overview-table").border_title = (
             "certified accuracy of ANOTHER model" if stale else "certified accuracy, per cent"
         )
 
+    def _draw_area(self, certificates: Certificates) -> None:
+        """Where there is much room: the three shares at every eps."""
+        if not self.has_class("-huge"):
+            return
+        from lipscope.tui.radii.area import area_of  # numpy, which the first paint does without
+        from lipscope.tui.widgets.chart import Chart
+
+        if not self.query("#overview-area"):
+            self.query_one("#overview-table").mount(Chart(id="overview-area"))
+        self.query_one("#overview-area", Chart).show(area_of(certificates, self.eps))
+
+    def on_resize(self, event: events.Resize) -> None:
+        """There may be more room."""
+        self.set_class(event.size.height >= HUGE, "-huge")
+        self._show_proof()
+
     def show_eps(self) -> None:
         """What is certified at the radius chosen."""
         self._show_proof()
 
-    @on(events.Click, "#proves")
-    def _proof_pressed(self) -> None:
-        self.post_message(Goto("radii"))
+    @on(events.Click, "#is-it, #proves, #chain")
+    def _panel_pressed(self, event: events.Click) -> None:
+        if event.widget is not None and not isinstance(event.widget, EpsTable):
+            self._lead(next(one.id for one in event.widget.ancestors_with_self if isinstance(one, Panel)))
+
+    def _lead(self, panel: str | None) -> None:
+        """Where what is in a panel comes from."""
+        self.post_message(
+            Goto({"proves": "radii", "overview-table": "radii", "chain": "gradients"}.get(panel or "", "layers"))
+        )
 
     @on(LongList.Entered, "#overview-warnings")
     def action_cause(self) -> None:
-        """The row that a warning is about; without warnings, the layers."""
-        place = self.query_one(LongList).place
-        cause = self._warnings[place][1] if 0 <= place < len(self._warnings) else Goto("layers")
-        if cause is not None:
+        """The row that a warning is about, or what the panel in focus comes from; without either, the layers."""
+        place, focused = self.query_one(LongList).place, self.app.focused
+        if isinstance(focused, Panel) or not 0 <= place < len(self._warnings):
+            self._lead(focused.id if isinstance(focused, Panel) else None)
+        elif (cause := self._warnings[place][1]) is not None:
             self.post_message(Goto(cause.screen, cause.to))
 
     def moving(self) -> Widget:

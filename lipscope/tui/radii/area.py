@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG
@@ -9,6 +12,9 @@ from lipscope.tui.plots.bars import BLOCKS
 from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
 from lipscope.tui.widgets.chart import Cells, Drawing, Series, percent_ticks
+
+if TYPE_CHECKING:
+    from lipscope.records.certificates import Certificates
 
 GUTTER = 6
 """Cells left of the axis, in the histogram above too."""
@@ -39,6 +45,13 @@ def area_drawing(
         over, series, fill=fill, ticks=percent_ticks(Range(0.0, 1.0)), mark=mark, gutter=GUTTER,
         read=lambda x: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% certified at {x:.3f}",
     )  # fmt: skip
+
+
+def area_of(certificates: Certificates, eps: Fraction) -> Drawing:
+    """The same of all images of some results."""
+    radii = np.sort(certificates.radius[certificates.correct])
+    over = Range(0.0, max(float(radii[-1]) if len(radii) else 0.0, float(eps), 1e-9))
+    return area_drawing(radii, len(certificates), over, float(eps))
 
 
 def _rates(radii: Floats, total: int, at: Floats) -> Floats:

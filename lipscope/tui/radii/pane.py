@@ -28,8 +28,9 @@ from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
-from lipscope.units import DEFAULT_EPS, format_eps
+from lipscope.units import format_eps
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -62,9 +63,11 @@ class RadiiPane(EpsPane):
                         yield Chart(id="radii-area")
                     yield AttackPlot()
                 with Container(id="radii-tables"):
-                    with Vertical(id="radii-accuracy-panel", classes="panel") as panel:
-                        panel.border_title = "certified accuracy, per cent of all images"
-                        yield EpsTable(id="radii-accuracy", about=True)
+                    yield Panel(
+                        EpsTable(id="radii-accuracy", about=True),
+                        id="radii-accuracy-panel",
+                        title="certified accuracy, per cent of all images",
+                    )
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
                         panel.border_title = "class by class"
                         yield LongList(id="radii-classes")
@@ -94,7 +97,7 @@ class RadiiPane(EpsPane):
         if certificates is None:
             return
         self.query_one(EpsLine).show(certificates, self.eps)
-        self.query_one(EpsTable).show(certificates, self.eps)
+        self.query_one(EpsTable).show(certificates, self.eps, self.listed)
         self._lines = class_rows(certificates, self.eps)
         classes = self.query_one("#radii-classes", LongList)
         lines = self._lines
@@ -117,7 +120,7 @@ class RadiiPane(EpsPane):
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
         in_short = ", ".join(
-            f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS
+            f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed
         )
         self.say_folded(left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=in_short)
 
@@ -150,9 +153,13 @@ class RadiiPane(EpsPane):
         return self._lines[place] if 0 <= place < len(self._lines) else None
 
     @on(LongList.Chosen, "#radii-classes")
+    def _other_class(self) -> None:
+        if self.query_one("#radii-classes").has_focus:
+            self._draw_area()
+
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
-    def _other_class(self) -> None:
+    def _other_focus(self) -> None:
         self._draw_area()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

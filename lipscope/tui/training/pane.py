@@ -34,6 +34,7 @@ from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
 
@@ -61,10 +62,8 @@ class TrainingPane(Pane):
             yield Static(id="training-words", markup=False)
             with Container(id="training-panes"):
                 with Container(id="training-plots"):
-                    with Vertical(id="training-loss-panel", classes="panel"):
-                        yield Chart(id="training-loss")
-                    with Vertical(id="training-accuracy-panel", classes="panel"):
-                        yield Chart(id="training-accuracy")
+                    yield Panel(Chart(id="training-loss"), id="training-loss-panel")
+                    yield Panel(Chart(id="training-accuracy"), id="training-accuracy-panel")
                 with Vertical(id="training-layers", classes="panel"):
                     yield Static("Measured at the end of an epoch.", id="training-no-layers", markup=False)
                     yield LongList(id="training-list")

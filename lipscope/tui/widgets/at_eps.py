@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
@@ -26,6 +27,7 @@ class EpsPane(Pane):
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self.eps: Fraction = DEFAULT_EPS[0]
+        self.listed: Sequence[Fraction] = DEFAULT_EPS
 
     @property
     def certificates(self) -> Certificates | None:
@@ -36,6 +38,12 @@ class EpsPane(Pane):
         """Another radius, chosen here or on another screen; the same one costs nothing."""
         if eps != self.eps:
             self.eps = eps
+            self.show_eps()
+
+    def take_list(self, radii: Sequence[Fraction]) -> None:
+        """The radii that tables list, ascending."""
+        if radii != self.listed:
+            self.listed = radii
             self.show_eps()
 
     def show_eps(self) -> None:
@@ -60,12 +68,12 @@ class EpsPane(Pane):
     def _typed(self, message: EpsLine.Changed) -> None:
         message.stop()
         self.focus_main()
-        self.choose_eps(message.eps)
+        self.choose_eps(message.eps, typed=message.typed)
 
-    def choose_eps(self, eps: Fraction) -> None:
-        """Take a radius, and tell the other screens."""
+    def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
+        """Take a radius, and tell the other screens; one that was typed is listed from now on."""
         self.take_eps(eps)  # here at once: the next key moves on from it
-        self.post_message(EpsMoved(eps, self))
+        self.post_message(EpsMoved(eps, self, typed))
 
     @on(OverAxis.Picked)
     def _picked(self, message: OverAxis.Picked) -> None:

@@ -35,14 +35,24 @@ class Chips(Widget):
         """The chosen ones in reverse."""
         parts = [
             (f" {words} ", "bold reverse" if chosen else "$foreground 70% underline")
-            for _, words, chosen in self._chips
+            for _, words, chosen in self._fitting()
         ]
         return Content.assemble(*(piece for part in parts for piece in (part, " ")))
+
+    def _fitting(self) -> list[tuple[str, str, bool]]:
+        """The chips that fit, the chosen ones among them; those in the middle go first."""
+        kept = list(self._chips)
+        while sum(cell_len(words) + 3 for _, words, _ in kept) - 1 > self.size.width:
+            others = [chip for chip in kept[2:-1] if not chip[2]]
+            if not others:
+                break
+            kept.remove(others[-1])
+        return kept
 
     def on_click(self, event: events.Click) -> None:
         """Choose what is under the mouse."""
         start = 0
-        for name, words, _ in self._chips:
+        for name, words, _ in self._fitting():
             if start <= event.x - self.styles.padding.left < start + cell_len(words) + 2:
                 self.post_message(self.Pressed(name))
                 return

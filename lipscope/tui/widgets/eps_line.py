@@ -38,6 +38,7 @@ class EpsLine(Vertical):
         """Another radius was typed, or pressed."""
 
         eps: Fraction
+        typed: bool = False
 
     def compose(self) -> ComposeResult:
         """The words, the entry and its complaint."""
@@ -52,11 +53,13 @@ class EpsLine(Vertical):
         total = len(certificates)
         certified, not_certified, wrong = counts(certificates, eps)
         word, style = verdict_words(certificates)
+        width = self.app.size.width
+        count, of, words = (f" ({certified:,})", f"  of {total:,}", (" not", " wrong")) if width >= 100 else ("", "", (
+            (" not", " wrong") if width >= 76 else ("", "")))  # fmt: skip
         self.say(
-            eps, f"{CERTIFIED} {rate_text(certified, total)} {word} ({certified:,})",
-            (f"  {NOT} {rate_text(not_certified, total)} not", "$text-warning"),
-            (f"  {WRONG} {rate_text(wrong, total)} wrong", "$text-error"),
-            (f"  of {total:,}", "$foreground 60%"), style=style,
+            eps, f"{CERTIFIED} {rate_text(certified, total)} {word}{count}",
+            (f"  {NOT} {rate_text(not_certified, total)}{words[0]}", "$text-warning"),
+            (f"  {WRONG} {rate_text(wrong, total)}{words[1]}", "$text-error"), (of, "$foreground 60%"), style=style,
         )  # fmt: skip
 
     def say(self, eps: Fraction, bold: str, *rest: tuple[str, str] | str, style: str = "") -> None:
@@ -119,7 +122,7 @@ class EpsLine(Vertical):
                 message.input.cursor_position = len(message.input.value)
             return
         self.close_entry()
-        self.post_message(self.Changed(eps))
+        self.post_message(self.Changed(eps, typed=True))
 
     @on(Input.Changed, "#eps-entry")
     def _typing(self, message: Input.Changed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -27,23 +28,24 @@ class EpsTable(Widget):
         super().__init__(id=id)
         self._certificates: Certificates | None = None
         self._chosen: Fraction | None = None
+        self._listed: Sequence[Fraction] = DEFAULT_EPS
         self._about = about
         self.tooltip = (
             "Share of all images, in per cent. proved: right, with a certified radius above eps. "
             "attack ≤: of the attacked images, those that the attack did not break; the truth lies between."
         )
 
-    def show(self, certificates: Certificates, chosen: Fraction) -> None:
-        """Show the shares, those at one radius marked."""
-        if certificates is not self._certificates or chosen != self._chosen:
-            self._certificates, self._chosen = certificates, chosen
+    def show(self, certificates: Certificates, chosen: Fraction, listed: Sequence[Fraction]) -> None:
+        """Show the shares at some radii, those at one of them marked."""
+        if certificates is not self._certificates or (chosen, listed) != (self._chosen, self._listed):
+            self._certificates, self._chosen, self._listed = certificates, chosen, listed
             self.refresh()
 
     def radii(self, width: int) -> list[Fraction]:
-        """The radii of the columns: those of the literature that fit, and always the chosen one."""
+        """The radii of the columns: those of the list that fit, and always the chosen one."""
         chosen = self._chosen or DEFAULT_EPS[0]
         most = max((width - TITLE) // CELL, 2)
-        wanted = sorted({Fraction(0), *DEFAULT_EPS, chosen})
+        wanted = sorted({Fraction(0), *self._listed, chosen})
         while len(wanted) > most:
             wanted.remove(next(eps for eps in reversed(wanted) if eps != chosen))
         return wanted

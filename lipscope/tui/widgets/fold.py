@@ -26,10 +26,12 @@ class FoldBar(Widget):
         pane: the selector of the pane, among the bar's siblings and what is inside them.
         side: which of the two panes of the screen it is.
         title: the words on the line.
+        under: columns; in a narrower window it is folded until it is asked for, where it is the right one.
     """
 
-    def __init__(self, pane: str, side: Literal["left", "right"], title: str) -> None:
+    def __init__(self, pane: str, side: Literal["left", "right"], title: str, *, under: int = FOLDS_UNDER) -> None:
         super().__init__()
+        self._under = under
         self._pane = pane
         self.side = side
         self._title = title
@@ -42,7 +44,7 @@ class FoldBar(Widget):
         """Whether the pane is folded now."""
         if self._by_hand is not None:
             return self._by_hand
-        return self.side == "right" and self._columns < FOLDS_UNDER
+        return self.side == "right" and self._columns < self._under
 
     def on_mount(self) -> None:
         """Fold or unfold as the window wants it."""

@@ -117,6 +117,6 @@ def _ending(state: State) -> str:
     if state.phase is Phase.FAILED:
         return "analysis FAILED: see the Overview; r tries again"
     if state.cached:
-        return f"from cache, verified sha256 {(state.sha256 or '')[:16]}: {state.total} steps; r computes anew"
+        return f"from cache, verified sha256 {(state.sha256 or '')[:12]}; r computes anew"
     time = f" in {seconds_text(state.seconds)}" if state.seconds is not None else ""
     return f"analysis complete: {state.total} steps{time}"

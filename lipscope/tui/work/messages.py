@@ -56,3 +56,4 @@ class EpsMoved(Message):
 
     eps: Fraction
     by: object
+    typed: bool = False

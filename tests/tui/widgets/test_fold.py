@@ -15,7 +15,7 @@ def seen(app, selector: str) -> bool:
     return bool(app.query_one(selector).region.area)
 
 
-@pytest.mark.parametrize("screen", PANES)
+@pytest.mark.parametrize("screen", ["radii"])
 async def test_the_right_pane_folds_under_100_columns_and_stacks_under_80(model, script, screen):
     write_radii(model)
     app = InspectApp(model, analyse=script)

@@ -24,7 +24,7 @@ async def test_the_second_opening_computes_nothing_and_says_so(model, cache):
     again = InspectApp(model, analyse=Means(script, cache))
     async with finished(again) as pilot:
         assert script.runs == 1
-        assert f"from cache, verified sha256 {sha256_of(model)[:16]}" in screen_text(again)
+        assert f"from cache, verified sha256 {sha256_of(model)[:12]}" in screen_text(again)
         assert (again.state.layers, again.state.verdict) == (first.layers, first.verdict)
         assert list(again.state.layers) == list(first.layers)
         await pilot.press("r")

@@ -1,0 +1,58 @@
+"""A change of eps is cheap: it redraws the screen in front, lays nothing out, and touches no other screen."""
+
+from fractions import Fraction
+
+import pytest
+from textual.widget import Widget
+
+from lipscope.tui.app import InspectApp
+from lipscope.tui.registry import entry
+from lipscope.tui.settings import Remembered, remembered
+from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.eps_table import EpsTable
+from tests.tui.conftest import finished, until, write_radii
+
+
+@pytest.mark.parametrize("screen", ["overview", "radii"])
+async def test_moving_eps_lays_nothing_out_and_shows_no_other_screen(model, script, screen, monkeypatch):
+    write_radii(model, n=10_000)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press(entry(screen).key, "right")
+        await until(pilot, lambda: app.front_id == screen and app.front.eps == Fraction(37, 255))
+        await pilot.pause()
+        laid, shown, refresh = [], [], Widget.refresh
+
+        def counted(self, *regions, layout=False, **how):
+            laid.extend([self] if layout else [])
+            return refresh(self, *regions, layout=layout, **how)
+
+        monkeypatch.setattr(Widget, "refresh", counted)
+        for pane in app.query(EpsPane):
+            monkeypatch.setattr(pane, "show_eps", lambda pane=pane, show=pane.show_eps: (shown.append(pane.id), show()))
+        await pilot.press("right", "right", "right")
+        await until(pilot, lambda: app.front.eps == Fraction(40, 255))
+        await pilot.pause()
+        assert laid == []
+        assert shown == [app.front.id] * 3
+        await pilot.press(entry("images").key)
+        await until(pilot, lambda: app.front.eps == Fraction(40, 255))
+
+
+async def test_a_typed_radius_is_listed_from_then_on_and_a_fold_stays(model, script, tmp_path):
+    write_radii(model)
+    place = tmp_path / "remembered.json"
+    app = InspectApp(model, analyse=script, remembered=Remembered(place=place))
+    async with finished(app) as pilot:
+        await pilot.press("4", "equals_sign", *"0.5", "enter", "right_square_bracket")
+        await until(
+            pilot, lambda: app.front.eps == Fraction(1, 2) and app.query_one("#radii-tables").has_class("-folded")
+        )
+    left = remembered(place)
+    assert left.radii == (Fraction(1, 2),)
+    assert left.folds == {"radii-pane.left": False, "radii-pane.right": True}
+    again = InspectApp(model, analyse=script, remembered=left)
+    async with finished(again) as pilot:
+        await pilot.press("4", "left")
+        await until(pilot, lambda: Fraction(1, 2) in again.query_one("#radii-accuracy", EpsTable).radii(100))
+        assert again.query_one("#radii-tables").has_class("-folded")
