@@ -19,6 +19,7 @@ from lipscope.layers.elementwise import Elementwise, gelu, hardswish, silu, soft
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
 from lipscope.layers.pooling import L2Pool2d
+from lipscope.layers.rearrange import ChannelShuffle
 from lipscope.layers.taylor import taylor_exponential
 from lipscope.models.capture.graph import Op
 from lipscope.models.capture.operations import IDENTITIES
@@ -139,11 +140,16 @@ def _sorting(region: Region, steps: Steps) -> bool:
                     if size == 2
                     else GroupSort(size, adjacent=adjacent, ascending=ascending)
                 )
-                if region.is_same(layer):
+                # Neighbours are often sorted and given by rank: all maxima first.
+                for groups in dict.fromkeys((1, size, channels // size)):
+                    if not region.is_same(torch.nn.Sequential(layer, ChannelShuffle(groups))):
+                        continue
                     steps.add(
                         "max_min" if size == 2 else "group_sort", result.shape, of=(source,),
                         group_size=None if size == 2 else size, adjacent=adjacent or None, ascending=ascending or None,
                     )  # fmt: skip
+                    if groups > 1:
+                        steps.add("channel_shuffle", result.shape, groups=groups)
                     return True
     return False
 

@@ -115,6 +115,18 @@ SINGLE = {
     "normalisation": (lambda: nets.Lambda(lambda x: torch.relu((x - 0.5) / 0.25)), ["normalize", "relu"]),
     "soc": (lambda: nets.Skew(4), ["soc", "scale_shift"]),
     "householder": (lambda: nets.Householder(4), ["householder"]),
+    "max min by rank": (
+        lambda: nets.Lambda(
+            lambda x: torch.cat([x.unflatten(1, (-1, 2)).max(2)[0], x.unflatten(1, (-1, 2)).amin(2)], 1)
+        ),
+        ["max_min", "channel_shuffle"],
+    ),
+    "max min of halves, interleaved": (
+        lambda: nets.Lambda(
+            lambda x: torch.stack([torch.max(*x.chunk(2, 1)), torch.min(*x.chunk(2, 1))], 2).flatten(1, 2)
+        ),
+        ["max_min", "channel_shuffle"],
+    ),
     "group sort": (lambda: nets.Lambda(lambda x: x.sort(dim=1, descending=True).values), ["group_sort"]),
     "residual": (lambda: nets.Halved(4), ["block", "scale_shift", "conv2d", "silu", "scale_shift", "sum"]),
     "coupling": (
