@@ -94,7 +94,7 @@ class Best:
         steps = points - images
 
         def at(share: Tensor) -> Tensor:
-            return (images + spread(share) * steps).clamp(0, 1)
+            return (images + spread(share, steps) * steps).clamp(0, 1)
 
         low, high = torch.zeros(len(rows), device=rows.device), torch.ones(len(rows), device=rows.device)
         above, below = self.target.margin(images, rows), self.target.margin(points, rows)

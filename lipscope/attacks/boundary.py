@@ -42,7 +42,7 @@ def boundary(best: Best, on_step: Callable[[], None] = lambda: None) -> None:
     on_step()
     steepest = -first.gradient
     known = torch.isfinite(best.distance)
-    towards = torch.where(spread(known), best.point - images, steepest)
+    towards = torch.where(spread(known, images), best.point - images, steepest)
     at_radius = linearised(target, rows, _along(images, steepest, radius))
     on_step()
     for direction in (steepest, -at_radius.gradient, towards):
@@ -51,7 +51,7 @@ def boundary(best: Best, on_step: Callable[[], None] = lambda: None) -> None:
             margin = _tried(best, points, rows)
             on_step()
             lower = (margin < least) & (share < 1)
-            least, lowest = torch.where(lower, margin, least), torch.where(spread(lower), points, lowest)
+            least, lowest = torch.where(lower, margin, least), torch.where(spread(lower, points), points, lowest)
     signs = linearised(target, rows, lowest).gradient.sign()
     on_step()
     for number in range(NUDGES):
@@ -75,14 +75,14 @@ def _tried(best: Best, points: Tensor, rows: Tensor) -> Tensor:
 def _along(images: Tensor, direction: Tensor, lengths: Tensor) -> Tensor:
     """Points at these distances in a direction, clipped to [0, 1]; the other pixels make up what clipping loses."""
     change = torch.zeros_like(images)
-    unit = direction / spread(norms(direction).clamp(min=1e-30))
+    unit = direction / spread(norms(direction).clamp(min=1e-30), direction)
     scale = lengths
     for _ in range(3):
-        change = (images + spread(scale) * unit).clamp(0, 1) - images
+        change = (images + spread(scale, unit) * unit).clamp(0, 1) - images
         reached = norms(change).clamp(min=1e-30)
         scale = torch.minimum(scale * (lengths / reached).clamp(min=1.0, max=4.0), lengths * 16)
     # Never further out than asked for.
-    change = change * spread((lengths / norms(change).clamp(min=1e-30)).clamp(max=1.0))
+    change = change * spread((lengths / norms(change).clamp(min=1e-30)).clamp(max=1.0), change)
     return (images + change).clamp(0, 1)
 
 

@@ -68,7 +68,7 @@ class _Search:
         distance = norms(self.point - self.images)
         nearer = crossed & (distance < self.distance)
         self.distance = torch.where(nearer, distance, self.distance)
-        self.nearest = torch.where(spread(nearer), self.point, self.nearest)
+        self.nearest = torch.where(spread(nearer, self.point), self.point, self.nearest)
 
     def project(self, rival: Tensor | None, on_step: Callable[[], None]) -> None:
         """Step to the linearised boundary, mostly from the current point and a little from the image itself."""
@@ -88,7 +88,7 @@ class _Search:
         Both the step and the change of the ball fall by half a cosine, so that the end is as fine as float32 allows.
         """
         known = torch.isfinite(self.distance)
-        self.point = torch.where(spread(known), self.nearest, self.point)
+        self.point = torch.where(spread(known, self.point), self.nearest, self.point)
         ball = torch.where(known, self.distance, norms(self.point - self.images))
         for step in range(steps):
             first = linearised(self.target, self.rows, self.point)
@@ -98,9 +98,9 @@ class _Search:
             known = torch.isfinite(self.distance)
             grown = torch.where(known, torch.minimum(ball * (1 + shrink), self.distance), ball * (1 + 10 * shrink))
             ball = torch.where(first.crossed, torch.minimum(ball, self.distance) * (1 - shrink), grown)
-            away = first.gradient / spread(norms(first.gradient).clamp(min=1e-30))
-            change = self.point - self.images - spread(length) * away
-            change = change * spread(ball / norms(change).clamp(min=1e-30))
+            away = first.gradient / spread(norms(first.gradient).clamp(min=1e-30), self.point)
+            change = self.point - self.images - spread(length, away) * away
+            change = change * spread(ball / norms(change).clamp(min=1e-30), change)
             self.point = (self.images + change).clamp(0, 1)
             on_step()
 
@@ -118,7 +118,7 @@ def onto_boundary(points: Tensor, gradient: Tensor, margin: Tensor) -> Tensor:
     """
     length = torch.zeros_like(margin)
     for _ in range(NEWTON):
-        raw = points - spread(length) * gradient
+        raw = points - spread(length, points) * gradient
         moved = raw.clamp(0, 1)
         left = margin + (gradient * (moved - points)).flatten(1).sum(dim=1)
         slope = (gradient.square() * (raw == moved)).flatten(1).sum(dim=1)
@@ -127,4 +127,4 @@ def onto_boundary(points: Tensor, gradient: Tensor, margin: Tensor) -> Tensor:
         if not further.is_cuda and torch.equal(further, length):
             break
         length = further
-    return (points - spread(length) * gradient).clamp(0, 1)
+    return (points - spread(length, points) * gradient).clamp(0, 1)

@@ -83,8 +83,8 @@ def _into(images: Tensor, changes: Tensor, eps: float, *, outward: bool = False)
     """
     lengths = norms(changes).clamp(min=1e-30)
     factors = eps / lengths if outward else (eps / lengths).clamp(max=1.0)
-    return (images + spread(factors) * changes).clamp(0, 1)
+    return (images + spread(factors, changes) * changes).clamp(0, 1)
 
 
 def _unit(vectors: Tensor) -> Tensor:
-    return vectors / spread(norms(vectors).clamp(min=1e-30))
+    return vectors / spread(norms(vectors).clamp(min=1e-30), vectors)

@@ -153,9 +153,9 @@ def norms(vectors: Tensor) -> Tensor:
     return lengths
 
 
-def spread(factors: Tensor) -> Tensor:
-    """(k,) shaped (k, 1, 1, 1), to multiply images."""
-    return factors.reshape(-1, 1, 1, 1)
+def spread(factors: Tensor, images: Tensor) -> Tensor:
+    """(k,) shaped (k, 1, 1, 1), to multiply k images."""
+    return factors.reshape(-1, *([1] * (images.ndim - 1)))
 
 
 def distances(points: Tensor, pixels: Tensor) -> Tensor:

@@ -21,7 +21,8 @@ class ImageSet:
     Args:
         name: ``"cifar10"``, ``"cifar100"``, ``"synthetic"`` or ``"synthetic100"``; for a folder, its path.
         split: ``"train"`` or ``"test"``; ``"images"`` for a folder.
-        images: (n, 3, height, width) uint8, channels red, green, blue; 32x32 in the named data sets.
+        images: (n, 3, height, width) uint8, channels red, green, blue, 32x32, in the named data sets; (n, *shape) of
+            one's own.
         labels: (n,) int64, each in [0, number of classes); all of them -1 where nobody labelled the images.
         classes: the name of each class.
         source: where the images were found, or ``"seeded, generated"``.
@@ -40,8 +41,9 @@ class ImageSet:
     labelled: bool = True
 
     def __post_init__(self) -> None:
-        n, channels = len(self.labels), IMAGE_SHAPE[0]
-        if self.images.ndim != 4 or self.images.shape[:2] != (n, channels) or self.images.dtype != np.uint8:
+        n, shape = len(self.labels), self.images.shape
+        colours = self.split == "images" or shape[1:2] == IMAGE_SHAPE[:1]
+        if len(shape) not in (2, 3, 4) or shape[0] != n or not colours or self.images.dtype != np.uint8:
             raise ValueError(f"images {self.images.shape} {self.images.dtype}, labels {self.labels.shape}")
         if self.labels.ndim != 1 or self.labels.dtype != np.int64:
             raise ValueError(f"labels {self.labels.shape} {self.labels.dtype}")

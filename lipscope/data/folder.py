@@ -83,11 +83,13 @@ def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) ->
         classes: the name of each class.
 
     Raises:
-        DataError: no such folder or no images in it; a file that is unreadable, of another size, or not of three
-            channels of 8 bits; a number that is no class; some images with a label and some without.
+        DataError: no such folder or no images in it; a file that is unreadable, of another size, or not of 8
+            bits in the model's channels, three or one; a number that is no class; only some images with a label.
     """
     if not folder.is_dir():
         raise DataError("no such folder", where=str(folder), next_step="name a folder of PNG or JPEG files")
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise DataError("the model takes no pictures", where=str(folder), why=f"its input has the shape {shape}")
     everything = sorted(path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir())
     found = [path for path in everything if not any(part.startswith(".") for part in path.parts)]
     paths = [path for path in found if path.suffix.lower() in SUFFIXES]
@@ -108,9 +110,9 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
     """The pixels of one file, upright.
 
     Raises:
-        DataError: unreadable, of another size, or not of three channels of 8 bits.
+        DataError: unreadable, of another size, or not of 8 bits in the model's channels, three or one.
     """
-    where, (_, height, width) = str(path), shape
+    where, (channels, height, width) = str(path), shape
     # A pipe would be waited for.
     if not path.is_file():
         raise DataError("not a file", where=where, why="missing, or a pipe", next_step="take it out of the folder")
@@ -130,11 +132,11 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
                     why=f"{sides[0]}x{sides[1]} pixels, the model takes {width}x{height}",
                     next_step="resize it, or take it out of the folder",
                 )  # fmt: skip
-            mode = _mode(path, image)
-            if mode != "RGB":
+            mode, wanted = _mode(path, image), "RGB" if channels == 3 else "L"
+            if mode != wanted:
                 raise DataError(
-                    "not an image of three channels of 8 bits", where=where, why=f"its mode is {mode}",
-                    next_step="convert it to RGB",
+                    f"not an image of {'three channels' if channels == 3 else 'one channel'} of 8 bits", where=where,
+                    why=f"its mode is {mode}", next_step=f"convert it to {wanted}",
                 )  # fmt: skip
             pixels = np.asarray(ImageOps.exif_transpose(image))
     except (*UNREADABLE, Image.DecompressionBombError) as error:
@@ -142,7 +144,8 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
             "not a readable PNG or JPEG file", where=where, why=str(error)[:200].replace(where, "it"),
             next_step="replace it, or take it out of the folder",
         ) from error  # fmt: skip
-    return Picture(np.ascontiguousarray(pixels.transpose(2, 0, 1)), orientation in TURNED)
+    pixels = pixels.reshape(height, width, channels).transpose(2, 0, 1)
+    return Picture(np.ascontiguousarray(pixels), orientation in TURNED)
 
 
 def _mode(path: Path, image: Image.Image) -> str:

@@ -31,7 +31,8 @@ def image_set(
 
     Args:
         data: a name (``"cifar10"``); an :class:`ImageSet`; a pair (images, labels) of arrays or tensors; or a data set
-            whose items are such pairs. Images are (C, H, W), (H, W, C) or PIL pictures; bytes, or floats k / 255.
+            whose items are such pairs. Images are (C, H, W), (H, W, C) or PIL pictures, or of any shape
+            that the model takes; bytes, or floats k / 255.
         split: of a data set by name.
         limit: only the first so many.
         classes: the names of the classes; numbers where there are none.
@@ -77,18 +78,16 @@ def _collected(data: Any, limit: int | None, classes: tuple[str, ...]) -> ImageS
 
 
 def _bytes(images: Any, *, batched: bool) -> NDArray[np.uint8]:
-    """(..., C, H, W) uint8 of one image or a batch.
+    """(..., *shape) uint8 of one image or a batch; a picture as (C, H, W).
 
     Raises:
         DataError: values that no byte stands for.
     """
     array = np.asarray(images.detach().cpu() if hasattr(images, "detach") else images)
-    axes = 4 if batched else 3
-    if array.ndim != axes:
-        raise DataError(
-            f"images of {array.ndim} axes, not {axes}", where="data", next_step="channels, height and width"
-        )
-    if array.shape[-3] not in (1, 3) and array.shape[-1] in (1, 3):
+    axes = array.ndim - batched
+    if axes not in (1, 2, 3):
+        raise DataError(f"inputs of {axes} axes", where="data", next_step="channels, height and width")
+    if axes == 3 and array.shape[-3] not in (1, 3) and array.shape[-1] in (1, 3):
         array = np.moveaxis(array, -1, -3)
     if array.dtype == np.uint8:
         return np.ascontiguousarray(array)

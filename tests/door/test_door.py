@@ -217,3 +217,17 @@ def test_a_network_with_a_single_output_is_refused_in_words() -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(12, 1)).eval()
     with pytest.raises(CheckFailedError, match="a single output"):
         lipscope.certify(net, (np.zeros((2, 3, 2, 2), np.uint8), [0, 0]))
+
+
+@pytest.mark.parametrize("shape", [(12,), (2, 6), (1, 3, 4), (2, 3, 2)])
+def test_certificates_and_attacks_for_inputs_of_any_shape(shape: tuple[int, ...]) -> None:
+    """A linear network: the nearest point of another class lies at margin / ||w_l - w_i||."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(12, 2, bias=False)).eval()
+    data = np.random.default_rng(0).integers(96, 160, (3, *shape), dtype=np.uint8)
+    logits = net[1](torch.from_numpy(data).flatten(1) / 255).detach().double()
+    exact = (logits[:, 0] - logits[:, 1]).abs() / torch.linalg.vector_norm(net[1].weight[0] - net[1].weight[1])
+    found = lipscope.attack(net, (data, [0, 1, 0]), eps="1/2")
+    np.testing.assert_allclose(found.certificates.radius, exact.detach(), rtol=1e-5)
+    assert (found.distance >= found.certificates.radius).all()
+    assert np.isfinite(found.distance).any()
+    assert found.violations == ()

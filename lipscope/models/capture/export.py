@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import inspect
+import io
 import logging
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,17 @@ def check_module(net: nn.Module, input_shape: Shape) -> None:
             "takes several inputs", where=type(net).__name__, why=", ".join(needed),
             next_step="save a module whose forward takes one tensor",
         )  # fmt: skip
+    if isinstance(net, torch.jit.ScriptModule):
+        raise UsageError(
+            "is a scripted module", where="net", why="torch.export takes it no more",
+            next_step="save the module that it was made from",
+        )  # fmt: skip
     for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
+        if tensor.is_meta or isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+            raise UsageError(
+                "holds no numbers yet", where=name, why="it was made lazily, or on the device meta",
+                next_step="evaluate the network once, or load its weights, before it is saved",
+            )  # fmt: skip
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise UsageError(
                 "holds NaN or infinite values", where=name, why=f"{int((~torch.isfinite(tensor)).sum())} numbers",
@@ -143,8 +154,9 @@ def evaluated(net: nn.Module, images: Tensor) -> Tensor:
         ) from error  # fmt: skip
     if isinstance(result, tuple | list | dict):
         raise UsageError(
-            "gives several outputs", where=where, why=f"{len(result)} of them in a {type(result).__name__}"
-        )
+            "gives several outputs" if len(result) > 1 else "does not give its output alone", where=where,
+            why=f"{len(result)} in a {type(result).__name__}", next_step="save a module that gives one tensor",
+        )  # fmt: skip
     if not isinstance(result, Tensor) or result.ndim < 2 or len(result) != len(images):
         raise UsageError("must give one row of numbers for each input", where=where)
     return result.flatten(1)
@@ -174,7 +186,8 @@ def quiet() -> Iterator[None]:
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        # torch prints the graph as far as it came.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

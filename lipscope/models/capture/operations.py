@@ -162,6 +162,9 @@ def _getitem(op: Op, steps: Steps) -> None:
     if whole.base in ("max_pool2d_with_indices", "adaptive_max_pool2d") and index == 0:
         MATCHES["max_pool2d" if "with" in whole.base else "adaptive_max_pool2d"](whole, steps)
         return
+    if whole.base == "max" and index == 0 and "dim" in whole.given:
+        MATCHES["amax"](whole, steps)
+        return
     if whole.base in ("chunk", "split", "split_with_sizes", "tensor_split", "unbind"):
         axis = axis_of(whole, whole.given["dim"], x)
         sizes = [_piece(whole, place, axis) for place in range(index)]

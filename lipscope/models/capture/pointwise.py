@@ -176,6 +176,14 @@ def _added(op: Op, steps: Steps) -> None:
     steps.add("scale_shift", op.shape, of=(x,), tensors=tensors)
 
 
+@matches("lerp")
+def _interpolated(op: Op, steps: Steps) -> None:
+    first, second, weight = op.given["self"], op.given["end"], op.given["weight"]
+    if not (isinstance(first, Op) and isinstance(second, Op) and isinstance(weight, float | int)):
+        raise op.refuse("only between two values that depend on the input, by a fixed number, is it a layer")
+    steps.add("sum", op.shape, of=(first, second), factors=[1.0 - weight, float(weight)])
+
+
 @matches("mul", "mul_", "div", "div_")
 def _multiplied(op: Op, steps: Steps) -> None:
     first, second = op.given["self"], op.given["other"]
@@ -291,7 +299,7 @@ def _whole(op: Op, steps: Steps) -> None:
     given: dict[str, Any] = {"of": (x,)} if len(x.shape) == 3 else {}
     if op.base in ("mean", "sum"):
         steps.add("global_average_pool", (channels, 1, 1), **given)
-    elif op.base == "amax":
+    elif op.base in ("amax", "max"):
         steps.add("adaptive_max_pool", (channels, 1, 1), output_size=[1, 1], **given)
     else:
         steps.add("l2_pool", (channels, 1, 1), kernel_size=size, **given)

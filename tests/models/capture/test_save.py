@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections import OrderedDict
 from pathlib import Path
 
@@ -99,6 +100,10 @@ SINGLE = {
     "adaptive average": (lambda: nn.AdaptiveAvgPool2d((2, 5)), ["adaptive_average_pool"]),
     "adaptive max": (lambda: nn.AdaptiveMaxPool2d(3), ["adaptive_max_pool"]),
     "mean": (lambda: nets.Lambda(lambda x: x.mean(dim=(2, 3))), ["global_average_pool", "flatten"]),
+    "max": (
+        lambda: nets.Lambda(lambda x: x.flatten(2).max(-1)[0]),
+        ["reshape", "reshape", "adaptive_max_pool", "flatten"],
+    ),
     "norm": (lambda: nets.Lambda(lambda x: x.norm(dim=(2, 3))), ["l2_pool", "flatten"]),
     "sum": (lambda: nets.Lambda(lambda x: x.sum((-2, -1))), ["global_average_pool", "scale_shift", "flatten"]),
     "pixel shuffle": (lambda: nn.PixelShuffle(2), ["pixel_shuffle"]),
@@ -294,6 +299,12 @@ def test_the_file_says_what_it_is_and_what_was_compared(target: Path, capsys) ->
     assert len(target.read_bytes()) in range(len(before) - 40, len(before) + 40)
 
 
+def scripted(net: nn.Module) -> nn.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(net.eval())
+
+
 class Chance(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x + torch.rand(())
@@ -328,6 +339,10 @@ def broken() -> nn.Module:
 REFUSED = {
     "in training": (lambda: nn.Linear(4, 2).train(), (4,), "training mode"),
     "nan": (broken, (4,), "NaN"),
+    "lazy": (lambda: nn.LazyLinear(2), (4,), "holds no numbers yet"),
+    "meta": (lambda: nn.Linear(4, 2, device="meta"), (4,), "holds no numbers yet"),
+    "scripted": (lambda: scripted(nn.Linear(4, 2)), (4,), "scripted module"),
+    "in a dict": (lambda: nets.Lambda(lambda x: {"logits": x}), (4,), "does not give its output alone"),
     "shape": (lambda: nn.Linear(4, 2), (5,), "cannot be evaluated"),
     "no shape": (lambda: nn.Linear(4, 2), (0,), "input_shape"),
     "control flow": (Branching, (4,), "cannot be exported"),
