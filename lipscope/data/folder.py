@@ -1,7 +1,6 @@
 """Images of one's own: a folder of PNG and JPEG files.
 
-Read by Pillow, not by ``torchvision.io``, which drops transparency without a word
-(``tests/data/test_torchvision.py``) and needs torch.
+Read by Pillow, not by ``torchvision.io``, whose decoders are deprecated since torchvision 0.29 and need torch.
 """
 
 from __future__ import annotations

@@ -6,16 +6,11 @@ import io
 import tarfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from torchvision.datasets.utils import download_url, extract_archive
-from torchvision.io import decode_image
 from torchvision.transforms import v2
 
-from lipscope.data.folder import read_images
-from lipscope.errors import DataError
 from lipscope.training.augment import crop_and_flip
 from tests.data.server import answer, serving
 
@@ -40,7 +35,7 @@ def test_its_downloads_begin_anew_and_are_kept_whatever_they_are(tmp_path: Path)
         for _ in range(2):
             with pytest.raises(RuntimeError, match="not found or corrupted"):
                 download_url(server.url, tmp_path, "archive", md5="0" * 32)
-    assert server.ranges == [None, None]
+    assert set(server.ranges) == {None}
     assert (tmp_path / "archive").stat().st_size == 100_000
 
 
@@ -50,10 +45,3 @@ def test_its_crop_is_one_for_the_whole_batch_and_ours_one_for_each_image() -> No
     assert bool((theirs == theirs[:1]).all())
     ours = crop_and_flip(images, torch.Generator().manual_seed(0))
     assert len(ours.flatten(1).unique(dim=0)) > 32
-
-
-def test_its_reader_drops_transparency_and_ours_refuses_it(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((8, 8, 4), np.uint8)).save(tmp_path / "clear.png")
-    assert decode_image(str(tmp_path / "clear.png"), mode="RGB").shape == (3, 8, 8)
-    with pytest.raises(DataError, match="not an image of three channels"):
-        read_images(tmp_path, (3, 8, 8), ("a", "b"))
