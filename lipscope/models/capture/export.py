@@ -56,7 +56,7 @@ def check_module(net: nn.Module, input_shape: Shape) -> None:
             next_step="save the module that it was made from",
         )  # fmt: skip
     for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
-        if tensor.is_meta or isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if tensor.is_meta or nn.parameter.is_lazy(tensor):
             raise UsageError(
                 "holds no numbers yet", where=name, why="it was made lazily, or on the device meta",
                 next_step="evaluate the network once, or load its weights, before it is saved",
