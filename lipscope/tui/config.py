@@ -22,17 +22,11 @@ KNOWN = ("theme", "keys")
 
 @dataclass(frozen=True)
 class Config:
-    """The settings of the app.
+    """The settings of the app."""
 
-    Args:
-        theme: the name of a built-in theme; None leaves Textual's.
-        keys: binding ids and the keys they get instead of their own.
-        complaints: what of the file could not be followed, a sentence each.
-    """
-
-    theme: str | None = None
-    keys: Mapping[str, str] = field(default_factory=dict)
-    complaints: tuple[str, ...] = ()
+    theme: str | None = None  # the name of a built-in theme; None leaves Textual's
+    keys: Mapping[str, str] = field(default_factory=dict)  # binding ids and the keys they get instead of their own
+    complaints: tuple[str, ...] = ()  # what of the file could not be followed, a sentence each
 
 
 def config_path() -> Path:

@@ -21,30 +21,19 @@ Value = str | float | int | bool | None
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a screen shows, as data.
+    """What a screen shows, as data."""
 
-    Args:
-        columns: the names of the columns; a bound or an estimate is called so in its name.
-        rows: as shown, in the order shown.
-        facts: what does not fit into columns; goes into the JSON alone.
-    """
-
-    columns: tuple[str, ...] = ()
-    rows: tuple[tuple[Value, ...], ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()  # the names of the columns; a bound or an estimate is called so in its name
+    rows: tuple[tuple[Value, ...], ...] = ()  # as shown, in the order shown
+    facts: Mapping[str, Any] = field(default_factory=dict)  # what does not fit into columns; goes into the JSON alone
 
 
 @dataclass
 class Goto(Message):
-    """The cause of what is selected lies on another screen; esc comes back from there.
+    """The cause of what is selected lies on another screen; esc comes back from there."""
 
-    Args:
-        screen: its id.
-        to: what is looked for there.
-    """
-
-    screen: str
-    to: object = None
+    screen: str  # its id
+    to: object = None  # what is looked for there
 
 
 class Pane(Container, can_focus=True):

@@ -15,23 +15,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ScreenEntry:
-    """One screen of the app.
+    """One screen of the app."""
 
-    Args:
-        key: the number key that shows it.
-        id: of its tab; ``--screen`` takes it.
-        title: on its tab; its keys stand in the table of bindings under the same word.
-        tooltip: what it shows, in one sentence.
-        needs: what must be there before it has anything to show.
-        pane: module and class, imported after the first paint.
-    """
-
-    key: str
-    id: str
-    title: str
-    tooltip: str
-    needs: str
-    pane: str
+    key: str  # the number key that shows it
+    id: str  # of its tab; ``--screen`` takes it
+    title: str  # on its tab; its keys stand in the table of bindings under the same word
+    tooltip: str  # what it shows, in one sentence
+    needs: str  # what must be there before it has anything to show
+    pane: str  # module and class, imported after the first paint
 
     @property
     def label(self) -> str:

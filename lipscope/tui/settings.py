@@ -26,24 +26,16 @@ MOST_RADII = 4
 
 @dataclass(frozen=True)
 class Remembered:
-    """One session for the next.
+    """One session for the next."""
 
-    Args:
-        theme: that was chosen; None for the configured one.
-        eps: the radius chosen.
-        screen: in front at the end.
-        recent: files that were open, the last one first.
-        radii: that were typed, the last one first; the tables list them with those of the literature.
-        folds: panes that were folded or unfolded by hand, by ``screen.side``.
-        place: of the file; None keeps nothing.
-    """
-
-    theme: str | None = None
-    eps: Fraction = DEFAULT_EPS[0]
-    screen: str | None = None
-    recent: tuple[Path, ...] = ()
-    place: Path | None = None
+    theme: str | None = None  # that was chosen; None for the configured one
+    eps: Fraction = DEFAULT_EPS[0]  # the radius chosen
+    screen: str | None = None  # in front at the end
+    recent: tuple[Path, ...] = ()  # files that were open, the last one first
+    place: Path | None = None  # of the file; None keeps nothing
+    # that were typed, the last one first; the tables list them with those of the literature
     radii: tuple[Fraction, ...] = ()
+    # panes that were folded or unfolded by hand, by ``screen.side``
     folds: Mapping[str, bool] = field(default_factory=dict)
 
     def listed(self, eps: Fraction) -> Remembered:

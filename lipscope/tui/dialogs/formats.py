@@ -26,11 +26,7 @@ def as_json(sheet: Sheet, screen: ScreenEntry, state: State) -> str:
     document = {
         "schema": SCHEMA,
         "screen": screen.id,
-        "model": {
-            "path": str(state.header.path),
-            "sha256": state.sha256,
-            "architecture": state.header.architecture,
-        },
+        "model": {"path": str(state.header.path), "sha256": state.sha256, "architecture": state.header.architecture},
         "analysis": {"status": state.phase.value, "cached": state.cached, "on_disk": state.on_disk},
         "verdict": state.verdict.to_json() if state.verdict else None,
         "stale": state.stale,

@@ -40,17 +40,11 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Part:
-    """One screen.
+    """One screen."""
 
-    Args:
-        title: of it.
-        sheet: its numbers.
-        picture: of it, as SVG.
-    """
-
-    title: str
-    sheet: Sheet
-    picture: str
+    title: str  # of it
+    sheet: Sheet  # its numbers
+    picture: str  # of it, as SVG
 
 
 def head(state: State) -> list[str]:

@@ -29,32 +29,21 @@ LEGEND = "● mean  ├──┤ 5-95 %  · least, gradients of the margin   ○
 
 @dataclass(frozen=True)
 class GradientRow:
-    """One layer of the screen.
+    """One layer of the screen."""
 
-    Args:
-        name: as in the file.
-        role: the normalisation scales, so it does not set the axis.
-        margin, random, cumulative: what was measured.
-        most: whether it is the layer that loses most.
-    """
-
-    name: str
-    role: str
-    margin: GradientNorms | None
+    name: str  # as in the file
+    role: str  # the normalisation scales, so it does not set the axis
+    margin: GradientNorms | None  # margin, random, cumulative: what was measured
     random: GradientNorms | None
     cumulative: GradientNorms | None
-    most: bool
+    most: bool  # whether it is the layer that loses most
 
 
 @dataclass(frozen=True)
 class Columns:
-    """The widths of the columns, in cells; 0 for one that has no room.
+    """The widths of the columns, in cells; 0 for one that has no room."""
 
-    Args:
-        name, mean, plot, number, bar: from left to right; number and bar are of the cumulative norm.
-    """
-
-    name: int
+    name: int  # name, mean, plot, number, bar: from left to right; number and bar are of the cumulative norm
     mean: int
     plot: int
     number: int

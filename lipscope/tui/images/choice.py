@@ -48,21 +48,13 @@ SORTS = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What of the images is listed.
+    """What of the images is listed."""
 
-    Args:
-        keep: one of ``KEEPS``.
-        label: of this class only; None for all.
-        sort: one of ``SORTS``.
-        reverse: the other way round.
-        eps: the radius of "certified".
-    """
-
-    keep: str = "all"
-    label: int | None = None
-    sort: str = "radius"
-    reverse: bool = False
-    eps: Fraction = DEFAULT_EPS[0]
+    keep: str = "all"  # one of ``KEEPS``
+    label: int | None = None  # of this class only; None for all
+    sort: str = "radius"  # one of ``SORTS``
+    reverse: bool = False  # the other way round
+    eps: Fraction = DEFAULT_EPS[0]  # the radius of "certified"
 
 
 def kept(certificates: Certificates, choice: Choice) -> NDArray[np.bool_]:

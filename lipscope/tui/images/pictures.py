@@ -27,15 +27,10 @@ SMALLEST = (8, 4)
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One picture with its words.
+    """One picture with its words."""
 
-    Args:
-        caption: above it.
-        pixels: of any size.
-    """
-
-    caption: str
-    pixels: Pixels
+    caption: str  # above it
+    pixels: Pixels  # of any size
 
 
 def pictures_of(image: Pixels, found: Adversarial | None, classes: tuple[str, ...]) -> list[Picture]:

@@ -24,17 +24,11 @@ GAP = 2
 
 @dataclass(frozen=True)
 class Hint:
-    """One entry of the footer.
+    """One entry of the footer."""
 
-    Args:
-        id: of the binding, or of the first one of a group.
-        keys: what is pressed, with the text that is shown for it.
-        words: what it does.
-    """
-
-    id: str
-    keys: tuple[tuple[str, str], ...]
-    words: str
+    id: str  # of the binding, or of the first one of a group
+    keys: tuple[tuple[str, str], ...]  # what is pressed, with the text that is shown for it
+    words: str  # what it does
 
     @property
     def width(self) -> int:

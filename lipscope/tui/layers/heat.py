@@ -46,15 +46,10 @@ def character(step: int) -> str:
 
 @dataclass(frozen=True)
 class Tile:
-    """How one matrix is drawn.
+    """How one matrix is drawn."""
 
-    Args:
-        block: rows and columns of entries that one character stands for.
-        wide: columns of the terminal for each: 2 where that makes squares.
-    """
-
-    block: tuple[int, int]
-    wide: int
+    block: tuple[int, int]  # rows and columns of entries that one character stands for
+    wide: int  # columns of the terminal for each: 2 where that makes squares
 
 
 def tile(shape: tuple[int, int], rows: int, columns: int) -> Tile:

@@ -29,13 +29,9 @@ PENDING, ABSENT = "…", "–"
 
 @dataclass(frozen=True)
 class Layout:
-    """The widths of the columns in cells; 0 for one that has no room.
+    """The widths of the columns in cells; 0 for one that has no room."""
 
-    Args:
-        name, kind, shapes, strip, gradient: from left to right, the bound between them.
-    """
-
-    name: int
+    name: int  # name, kind, shapes, strip, gradient: from left to right, the bound between them
     kind: int
     shapes: int
     strip: int

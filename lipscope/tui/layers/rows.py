@@ -20,19 +20,12 @@ PENDING, ABSENT = "…", "–"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table.
+    """One line of the table."""
 
-    Args:
-        key: the layer's name as it is in the file.
-        kind: what it is, or which tensors the header lists under the name.
-        report: None while only the header is known.
-        active: whether more may become known.
-    """
-
-    key: str
-    kind: str
-    report: LayerReport | None = None
-    active: bool = False
+    key: str  # the layer's name as it is in the file
+    kind: str  # what it is, or which tensors the header lists under the name
+    report: LayerReport | None = None  # None while only the header is known
+    active: bool = False  # whether more may become known
 
 
 def _bound_rank(row: Row) -> float | None:
@@ -92,13 +85,9 @@ def aside(row: Row) -> bool:
 
 @dataclass(frozen=True)
 class Item:
-    """One line of the list: a layer, or neighbours that are alike and folded into one.
+    """One line of the list: a layer, or neighbours that are alike and folded into one."""
 
-    Args:
-        rows: one, or all that are folded.
-    """
-
-    rows: tuple[Row, ...]
+    rows: tuple[Row, ...]  # one, or all that are folded
 
     @property
     def key(self) -> str:

@@ -23,19 +23,12 @@ SIGNS = {"proved": "✔", "bounded": "≤", "not-proved": "?", "violated": "✘"
 
 @dataclass(frozen=True)
 class Answer:
-    """Whether it is 1-Lipschitz.
+    """Whether it is 1-Lipschitz."""
 
-    Args:
-        status: of the verdict, or ``pending``.
-        words: the answer, after its sign.
-        sentence: what that means.
-        reason: what decides.
-    """
-
-    status: str
-    words: str
-    sentence: str
-    reason: str
+    status: str  # of the verdict, or ``pending``
+    words: str  # the answer, after its sign
+    sentence: str  # what that means
+    reason: str  # what decides
 
 
 def answer(state: State) -> Answer:

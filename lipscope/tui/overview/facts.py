@@ -141,11 +141,7 @@ def _lost(reports: list[LayerReport]) -> list[Fact]:
 
 
 def _extreme(
-    reports: list[LayerReport],
-    label: str,
-    find: Callable[[LayerReport], Estimate | None],
-    *,
-    largest: bool,
+    reports: list[LayerReport], label: str, find: Callable[[LayerReport], Estimate | None], *, largest: bool
 ) -> list[Fact]:
     found = [(estimate.value, report) for report in reports if (estimate := find(report)) is not None]
     found = [item for item in found if not math.isnan(item[0])]
@@ -170,17 +166,11 @@ def unknowable(state: State) -> str:
 
 @dataclass(frozen=True)
 class Headline:
-    """The answer in one line.
+    """The answer in one line."""
 
-    Args:
-        status: ``proved``, ``bounded``, ``violated``, ``not-proved``, or ``pending`` while there is none.
-        text: the line.
-        reason: the sentence under it.
-    """
-
-    status: str
-    text: str
-    reason: str = ""
+    status: str  # ``proved``, ``bounded``, ``violated``, ``not-proved``, or ``pending`` while there is none
+    text: str  # the line
+    reason: str = ""  # the sentence under it
 
 
 def headline(state: State) -> Headline:

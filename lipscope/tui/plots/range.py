@@ -8,13 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that an axis of characters covers.
+    """The numbers that an axis of characters covers."""
 
-    Args:
-        low, high: its ends, low < high.
-    """
-
-    low: float
+    low: float  # low, high: its ends, low < high
     high: float
 
     def column(self, value: float, columns: int) -> int:

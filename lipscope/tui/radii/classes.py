@@ -22,21 +22,15 @@ WIDEST_CLASS = 10
 
 @dataclass(frozen=True)
 class ClassRow:
-    """The images of one class.
+    """The images of one class."""
 
-    Args:
-        label: the class.
-        name: of it; its number where it has none.
-        images, correct, certified: how many there are, are classified correctly, and are certified beyond eps.
-        mean_radius: over the correct images of the class, as `lipscope certify` prints it; None without one.
-    """
-
-    label: int
-    name: str
+    label: int  # the class
+    name: str  # of it; its number where it has none
+    # images, correct, certified: how many there are, are classified correctly, and are certified beyond eps
     images: int
     correct: int
     certified: int
-    mean_radius: float | None
+    mean_radius: float | None  # over the correct images of the class, as `lipscope certify` prints it; None without one
 
 
 def class_rows(certificates: Certificates, eps: Fraction) -> list[ClassRow]:
@@ -61,11 +55,7 @@ def class_line(row: ClassRow, width: int) -> list[tuple[str, str]]:
     figures = f" {rate_text(row.certified, row.images):>7} {mean:>7}"
     bar = width - WIDEST_CLASS - len(figures) - 2
     shares = (row.certified, row.correct - row.certified, row.images - row.correct)
-    return [
-        (f"{row.name:{WIDEST_CLASS}} ", ""),
-        *(band_bar(*shares, bar) if bar >= 6 else [("", "")]),
-        (figures, ""),
-    ]
+    return [(f"{row.name:{WIDEST_CLASS}} ", ""), *(band_bar(*shares, bar) if bar >= 6 else [("", "")]), (figures, "")]
 
 
 def class_heading(width: int) -> str:

@@ -25,25 +25,15 @@ MOST = 200
 
 @dataclass(frozen=True)
 class Found:
-    """One file or run folder.
+    """One file or run folder."""
 
-    Args:
-        path: to open.
-        kind: ``run``, ``file`` or ``recent``.
-        modified: seconds since 1970.
-        size: in bytes; 0 of a run without a model.
-        verdict: of an analysis that this user kept of these very bytes; empty without.
-        rates: clean and certified accuracy as the summary beside the model claims them; empty without.
-        standing: of a run.
-    """
-
-    path: Path
-    kind: str
-    modified: float
-    size: int
-    verdict: str = ""
-    rates: str = ""
-    standing: str = ""
+    path: Path  # to open
+    kind: str  # ``run``, ``file`` or ``recent``
+    modified: float  # seconds since 1970
+    size: int  # in bytes; 0 of a run without a model
+    verdict: str = ""  # of an analysis that this user kept of these very bytes; empty without
+    rates: str = ""  # clean and certified accuracy as the summary beside the model claims them; empty without
+    standing: str = ""  # of a run
 
 
 def found(folders: Iterable[Path], recent: Iterable[Path] = ()) -> list[Found]:

@@ -32,18 +32,12 @@ STAYS = 1e-3
 
 @dataclass(frozen=True)
 class LayerRow:
-    """One layer through the training.
+    """One layer through the training."""
 
-    Args:
-        name, kind: of the layer.
-        bounds: its proved bound after each measured epoch; NaN where nothing is proved.
-        gradients: the mean gradient ratio, an estimate; NaN where it was not measured.
-    """
-
-    name: str
+    name: str  # name, kind: of the layer
     kind: str
-    bounds: NDArray[np.float64]
-    gradients: NDArray[np.float64]
+    bounds: NDArray[np.float64]  # its proved bound after each measured epoch; NaN where nothing is proved
+    gradients: NDArray[np.float64]  # the mean gradient ratio, an estimate; NaN where it was not measured
 
     @property
     def moves(self) -> bool:

@@ -23,24 +23,15 @@ Cells = list[list[tuple[str, str]]]
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One curve.
+    """One curve."""
 
-    Args:
-        name: of it, for what the mouse reads.
-        x, y: (n,) ascending places and values; what is not finite is left out.
-        style: its colour.
-        gap: dots left out after as many drawn: 0 for a whole line.
-        step: whether each value holds up to the next place.
-        apart: whether the points stand alone.
-    """
-
-    name: str
-    x: Floats
+    name: str  # of it, for what the mouse reads
+    x: Floats  # x, y: (n,) ascending places and values; what is not finite is left out
     y: Floats
-    style: str = "$foreground"
-    gap: int = 0
-    step: bool = False
-    apart: bool = False
+    style: str = "$foreground"  # its colour
+    gap: int = 0  # dots left out after as many drawn: 0 for a whole line
+    step: bool = False  # whether each value holds up to the next place
+    apart: bool = False  # whether the points stand alone
 
     def at(self, x: float) -> float:
         """The value at a place; NaN beyond the ends."""
@@ -53,41 +44,27 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Drawing:
-    """What a chart shows.
+    """What a chart shows."""
 
-    Args:
-        over: the axis across.
-        series: curves, later ones over earlier ones.
-        up: the axis upwards.
-        across_text, up_text: how the mouse's reading is printed.
-        ticks: the values on the left and their labels, for at most so many; by default round numbers.
-        fill: bars or areas behind the curves, for so many columns and rows, and the labels of the rows on the left.
-        read: what is said of a place under the mouse; by default the values of the curves.
-        whole: whether the places are whole numbers.
-        mark: an arrowhead at this place, and with ``upright`` a line over it.
-        level: a horizontal line at this value.
-        shaded: a style for what lies between the first two curves.
-        gutter: cells of the labels on the left, at least; for charts under one another.
-        caption: the line above; left out where there is no room.
-        foot: words under the arrowhead; left out where there is no room.
-    """
-
-    over: Range
-    series: Sequence[Series] = ()
-    up: Range = UNIT
-    across_text: Callable[[float], str] = "{:.3g}".format
+    over: Range  # the axis across
+    series: Sequence[Series] = ()  # curves, later ones over earlier ones
+    up: Range = UNIT  # the axis upwards
+    across_text: Callable[[float], str] = "{:.3g}".format  # across_text, up_text: how the mouse's reading is printed
     up_text: Callable[[float], str] = "{:.4g}".format
+    # the values on the left and their labels, for at most so many; by default round numbers
     ticks: Callable[[int], tuple[list[float], list[str]]] | None = None
+    # bars or areas behind the curves, for so many columns and rows, and the labels of the rows on the left
     fill: Callable[[int, int], tuple[Cells, Sequence[str]]] | None = None
+    # what is said of a place under the mouse; by default the values of the curves
     read: Callable[[float], str] | None = None
-    whole: bool = False
-    mark: float | None = None
+    whole: bool = False  # whether the places are whole numbers
+    mark: float | None = None  # an arrowhead at this place, and with ``upright`` a line over it
     upright: bool = True
-    level: float | None = None
-    shaded: str = ""
-    gutter: int = 0
-    caption: str = ""
-    foot: str = ""
+    level: float | None = None  # a horizontal line at this value
+    shaded: str = ""  # a style for what lies between the first two curves
+    gutter: int = 0  # cells of the labels on the left, at least; for charts under one another
+    caption: str = ""  # the line above; left out where there is no room
+    foot: str = ""  # words under the arrowhead; left out where there is no room
 
 
 class Chart(OverAxis):

@@ -34,82 +34,50 @@ class Evaluator(Protocol):
 
 @dataclass(frozen=True)
 class Images:
-    """The data set that the results are about.
+    """The data set that the results are about."""
 
-    Args:
-        name, split: what the results call it.
-        reading: whether it is still being read.
-        data: the images; None where they cannot be had.
-        fingerprint: of ``data``.
-        error: why there are none.
-    """
-
-    name: str
+    name: str  # name, split: what the results call it
     split: str
-    reading: bool = True
-    data: ImageSet | None = None
-    fingerprint: str = ""
-    error: LipscopeError | None = None
+    reading: bool = True  # whether it is still being read
+    data: ImageSet | None = None  # the images; None where they cannot be had
+    fingerprint: str = ""  # of ``data``
+    error: LipscopeError | None = None  # why there are none
 
 
 @dataclass(frozen=True)
 class Adversarial:
-    """An image of another class that an attack kept.
+    """An image of another class that an attack kept."""
 
-    Args:
-        point: (3, height, width) float32 in [0, 1].
-        predicted: the class there.
-        distance: l2 from the image, rounded up.
-        nearest: whether it is the one whose distance the results quote; a further one where that was not kept.
-        claimed: why it is only claimed by somebody else, in words; empty for this user's own.
-    """
-
-    point: NDArray[np.float32]
-    predicted: int
-    distance: float
+    point: NDArray[np.float32]  # (3, height, width) float32 in [0, 1]
+    predicted: int  # the class there
+    distance: float  # l2 from the image, rounded up
+    # whether it is the one whose distance the results quote; a further one where that was not kept
     nearest: bool = True
-    claimed: str = ""
+    claimed: str = ""  # why it is only claimed by somebody else, in words; empty for this user's own
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says of one image.
+    """What the model says of one image."""
 
-    Args:
-        row: of the certificates.
-        logits: (classes,) float32 evaluation; None where it failed.
-        failure: why.
-        adversarial: that an attack kept for this image; None without one.
-        unkept: why the file of adversarial images is not used, in words; empty where it is, or is not there.
-    """
-
-    row: int
-    logits: NDArray[np.float64] | None = None
-    failure: LipscopeError | None = None
-    adversarial: Adversarial | None = None
-    unkept: str = ""
+    row: int  # of the certificates
+    logits: NDArray[np.float64] | None = None  # (classes,) float32 evaluation; None where it failed
+    failure: LipscopeError | None = None  # why
+    adversarial: Adversarial | None = None  # that an attack kept for this image; None without one
+    unkept: str = ""  # why the file of adversarial images is not used, in words; empty where it is, or is not there
 
 
 @dataclass(frozen=True)
 class Question:
-    """One image that an answer is wanted of.
+    """One image that an answer is wanted of."""
 
-    Args:
-        row: of the certificates.
-        index: its record number.
-        pixels: (3, height, width); None where the data set is not here.
-        model_sha256, data_fingerprint: of the model and the images that the certificates are about.
-        predicted: the certified class.
-        distance: the smallest at which an attack changed it, by the results; infinite where none did.
-    """
-
-    row: int
-    index: int
-    pixels: NDArray[np.uint8] | None = field(repr=False)
-    model_sha256: str
+    row: int  # of the certificates
+    index: int  # its record number
+    pixels: NDArray[np.uint8] | None = field(repr=False)  # (3, height, width); None where the data set is not here
+    model_sha256: str  # model_sha256, data_fingerprint: of the model and the images that the certificates are about
     data_fingerprint: str = ""
-    predicted: int = -1
-    distance: float = math.inf
+    predicted: int = -1  # the certified class
+    distance: float = math.inf  # the smallest at which an attack changed it, by the results; infinite where none did
 
 
 class Gallery:

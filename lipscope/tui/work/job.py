@@ -20,17 +20,11 @@ LAST = 3
 
 @dataclass(frozen=True)
 class JobView:
-    """Where it stands.
+    """Where it stands."""
 
-    Args:
-        name: of the command.
-        said: its last lines.
-        code: how it ended; None while it runs.
-    """
-
-    name: str
-    said: tuple[str, ...] = ()
-    code: int | None = None
+    name: str  # of the command
+    said: tuple[str, ...] = ()  # its last lines
+    code: int | None = None  # how it ended; None while it runs
 
 
 @dataclass

@@ -26,30 +26,19 @@ DTYPES = {"F32": "<f4", "F64": "<f8", "F16": "<f2", "BF16": "<u2"}
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """What a file stores for one layer, as matrices.
+    """What a file stores for one layer, as matrices."""
 
-    Args:
-        layer: the name that was asked for.
-        tensor: the name of the tensor; empty where the file stores no matrix for the layer.
-        shape: of the tensor, outputs x inputs x taps.
-        grid: rows and columns of taps: (3, 3) of a 3x3 convolution, (1, 1) of a matrix.
-        taps: (number of taps, rows, columns), each entry the one of largest magnitude of a block; NaN where the
-            block holds a value that is not finite.
-        block: rows and columns of that block.
-        scale: the largest magnitude of a finite entry.
-        unknown: how many entries are not finite.
-        error: why there is nothing.
-    """
-
-    layer: str
-    tensor: str = ""
-    shape: tuple[int, ...] = ()
-    grid: tuple[int, int] = (1, 1)
+    layer: str  # the name that was asked for
+    tensor: str = ""  # the name of the tensor; empty where the file stores no matrix for the layer
+    shape: tuple[int, ...] = ()  # of the tensor, outputs x inputs x taps
+    grid: tuple[int, int] = (1, 1)  # rows and columns of taps: (3, 3) of a 3x3 convolution, (1, 1) of a matrix
+    # (number of taps, rows, columns), each entry the one of largest magnitude of a block; NaN where the block holds a
+    # value that is not finite
     taps: NDArray[np.float32] | None = None
-    block: tuple[int, int] = (1, 1)
-    scale: float = 0.0
-    unknown: int = 0
-    error: LipscopeError | None = None
+    block: tuple[int, int] = (1, 1)  # rows and columns of that block
+    scale: float = 0.0  # the largest magnitude of a finite entry
+    unknown: int = 0  # how many entries are not finite
+    error: LipscopeError | None = None  # why there is nothing
 
 
 def tensor_of(tensors: Sequence[TensorInfo], layer: str) -> TensorInfo | None:

@@ -21,25 +21,15 @@ MODEL = "model" + SUFFIX
 
 @dataclass(frozen=True)
 class RunView:
-    """A run folder at one moment, as the screens show it.
+    """A run folder at one moment, as the screens show it."""
 
-    Args:
-        path: the folder.
-        log: what its files tell; None where they cannot be read.
-        standing: where the training stands.
-        silent: seconds since the last news, to the minute beyond the first; only while that matters.
-        model: whether there is a model to analyse.
-        error: why the folder cannot be read.
-        said: the last lines that the training said, where it is a child of this process.
-    """
-
-    path: Path
-    log: RunLog | None = None
-    standing: Standing = "not started"
-    silent: float = 0.0
-    model: bool = False
-    error: LipscopeError | None = None
-    said: tuple[str, ...] = ()
+    path: Path  # the folder
+    log: RunLog | None = None  # what its files tell; None where they cannot be read
+    standing: Standing = "not started"  # where the training stands
+    silent: float = 0.0  # seconds since the last news, to the minute beyond the first; only while that matters
+    model: bool = False  # whether there is a model to analyse
+    error: LipscopeError | None = None  # why the folder cannot be read
+    said: tuple[str, ...] = ()  # the last lines that the training said, where it is a child of this process
 
     @property
     def ended(self) -> bool:
@@ -56,15 +46,10 @@ class RunRead(Message):
 
 @dataclass(frozen=True)
 class Child:
-    """A training that this process has started.
+    """A training that this process has started."""
 
-    Args:
-        said: its last lines so far.
-        code: how it ended; None while it runs.
-    """
-
-    said: Callable[[], tuple[str, ...]]
-    code: Callable[[], int | None]
+    said: Callable[[], tuple[str, ...]]  # its last lines so far
+    code: Callable[[], int | None]  # how it ended; None while it runs
 
 
 class RunWatch:

@@ -38,64 +38,38 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Results:
-    """What lies beside the model.
+    """What lies beside the model."""
 
-    Args:
-        reading: whether it is still being read.
-        certificates: the radii; None where there is no readable file.
-        error: why the file that is there cannot be read.
-        checked: what became of radii that somebody else claims; None while, or where, nobody can look.
-    """
-
-    reading: bool = True
-    certificates: Certificates | None = None
-    error: LipscopeError | None = None
+    reading: bool = True  # whether it is still being read
+    certificates: Certificates | None = None  # the radii; None where there is no readable file
+    error: LipscopeError | None = None  # why the file that is there cannot be read
+    # what became of radii that somebody else claims; None while, or where, nobody can look
     checked: Checked | None = None
 
 
 @dataclass(frozen=True)
 class State:
-    """Everything that is on the screens.
+    """Everything that is on the screens."""
 
-    Args:
-        header: what the file says of itself.
-        phase: where the analysis stands.
-        layers: by name, in forward order.
-        verdict: None until the bounds are done.
-        chain: the constants from end to end; None until the bounds are done, and where there is none.
-        tightness: of the certificate; None until the gradient norms are done.
-        done, total, doing: progress in steps, and what comes next.
-        seconds: how long the analysis took; None until it is done.
-        failure: why it failed.
-        results: of an earlier certification.
-        sha256: of the model's bytes; None until computed.
-        cached: whether the analysis was not run now, but kept from an earlier run on the same bytes.
-        on_disk: what has become of the file since it was opened.
-        images: the data set that the results are about; None until a screen wants it.
-        answer: the latest about a single image.
-        kernel: the matrices of the layer that was asked for last; None until a screen wants some.
-        run: the run folder around the model; None where there is none.
-    """
-
-    header: Header
-    phase: Phase = Phase.STARTING
-    layers: Mapping[str, LayerReport] = field(default_factory=dict)
-    verdict: Verdict | None = None
-    chain: Chain | None = None
-    tightness: Tightness | None = None
-    done: int = 0
+    header: Header  # what the file says of itself
+    phase: Phase = Phase.STARTING  # where the analysis stands
+    layers: Mapping[str, LayerReport] = field(default_factory=dict)  # by name, in forward order
+    verdict: Verdict | None = None  # None until the bounds are done
+    chain: Chain | None = None  # the constants from end to end; None until the bounds are done, and where there is none
+    tightness: Tightness | None = None  # of the certificate; None until the gradient norms are done
+    done: int = 0  # done, total, doing: progress in steps, and what comes next
     total: int = 0
     doing: str = ""
-    seconds: float | None = None
-    failure: LipscopeError | None = None
-    results: Results = field(default_factory=Results)
-    sha256: str | None = None
-    cached: bool = False
-    on_disk: Literal["same", "replaced", "gone"] = "same"
-    images: Images | None = None
-    answer: Answer | None = None
-    kernel: Kernel | None = None
-    run: RunView | None = None
+    seconds: float | None = None  # how long the analysis took; None until it is done
+    failure: LipscopeError | None = None  # why it failed
+    results: Results = field(default_factory=Results)  # of an earlier certification
+    sha256: str | None = None  # of the model's bytes; None until computed
+    cached: bool = False  # whether the analysis was not run now, but kept from an earlier run on the same bytes
+    on_disk: Literal["same", "replaced", "gone"] = "same"  # what has become of the file since it was opened
+    images: Images | None = None  # the data set that the results are about; None until a screen wants it
+    answer: Answer | None = None  # the latest about a single image
+    kernel: Kernel | None = None  # the matrices of the layer that was asked for last; None until a screen wants some
+    run: RunView | None = None  # the run folder around the model; None where there is none
 
     @property
     def modelled(self) -> bool:

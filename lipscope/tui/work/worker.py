@@ -36,27 +36,18 @@ Analyse = Callable[[Path], Iterator[AnalysisEvent]]
 
 @dataclass(frozen=True)
 class Means:
-    """What the work is done with.
+    """What the work is done with."""
 
-    Args:
-        analyse: yields the events; may block for long between two of them.
-        cache: keeps analyses; None keeps nothing.
-        clock: tells seconds.
-        look_every: seconds between two looks at the files on the disk.
-        data_dir: searched first for the images.
-        evaluator: reads a model that answers for single images; None where there is none.
-        check: holds radii that somebody else claims against the model and its images; None where they are not here.
-        kept: the folder of results and adversarial images; None for the model's.
-    """
-
-    analyse: Analyse
-    cache: Cache | None = None
-    clock: Callable[[], float] = time.monotonic
-    look_every: float = SECONDS
-    data_dir: Path | None = None
+    analyse: Analyse  # yields the events; may block for long between two of them
+    cache: Cache | None = None  # keeps analyses; None keeps nothing
+    clock: Callable[[], float] = time.monotonic  # tells seconds
+    look_every: float = SECONDS  # seconds between two looks at the files on the disk
+    data_dir: Path | None = None  # searched first for the images
+    # reads a model that answers for single images; None where there is none
     evaluator: Callable[[Path], Evaluator] | None = None
+    # holds radii that somebody else claims against the model and its images; None where they are not here
     check: Callable[[Certificates, Path], Checked | None] = lambda claimed, model: None
-    kept: Path | None = None
+    kept: Path | None = None  # the folder of results and adversarial images; None for the model's
 
     def read_images(self, name: str, split: Literal["train", "test"]) -> ImageSet:
         """One split of a data set.
