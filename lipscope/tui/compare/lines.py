@@ -14,7 +14,7 @@ from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
 from lipscope.tui.panes import Sheet, Value
-from lipscope.tui.results import certify_command
+from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
@@ -152,16 +152,7 @@ def obstacle(first: State, second: State) -> str:
 
 def missing(letter: str, state: State) -> str:
     """What one model lacks; empty when it has its results."""
-    if state.results.reading:
-        return f"Reading the results of {letter} …"
-    if state.results.error is not None:
-        command = certify_command(state.header.path, force=True)
-        return f"The results of {letter} cannot be used: {harmless(state.results.error.what, 120)}. Next: `{command}`."
-    if state.results.certificates is None:
-        if state.header.config is None:
-            return f"No radii for {letter}: lipscope has no model for the file, so it cannot certify it."
-        return f"No results beside {letter}: `{certify_command(state.header.path)}` makes them."
-    return ""
+    return f"{letter}: {results_notice(state)}" if state.results.certificates is None else ""
 
 
 def warnings(first: State, second: State) -> str:
@@ -176,8 +167,7 @@ def warnings(first: State, second: State) -> str:
         if state.on_disk != "same":
             words.append(f"{letter} is {state.on_disk} on the disk; r reads it again.")
         if state.stale:
-            command = certify_command(state.header.path, force=True)
-            words.append(f"STALE: the radii of {letter} are about another model file; run `{command}`.")
+            words.append(f"{letter}: {results_notice(state)}.")
     return " ".join(words)
 
 

@@ -302,14 +302,6 @@ class ComparePane(EpsPane):
             return Sheet(SHEET_COLUMNS, (), {"notice": ALONE})
         return compare_sheet(self._one, self._other, self._pairs, self.eps)
 
-    def copied(self) -> str:
-        """The line under the cursor of the list in focus."""
-        images = self.query_one("#compare-images", LongList)
-        if images.has_focus and self._common is not None and 0 <= images.place < len(self._only):
-            return "\t".join(image_line(self._common, int(self._only[images.place]), (), 200).split())
-        place = self.query_one("#compare-layers", LongList).place
-        return pair_line(self._pairs[place], 200, self._quantity) if 0 <= place < len(self._pairs) else ""
-
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the line under the cursor of the list in focus."""
         images = self.query_one("#compare-images", LongList)

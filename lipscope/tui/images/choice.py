@@ -15,8 +15,8 @@ from lipscope.tui.text import Fact, harmless
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 
 if TYPE_CHECKING:
+    from lipscope.files.kept_images import Adversarial
     from lipscope.records.certificates import Certificates
-    from lipscope.tui.work.gallery import Adversarial
 
 RADIUS = {
     "proved": "proved",

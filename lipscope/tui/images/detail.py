@@ -18,7 +18,8 @@ from lipscope.tui.widgets.notice import grid
 from lipscope.tui.work.state import State
 
 if TYPE_CHECKING:
-    from lipscope.tui.work.gallery import Adversarial, Answer
+    from lipscope.files.kept_images import Adversarial
+    from lipscope.tui.work.gallery import Answer
 
 NEEDED = 50
 """Columns for a picture and words beside it; where there are less they stand below."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,6 @@ from lipscope.tui.images.choice import (
     arranged,
     class_name,
     distance_text,
-    image_facts,
     keeps_of,
     next_of,
     sorts_of,
@@ -362,14 +361,6 @@ class ImagesPane(EpsPane):
             notice = results_notice(self._state) if self._state is not None else ""
             return Sheet(SHEET_COLUMNS, (), {"notice": notice})
         return images_sheet(certificates, self._rows, self._choice, self._names)
-
-    def copied(self) -> str:
-        """What is known of the image under the cursor."""
-        certificates = self.certificates
-        if certificates is None or self._row < 0:
-            return ""
-        facts: Iterable[tuple[str, str]] = image_facts(certificates, self._row, self.eps, self._names, None)
-        return "\t".join(f"{label} {value}" for label, value in facts)
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the image under the cursor."""

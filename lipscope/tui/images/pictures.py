@@ -18,7 +18,7 @@ from lipscope.tui.images.half_blocks import Pixels, coloured_line, difference, f
 from lipscope.tui.text import harmless
 
 if TYPE_CHECKING:
-    from lipscope.tui.work.gallery import Adversarial
+    from lipscope.files.kept_images import Adversarial
 
 GAP = 2
 SMALLEST = (8, 4)

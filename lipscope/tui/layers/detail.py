@@ -13,6 +13,7 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.message import Message
 from textual.widgets import Static
 
+from lipscope.files.matrices import Kernel
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.layers.kernel_map import KernelMap, words_for
 from lipscope.tui.layers.rows import Row
@@ -23,7 +24,6 @@ from lipscope.tui.plots.range import Range
 from lipscope.tui.text import Fact, harmless
 from lipscope.tui.widgets.chart import Chart, Drawing, bars
 from lipscope.tui.widgets.notice import grid
-from lipscope.tui.work.kernels import Kernel
 
 TITLE = 32
 """Cells of a name in the border; a longer one is listed below it as well."""

@@ -6,10 +6,10 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
+from lipscope.files.matrices import Kernel, extremes
 from lipscope.tui.layers.heat import NEGATIVE, POSITIVE, SMALLEST_TILE, Tile, character, level, tile, together
 from lipscope.tui.numerals import estimate_text, shape_text
 from lipscope.tui.text import harmless
-from lipscope.tui.work.kernels import Kernel, extremes
 
 MOST = 9999
 """Entries a side of a block; what is printed of it has no more digits."""

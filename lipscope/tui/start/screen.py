@@ -14,17 +14,34 @@ from textual.message import Message
 from textual.widgets import Input
 
 from lipscope.files.checkpoint import SUFFIX
+from lipscope.files.found import Found, found, verdict_of
 from lipscope.files.kept_analysis import Cache
 from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.start.found import HEADING, Found, found, found_line, verdict_of
+from lipscope.tui.numerals import seconds_text, size_text
+from lipscope.tui.overview.answers import SIGNS, STYLES
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 
+DAY = 86400.0
+
 Choice = tuple[Path, bool]
 """What is opened, and whether as the second of two models."""
+
+
+def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
+    """Verdict, accuracy, age, size, path."""
+    verdict = f"{SIGNS.get(one.verdict, ' ')} {one.verdict.replace('-', ' '):11}"
+    seconds = max(now - one.modified, 0.0)
+    age = seconds_text(seconds) if seconds < DAY else f"{seconds / DAY:.0f} days"
+    details = f"{one.rates or one.standing:16} {age:>12} {size_text(one.size) if one.size else '':>8}  "
+    path = harmless(one.path, max(width - len(verdict) - len(details), 8), keep="end")
+    return [(verdict, STYLES.get(one.verdict, "")), (details, "$foreground 60%"), (path, "bold")]
+
+
+HEADING = f"  {'verdict':11}{'clean / cert.':16} {'age':>12} {'size':>8}  file"
 
 
 @dataclass

@@ -18,7 +18,6 @@ from lipscope.tui.text import harmless
 from lipscope.tui.training.curves import loss_drawing, rates_drawing
 from lipscope.tui.training.lines import (
     LayerRow,
-    bound_cell,
     column,
     ends,
     figures,
@@ -27,7 +26,6 @@ from lipscope.tui.training.lines import (
     layer_rows,
     notice,
     progress_words,
-    ratio_cell,
     training_sheet,
 )
 from lipscope.tui.widgets.chart import Chart
@@ -187,18 +185,6 @@ class TrainingPane(Pane):
     def sheet(self) -> Sheet:
         """What is shown, as data."""
         return training_sheet(self._state) if self._state is not None else Sheet()
-
-    def copied(self) -> str:
-        """Where the training stands, and the layer under the cursor."""
-        if self._view is None or self._view.log is None:
-            return ""
-        words = progress_words(self._view, 80)
-        row = self._chosen
-        if row is None:
-            return words
-        first, last = ends(row.gradients)
-        bound = bound_cell(ends(row.bounds)[1])
-        return f"{words}\t{harmless(row.name)}\tbound {bound}\tgradient {ratio_cell(first)} to {ratio_cell(last)}"
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the layer under the cursor, at the first epoch and the last."""

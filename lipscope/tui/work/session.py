@@ -12,9 +12,10 @@ from textual.message import Message
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import Header, read_header
+from lipscope.files.kept_images import Question
 from lipscope.files.run_log import read_run
 from lipscope.records import AnalysisEvent, LayerReport
-from lipscope.tui.work.gallery import Images, Question
+from lipscope.tui.work.gallery import Images
 from lipscope.tui.work.messages import Analysed, Crashed, Learned, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunView, RunWatch
 from lipscope.tui.work.state import Phase, State

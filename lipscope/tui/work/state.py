@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from lipscope.files.matrices import Kernel
     from lipscope.records.certificates import Certificates, Checked  # numpy, which the first paint does without
     from lipscope.tui.work.gallery import Answer, Images
-    from lipscope.tui.work.kernels import Kernel
     from lipscope.tui.work.run_watch import RunView
 
 

@@ -18,9 +18,9 @@ from textual.message import Message
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import SUFFIX, sha256_of
+from lipscope.files.matrices import Kernel
 from lipscope.records import AnalysisEvent
 from lipscope.tui.work.gallery import Answer, Evaluator, Gallery, Images
-from lipscope.tui.work.kernels import Kernel
 from lipscope.tui.work.messages import Analysed, Crashed, Learned
 from lipscope.tui.work.pauses import yield_to_keys
 from lipscope.tui.work.state import Phase, Results

@@ -133,9 +133,9 @@ async def test_without_results_the_command_is_named_and_layers_are_compared(mode
     async with finished(app) as pilot:
         pane = await comparing(pilot)
         said = words(app, "#compare-obstacle")
-        assert "No results beside B" in said
+        assert "B: No results beside the model" in said
         assert "lipscope certify" in said
-        assert "No results beside A" not in said
+        assert "A: " not in said
         assert "36/255" in words(app, "#compare-accuracy")
         assert pane._common is None
         assert len(pane._every) == len(bounds())
@@ -173,8 +173,8 @@ async def test_stale_failed_and_damaged_are_said(model, other):
         await comparing(pilot)
         warned = words(app, "#compare-warnings")
         assert "The analysis of A FAILED: the weights are not finite" in warned
-        assert "STALE: the radii of A" in warned
-        assert "The results of B cannot be used" in words(app, "#compare-obstacle")
+        assert "A: STALE: these radii are about another model" in warned
+        assert "B: The results file cannot be used" in words(app, "#compare-obstacle")
 
 
 async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(model, other):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
+from lipscope.files.kept_images import Adversarial
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import (
     KEEPS,
@@ -18,7 +19,6 @@ from lipscope.tui.images.choice import (
     sorts_of,
 )
 from lipscope.tui.images.sheet import SHEET_COLUMNS, images_sheet
-from lipscope.tui.work.gallery import Adversarial
 from tests.always import always
 
 EPS = Fraction(1, 2)

@@ -1,8 +1,9 @@
 import json
 import os
 
+from lipscope.files.found import found
 from lipscope.files.results import results_path
-from lipscope.tui.start.found import found, found_line
+from lipscope.tui.start.screen import found_line
 from tests.tui.conftest import write_checkpoint, write_radii
 from tests.tui.runs import Run
 

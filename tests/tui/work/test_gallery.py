@@ -16,8 +16,9 @@ from lipscope.attacks.target import distances
 from lipscope.data import load
 from lipscope.errors import DataError
 from lipscope.files.adversarials import Adversarials, adversarials_path, write_adversarials
+from lipscope.files.kept_images import Question, kept_adversarial, nearest_adversarial
 from lipscope.files.violation import read_pair, violation_path, write_pair
-from lipscope.tui.work.gallery import Answer, Gallery, Images, Question, kept_adversarial, nearest_adversarial
+from lipscope.tui.work.gallery import Answer, Gallery, Images
 
 SHA, PRINT = "a" * 64, "f" * 64
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 4, 4), dtype=np.uint8)

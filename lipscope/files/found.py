@@ -13,11 +13,6 @@ from lipscope.files.checkpoint import SUFFIX, read_header, sha256_of
 from lipscope.files.kept_analysis import Cache
 from lipscope.files.kind import kind_beside
 from lipscope.files.run_log import is_run, read_run
-from lipscope.tui.numerals import seconds_text, size_text
-from lipscope.tui.overview.answers import SIGNS, STYLES
-from lipscope.tui.text import harmless
-
-DAY = 86400.0
 
 MOST = 200
 """Files that are listed."""
@@ -100,16 +95,3 @@ def verdict_of(model: Path, cache: Cache) -> str:
         return ""
     verdicts = [event.verdict for event in kept.events if event.verdict is not None] if kept is not None else []
     return verdicts[-1].status if verdicts else ""
-
-
-def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
-    """Verdict, accuracy, age, size, path."""
-    verdict = f"{SIGNS.get(one.verdict, ' ')} {one.verdict.replace('-', ' '):11}"
-    seconds = max(now - one.modified, 0.0)
-    age = seconds_text(seconds) if seconds < DAY else f"{seconds / DAY:.0f} days"
-    details = f"{one.rates or one.standing:16} {age:>12} {size_text(one.size) if one.size else '':>8}  "
-    path = harmless(one.path, max(width - len(verdict) - len(details), 8), keep="end")
-    return [(verdict, STYLES.get(one.verdict, "")), (details, "$foreground 60%"), (path, "bold")]
-
-
-HEADING = f"  {'verdict':11}{'clean / cert.':16} {'age':>12} {'size':>8}  file"

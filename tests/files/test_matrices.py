@@ -5,8 +5,8 @@ from safetensors.numpy import save_file
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
+from lipscope.files.matrices import MOST, SIDE, extremes, read_kernel, tensor_of
 from lipscope.tui.work.gallery import Gallery
-from lipscope.tui.work.kernels import MOST, SIDE, extremes, read_kernel, tensor_of
 from lipscope.tui.work.watch import stamp_of
 from tests.always import always
 from tests.tui.work.test_latest import settle
@@ -72,7 +72,7 @@ def test_what_cannot_be_drawn_says_why(tmp_path, monkeypatch):
     for name in ("whole", "empty"):
         with pytest.raises(CheckpointError):
             read_kernel(path, name)
-    monkeypatch.setattr("lipscope.tui.work.kernels.MOST", 8)
+    monkeypatch.setattr("lipscope.files.matrices.MOST", 8)
     with pytest.raises(CheckpointError, match="9 entries"):
         read_kernel(path, "large")
     assert MOST >= 1024 * 1024 * 9
