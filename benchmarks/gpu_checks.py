@@ -38,7 +38,7 @@ from lipscope.models.registry import build
 from lipscope.models.resnet import ResNetConfig
 from lipscope.models.shiftnet import ShiftNetConfig
 from lipscope.models.stored import StoredModel, load_model, save_model
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.loop import Listeners, train
 from lipscope.training.recipe import fast, manifold

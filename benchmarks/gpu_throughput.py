@@ -28,7 +28,7 @@ from lipscope.data import ImageSet, load
 from lipscope.files.checkpoint import read_header
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import StoredModel, save_model
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.recipe import paper
 from lipscope.training.step import make_optimizer, take_step

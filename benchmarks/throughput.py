@@ -24,8 +24,8 @@ from lipscope.certification.evaluate import certify, estimate
 from lipscope.data import load
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import load_model, save_model
+from lipscope.processes.world import World
 from lipscope.training.augment import crop_and_flip
-from lipscope.training.distribution import World
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.recipe import fast
 from lipscope.training.step import make_optimizer, take_step

@@ -12,7 +12,7 @@ import torch
 
 from lipscope.data.synthetic import synthetic
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.layerwise import IMAGES, measure_layers
 from lipscope.training.recipe import fast, for_convolutions
 from lipscope.training.step import make_optimizer, take_step

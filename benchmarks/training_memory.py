@@ -17,7 +17,7 @@ import torch
 
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.recipe import fast, for_convolutions
 from lipscope.training.step import make_optimizer, take_step
 

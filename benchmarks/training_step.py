@@ -22,8 +22,8 @@ from baseline.seconds import Seconds
 from lipscope.data import load
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.processes.world import World
 from lipscope.training.augment import crop_and_flip
-from lipscope.training.distribution import World
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.recipe import Recipe, fast, for_convolutions
 from lipscope.training.step import make_optimizer, take_step

@@ -101,6 +101,11 @@ class Process:
         self._process.send_signal(number)
         return self
 
+    def end(self) -> None:
+        """End it, even if it is stopped."""
+        self._process.kill()
+        self.finish()
+
     def finish(self) -> tuple[int, str, str]:
         """Exit code (negative for a signal), stdout and stderr."""
         code = self._process.wait(GENEROUS)

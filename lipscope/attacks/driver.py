@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -25,7 +25,9 @@ from lipscope.certification.partial import Progress, order_digest
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision
 from lipscope.errors import UsageError
+from lipscope.models.composition import LipschitzNet
 from lipscope.models.stored import StoredModel
+from lipscope.processes.world import World
 from lipscope.records.certificates import Certificates
 from lipscope.units import DEFAULT_EPS, format_eps
 
@@ -120,6 +122,7 @@ def attack(
     progress: Progress | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     on_violation: Found = lambda row, image, point: None,
+    world: World | None = None,
 ) -> Outcome:
     """Try to change the certified predictions of these images.
 
@@ -132,6 +135,7 @@ def attack(
         progress: continued from, and kept up to date after each batch; see :func:`progress_of`.
         on_progress: told (images done, images in all), also within a batch.
         on_violation: told at once of every adversarial strictly inside a certified radius.
+        world: the processes that share the work, of which this is the first; None for this one alone.
 
     Raises:
         UsageError: an attack does not exist.
@@ -146,38 +150,22 @@ def attack(
     if earlier is not None:
         rows[:done] = earlier
     on_progress(done, n)
-    radius = torch.from_numpy(certificates.radius)
+    here = world or World(0, 1, torch.device(device))
     with full_precision(device):
         context = environment(device)
-        net = model.net.to(device).prepared((n - done) * sum(_evaluations(settings).values()))
-        pairs = (net.head.pair_bounds() * model_lipschitz(certificates)).to(device)
-        while done < n:
-            some = slice(done, min(done + settings.batch_size, n))
-            predicted = torch.from_numpy(certificates.predicted[some]).to(device)
-            target = Target(
-                net=net,
-                pixels=torch.from_numpy(data.images[some]).to(device),
-                predicted=predicted,
-                constants=pairs[predicted].to(torch.float32).clamp(min=1e-30),
-                radius=radius[some].to(device),
-                index=tuple(certificates.index[some].tolist()),
-                seed=settings.seed,
-            )
-            best = _attacked(target, settings, _within(on_progress, done, len(target), n, settings))
-            distance = best.distance.cpu()
-            for row in torch.nonzero(distance < radius[some]).squeeze(1).tolist():
-                net.to("cpu")
-                on_violation(done + row, target.pixels[row].cpu(), best.point[row].cpu())
-                net.to(device)
-            found = torch.stack(
-                [column.cpu().double() for column in (distance, best.found_by, best.in_float32, best.changed())], dim=1
-            )
-            rows[some] = torch.cat([found, best.point.flatten(1).cpu().double()], dim=1)
-            done = some.stop
-            if progress:
-                progress.update(rows[:done])
-            on_progress(done, n)
-        model.net.to("cpu")
+    claims = certificates.predicted, certificates.radius, certificates.index, model_lipschitz(certificates)
+    # Alone, the bar moves within a batch as well.
+    within = on_progress if here.size == 1 else _silent
+    for some, found in here.begin(_found, model.net, data.images, claims, settings, done, within):
+        rows[some] = found
+        for row in np.flatnonzero(rows[some, 0].numpy() < certificates.radius[some]).tolist():
+            point = found[row, COLUMNS:].to(torch.float32).reshape(shape)
+            model.net.to("cpu")
+            on_violation(some.start + row, torch.from_numpy(data.images[some.start + row]), point)
+            model.net.to(here.device)
+        if progress:
+            progress.update(rows[: some.stop])
+        on_progress(some.stop, n)
     return Outcome(
         distance=rows[:, 0].numpy().copy(),
         found_by=rows[:, 1].numpy().astype(np.int64),
@@ -186,6 +174,59 @@ def attack(
         point=rows[:, COLUMNS:].numpy().astype(np.float32).reshape(n, *shape),
         environment=context,
     )
+
+
+def _silent(done: int, total: int) -> None:
+    pass
+
+
+def _found(
+    world: World,
+    net: LipschitzNet,
+    images: NDArray[np.uint8],
+    claims: tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.int64], float],
+    settings: Settings,
+    done: int,
+    on_progress: Callable[[int, int], None],
+) -> Iterator[tuple[slice, Tensor]]:
+    """What is found on the images from number ``done`` on, as each turn of the processes brings it.
+
+    Args:
+        world: the processes that share the work.
+        net: in eval mode.
+        images: (n, C, H, W).
+        claims: the predicted classes, the radii, the record numbers, and L.
+        settings: of the attacks.
+        done: images of an earlier run.
+        on_progress: told of the bar within a batch.
+    """
+    predicted, radius, index, lipschitz = claims
+    n, shape = len(images), images.shape[1:]
+    where = str(world.device)
+    with full_precision(where):
+        ready = net.to(world.device).prepared((n - done) * sum(_evaluations(settings).values()))
+    pairs = (ready.head.pair_bounds() * lipschitz).to(world.device)
+
+    def found(some: slice) -> Tensor:
+        classes = torch.from_numpy(predicted[some]).to(world.device)
+        target = Target(
+            net=ready,
+            pixels=torch.from_numpy(images[some]).to(world.device),
+            predicted=classes,
+            constants=pairs[classes].to(torch.float32).clamp(min=1e-30),
+            radius=torch.from_numpy(radius[some]).to(world.device),
+            index=tuple(index[some].tolist()),
+            seed=settings.seed,
+        )
+        with full_precision(where):
+            best = _attacked(target, settings, _within(on_progress, some.start, len(target), n, settings))
+            columns = torch.stack(
+                [each.cpu().double() for each in (best.distance, best.found_by, best.in_float32, best.changed())], dim=1
+            )
+        return torch.cat([columns, best.point.flatten(1).cpu().double()], dim=1)
+
+    yield from world.rows(found, COLUMNS + math.prod(shape), done, n, settings.batch_size)
+    net.to("cpu")
 
 
 def model_lipschitz(certificates: Certificates) -> float:

@@ -94,7 +94,7 @@ def run_attack(
             with bar("attacking", len(images)) as advance:
                 outcome = attack(
                     model, images, attacked, settings, device=device, progress=progress,
-                    on_progress=advance, on_violation=saved.add,
+                    on_progress=advance, on_violation=saved.add, world=request.world,
                 )  # fmt: skip
             run, distance = run_record(settings, index, outcome), outcome.distance
             if own and not request.no_keep and unkept is None:

@@ -21,6 +21,7 @@ from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
 from lipscope.ground import check_ground
 from lipscope.models.stored import StoredModel
+from lipscope.processes.world import World
 from lipscope.records.certificates import Certificates, Standing
 
 Told = Callable[[int, int], None]
@@ -51,6 +52,7 @@ def certify(
     batch_size: int = BATCH,
     on_progress: Told = lambda done, total: None,
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> Evaluation:
     """Sound radii: float64, a proved bound on every rounding error subtracted from each margin, rounded down.
 
@@ -62,6 +64,7 @@ def certify(
         batch_size: images at a time.
         on_progress: told (images done, images in all).
         progress: continued from, and kept up to date; see :func:`progress_of`.
+        world: the processes that share the work, of which this is the first; None for this one alone.
 
     Raises:
         CheckFailedError: the arithmetic is not IEEE's; the Lipschitz constant or the rounding errors are not proved.
@@ -71,7 +74,7 @@ def certify(
     check_ground(device)
     check_fit(model, data)
     pairs, budget = proved_pairs(model)
-    logits, context = float64_logits(model, data, device, batch_size, on_progress, progress)
+    logits, context = float64_logits(model, data, device, batch_size, on_progress, progress, world)
     return Evaluation(_certificates(model, data, index, logits, pairs, context, "proved"), logits, budget)
 
 

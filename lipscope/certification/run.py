@@ -141,7 +141,7 @@ def _evaluate(
     with bar("certifying", len(chosen.data)) as advance:
         found = certify(
             stored, chosen.data, chosen.index, device=device, batch_size=request.batch_size or BATCH,
-            on_progress=advance, progress=progress,
+            on_progress=advance, progress=progress, world=request.world,
         )  # fmt: skip
     return Answer(found.certificates, found.logits, chosen.files, found.budget)
 

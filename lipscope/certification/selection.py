@@ -14,6 +14,7 @@ from lipscope.data import ImageSet, classes_of, load
 from lipscope.errors import DataError, UsageError, typed
 from lipscope.files.results import results_path
 from lipscope.models.stored import StoredModel
+from lipscope.processes.world import World
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Request:
         data_dir: searched first.
         keep: the folder for results and progress; None for the model's.
         no_keep: keep neither, and answer from neither.
+        world: the processes that share the work; None for this one alone.
     """
 
     dataset: str | None = None
@@ -48,6 +50,7 @@ class Request:
     data_dir: Path | None = None
     keep: Path | None = None
     no_keep: bool = False
+    world: World | None = None
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lipscope.certification.partial import Progress
 from lipscope.data import ImageSet
 from lipscope.environment import environment, full_precision, plain_products
+from lipscope.models.composition import LipschitzNet
 from lipscope.models.stored import StoredModel
+from lipscope.processes.world import World
 
 BATCH = 128
 """Images at a time: products that are large, and numbers that stay in the cache."""
@@ -24,23 +28,48 @@ def float64_logits(
     batch_size: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     progress: Progress | None = None,
+    world: World | None = None,
 ) -> tuple[Tensor, dict[str, Any]]:
     """(n, classes) logits as the budget assumes them to be computed, and the environment that they were computed in."""
+    here = world or World(0, 1, torch.device(device))
     logits = torch.empty(len(data), model.net.head.classes, dtype=torch.float64)
     earlier = progress.load() if progress else None
     done = 0 if earlier is None else len(earlier)
     if earlier is not None:
         logits[:done] = earlier
-    with full_precision(device), plain_products(), torch.inference_mode():
+    with full_precision(device), plain_products():
         context = environment(device, "float64")
-        # Of all images, so that a run that continues evaluates as one that was not interrupted.
-        net = model.net.to(device).prepared(len(data))
-        while done < len(data):
-            images = torch.from_numpy(data.images[done : done + batch_size])
-            logits[done : done + len(images)] = net(images.to(device, torch.float64) / 255).cpu()
-            done += len(images)
-            if progress:
-                progress.update(logits[:done])
-            on_progress(done, len(data))
-    model.net.to("cpu")
+    for some, rows in here.begin(evaluated, model.net, data.images, done, batch_size):
+        logits[some] = rows
+        if progress:
+            progress.update(logits[: some.stop])
+        on_progress(some.stop, len(data))
     return logits, context
+
+
+def evaluated(
+    world: World, net: LipschitzNet, images: NDArray[np.uint8], done: int, batch_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """The logits of these images from number ``done`` on, as each turn of the processes brings them."""
+    where = str(world.device)
+    with full_precision(where), plain_products(), torch.inference_mode():
+        # Of all images, so that a run that continues evaluates as one that was not interrupted.
+        ready = net.to(world.device).prepared(len(images))
+
+    def logits(some: slice) -> Tensor:
+        with full_precision(where), plain_products(), torch.inference_mode():
+            found: Tensor = ready(torch.from_numpy(images[some]).to(world.device, torch.float64) / 255)
+            return found.cpu()
+
+    yield from world.rows(logits, net.head.classes, done, len(images), batch_size)
+    net.to("cpu")
+
+
+def _check_float64(device: str) -> None:
+    try:
+        torch.zeros((), dtype=torch.float64, device=device)
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(
+            "sound radii need float64, which this device does not have", where=f"--device {device}",
+            why=str(error).strip().splitlines()[0], next_step="take --device cpu",
+        ) from error  # fmt: skip

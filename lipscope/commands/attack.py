@@ -95,19 +95,27 @@ def attack_command(
     from lipscope.attacks.run import run_attack
     from lipscope.certification.selection import Request
     from lipscope.commands.progress import images_bar
+    from lipscope.processes.world import World, led
 
     settings = Settings(names, tuple(dict.fromkeys(foolbox)), eps, steps, restarts, seed, batch_size)
     check_settings(settings)
     limit = None if indices is not None else limit or DEFAULT_LIMIT
-    request = Request(
-        limit=limit, indices=indices, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep
-    )
-    facts, unkept = run_attack(path, settings, request, claimed=claimed, save_to=save_to, note=narrate, bar=images_bar)
-    say(json.dumps(facts) if as_json else _text(facts, eps))
-    if facts["violations"]:
-        narrate(f"{facts['violations']} certificates are refuted")
-        return VIOLATED
-    return unkept.exit_code if unkept else 0
+
+    def run(world: World) -> int:
+        request = Request(
+            limit=limit, indices=indices, force=force, device=str(world.device), data_dir=data_dir, keep=keep,
+            no_keep=no_keep, world=world,
+        )  # fmt: skip
+        facts, unkept = run_attack(
+            path, settings, request, claimed=claimed, save_to=save_to, note=narrate, bar=images_bar
+        )
+        say(json.dumps(facts) if as_json else _text(facts, eps))
+        if facts["violations"]:
+            narrate(f"{facts['violations']} certificates are refuted")
+            return VIOLATED
+        return unkept.exit_code if unkept else 0
+
+    return led(device, run)
 
 
 def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:

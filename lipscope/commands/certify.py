@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,17 +115,37 @@ def certify_command(
 
     from lipscope.certification.gate import parse_requirement
     from lipscope.certification.selection import Request
+    from lipscope.processes.world import World, led
 
     required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
     request = Request(
         dataset=dataset, train_set=train_set, images=images, limit=limit, indices=indices, logits=logits, fast=fast,
         batch_size=batch_size, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep,
     )  # fmt: skip
-    if len(chosen) > 1:
-        return _certify_set(chosen, request, eps, required, as_json=as_json)
-    (path,) = chosen
+    (path, *others) = chosen
     if csv_file is not None and not to_stdout:
         _check_place(csv_file, path)
+
+    def run(world: World) -> int:
+        shared = replace(request, world=world, device=str(world.device))
+        if others:
+            return _certify_set(chosen, shared, eps, required, as_json=as_json)
+        return _certify_one(path, shared, eps, required, csv_file, as_json=as_json, per_image=per_image)
+
+    return led(device, run)
+
+
+def _certify_one(
+    path: Path,
+    request: Request,
+    eps: Sequence[Fraction],
+    required: Sequence[Requirement],
+    csv_file: Path | None,
+    *,
+    as_json: bool,
+    per_image: bool,
+) -> int:
+    to_stdout = csv_file is not None and str(csv_file) == STDOUT
     found = _answer(path, request)
     facts, missed = _facts(found, path, eps, required)
     if csv_file is not None:
@@ -133,7 +154,7 @@ def certify_command(
         if per_image:
             from lipscope.certification.rows import per_image as rows_of
 
-            facts["images"] = rows_of(found.certificates, found.logits if logits else None, found.files)
+            facts["images"] = rows_of(found.certificates, found.logits if request.logits else None, found.files)
         say(json.dumps(facts))
     elif not to_stdout:
         from lipscope.commands.certify_text import text

@@ -157,10 +157,9 @@ def train_command(
     """
     from lipscope.commands.messages import narrate, say
     from lipscope.data import load
-    from lipscope.environment import check_device
     from lipscope.errors import typed
     from lipscope.files.run_log import read_run
-    from lipscope.training.distribution import world
+    from lipscope.processes.world import world
     from lipscope.training.hardware import describe_hardware
     from lipscope.training.loop import Listeners, train
     from lipscope.training.plan import Asked, longer_run, minutes_to, new_run
@@ -175,8 +174,6 @@ def train_command(
         from lipscope.commands.train_ui import require_terminal, train_and_show
 
         require_terminal()
-    if device is not None:
-        check_device(device)
     mode: Compiled | None = "reduce-overhead" if cuda_graphs else "default" if compiled else None
     given = {name: value for name, value in options.items() if _is_given(context, name)}
     asked = Asked(dataset, given if target is None else {**given, "target": target}, out, force, data_dir)

@@ -10,8 +10,8 @@ from typing import Any
 from lipscope.data import ImageSet, load
 from lipscope.models.architecture import Config
 from lipscope.models.lipconvnet import LipConvnetConfig
+from lipscope.processes.world import world
 from lipscope.records import RunEvent
-from lipscope.training.distribution import world
 from lipscope.training.loop import Listeners
 from lipscope.training.loop import train as run_training
 from lipscope.training.recipe import RECIPES, Recipe

@@ -13,19 +13,23 @@ from torch.nn import functional as F
 PADDING = 4
 
 
-def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
+def crop_and_flip(
+    images: Tensor, generator: torch.Generator, part: slice = slice(None), of: int | None = None
+) -> Tensor:
     """A random crop of each image padded with 4 black pixels, mirrored with probability 1/2.
 
     Args:
         images: (N, C, H, W) uint8.
         generator: on the CPU, so that every device sees the same crops.
+        part, of: which ones they are of a batch of so many, so that several processes draw what one would.
 
     Returns:
         (N, C, H, W) uint8.
     """
     count, channels, height, width = images.shape
-    shifts = torch.randint(0, 2 * PADDING + 1, (2, count), generator=generator).to(images.device)
-    flips = torch.randint(0, 2, (count, 1), generator=generator).bool().to(images.device)
+    whole = of or count
+    shifts = torch.randint(0, 2 * PADDING + 1, (2, whole), generator=generator)[:, part].to(images.device)
+    flips = torch.randint(0, 2, (whole, 1), generator=generator)[part].bool().to(images.device)
     padded = F.pad(images, (PADDING,) * 4)
     rows = shifts[0].unsqueeze(1) + torch.arange(height, device=images.device)
     columns = torch.arange(width, device=images.device).expand(count, -1)

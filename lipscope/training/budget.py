@@ -18,7 +18,7 @@ import torch
 
 from lipscope.errors import UsageError
 from lipscope.models.shiftnet import ShiftNetConfig, shiftnet
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.recipe import Recipe
 from lipscope.training.step import make_optimizer, take_step
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps

@@ -10,7 +10,7 @@ from torch import Tensor
 from lipscope.data import ImageSet
 from lipscope.errors import UsageError
 from lipscope.models.composition import LipschitzNet
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.losses import correct_and_certified, nominal_pair_constants
 
 

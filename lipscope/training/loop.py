@@ -19,9 +19,9 @@ from lipscope.files.run_log import Status
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
 from lipscope.models.stored import save_model
+from lipscope.processes.world import World
 from lipscope.records import RunEvent, StepEvent
 from lipscope.training.augment import crop_and_flip
-from lipscope.training.distribution import World
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.holdout import split_holdout, validate
 from lipscope.training.layerwise import Allowance, few_images
@@ -186,7 +186,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             order = torch.randperm(len(split.labels), generator=_generator(recipe.seed, 0, epoch))
             order_of = epoch
         chosen = world.share(order[within * batch : (within + 1) * batch]).to(world.device)
-        images = crop_and_flip(split.images[chosen], _generator(recipe.seed, 1 + world.rank, counters.step))
+        draws = _generator(recipe.seed, 1, counters.step)
+        images = crop_and_flip(split.images[chosen], draws, world.part, batch)
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
         counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world, features)

@@ -14,6 +14,7 @@ from lipscope.errors import UsageError
 from lipscope.models.architecture import Config
 from lipscope.models.registry import asked_for, kind_of
 from lipscope.models.shiftnet import ShiftNetConfig
+from lipscope.processes.world import World
 from lipscope.training.budget import (
     DEFAULT_MINUTES,
     EPS,
@@ -25,7 +26,6 @@ from lipscope.training.budget import (
     minutes_for,
     parse_target,
 )
-from lipscope.training.distribution import World
 from lipscope.training.recipe import RECIPES, Recipe, for_convolutions, with_loss
 from lipscope.training.run import RunFolder, create_run, extend_run, open_run
 from lipscope.units import format_eps

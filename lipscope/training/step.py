@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lipscope.layers.pointwise import PointwiseConv2d
 from lipscope.models.composition import LipschitzNet
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.losses import (
     certificate_regularisation,
     correct_and_certified,

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from lipscope.models.lipconvnet import LipConvnetConfig
-from lipscope.training.distribution import World
+from lipscope.processes.world import World
 from lipscope.training.recipe import fast
 from lipscope.training.run import RunFolder, create_run
 from tests.conftest import TINY

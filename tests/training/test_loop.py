@@ -14,8 +14,8 @@ from lipscope.files.checkpoint import read_header
 from lipscope.files.locks import BusyError
 from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model
+from lipscope.processes.world import World
 from lipscope.training import loop
-from lipscope.training.distribution import World
 from lipscope.training.loop import Listeners, _generator, train
 from lipscope.training.recipe import learning_rate_at
 from lipscope.training.run import extend_run, open_run

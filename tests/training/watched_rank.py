@@ -1,4 +1,4 @@
-"""Run by torchrun: lipscope train without augmentation, with a log of what this process writes below a folder.
+"""Run by torchrun: lipscope train, with a log of what this process writes below a folder.
 
 Usage: watched_rank.py LOGS RUN ARGUMENT...; writes LOGS/rank{r}.writes and LOGS/rank{r}.epoch{e}.pt. With
 STOP_AFTER=n in the environment the last process alone is interrupted after n steps, with KILL_AFTER=n it is killed.
@@ -50,7 +50,6 @@ def main(logs: Path, folder: str, arguments: list[str]) -> int:
         return result
 
     loop.validate, loop.take_step = validate, take_step
-    loop.crop_and_flip = lambda images, generator: images
     sys.addaudithook(watch)
     code = run(["train", *arguments])
     (logs / f"rank{rank}.writes").write_text("\n".join(writes))

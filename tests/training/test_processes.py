@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from torch.nn import Parameter
 
-from lipscope.training.distribution import World, world
 from lipscope.training.run import open_run
 
 WATCHED = Path(__file__).with_name("watched_rank.py")
@@ -20,35 +18,12 @@ OPTIONS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("size", [1, 2, 3])
-def test_shares_partition_a_batch(size):
-    batch = torch.randperm(12)
-    shares = [World(rank, size, torch.device("cpu")).share(batch) for rank in range(size)]
-    assert sorted(torch.cat(shares).tolist()) == list(range(12))
-    assert {len(share) for share in shares} == {12 // size}
-
-
-def test_alone_nothing_is_exchanged(monkeypatch):
-    for name in ("WORLD_SIZE", "LOCAL_RANK", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    with world("cpu") as here:
-        assert (here.rank, here.size, here.device) == (0, 1, torch.device("cpu"))
-        assert not torch.distributed.is_initialized()
-        weight = Parameter(torch.ones(2))
-        weight.grad = torch.tensor([1.0, 3.0])
-        with here.averaging([weight, Parameter(torch.ones(1))]):
-            (weight * 2).sum().backward()
-        assert weight.grad.tolist() == [3.0, 5.0]
-        assert here.total(torch.tensor(5.0)) == 5.0
-        assert here.any(True, False) == [True, False]
-
-
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
 @pytest.fixture
 def trained(start, tmp_path, monkeypatch):
-    """Two processes under torchrun, and one process alone, on the same batches without augmentation.
+    """Two processes under torchrun, and one process alone, on the same batches.
 
     The two are interrupted in mid-epoch, by a signal that only one of them hears, and resumed.
     """
@@ -129,7 +104,7 @@ def test_a_killed_process_ends_the_others_in_words_and_the_run_resumes(start, tm
     (code, _, stderr), (killed, _, _) = (process.finish() for process in processes)
     assert killed == -signal.SIGKILL
     assert code == 1
-    assert "another process of the training has ended" in stderr
+    assert "another process has ended" in stderr
     assert "Traceback" not in stderr
     code, _, stderr = start(tmp_path, out, "--resume", out, python=(str(WATCHED),)).finish()
     assert code == 0, stderr
