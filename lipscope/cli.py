@@ -26,6 +26,7 @@ COMMANDS = {
     "report": "one self-contained file with every number and picture of a model",
     "convert": "import a state dict of the paper's published code",
     "data": "fetch, import and list the data sets",
+    "demo": "a small certified model that comes with lipscope, in the app",
     "doctor": "versions, devices, precision flags, paths, data sets found",
 }
 """Each command with its line of help; command X is ``lipscope.commands.X.X_command``."""

@@ -34,25 +34,39 @@ def test_python_versions_agree() -> None:
 
 
 @pytest.mark.slow
-def test_the_wheel_runs_outside_the_checkout(tmp_path: Path) -> None:
-    """In an environment that sees the libraries of this one, but not its lipscope."""
-    dist = tmp_path / "dist"
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT)]
-    subprocess.run(build, check=True, capture_output=True)
-    (wheel,) = dist.glob("*.whl")
-    assert list(dist.glob("*.tar.gz"))
+@pytest.mark.parametrize("form", ["*.whl", "*.tar.gz"])
+def test_what_is_built_runs_outside_the_checkout(built: Path, tmp_path: Path, form: str) -> None:
+    """In an environment that sees the libraries of this one but not its lipscope, without files or data."""
+    (package,) = built.glob(form)
     place = tmp_path / "venv"
     venv.create(place, with_pip=False)
     site = next((place / "lib").glob("python*")) / "site-packages"
-    installed = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)]
-    subprocess.run(installed, check=True, capture_output=True)
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*install, "--target", str(site), str(package)], check=True, capture_output=True)
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "LIPSCOPE_DATA")}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     code = "import sys; sys.path.append(sys.argv.pop(1)); import lipscope.cli as c; print(c.__file__); c.main()"
-    model = str(next((ROOT / "checkpoints").glob("*.safetensors")))
-    ran = subprocess.run(
-        [place / "bin" / "python", "-c", code, libraries, "inspect", model],
-        check=False, capture_output=True, text=True, cwd=tmp_path, env=environment,
-    )  # fmt: skip
-    assert str(site) in ran.stdout.splitlines()[0]
-    assert ran.returncode == 0, ran.stderr
+
+    def ran(*arguments: str) -> str:
+        done = subprocess.run(
+            [place / "bin" / "python", "-c", code, libraries, *arguments],
+            check=False, capture_output=True, text=True, cwd=tmp_path, env=environment,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert str(site) in done.stdout.splitlines()[0]
+        return done.stdout
+
+    assert "on 10000 images of cifar10 test" in ran("demo")
+    model = str(next((tmp_path / "cache" / "lipscope" / "demo").glob("*64-cifar10.safetensors")))
+    assert "PROVED 1-Lipschitz" in ran("inspect", model)
+    assert "sound radii" in ran("certify", model, "--dataset", "synthetic", "--limit", "20", "--no-keep")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with wheel and sdist, built from what git would check out."""
+    dist = tmp_path_factory.mktemp("dist")
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(dist), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    return dist

@@ -63,13 +63,3 @@ def evaluated(
 
     yield from world.rows(logits, net.head.classes, done, len(images), batch_size)
     net.to("cpu")
-
-
-def _check_float64(device: str) -> None:
-    try:
-        torch.zeros((), dtype=torch.float64, device=device)
-    except (RuntimeError, TypeError) as error:
-        raise UsageError(
-            "sound radii need float64, which this device does not have", where=f"--device {device}",
-            why=str(error).strip().splitlines()[0], next_step="take --device cpu",
-        ) from error  # fmt: skip

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lipscope.commands.messages import narrate
+from lipscope.system import on_ending
 
 if TYPE_CHECKING:
     from lipscope.analysis.logits import LogitsOf
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates, Checked
     from lipscope.tui.app import InspectApp
     from lipscope.tui.work.worker import Means
-
-ENDINGS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""What ends a program from outside: ``kill``, a scheduler, a terminal that is closed."""
 
 
 def open_app(
@@ -79,9 +76,7 @@ def run_app(app: InspectApp) -> None:
     """Run an app until the user quits it, or until it is told to end from outside: the terminal is restored."""
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
-        for number in ENDINGS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                loop.add_signal_handler(number, app.exit)
+        on_ending(loop, app.exit)
         app.run(loop=loop)
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from lipscope.commands.app import ENDINGS
 from lipscope.commands.options import data_dir_option, device_option, one_of
 from lipscope.commands.progress import TrainingBar
 from lipscope.layers.activations import ACTIVATIONS
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.last_layers import HEADS
 from lipscope.models.registry import ARCHITECTURES
+from lipscope.system import ENDINGS
 from lipscope.training.recipe import LOSSES, RECIPES
 
 if TYPE_CHECKING:

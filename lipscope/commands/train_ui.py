@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -16,12 +15,10 @@ import click
 from lipscope.commands.messages import complain, narrate, say
 from lipscope.errors import LipscopeError, UsageError, typed
 from lipscope.files.run_log import read_run
+from lipscope.system import STOPPED, interrupt, new_group
 
 SAID = 20
 """Lines of the child's narration that are kept."""
-
-INTERRUPTED = (130, -signal.SIGINT, -signal.SIGKILL)
-"""Exit codes of a training that was stopped before its end."""
 
 
 def require_terminal() -> None:
@@ -71,7 +68,7 @@ def train_and_show(folder: Path, arguments: list[str], data_dir: Path | None) ->
         say(folder / MODEL)
         if app.busy:
             leave_at_once(0)
-    elif code in INTERRUPTED:
+    elif code in STOPPED:
         raise click.Abort
     else:
         raise LipscopeError(
@@ -96,6 +93,7 @@ class Training:
             encoding="utf-8",
             errors="replace",
             env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"},
+            **new_group(),
         )
         assert self._process.stderr is not None
         self._lines: deque[str] = deque(maxlen=SAID)
@@ -117,7 +115,7 @@ class Training:
             its exit code.
         """
         if self.code() is None:
-            self._process.send_signal(signal.SIGINT)
+            interrupt(self._process)
             narrate("saving and stopping the training; Ctrl-C stops it without saving")
         while True:
             try:
@@ -127,7 +125,7 @@ class Training:
                 self._process.kill()
         self._reader.join()
         for line in self.said()[-3:]:
-            if not (code in INTERRUPTED and line.endswith("interrupted")):  # this process says it as well
+            if not (code in STOPPED and line.endswith("interrupted")):  # this process says it as well
                 complain(line)
         return code
 

@@ -13,7 +13,6 @@ import os
 import re
 import socket
 import ssl
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from lipscope.data.address import check_address, open_address, shown
 from lipscope.data.releases import Archive
 from lipscope.data.storage import cannot_write
 from lipscope.errors import DataError
+from lipscope.system import lock
 
 CHUNK = 1 << 18
 WORTH_MORE_TRIES = 0.01
@@ -233,12 +233,8 @@ def open_partial(path: Path) -> Iterator[io.FileIO]:
 
 
 def _lock(file: io.FileIO, path: Path) -> None:
-    if sys.platform == "win32":
-        return
-    import fcntl
-
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock(file.fileno())
     except BlockingIOError as error:
         raise DataError(
             "another process is fetching it", where=str(path), next_step="wait until it has finished"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lipscope.errors import LipscopeError
 from lipscope.files.opening import CLOSED_TO_CHILDREN, NO_FOLLOW, IrregularError, require_regular
+from lipscope.system import lock
 
 NO_LOCKS = (errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK)
 """What file systems without locks answer; there the atomic rename alone keeps a file whole."""
@@ -66,20 +67,6 @@ def lock_path(path: Path) -> Path:
     '.model.certified.safetensors.lock'
     """
     return path.with_name(f".{path.name}.lock")
-
-
-def lock(descriptor: int) -> None:
-    """Lock an open file until it is closed.
-
-    Raises:
-        BlockingIOError: another process holds it.
-        OSError: its file system has no locks (:data:`NO_LOCKS`).
-    """
-    try:
-        import fcntl
-    except ImportError as error:
-        raise OSError(errno.ENOSYS, "no file locks on this system") from error
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def is_still(place: Path, descriptor: int) -> bool:

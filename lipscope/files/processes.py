@@ -6,11 +6,9 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-START_FIELD = 21
-"""In ``/proc/PID/stat``, counted from 0: when a process began. A number is given again, a number and a time are not."""
+from lipscope.system import began, is_gone
 
 
 @dataclass(frozen=True)
@@ -20,7 +18,8 @@ class Process:
     Args:
         number: its id there.
         host: the machine's name.
-        began: when, in ticks since the machine started; 0 where that is not known.
+        began: when, on the system's own clock; 0 where that is not known. A number is given again, a number and a time
+            are not.
     """
 
     number: int
@@ -46,7 +45,7 @@ class Process:
 
 def this_process() -> Process:
     """The one that runs."""
-    return Process(os.getpid(), platform.node(), _began(os.getpid()))
+    return Process(os.getpid(), platform.node(), began(os.getpid()))
 
 
 def has_ended(process: Process) -> bool:
@@ -55,23 +54,8 @@ def has_ended(process: Process) -> bool:
     >>> has_ended(this_process())
     False
     """
-    if process.host != platform.node() or os.name != "posix":
+    if process.host != platform.node():
         return False
-    try:
-        os.kill(process.number, 0)
-    except ProcessLookupError:
+    if is_gone(process.number):
         return True
-    except OSError:
-        return False  # it is somebody else's, and there
-    return bool(process.began) and _began(process.number) not in (0, process.began)
-
-
-def _began(number: int) -> int:
-    try:
-        text = Path(f"/proc/{number}/stat").read_text(encoding="utf-8", errors="replace")
-        # The name, in brackets, may hold blanks and brackets.
-        fields = text.rpartition(")")[2].split()
-        # What has ended and waits to be asked for its exit code is gone too.
-        return -1 if fields[0] == "Z" else int(fields[START_FIELD - 2])
-    except (OSError, ValueError, IndexError):
-        return 0
+    return bool(process.began) and began(process.number) not in (0, process.began)

@@ -22,6 +22,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from lipscope.system import why_not_private
+
 NAME = "lipscope.signature"
 """The name of the JSON string that holds the signature."""
 
@@ -131,10 +133,8 @@ class Signer:
             about = os.fstat(descriptor)
             if not stat.S_ISREG(about.st_mode):
                 raise _NoKeyError(f"your key {self._path} is not a regular file")
-            if hasattr(os, "getuid") and about.st_uid != os.getuid():
-                raise _NoKeyError(f"your key {self._path} belongs to another user")
-            if os.name == "posix" and about.st_mode & 0o077:
-                raise _NoKeyError(f"your key {self._path} is open to other users; `chmod 600` it, or delete it")
+            if why := why_not_private(about):
+                raise _NoKeyError(f"your key {self._path} {why}; `chmod 600` it, or delete it")
             key = file.read(KEY_BYTES + 1)
         if len(key) != KEY_BYTES:
             raise _NoKeyError(f"your key {self._path} is damaged; delete it, and a new one will be made")

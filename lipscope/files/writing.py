@@ -10,8 +10,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lipscope.errors import LipscopeError
-from lipscope.files.locks import NO_LOCKS, is_still, lock
+from lipscope.files.locks import NO_LOCKS, is_still
 from lipscope.files.opening import CLOSED_TO_CHILDREN, NO_FOLLOW, IrregularError, require_regular
+from lipscope.system import lock
 
 NAMED = 50
 """Characters of a file's name that the name of its temporary file begins with; all of a long one would not fit."""

@@ -188,15 +188,15 @@ def world(device: str | None = None) -> Iterator[World]:
     with _in_words():
         dist.init_process_group("nccl" if gpu else "gloo", timeout=LONGEST_WAIT)
     rank = dist.get_rank()
-    try:
-        with Watch(rank, size) as watch:
+    with Watch(rank, size) as watch:
+        try:
             yield World(rank, size, chosen, watch)
-    except BaseException:
-        # What is still exchanged would be waited for.
-        dist.group.WORLD.abort()  # type: ignore[union-attr]
-        raise
-    finally:
-        dist.destroy_process_group()
+        except BaseException:
+            if gpu:
+                dist.group.WORLD.abort()  # type: ignore[union-attr]
+            # gloo would wait for what is still exchanged; the group ends with this process.
+            raise
+    dist.destroy_process_group()
 
 
 def led(device: str | None, work: Callable[[World], int]) -> int:

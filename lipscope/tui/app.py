@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +17,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import TabbedContent, TabPane
 
+from lipscope.system import STOPPED
 from lipscope.tui.config import Config
 from lipscope.tui.dialogs.copy import copy, copy_cell
 from lipscope.tui.keys.bindings import DIALOGS, MOVES, bindings_of, described
@@ -373,7 +373,7 @@ class InspectApp(App[None]):
         self._job_view = view = message.view
         if view.code is not None:
             self._job = None
-            words = {0: "done", 5: "a certificate was broken", -signal.SIGINT: "stopped", 130: "stopped"}
+            words = {0: "done", 5: "a certificate was broken", **dict.fromkeys(STOPPED, "stopped")}
             said = words.get(view.code) or "; ".join(view.said) or f"exit code {view.code}"
             severity: Literal["information", "error"] = "information" if view.code in words else "error"
             self.notify(harmless(said, 300), title=view.name, severity=severity, timeout=10, markup=False)

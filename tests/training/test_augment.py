@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from lipscope.processes.world import World
 from lipscope.training.augment import PADDING, crop_and_flip
 
 
@@ -66,3 +67,12 @@ def test_the_generator_decides_and_the_images_stay_as_they_are():
 def test_small_batches(count):
     images = torch.zeros(count, 3, 32, 32, dtype=torch.uint8)
     assert crop_and_flip(images, seeded(0)).shape == images.shape
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_several_processes_draw_the_crops_that_one_does(size):
+    images = torch.arange(12 * 3 * 8 * 8).remainder(251).to(torch.uint8).reshape(12, 3, 8, 8)
+    whole = crop_and_flip(images, seeded(9))
+    for rank in range(size):
+        part = World(rank, size, torch.device("cpu")).part
+        assert torch.equal(crop_and_flip(images[part], seeded(9), part, len(images)), whole[part])

@@ -211,10 +211,10 @@ class Watched:
         self.batches = []
         self.draws = []
 
-    def __call__(self, images, generator):
+    def __call__(self, images, generator, *part):
         self.draws.append(torch.randint(2**40, (1,), generator=generator.clone_state()).item())
         self.batches.append([image.numpy().tobytes() for image in images])
-        return self.augment(images, generator)
+        return self.augment(images, generator, *part)
 
 
 def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch):

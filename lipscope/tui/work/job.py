@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from textual.message import Message
+
+from lipscope.system import interrupt, new_group
 
 LAST = 3
 """Lines that are kept of what it says."""
@@ -48,7 +49,7 @@ class Job:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lipscope", name, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
-            errors="replace", env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"},
+            errors="replace", env={**os.environ, "PYTHONUTF8": "1", "PYTHONUNBUFFERED": "1"}, **new_group(),
         )  # fmt: skip
         threading.Thread(target=self._follow, name=f"lipscope-{name}", daemon=True).start()
 
@@ -60,8 +61,7 @@ class Job:
     def stop(self) -> None:
         """Ask it to stop; what it has kept so far stays."""
         if self.running:
-            with suppress(ProcessLookupError):
-                self._process.send_signal(signal.SIGINT)
+            interrupt(self._process)
 
     def _follow(self) -> None:
         stream = self._process.stderr

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from lipscope.system import yield_to_others
 
 
 @contextmanager
@@ -42,7 +42,4 @@ def yield_to_keys() -> None:
 
     Only on Linux, where a thread has a priority of its own. Keys wait half as long there while all cores compute.
     """
-    if sys.platform == "linux":
-        thread = threading.get_native_id()
-        niceness = os.getpriority(os.PRIO_PROCESS, thread)
-        os.setpriority(os.PRIO_PROCESS, thread, min(niceness + POLITENESS, 19))
+    yield_to_others(POLITENESS)
