@@ -19,6 +19,7 @@ from lipscope.bounds.rounding import FLOAT64
 from lipscope.certification.budget import error_budget
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.files.checkpoint import read_header
+from lipscope.models.capture.export import copied
 from lipscope.models.composition import LipschitzNet
 from tests.models.capture import nets
 
@@ -61,6 +62,26 @@ def check(net: nn.Module, file: LipschitzNet, shape: tuple[int, ...] = SHAPE, sl
         assert float(torch.linalg.svdvals(jacobian)[0]) <= bound.value * (1 + 1e-9)
     budget, _ = error_budget(file.float(), FLOAT64)
     assert math.isfinite(budget.margin)
+
+
+def check_radii(net: nn.Module, target: Path, shape: tuple[int, ...] = SHAPE) -> None:
+    """Inside the certified radius the author's module, in float64, keeps its class: down the margin, and at random."""
+    data = np.random.default_rng(0).integers(0, 256, (2, *shape), dtype=np.uint8)
+    found = lipscope.certify(target, (data, [0, 0]))
+    twin = copied(net, torch.float64)
+    generator = torch.Generator().manual_seed(1)
+    for image, radius, winner, rival in zip(data, found.radius, found.predicted, found.runner_up, strict=True):
+        point = (torch.from_numpy(image).double() / 255).requires_grad_()
+        logits = twin(1 * point[None]).flatten()
+        assert int(logits.argmax()) == winner or radius == 0
+        margin = logits[winner] - logits[rival]
+        (slope,) = torch.autograd.grad(margin, point, allow_unused=True, materialize_grads=True)
+        noise = torch.randn(5, *shape, generator=generator, dtype=torch.float64)
+        for direction in (-slope, *noise):
+            length = float(torch.linalg.vector_norm(direction))
+            step = direction * (radius * (1 - 1e-9) / length) if length else torch.zeros_like(direction)
+            moved = twin((point.detach() + step)[None]).flatten()
+            assert radius == 0 or float(moved[winner] - moved.scatter(0, torch.tensor(winner), -math.inf).max()) > 0
 
 
 SINGLE = {
@@ -154,6 +175,7 @@ def test_each_layer_is_found_and_computes_the_same(name: str, target: Path) -> N
     file = saved(net, target)
     assert [kind for kind in kinds(target) if kind != "flatten" or "flatten" in wanted] == wanted
     check(net, file)
+    check_radii(net, target)
 
 
 @pytest.mark.parametrize("name", nets.max_min_spellings())
@@ -457,3 +479,4 @@ def test_random_networks_are_saved_and_bounded(seed: int, target: Path) -> None:
     layers = [LAYERS[number](4) for number in chosen.tolist()]
     net = nn.Sequential(nn.Conv2d(2, 4, 1), *layers, nn.AvgPool2d(2), nn.Flatten(), nn.Linear(16, 3)).eval()
     check(net, saved(net, target, (2, 4, 4)), (2, 4, 4))
+    check_radii(net, target, (2, 4, 4))
