@@ -22,7 +22,7 @@ from lipscope.analysis.spectra.singular_values import steepest
 from lipscope.bounds.rounding import FLOAT64, down, gamma
 from lipscope.environment import full_precision, plain_products
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import atomic_path, read_header, with_sorted_metadata
+from lipscope.files.checkpoint import atomic_path, opened_file, with_sorted_metadata
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
@@ -211,12 +211,13 @@ def read_witness(path: Path) -> Witness:
     Raises:
         CheckpointError: missing, damaged, of another schema, or a ratio that the vectors do not give.
     """
-    metadata = read_header(path).metadata
     where = str(path)
+    with opened_file(path) as (header, whole):
+        metadata, content = header.metadata, whole()
     if metadata.get("lipscope.witness") != SCHEMA:
         raise CheckpointError("not a witness of this version", where=where, why=f"expected {SCHEMA}")
     try:
-        tensors = load(path.read_bytes())
+        tensors = load(content)
         x, y, image_x, image_y = (tensors[name] for name in TENSORS)
         claimed = float(metadata["ratio"])
         witness = Witness(metadata["layer"], metadata["model_sha256"], x, y, image_x, image_y)

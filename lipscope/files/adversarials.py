@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import SUFFIX, read_header, with_sorted_metadata
+from lipscope.files.checkpoint import SUFFIX, Header, opened_file, read_file_header, with_sorted_metadata
 from lipscope.files.opening import read_regular
 from lipscope.files.signing import NAME, UNSIGNED, Origin, Signer
 from lipscope.files.writing import atomic_path
@@ -149,17 +149,18 @@ def read_adversarials(path: Path, model_sha256: str, data_fingerprint: str) -> A
     Raises:
         CheckpointError: missing, damaged, or about another model or other images.
     """
-    _checked_metadata(path, model_sha256, data_fingerprint)
+    with opened_file(path) as (header, whole):
+        _check_metadata(header, model_sha256, data_fingerprint)
+        content = whole()
     try:
-        content = read_regular(path)
         arrays = load(content)
-        if read_header(path).metadata.get("sha256") != _digest({name: arrays[name] for name in ARRAYS}):
+        if header.metadata.get("sha256") != _digest({name: arrays[name] for name in ARRAYS}):
             raise _damaged(path, "another checksum")
         kept = Adversarials(
             **{name: arrays[name] for name in ARRAYS}, model_sha256=model_sha256, data_fingerprint=data_fingerprint,
             origin=Signer().origin(content),
         )  # fmt: skip
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError) as error:
         raise _damaged(path, str(error)[:200]) from error
     if not _fits_together(kept):
         raise _damaged(path, "its contents do not fit together")
@@ -180,7 +181,7 @@ def read_one(
     Raises:
         CheckpointError: the file is damaged, or about another model or other images.
     """
-    _checked_metadata(path, model_sha256, data_fingerprint)
+    _check_metadata(read_file_header(path), model_sha256, data_fingerprint)
     try:
         with safe_open(path, framework="np") as file:
             numbers: NDArray[np.int64] = file.get_tensor("index")
@@ -208,8 +209,8 @@ def _as_far_as_told(found: Found, image: NDArray[np.uint8]) -> bool:
     return far <= found.distance + SLACK and found.distance <= far * (1 + SLACK) + SLACK
 
 
-def _checked_metadata(path: Path, model_sha256: str, data_fingerprint: str) -> None:
-    metadata = read_header(path).metadata
+def _check_metadata(header: Header, model_sha256: str, data_fingerprint: str) -> None:
+    metadata, path = header.metadata, header.path
     if metadata.get("lipscope.adversarial") != SCHEMA:
         raise CheckpointError("is no file of adversarial images of this version", where=str(path))
     if metadata.get("model_sha256") != model_sha256:

@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header, with_sorted_metadata
-from lipscope.files.opening import read_regular
+from lipscope.files.checkpoint import SUFFIX, atomic_path, opened_file, with_sorted_metadata
 from lipscope.files.signing import NAME, UNSIGNED, Signer
 from lipscope.records.certificates import DATA, Certificates
 from lipscope.version import __version__
@@ -106,26 +105,21 @@ def read_results(path: Path) -> Certificates:
         OtherSchemaError: of another schema, or no results file.
         CheckpointError: missing, damaged, or arrays that do not fit together.
     """
-    header = read_header(path)
     where = str(path)
-    schema = header.metadata.get("lipscope.results")
-    if schema not in (SCHEMA, EARLIER):
-        raise OtherSchemaError(
-            "not a results file of this version", where=where, why=f"schema {schema!r}, expected {SCHEMA}",
-            next_step="run `lipscope certify --force` on the model",
-        )  # fmt: skip
-    try:
-        content = read_regular(path)
-    except OSError as error:
-        raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
+    with opened_file(path) as (header, whole):
+        metadata, schema = header.metadata, header.metadata.get("lipscope.results")
+        if schema not in (SCHEMA, EARLIER):
+            raise OtherSchemaError(
+                "not a results file of this version", where=where, why=f"schema {schema!r}, expected {SCHEMA}",
+                next_step="run `lipscope certify --force` on the model",
+            )  # fmt: skip
+        content = whole()
     origin = Signer().origin(content)
     try:
-        # The very bytes that the signature is about: the file may have changed since its header was read.
-        metadata = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
         arrays = load(content)
         about = json.loads(metadata["about"])
         told = {name: about[name] for name in ABOUT if name in about}
-        if metadata["lipscope.results"] == SCHEMA:
+        if schema == SCHEMA:
             standing, reason = ("own", "") if origin.own else ("claimed", origin.reason)
         else:
             standing, reason = "claimed", "an earlier version wrote it, unsigned"

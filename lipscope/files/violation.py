@@ -19,8 +19,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import SUFFIX, read_header, with_sorted_metadata
-from lipscope.files.opening import read_regular
+from lipscope.files.checkpoint import SUFFIX, opened_file, with_sorted_metadata
 from lipscope.files.signing import NAME, UNSIGNED, Origin, Signer
 from lipscope.files.writing import atomic_path
 
@@ -93,15 +92,16 @@ def read_pair(path: Path) -> Pair:
     Raises:
         CheckpointError: missing, damaged, or no pair of images.
     """
-    metadata, where = read_header(path).metadata, str(path)
+    where = str(path)
+    with opened_file(path) as (header, whole):
+        metadata, content = header.metadata, whole()
     try:
-        content = read_regular(path)
         arrays, told = load(content), json.loads(metadata["violation"])
         image, adversarial = arrays["image"], arrays["adversarial"]
         pair = Pair(image, adversarial, told, metadata["model_sha256"], Signer().origin(content))
         whole = type(told["index"]) is int and type(told["adversarial_class"]) is int
         whole = whole and type(told["distance"]) is float and metadata["lipscope.violation"] == SCHEMA
-    except (KeyError, TypeError, ValueError, OSError, RecursionError, SafetensorError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
         raise CheckpointError("is not a saved violation, or damaged", where=where, why=str(error)[:200]) from error
     fits = image.ndim == 3 and image.shape == adversarial.shape
     fits = fits and image.dtype == np.uint8 and adversarial.dtype == np.float32 and bool(np.isfinite(adversarial).all())

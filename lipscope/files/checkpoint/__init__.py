@@ -3,7 +3,15 @@
 The tensors are float32, contiguous, unshared; what others wrote, in other types or in shards, is read too.
 """
 
-from lipscope.files.checkpoint.header import LARGEST_HEADER, SCHEMA, SUFFIX, Header, TensorInfo, read_file_header
+from lipscope.files.checkpoint.header import (
+    LARGEST_HEADER,
+    SCHEMA,
+    SUFFIX,
+    Header,
+    TensorInfo,
+    opened_file,
+    read_file_header,
+)
 from lipscope.files.checkpoint.shards import index_of
 from lipscope.files.checkpoint.sources import opened, read_header, sha256_of
 from lipscope.files.checkpoint.writing import described_metadata, metadata_for, with_sorted_metadata
@@ -20,6 +28,7 @@ __all__ = [
     "index_of",
     "metadata_for",
     "opened",
+    "opened_file",
     "read_file_header",
     "read_header",
     "sha256_of",
