@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
+from lipscope.training.distribution import World
 
 from lipscope.errors import UsageError
 from lipscope.training.budget import DEFAULT_MINUTES
-from lipscope.training.distribution import World
 from lipscope.training.plan import Asked, planned
 
 CPU, GPU = World(0, 1, torch.device("cpu")), World(0, 1, torch.device("cuda"))
