@@ -93,8 +93,8 @@ def read_pair(path: Path) -> Pair:
         CheckpointError: missing, damaged, or no pair of images.
     """
     where = str(path)
-    with opened_file(path) as (header, whole):
-        metadata, content = header.metadata, whole()
+    with opened_file(path) as (header, read):
+        metadata, content = header.metadata, read()
     try:
         arrays, told = load(content), json.loads(metadata["violation"])
         image, adversarial = arrays["image"], arrays["adversarial"]
