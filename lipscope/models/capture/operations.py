@@ -59,6 +59,10 @@ def _identity(op: Op, steps: Steps) -> None:
     source = source_of(op)
     if op.shape != source.shape:
         raise op.refuse("it changes the shape")
+    other = op.given.get("other")
+    dtype = other.dtype if isinstance(other, Tensor) else op.given.get("dtype")
+    if dtype not in (None, torch.float32, torch.float64):
+        raise op.refuse(f"it rounds to {dtype}, in steps, so no Lipschitz constant holds")
     steps.add("identity", op.shape, of=(source,))
 
 
@@ -211,6 +215,8 @@ def _with(shape: Shape, axis: int, size: int) -> Shape:
 
 @matches("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "squeeze_", "unsqueeze_")
 def _reshape(op: Op, steps: Steps) -> None:
+    if "dtype" in op.given:
+        raise op.refuse("it takes the bits of numbers for others")
     reshaped(op, steps, source_of(op))
 
 

@@ -379,6 +379,8 @@ REFUSED = {
     "cut sigmoid": (lambda: nets.Lambda(lambda x: x * x.clamp(-9.0, 9.0).sigmoid()), (4,), "mul cannot be described"),
     "cut softsign": (lambda: nets.Lambda(lambda x: x / (1 + x.abs().clamp(max=1e3))), (4,), "div cannot be described"),
     "cut maxima": (lambda: nets.Lambda(cut_maxima), (4,), "maximum cannot be described"),
+    "half": (lambda: nets.Lambda(lambda x: x.half().float() + 9), (4,), "in steps"),
+    "bits": (lambda: nets.Lambda(lambda x: x.view(torch.int32).view(torch.float32)), (4,), "bits of numbers"),
     "nothing": (nn.Identity, (4,), "gives back its input"),
     "no module": (lambda: torch.relu, (4,), "not a torch.nn.Module"),
 }
