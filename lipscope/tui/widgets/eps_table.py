@@ -61,11 +61,13 @@ class EpsTable(Widget):
         lines = [self._row("eps /255", heads, "$foreground 60%")]
         held = [unbroken(certificates, eps) for eps in radii]
         attacked = int(certificates.attacked.sum())
+        claimed = certificates.standing == "claimed"
         if any(held):
             shares = [f"{100 * one[0] / max(one[1], 1):.2f}" for one in held if one is not None]
-            lines.append(self._row("~ attack ≤" + (" *" if attacked < total else ""), shares, ""))
+            lines.append(
+                self._row(("? " if claimed else "~ ") + "attack ≤" + (" *" if attacked < total else ""), shares, "")
+            )
         shares = [f"{100 * certificates.certified_count(eps) / total:.2f}" for eps in radii]
-        claimed = certificates.standing == "claimed"
         style = "$text-warning" if claimed else "$text-success bold"
         lines.append(self._row("? claimed" if claimed else "● proved", shares, style))
         if self._about:
