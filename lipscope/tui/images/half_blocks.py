@@ -1,4 +1,4 @@
-"""Images as characters: two pixels a cell by half blocks, or a ramp of characters where there are no colours."""
+"""Images as characters: two pixels a cell by half blocks, or dots of braille where there are no colours."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
 
+from lipscope.tui.plots.canvas import braille
+
 UPPER = "▀"
 """The upper half block: its foreground is the upper pixel, its background the lower one."""
 
-RAMP = " .:-=+*#%@"
-"""From no ink to much of it."""
+THRESHOLDS = np.array([[1, 5], [7, 3], [2, 6], [8, 4]]) / 9
+"""Of the eight dots of a cell, spread so that grey is even: those under the light of their pixel are drawn."""
 
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 """The weights of red, green and blue in ITU-R BT.709."""
@@ -79,17 +81,15 @@ def coloured_line(pixels: Pixels, line: int) -> list[Segment]:
 
 
 def plain_line(pixels: Pixels, line: int, *, dark: bool) -> str:
-    """One line of cells without colours: more ink where the image is brighter, less on a light background.
+    """One line of cells without colours, in dots of braille: more where the image is brighter, less on light ground.
 
     >>> plain_line(np.array([[[0, 128, 255]] * 2] * 3, np.uint8), 0, dark=True)
-    ' +@'
+    ' ⢕⣿'
     """
-    red, green, blue = LUMINANCE
-    rows = pixels[:, 2 * line : 2 * line + 2].mean(axis=1) / 255
-    light = red * rows[0] + green * rows[1] + blue * rows[2]
-    ink = light if dark else 1 - light
-    steps = np.clip(np.rint(ink * (len(RAMP) - 1)), 0, len(RAMP) - 1).astype(int)
-    return "".join(RAMP[step] for step in steps.tolist())
+    light = np.tensordot(LUMINANCE, pixels[:, 2 * line : 2 * line + 2] / 255, axes=1)
+    ink = np.repeat(light if dark else 1 - light, 4 // len(light), axis=0)  # (4 rows of dots, columns)
+    drawn = ink[:, :, None] > THRESHOLDS[:, None, :]
+    return braille(drawn.reshape(4, -1))[0]
 
 
 def difference(image: Pixels, changed: NDArray[np.float32]) -> tuple[Pixels, float]:

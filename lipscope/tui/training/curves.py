@@ -62,5 +62,5 @@ def rates_drawing(log: RunLog) -> Drawing:
     up = Range(0.0, min(max(math.ceil(5 * top) / 5, 0.2), 1.0))
     return Drawing(
         over, known, up, across_text="epoch {:.0f}".format, up_text="{:.1%}".format, whole=True, gutter=GUTTER,
-        ticks=percent_ticks(up),
+        ticks=percent_ticks(up), named=True,
     )  # fmt: skip

@@ -169,12 +169,12 @@ def figures(log: RunLog, width: int) -> list[str]:
             )
             lines += [f"{line}; {held}"] if width >= WIDE else [line, held]
         else:
-            lines.append(f"{line} (estimates)")
+            lines.append(f"{line} {'(estimates)' if width >= ROOMY else '(est.)'}")
         rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
-        cells = 16 if width >= ROOMY else 5
+        cells, name = (16, "learning rate") if width >= ROOMY else (5, "rate")
         lines.append(
             f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s {sparkline(speed.tolist(), cells)}  "
-            f"learning rate {done.learning_rate:.3g} {sparkline(rate.tolist(), cells)}"
+            f"{name} {done.learning_rate:.3g} {sparkline(rate.tolist(), cells)}"
         )
     return lines
 

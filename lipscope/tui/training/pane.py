@@ -66,14 +66,14 @@ class TrainingPane(Pane):
                     yield Static("Measured at the end of an epoch.", id="training-no-layers", markup=False)
                     yield LongList(id="training-list")
             yield FoldBar("#training-plots", "left", "curves")
-            yield FoldBar("#training-layers", "right", "layers")
+            yield FoldBar("#training-layers", "right", "layers", under=80)
         yield Static(id="training-said", markup=False)
 
     def on_mount(self) -> None:
         """What the letters and columns mean."""
         panel = self.query_one("#training-accuracy-panel")
-        panel.border_title = "~ accuracy: clean, and certified at 36/255 (green)"
-        panel.border_subtitle = "whole lines training, dotted held out"
+        panel.border_title = "~ accuracy: clean, and certified at 36/255"
+        panel.border_subtitle = "whole: training, dotted: held out"
         self.query_one("#training-layers").border_title = "layers that move"
         self.query_one("#training-list").display = False
 

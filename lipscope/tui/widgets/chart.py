@@ -62,6 +62,7 @@ class Drawing:
     upright: bool = True
     level: float | None = None  # a horizontal line at this value
     shaded: str = ""  # a style for what lies between the first two curves
+    named: bool = False  # whether whole lines have their names at their ends
     gutter: int = 0  # cells of the labels on the left, at least; for charts under one another
     caption: str = ""  # the line above; left out where there is no room
     foot: str = ""  # words under the arrowhead; left out where there is no room
@@ -92,6 +93,8 @@ class Chart(OverAxis):
         self.first, self.columns, self.over = gutter + 1, width - gutter - 1, drawing.over
         cells, beside = (drawing.fill or _nothing)(self.columns, rows)
         _fill(drawing, cells, self.columns, rows)
+        if drawing.named:
+            _name_ends(drawing, cells, rows)
         self._crosshair(drawing, cells)
         left = [f"{label:>{gutter}}{'┤' if label.strip() else '│'}" for label in beside or [""] * rows]
         if not beside:
@@ -202,6 +205,18 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
                     joined = chr(ord(before) | ord(letter)) if 0x2800 < ord(before) < 0x2900 else letter
                     behind = f" on {style.split()[0]} 30%" if before in "█▒░" else ""
                     cells[row][column] = (joined, one.style + behind)
+
+
+def _name_ends(drawing: Drawing, cells: Cells, rows: int) -> None:
+    """The name of each whole line above its last point, on whose column it ends: no colour is needed."""
+    for one in drawing.series:
+        kept = np.flatnonzero(np.isfinite(one.y))
+        if one.gap or not len(kept):
+            continue
+        row = max(_row(float(one.y[kept[-1]]), drawing.up, rows) - 1, 0)
+        end = drawing.over.column(float(one.x[kept[-1]]), len(cells[0])) + 1
+        start = max(end - len(one.name), 0)
+        cells[row][start : start + len(one.name)] = [(letter, f"bold {one.style}") for letter in one.name]
 
 
 def _row(value: float, up: Range, rows: int) -> int:

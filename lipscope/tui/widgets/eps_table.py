@@ -17,7 +17,7 @@ from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
 
-CELL = 8
+CELL = 7
 TITLE = 13
 
 

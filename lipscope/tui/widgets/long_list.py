@@ -163,7 +163,11 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         if place == self._place:
             colour = self._style("on $primary 50%" if self.has_focus else "on $foreground 15%")
             over = RichStyle(reverse=True, bold=self.has_focus) if self.app.no_color else colour
-        return self._strip(self._line(place, width), width, style, over)
+        strip = self._strip(self._line(place, width), width, style, over)
+        if place == self._place and self.app.no_color and len(strip._segments) > 2:  # what is drawn stays as it is
+            return Strip([strip._segments[0], *(Segment(s.text, (s.style or style) + RichStyle(reverse=False))
+                                                for s in strip._segments[1:])])  # fmt: skip
+        return strip
 
     def _style(self, text: str) -> RichStyle:
         if text not in self._styles:

@@ -1,12 +1,11 @@
 import json
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from lipscope.files.checkpoint import Header, read_header
-from lipscope.records import Bound, Scope, Verdict
+from lipscope.records import Scope, Verdict
 from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured, write_checkpoint
@@ -166,18 +165,3 @@ def test_only_unknown_files_leave_something_open(state):
     assert "cannot be known" in unknowable(replace(other, layers={}))
     assert unknowable(other) == ""  # somebody described it: its layers are known
     assert ("model", f"{len(state.layers)} layers; the stored tensors fit the description") in recomputed(other)
-
-
-def test_the_bound_through_the_depth_is_the_product_of_the_bodys_bounds(model):
-    state = State(read_header(model), layers={report.name: report for report in bounds()})
-    line = dict(recomputed(state))["by depth"]
-    exact = Fraction(1)
-    for report in bounds():
-        if report.role == "body":
-            exact *= Fraction(report.bound.value)
-    shown = Fraction(line.partition("≤ ")[2].partition(" ")[0])
-    assert exact <= shown < exact + Fraction(1, 10**9)
-    assert line.startswith("▁" * 10)
-    unproved = replace(bounds()[1], bound=Bound.unproved("no rule"))
-    without = State(read_header(model), layers={r.name: r for r in [unproved, *bounds()[2:]]})
-    assert "by depth" not in dict(recomputed(without))

@@ -65,7 +65,8 @@ async def test_a_click_on_the_line_unfolds(model, script):
         await pilot.press("2")
         await pilot.pause()
         bar = next(bar for bar in app.query_one("#layers-pane").query(FoldBar) if bar.side == "right")
-        assert bar.region.area
+        await pilot.press("right_square_bracket")
+        await until(pilot, lambda: bar.region.area)
         await pilot.click(offset=(bar.region.x + 3, bar.region.y))
         await until(pilot, lambda: seen(app, "#detail"))
         assert not bar.region.area
@@ -75,7 +76,7 @@ async def test_the_line_says_what_is_folded(model, script):
     write_radii(model)
     app = InspectApp(model, analyse=script)
     async with finished(app, (90, 30)) as pilot:
-        await pilot.press("2", "up")
+        await pilot.press("2", "up", "right_square_bracket")
         await until(pilot, lambda: "selected: stage5.block1.conv, bound ≤ 1" in screen_text(app))
         await pilot.press(entry("radii").key)
         await until(pilot, lambda: "certified: 36/255 44.70%" in screen_text(app))
