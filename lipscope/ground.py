@@ -8,6 +8,7 @@ the bound of a layer that it makes expand would be a proof of something else.
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,19 @@ FORMATS = {
     "float64": (64, 52, 0x3FF0000000000000, 0x0010000000000000),
 }
 
+SWITCHES = {
+    "CUBLAS_EMULATE_DOUBLE_PRECISION": ("cuda", "0"),
+    "CUBLAS_EMULATE_SINGLE_PRECISION": ("cuda", "0"),
+    "NVIDIA_TF32_OVERRIDE": ("cuda", "0"),
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE": ("cuda", "0"),
+    "ONEDNN_DEFAULT_FPMATH_MODE": ("", "STRICT"),
+    "DNNL_DEFAULT_FPMATH_MODE": ("", "STRICT"),
+}
+"""Environment variables that change products behind torch's back: where they act, and the value that changes nothing.
+
+The first has cuBLAS sum float64 products of integers on the tensor cores, which no bound here is about.
+"""
+
 
 def check_ground(device: str = "cpu") -> None:
     """Refuse to prove anything where numbers are not what the proofs take them for.
@@ -35,8 +49,8 @@ def check_ground(device: str = "cpu") -> None:
         device: a torch device that evaluates.
 
     Raises:
-        CheckFailedError: rounding is not to nearest, subnormal numbers are flushed to zero, or torch's default dtype
-            is too coarse for constants.
+        CheckFailedError: rounding is not to nearest, subnormal numbers are flushed to zero, torch's default dtype
+            is too coarse for constants, or the environment asks for other products.
         UsageError: the device has no float64.
     """
     import torch
@@ -45,6 +59,10 @@ def check_ground(device: str = "cpu") -> None:
         raise _refused(
             f"torch's default dtype is {torch.get_default_dtype()}", "torch.set_default_dtype(torch.float32)"
         )
+    for name, (where, harmless) in SWITCHES.items():
+        value = os.environ.get(name, "")
+        if device.startswith(where) and value.upper() not in ("", harmless):
+            raise _refused(f"{name}={value} changes how products are computed", f"unset {name}, and start again")
     _check_thread(1.0, 2.0**-60, 2.0**-1022)
     _check_libraries(device, torch.get_num_threads())
 

@@ -186,3 +186,19 @@ def test_threads_that_a_library_started_before_are_looked_at(tiny_model, tmp_pat
     )
     assert found.returncode == 5
     assert "flushed to zero in float32 of torch" in found.stdout
+
+
+@pytest.mark.parametrize("name", ground.SWITCHES)
+def test_no_environment_changes_products_behind_torchs_back(name, monkeypatch):
+    where, harmless = ground.SWITCHES[name]
+    monkeypatch.setattr(ground, "_check_libraries", lambda device, threads: None)
+    device = where or "cpu"
+    for value in ("", harmless, harmless.lower()):
+        monkeypatch.setenv(name, value)
+        check_ground(device)
+    for value in ("1", "any"):
+        monkeypatch.setenv(name, value)
+        with pytest.raises(CheckFailedError, match=f"{name}={value}.*unset {name}"):
+            check_ground(device)
+    if where:
+        check_ground("cpu")
