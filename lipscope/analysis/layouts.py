@@ -12,7 +12,7 @@ from typing import Literal
 from torch import Tensor
 
 from lipscope.bounds.convolution import every_size_bound, unfolding_bound
-from lipscope.files.checkpoint import Header, TensorInfo, read_header
+from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.records import Bound
 
 LARGEST_KERNEL = 15
@@ -69,9 +69,7 @@ READINGS = (PYTORCH, Reading("MLX", "around"), Reading("TensorFlow, Flax", "last
 
 def readings_of(header: Header, info: TensorInfo) -> tuple[Reading, ...]:
     """The ways in which a tensor may be a kernel; none where no way makes it small enough."""
-    shard = header.files.get(info.name)
-    metadata = header.metadata if shard is None else read_header(shard).metadata
-    possible = (PYTORCH,) if metadata.get("format") == "pt" else READINGS
+    possible = (PYTORCH,) if header.part_of(info.name).metadata.get("format") == "pt" else READINGS
     return tuple(reading for reading in possible if max(reading.sides(info.shape)) <= LARGEST_KERNEL)
 
 

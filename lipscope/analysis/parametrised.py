@@ -4,7 +4,8 @@
   ``parametrizations.weight.original0`` and ``original1``);
 - spectral norm: w = v / (a^T V b), V being v as a matrix and a, b the stored vectors (``weight_orig``, ``weight_u``,
   ``weight_v``; ``parametrizations.weight.original``, ``0._u``, ``0._v``);
-- pruning: w = v m, the mask m of zeros and ones (``weight_orig``, ``weight_mask``).
+- pruning: w = v m, the mask m of zeros and ones (``weight_orig``, ``weight_mask``);
+- scaling: w = v s, v in eight bits (:mod:`lipscope.models.scales`).
 
 Other parametrisations have no name in a file.
 """
@@ -22,6 +23,7 @@ from torch import Tensor
 from lipscope.bounds.matrix import normalized
 from lipscope.bounds.rounding import down, gamma, up
 from lipscope.files.checkpoint import TensorInfo
+from lipscope.models.scales import Scales, scales_of
 
 MODERN = re.compile(r"((?:.*\.)?parametrizations\.[^.]+)\.(.+)", re.DOTALL)
 """The parametrised weight, and what belongs to it."""
@@ -56,12 +58,14 @@ class Parametrised:
         carrier: the tensor with the shape of the weight, whose row speaks of the weight.
         others: the names of the other tensors.
         compute: from the carrier and the others, in float64; a reason where there is no such weight.
+        scales: of a scaled weight, which need not be read whole.
     """
 
     how: str
     carrier: str
     others: tuple[str, ...]
     compute: Callable[..., Effective | str]
+    scales: Scales | None = None
 
 
 def parametrised(tensors: Mapping[str, TensorInfo]) -> dict[str, Parametrised | str]:
@@ -101,7 +105,16 @@ def _whole_of(
         if f"{base}_mask" in tensors:
             return Parametrised("pruning", name, (f"{base}_mask",), pruned)
         return UNKNOWN
-    return None
+    scales = scales_of(tensors, tensors[name])
+    if not isinstance(scales, Scales):
+        return scales
+    return Parametrised(
+        "scaling",
+        name,
+        (scales.name,),
+        lambda weight, values: Effective(scales.applied(weight, values), 0.0, 1.0),
+        scales,
+    )
 
 
 def _is_length(tensors: Mapping[str, TensorInfo], lengths: str, directions: str) -> bool:

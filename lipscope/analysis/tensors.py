@@ -19,13 +19,15 @@ from lipscope.analysis.layouts import (
     root_of_taps,
 )
 from lipscope.analysis.parametrised import Effective, Parametrised
-from lipscope.analysis.reading import DTYPES, StoredMatrix, read_tensor
+from lipscope.analysis.reading import StoredMatrix
 from lipscope.analysis.spectra.large_matrices import analyse_matrix
 from lipscope.analysis.spectra.singular_values import measure
 from lipscope.bounds.matrix import spectral_norm_bound
 from lipscope.bounds.rounding import up
 from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.layers.contract import LinearOperator
+from lipscope.models.scales import EIGHT_BITS
+from lipscope.models.tensors import DTYPES, read_tensor
 from lipscope.records import Bound, LayerReport
 
 WHOLE = 2**22
@@ -86,7 +88,12 @@ def analyse_tensor(header: Header, info: TensorInfo, whole: Parametrised | str |
     readings = readings_of(header, info) if kind == "convolution kernel" else ()
     if whole is not None:
         report = _noted(report, f"bound of the weight that {whole.how} gives with {', '.join(whole.others)}")
-    if info.dtype.startswith("F8"):
+        if whole.scales is not None:
+            down, across = whole.scales.block
+            report = _noted(
+                report, f"one scale for every {down} x {across} of its {info.shape[0]} x {info.size // info.shape[0]}"
+            )
+    if whole is None and info.dtype in EIGHT_BITS:
         report = _noted(report, "of the stored numbers: scales that the file keeps elsewhere are not applied")
     if readings:
         report = _noted(
@@ -95,9 +102,12 @@ def analyse_tensor(header: Header, info: TensorInfo, whole: Parametrised | str |
             axes_note(readings, len(info.shape)),
         )
     if info.size > WHOLE:
-        if whole is not None:
+        if whole is not None and whole.scales is None:
             return replace(report, bound=Bound.unproved(f"too large to compute what {whole.how} makes of it"))
-        return _large(report, StoredMatrix(header, info), readings)
+        scales = None
+        if whole is not None and whole.scales is not None:
+            scales = whole.scales, read_tensor(header, _info(header, whole.scales.name))
+        return _large(report, StoredMatrix(header, info, scales), readings)
     tensor = read_tensor(header, info)
     others = [] if whole is None else [read_tensor(header, _info(header, name)) for name in whole.others]
     if not all(bool(torch.isfinite(values).all()) for values in (tensor, *others)):

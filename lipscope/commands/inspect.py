@@ -99,9 +99,9 @@ def inspect_command(
 
     With OTHER, a second model, the two are compared: their layers, and what is certified of the same images.
     """
-    from lipscope.files.checkpoint import index_of, read_header
+    from lipscope.files.checkpoint import index_of
     from lipscope.files.kept_analysis import kept_path
-    from lipscope.files.kind import require_model
+    from lipscope.files.kind import read_model_header
     from lipscope.files.run_log import is_run, read_run
     from lipscope.files.writing import require_place, require_writable
 
@@ -134,10 +134,7 @@ def inspect_command(
     if other is not None:
         other = index_of(other) or other
         screen = screen or "compare"
-    for one in (path, other):
-        # Said before an app is opened, or the first of two files is analysed.
-        if one is not None and (interactive or screenshot or other) and not untrained:
-            require_model(read_header(one))
+        read_model_header(other)  # before the first of two files is analysed
     if keep is not None:
         require_place(kept_path(path, keep))
     if screenshot is not None:

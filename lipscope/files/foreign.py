@@ -36,6 +36,7 @@ STARTS: tuple[tuple[bytes, Foreign], ...] = (
     (b"BZh", Foreign("a bzip2 file", UNPACK)),
     (b"\xfd7zXZ\x00", Foreign("an xz file", UNPACK)),
     (b"\x28\xb5\x2f\xfd", Foreign("a zstd file", UNPACK)),
+    (b"7z\xbc\xaf\x27\x1c", Foreign("a 7z archive", UNPACK)),
     (b"\x93NUMPY", Foreign("a NumPy array", "write the tensors with safetensors.numpy.save_file")),
     (b"\x89HDF\r\n\x1a\n", Foreign("an HDF5 file", "write the tensors with safetensors.numpy.save_file")),
     (b"%PDF-", Foreign("a PDF file", "check the path")),
@@ -46,6 +47,8 @@ PAGES = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 PICKLE = Foreign("a pickle, as old versions of torch.save wrote", CONVERT)
 TAR = Foreign("a tar archive", "unpack it first; if torch.save wrote it, load and save it with a newer torch")
 HTML = Foreign("an HTML page", "download the file itself: a page to log in or of an error was saved in its place")
+TEXT = Foreign("a text file", "look into it: a message may have been saved in place of the file")
+LETTERS = bytes(range(32, 127)) + b"\t\n\r"
 ZEROS = Foreign("nothing but zero bytes where a file begins", "copy or download it again: that broke off")
 TORCH_ZIP = Foreign("a file of torch.save", CONVERT)
 TORCHSCRIPT = Foreign(
@@ -75,6 +78,8 @@ def foreign(path: Path, start: bytes) -> Foreign | None:
         return PICKLE
     if start.startswith(b"PK\x03\x04"):
         return _zip(path)
+    if start and not start.translate(None, delete=LETTERS):
+        return TEXT
     return ZEROS if len(start) > 16 and not any(start) else None
 
 

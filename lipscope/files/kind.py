@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import Header
+from lipscope.files.checkpoint import Header, read_header
 
 KINDS = {
     "lipscope.results": "the results of a certification",
@@ -37,3 +38,14 @@ def require_model(header: Header) -> None:
         raise CheckpointError(
             f"holds {kind}, not a model", where=str(header.path), next_step="name the model that it is about"
         )
+
+
+def read_model_header(path: Path) -> Header:
+    """The header of a file that may hold a model.
+
+    Raises:
+        CheckpointError: as :func:`lipscope.files.checkpoint.read_header` and :func:`require_model`.
+    """
+    header = read_header(path)
+    require_model(header)
+    return header

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.files.checkpoint import Header, TensorInfo, read_header
+from lipscope.files.checkpoint import Header, TensorInfo, changed, open_at, read_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,28 +72,18 @@ def _values(header: Header, info: TensorInfo) -> NDArray[np.float32]:
     dtype = DTYPES.get(info.dtype)
     if dtype is None:
         raise CheckpointError(f"tensors of type {info.dtype} are not drawn", where=info.name)
-    path = header.file_of(info.name)
     try:
-        with path.open("rb") as file:
-            start = 8 + int.from_bytes(file.read(8), "little")
-            file.seek(start + _offset(path, header, info))
+        with open_at(header, info) as file:
             raw = file.read(info.offsets[1] - info.offsets[0])
     except OSError as error:
-        raise CheckpointError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+        raise changed(header.path) from error
     stored = np.frombuffer(raw, dtype)
     if stored.size != info.size:
-        raise CheckpointError("the file is truncated", where=str(path), next_step="copy or write it again")
+        raise changed(header.path)
     if info.dtype == "BF16":  # the upper half of a float32
         return (stored.astype("<u4") << 16).view("<f4").reshape(info.shape)
     with np.errstate(over="ignore"):
         return stored.astype(np.float32).reshape(info.shape)
-
-
-def _offset(path: Path, header: Header, info: TensorInfo) -> int:
-    """Where the tensor begins behind the header of its own file."""
-    if path == header.path:
-        return info.offsets[0]
-    return next(one.offsets[0] for one in read_header(path).tensors if one.name == info.name)
 
 
 def reduced(layer: str, name: str, values: NDArray[np.float32]) -> Kernel:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from lipscope.errors import CheckpointError, UsageError
@@ -26,9 +25,8 @@ from lipscope.models.composition import LipschitzNet
 from lipscope.models.description import LARGEST_INPUT, Description, Entry, parse_description, read_description
 from lipscope.models.kinds import Tensors, build_layer
 from lipscope.models.network import LayerStack
-
-DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float32, "BF16": torch.float32}
-"""What stored numbers become, exactly."""
+from lipscope.models.scales import scales_of
+from lipscope.models.tensors import DTYPES, read_tensor
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class DescribedModel:
     """A network that a file and a description make together.
 
     Args:
-        net: in eval mode, without gradients; weights in float32, or float64 where the file has that.
+        net: in eval mode, without gradients; weights in float32, or in float64 where the file has that, or scales.
         description: what it was built from.
         sha256: of the file's bytes.
         header: what the file says of itself.
@@ -82,11 +80,15 @@ class FileTensors:
             )  # fmt: skip
         if info.dtype not in DTYPES:
             raise CheckpointError(f"tensor {name[:80]!r} is {info.dtype[:20]}, not of floats", where=where)
-        try:
-            with safe_open(self._header.file_of(name), framework="pt") as file:
-                value: Tensor = file.get_tensor(name).to(DTYPES[info.dtype])
-        except SafetensorError as error:
-            raise CheckpointError("not a safetensors file", where=where, why=str(error)[:200]) from error
+        value = read_tensor(self._header, info)
+        scales = scales_of(self._infos, info)
+        if isinstance(scales, str):
+            raise CheckpointError(f"tensor {name[:80]!r} cannot be used", where=where, why=scales)
+        if scales is not None:
+            value = scales.applied(value, read_tensor(self._header, self._infos[scales.name]))
+            self._used.add(scales.name)
+        elif info.dtype != "F64":
+            value = value.float()
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"tensor {name[:80]!r} holds NaN or infinite values", where=where)
         self._used.add(name)

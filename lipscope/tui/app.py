@@ -48,6 +48,9 @@ from lipscope.units import DEFAULT_EPS
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
 
+LONGEST_PAUSE = 2.0
+"""Seconds between two paintings at most."""
+
 
 class InspectApp(App[None]):
     """Shows one checkpoint.
@@ -102,7 +105,7 @@ class InspectApp(App[None]):
         self._path = path
         self._config = config or Config()
         self._first = SCREENS[0] if screen is None else entry(screen)
-        self._repaint_pending = False
+        self._repaint_pending, self._pause = False, REPAINT_SECONDS
         self._g_at = float("-inf")
         self._typed_ahead = TypedAhead()
         self._behind: set[Pane] = set()
@@ -251,13 +254,13 @@ class InspectApp(App[None]):
         """Paint the new state soon: together with those that follow at once."""
         if not self._repaint_pending and self._open:
             self._repaint_pending = True
-            self.set_timer(REPAINT_SECONDS, self._repaint)
+            self.set_timer(self._pause, self._repaint)
 
     def _repaint(self) -> None:
         self._repaint_pending = False
         if not self._open:
             return
-        state = self.state
+        started, state = time.monotonic(), self.state
         if self._active != self._actives:
             self._actives = self._active
             self.refresh_bindings()
@@ -278,6 +281,8 @@ class InspectApp(App[None]):
         self._tabs.dim(self.absent)
         self._behind = set(self._panes())
         self._show_front()
+        # Keys have nine tenths of the time also where one painting is long.
+        self._pause = min(max(REPAINT_SECONDS, 9 * (time.monotonic() - started)), LONGEST_PAUSE)
 
     def _show_front(self) -> None:
         """Let the screen in front show what it does not show yet; keys wait for none of the others."""

@@ -10,9 +10,10 @@ from safetensors.torch import save_file
 from lipscope.analysis import layouts
 from lipscope.analysis import tensors as room
 from lipscope.analysis.layouts import kernel_bound
-from lipscope.analysis.tensors import analyse_tensor, listed, read_tensor, tensor_kind
+from lipscope.analysis.tensors import analyse_tensor, listed, tensor_kind
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
+from lipscope.models.tensors import read_tensor
 from tests.dense import circular_matrix, covers, zero_padded_matrix
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass
 
 import torch
 
-from lipscope.analysis.reading import DTYPES, StoredMatrix
+from lipscope.analysis.reading import StoredMatrix
 from lipscope.analysis.spectra.singular_values import DENSE_LIMIT, STEPS_OF_GRAM
 from lipscope.bounds.triangle import PANEL
+from lipscope.models.tensors import DTYPES
 
 FLOOR = 2**28
 """Bytes that an analysis may always take: less than the program takes before it reads anything."""

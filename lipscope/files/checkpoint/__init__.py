@@ -13,7 +13,7 @@ from lipscope.files.checkpoint.header import (
     read_file_header,
 )
 from lipscope.files.checkpoint.shards import index_of
-from lipscope.files.checkpoint.sources import opened, read_header, sha256_of
+from lipscope.files.checkpoint.sources import changed, open_at, opened, read_header, sha256_of
 from lipscope.files.checkpoint.writing import described_metadata, metadata_for, with_sorted_metadata
 from lipscope.files.writing import atomic_path
 
@@ -24,9 +24,11 @@ __all__ = [
     "Header",
     "TensorInfo",
     "atomic_path",
+    "changed",
     "described_metadata",
     "index_of",
     "metadata_for",
+    "open_at",
     "opened",
     "opened_file",
     "read_file_header",

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -37,7 +39,8 @@ DEEPEST = 3
 """Brackets inside each other: the header, an entry, a shape."""
 
 ITEM_SIZES = {
-    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+    "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E4M3FNUZ": 1,
+    "F8_E5M2FNUZ": 1, "F8_E8M0": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
 
@@ -69,6 +72,8 @@ class Header:
         config: the parsed ``lipscope.config``, or ``lipscope.describe`` where the file describes itself; None where the
             file is not one of lipscope's.
         files: of a sharded checkpoint, the file that holds each tensor; ``path`` is then its index.
+        shards: and the header of each of these files.
+        stamp: what tells the file from one that was written later; empty of a file that was not opened.
     """
 
     path: Path
@@ -77,15 +82,17 @@ class Header:
     metadata: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] | None = None
     files: Mapping[str, Path] = field(default_factory=dict)
+    shards: Mapping[Path, Header] = field(default_factory=dict)
+    stamp: tuple[int, ...] = field(default=(), compare=False)
 
     @property
     def describes_itself(self) -> bool:
         """Whether the layers are described, not an architecture of lipscope's configured."""
         return self.config is not None and "lipscope.describe" in self.metadata
 
-    def file_of(self, name: str) -> Path:
-        """The file that holds a tensor."""
-        return self.files.get(name, self.path)
+    def part_of(self, name: str) -> Header:
+        """The header of the file that holds a tensor."""
+        return self.shards[self.files[name]] if self.files else self
 
     @property
     def parameters(self) -> int:
@@ -130,7 +137,7 @@ def opened_file(path: Path) -> Iterator[tuple[Header, Callable[[], bytes]]]:
             )
         with open_regular(path) as file:
             beginning = _beginning(file, path, file_size)
-            header = _header(beginning, path, file_size)
+            header = _header(beginning, path, file_size, stamp_of(file.fileno()))
 
             def content() -> bytes:
                 found = beginning + file.read()
@@ -172,7 +179,7 @@ def _beginning(file: BufferedReader, path: Path, file_size: int) -> bytes:
     return file.read(8 + length)
 
 
-def _header(beginning: bytes, path: Path, file_size: int) -> Header:
+def _header(beginning: bytes, path: Path, file_size: int, stamp: tuple[int, ...]) -> Header:
     where = str(path)
     entries = _entries(beginning[8:], where)
     stored = entries.pop("__metadata__", None)
@@ -184,7 +191,13 @@ def _header(beginning: bytes, path: Path, file_size: int) -> Header:
         sorted((_tensor(name, entry, data_size, where) for name, entry in entries.items()), key=lambda t: t.offsets)
     )
     _check_layout(tensors, data_size, where)
-    return Header(path, file_size, tensors, metadata, _config(metadata, path))
+    return Header(path, file_size, tensors, metadata, _config(metadata, path), stamp=stamp)
+
+
+def stamp_of(descriptor: int) -> tuple[int, ...]:
+    """What tells an open file from one that was written later, or put in its place."""
+    about = os.fstat(descriptor)
+    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
 
 
 STRINGS = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
@@ -230,11 +243,10 @@ class _TwiceError(Exception):
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        if name in found:
-            raise _TwiceError(name)
-        found[name] = value
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = Counter(name for name, _ in pairs)
+        raise _TwiceError(next(name for name, count in names.items() if count > 1))
     return found
 
 
@@ -284,9 +296,12 @@ def _elements(shape: tuple[int, ...], most: int) -> int:
     return product
 
 
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
 def _is_text(value: object) -> bool:
     """Whether this is a string that can be written: JSON can spell halves of surrogate pairs, UTF-8 cannot."""
-    return isinstance(value, str) and not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, str) and (value.isascii() or not SURROGATES.search(value))
 
 
 def _check_layout(tensors: tuple[TensorInfo, ...], data_size: int, where: str) -> None:

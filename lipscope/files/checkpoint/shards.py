@@ -53,7 +53,7 @@ def read_sharded_header(index: Path) -> Header:
     places: Mapping[str, str] = content["weight_map"]
     tensors: list[TensorInfo] = []
     files: dict[str, Path] = {}
-    size = 0
+    shards: dict[Path, Header] = {}
     for shard in sorted(set(places.values())):
         path = index.with_name(shard)
         if not path.is_file():
@@ -62,8 +62,7 @@ def read_sharded_header(index: Path) -> Header:
                 f"shard {shard[:80]!r} is missing", where=where, why=f"{needed} tensors are in it",
                 next_step="copy all shards beside the index",
             )  # fmt: skip
-        header = read_file_header(path)
-        size += header.file_size
+        shards[path] = header = read_file_header(path)
         for tensor in header.tensors:
             if places.get(tensor.name) != shard:
                 said = places.get(tensor.name, "nowhere")
@@ -76,7 +75,10 @@ def read_sharded_header(index: Path) -> Header:
         raise _inconsistent(where, f"tensor {absent[0][:80]!r} is not in {places[absent[0]][:80]!r}")
     claims = content.get("metadata")
     metadata = {str(k): str(v) for k, v in claims.items()} if isinstance(claims, Mapping) else {}
-    return Header(index, size, tuple(tensors), {**metadata, "shards": str(len(set(places.values())))}, files=files)
+    size = sum(header.file_size for header in shards.values())
+    return Header(
+        index, size, tuple(tensors), {**metadata, "shards": str(len(shards))}, files=files, shards=shards
+    )  # fmt: skip
 
 
 def sha256_of_shards(index: Path) -> str:

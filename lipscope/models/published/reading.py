@@ -56,7 +56,8 @@ def load_published(path: Path, key: str | None = None) -> StateDict:
     state = unwrap(_content(path), where, key)
     _check_sizes(state, path)
     for name, value in state.tensors.items():
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        finite = torch.isfinite(value.float() if value.itemsize == 1 else value)  # not there for eight bits
+        if not bool(finite.all()):
             raise CheckpointError(f"tensor {name[:80]!r} holds NaN or infinite values", where=where)
     return state
 
@@ -73,6 +74,8 @@ def _check_kind(path: Path) -> None:
             start = file.read(START)
     except OSError as error:
         raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
+    if not start:
+        raise CheckpointError("the file is empty", where=where, next_step="copy or download it again")
     kind = foreign(path, start)
     if kind is not None and kind not in (PICKLE, TORCH_ZIP):
         raise CheckpointError(f"is {kind.name}", where=where, next_step=kind.next_step)
@@ -141,7 +144,7 @@ def _check_sizes(state: StateDict, path: Path) -> None:
     """
     held, total = path.stat().st_size, 0
     for name, value in state.tensors.items():
-        if value.layout is not torch.strided or value.is_quantized:
+        if value.layout is not torch.strided or value.is_quantized or value.is_meta:
             raise CheckpointError(
                 f"tensor {name[:80]!r} is not stored as plain numbers", where=str(path), next_step=SAVE
             )

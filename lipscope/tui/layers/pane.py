@@ -94,7 +94,7 @@ class LayersPane(Pane):
         self._items = items = [Item((row,)) for row in shown] if self._flat else folded(shown, self._unfolded)
         # A cursor that was never moved stands on the layer that matters, whatever becomes known.
         key = self._chosen_key or most
-        place = next((k for k, item in enumerate(items) if key in [row.key for row in item.rows]), 0)
+        place = next((k for k, item in enumerate(items) for row in item.rows if row.key == key), 0) if key else 0
         longest = longest_name(items)
         over = sigma_axis(row.report for row in shown if row.report is not None)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 from lipscope.files.checkpoint import TensorInfo
 from lipscope.records import GRADIENT_KEPT, NEAR_ONE, LayerReport, allowed, loses_most
@@ -18,8 +18,7 @@ from lipscope.tui.work.state import State
 PENDING, ABSENT = "…", "–"
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One line of the table."""
 
     key: str  # the layer's name as it is in the file
@@ -50,6 +49,16 @@ def _gradient_rank(row: Row) -> float | None:
     if gradient is None:
         return None
     return -math.inf if math.isnan(gradient.mean) else gradient.mean
+
+
+@lru_cache(maxsize=2**18)
+def natural(name: str) -> str:
+    """A sort key that counts: ``stage2`` before ``stage10``.
+
+    >>> sorted(["stage10.conv", "stage2.conv", "head"], key=natural)
+    ['head', 'stage2.conv', 'stage10.conv']
+    """
+    return re.sub(r"[0-9]{1,18}", lambda number: "\0" + number[0].rjust(18, "0"), name[:1000])
 
 
 SORTS: dict[str, tuple[Callable[[Row], Any], str]] = {
@@ -83,8 +92,7 @@ def aside(row: Row) -> bool:
     return report is not None and report.role == "tensor" and not report.bound.proved
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """One line of the list: a layer, or neighbours that are alike and folded into one."""
 
     rows: tuple[Row, ...]  # one, or all that are folded
@@ -166,11 +174,9 @@ def rows(state: State) -> list[Row]:
         return known
     names = state.layers.keys()
     covered = {parent(row.key) for row in known if row.report and row.report.role == "tensor"}.union(names)
-    waiting = [
-        row
-        for row in header_rows(state.header.tensors, active=active)
-        if row.key not in covered and parent(row.key) not in names
-    ]
+    groups = ((parent(tensor.name), tensor) for tensor in state.header.tensors)
+    ahead = (tensor for group, tensor in groups if group not in covered and parent(group) not in names)
+    waiting = header_rows(ahead, active=active)
     if state.header.config is not None:  # lipscope's own names: activations follow, the head comes last
         waiting.sort(key=lambda row: (row.key == "head", natural(row.key.replace(".activation", ".~"))))
     return known + waiting
@@ -199,16 +205,6 @@ def _tensors_text(group: str, tensors: list[TensorInfo]) -> str:
         for tensor in tensors[:4]
     ]
     return ", ".join(parts) + (f" and {len(tensors) - 4} more" if len(tensors) > 4 else "")
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A sort key that counts: ``stage2`` before ``stage10``.
-
-    >>> sorted(["stage10.conv", "stage2.conv", "head"], key=natural)
-    ['head', 'stage2.conv', 'stage10.conv']
-    """
-    parts = re.findall(r"[0-9]{1,18}|[^0-9]+", name[:1000])
-    return tuple((0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts)
 
 
 def arranged(all_rows: list[Row], *, wanted: str, sort: str | None, reverse: bool = False) -> list[Row]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,9 +25,9 @@ class WorkMessage(Message):
 
 @dataclass
 class Analysed(WorkMessage):
-    """One step of the analysis."""
+    """Steps of the analysis: all that are there when the message is read, for a file may have 100,000 tensors."""
 
-    event: AnalysisEvent
+    events: deque[AnalysisEvent]
 
 
 @dataclass

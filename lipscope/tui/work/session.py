@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
 
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.files.checkpoint import Header, read_header
+from lipscope.files.checkpoint import Header
 from lipscope.files.kept_images import Question
+from lipscope.files.kind import read_model_header
 from lipscope.files.run_log import read_run
 from lipscope.records import AnalysisEvent, LayerReport
 from lipscope.tui.work.gallery import Images
@@ -23,6 +25,9 @@ from lipscope.tui.work.worker import Means, Work
 
 if TYPE_CHECKING:
     from lipscope.files.kept_analysis import Cache
+
+LASTING = ("verdict", "chain", "tightness")
+"""What an event tells of the whole file."""
 
 NO_MODEL = "no model yet: the first epoch of the training writes it"
 TRAINING = "the training runs; r analyses the model that it has written so far"
@@ -66,7 +71,9 @@ class Session:
         self._child = child
         self._waiting = run is not None and (child is not None or not path.exists())
         ahead = run is not None and self._waiting
-        self._state = State(Header(path, 0, (), config=read_run(run).config) if ahead and run else read_header(path))
+        self._state = State(
+            Header(path, 0, (), config=read_run(run).config) if ahead and run else read_model_header(path)
+        )
         self._watch = None if run is None else RunWatch(run, post, look_every=means.look_every, child=child)
         self.crash: BaseException | None = None
 
@@ -122,7 +129,7 @@ class Session:
     def reload(self) -> None:
         """Read the file again and analyse it from the start; what was kept of it is made anew."""
         try:
-            header = read_header(self._path)
+            header = read_model_header(self._path)
         except CheckpointError as failure:
             if not self._waiting:
                 self.cancel()
@@ -142,7 +149,7 @@ class Session:
         if self._waiting and view.model and (self._child is None or view.ended):
             self._waiting = False
             try:
-                self._state = replace(self._state, header=read_header(self._path))
+                self._state = replace(self._state, header=read_model_header(self._path))
             except CheckpointError as failure:
                 self._fail(failure)
             else:
@@ -203,13 +210,21 @@ class Session:
         elif message.work is not self._work:
             return
         elif isinstance(message, Analysed) and self._state.phase.active:
-            event = message.event
-            if event.layer is not None:
-                self._layers[event.layer.name] = event.layer
-                self._layers_changed = True
-            self._set(_after(self._state, event))
+            self._learn(message.events)
         elif isinstance(message, Learned) and (self._state.phase.active or "phase" not in message.facts):
             self._set(replace(self._state, **message.facts))
+
+    def _learn(self, events: deque[AnalysisEvent]) -> None:
+        last, known = None, dict[str, Any]()
+        while events:
+            last = events.popleft()
+            if last.layer is not None:
+                self._layers[last.layer.name] = last.layer
+            known.update((name, value) for name in LASTING if (value := getattr(last, name)) is not None)
+        if last is not None:
+            self._layers_changed = True
+            known.update(phase=Phase.RUNNING, done=last.done, total=last.total, doing=last.doing)
+            self._set(replace(self._state, **known))
 
     def _fail(self, failure: LipscopeError) -> None:
         self._set(replace(self._state, phase=Phase.FAILED, failure=failure))
@@ -217,17 +232,3 @@ class Session:
     def _set(self, state: State) -> None:
         self._state = state
         self._changed()
-
-
-def _after(state: State, event: AnalysisEvent) -> State:
-    """The state after one step of the analysis; the layers apart."""
-    return replace(
-        state,
-        phase=Phase.RUNNING,
-        verdict=event.verdict or state.verdict,
-        chain=event.chain or state.chain,
-        tightness=event.tightness or state.tightness,
-        done=event.done,
-        total=event.total,
-        doing=event.doing,
-    )

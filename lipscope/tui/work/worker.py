@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -90,6 +91,7 @@ class Work:
         self._results = results_beside(path, means.kept)
         self._results_stamp = stamp_of(self._results)
         self._sha256: str | None = None
+        self._events: deque[AnalysisEvent] = deque()
         self._cancelled = threading.Event()
         self._closed = threading.Event()
         self._latest = Results()
@@ -179,13 +181,19 @@ class Work:
                 if self._cancelled.is_set():
                     return
                 events.append(event)
-                self.post(Analysed(self, event))
+                self._found(event)
         except LipscopeError as failure:
             self._learn(phase=Phase.FAILED, seconds=clock() - started, failure=failure)
             return
         seconds = clock() - started
         self._learn(phase=Phase.DONE, seconds=seconds)
         self._keep(events, seconds)
+
+    def _found(self, event: AnalysisEvent) -> None:
+        """One message stands for all events that come before it is read."""
+        self._events.append(event)
+        if len(self._events) == 1:
+            self.post(Analysed(self, self._events))
 
     def _answered_by_cache(self) -> bool:
         if self._cache is None or self._fresh or not self._cache.candidates(self._path):
@@ -199,7 +207,7 @@ class Work:
             return False
         self._learn(sha256=sha256)
         for event in kept.events:
-            self.post(Analysed(self, event))
+            self._found(event)
         self._learn(phase=Phase.DONE, seconds=kept.seconds, cached=True)
         return True
 

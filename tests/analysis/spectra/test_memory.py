@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lipscope.analysis.reading import DTYPES, StoredMatrix
+from lipscope.analysis.reading import StoredMatrix
 from lipscope.analysis.spectra.memory import FLOOR, MOST_ROWS, Plan, plan_for
 from lipscope.files.checkpoint import Header, TensorInfo
+from lipscope.models.tensors import DTYPES
 
 
 def plan(rows: int, columns: int, dtype: str) -> Plan:

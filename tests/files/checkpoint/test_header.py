@@ -142,6 +142,7 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
     "HTML after blanks": (b"\xef\xbb\xbf \n<HTML lang=en>", "an HTML page"),
     "GGUF": (b"GGUF\x03\x00\x00\x00" + bytes(40), "a GGUF file"),
     "gzip": (gzip.compress(b"x" * 100), "a gzip file; unpack"),
+    "what a server answered": (b"Entry not found", "a text file; look into it"),
     "header over the limit": (
         struct.pack("<Q", LARGEST_HEADER + 1) + b"{}",
         "100,000,001 bytes, the limit is 100,000,000",

@@ -44,8 +44,8 @@ def test_the_header_of_all_shards_at_once(index):
     header = read_header(index)
     assert {tensor.name: tensor.shape for tensor in header.tensors} == {n: tuple(t.shape) for n, t in tensors().items()}
     assert header.file_size == sum((index.parent / shard).stat().st_size for shard in SHARDS)
-    assert header.file_of("half.weight") == index.parent / SHARDS[1]
-    assert [header.file_of(tensor.name).name for tensor in header.tensors] == [SHARDS[0]] * 2 + [SHARDS[1]] * 2
+    assert header.part_of("half.weight").path == index.parent / SHARDS[1]
+    assert [header.part_of(tensor.name).path.name for tensor in header.tensors] == [SHARDS[0]] * 2 + [SHARDS[1]] * 2
     assert header.metadata == {"total_size": "500", "shards": "2"}
     assert (header.path, header.config) == (index, None)
 

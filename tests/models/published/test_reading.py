@@ -97,9 +97,18 @@ def test_what_unpacks_to_more_than_it_weighs_is_refused(state: dict[str, Tensor]
         load_published(target)
 
 
-def test_tensors_that_are_no_plain_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("odd", [torch.eye(3).to_sparse(), torch.empty(3, device="meta")], ids=["sparse", "meta"])
+def test_tensors_that_are_no_plain_numbers(odd: Tensor, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="'a' is not stored as plain numbers"):
-        load_published(saved({"a": torch.eye(3).to_sparse(), "b": ONE}, tmp_path))
+        load_published(saved({"a": odd, "b": ONE}, tmp_path))
+
+
+def test_numbers_of_eight_bits(tmp_path: Path) -> None:
+    eight = torch.tensor([0.5, -3.0, 448.0])
+    state = {"a": eight.to(torch.float8_e4m3fn), "b": ONE}
+    assert load_published(saved(state, tmp_path)).tensors["a"].float().tolist() == eight.tolist()
+    with pytest.raises(CheckpointError, match="'a' holds NaN"):
+        load_published(saved({**state, "a": (eight * math.nan).to(torch.float8_e5m2)}, tmp_path))
 
 
 def tar(content: bytes) -> bytes:
@@ -126,6 +135,9 @@ OTHERS = {
     "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 3\n", "is a Git LFS pointer"),
     "gzip": (gzip.compress(b"x"), "is a gzip file"),
     "zip": (b"PK\x03\x04" + bytes(40), "is a zip archive"),
+    "what a server answered": (b'{"error": "Repository not found"}', "is a text file"),
+    "text": (b"not a checkpoint at all", "is a text file"),
+    "nothing": (b"", "is empty"),
 }
 
 
@@ -199,7 +211,7 @@ def _saved_bytes(content: Any) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("content", [b"", b"x", b"not a checkpoint at all", b"\x80\x02}q\x00"])
+@pytest.mark.parametrize("content", [b"\xff", b"not a checkpoint \x00 at all", b"\x80\x02}q\x00"])
 def test_other_files_are_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "best.pth"
     path.write_bytes(content)

@@ -1,4 +1,5 @@
 import json
+from collections import deque
 from dataclasses import replace
 
 import numpy as np
@@ -250,7 +251,7 @@ async def test_a_later_report_replaces_the_earlier_in_place(model, script):
         table = await layers(pilot)
         better = replace(measured(bounds()[1], 1), sigma_max=Estimate(0.25, "dense SVD"))
         app.session._set(replace(app.state, phase=type(app.state.phase).RUNNING))
-        app.post_message(Analysed(app.session._work, AnalysisEvent(25, 25, "", layer=better)))
+        app.post_message(Analysed(app.session._work, deque([AnalysisEvent(25, 25, "", layer=better)])))
         await pilot.press("down")
         await until(pilot, lambda: "0.2500000, estimate by dense SVD" in words(app, "#detail-text"))
         assert table.count == 12

@@ -23,6 +23,12 @@ class Mailbox:
     def of(self, kind):
         return [message for message in self.messages if isinstance(message, kind)]
 
+    @property
+    def events(self):
+        """The steps of the analysis: one message stands for all that nobody has read."""
+        (first,) = self.of(Analysed)
+        return list(first.events)
+
     def facts(self, name):
         return [message.facts[name] for message in self.of(Learned) if name in message.facts]
 
@@ -39,7 +45,7 @@ def test_all_events_in_order_then_the_end(model, script):
     work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
-    done = [message.event.done for message in mailbox.of(Analysed)]
+    done = [event.done for event in mailbox.events]
     assert done == sorted(done)
     assert done[-1] == 25
     told = [m for m in mailbox.messages if isinstance(m, Analysed) or "phase" in m.facts]
@@ -107,7 +113,7 @@ def test_after_cancel_nothing_more_is_said(model, script):
     work.cancel()
     script.gate.set()
     finish(work)
-    assert len(mailbox.of(Analysed)) == 3
+    assert len(mailbox.events) == 3
     assert not mailbox.facts("phase")
 
 
