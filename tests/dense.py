@@ -50,6 +50,26 @@ def circular_matrix(kernel: Matrix, height: int, width: int) -> Matrix:
     return matrix.reshape(out * height * width, channels * height * width)
 
 
+def strided_circular_matrix(
+    kernel: Matrix, height: int, width: int, before: int, stride: int, groups: int = 1, dilation: int = 1
+) -> Matrix:
+    """Out[p] = sum_a K[a] in[p s + a d - before], rows and columns modulo the image, each group on its own.
+
+    Args:
+        kernel: (out, in / groups, k, k).
+    """
+    out, inputs, taps, _ = kernel.shape
+    rows, columns = height // stride, width // stride
+    matrix = np.zeros((out, rows, columns, inputs * groups, height, width))
+    for o in range(out):
+        first = o // (out // groups) * inputs
+        for y, x, a, b in np.ndindex(rows, columns, taps, taps):
+            row = (y * stride + a * dilation - before) % height
+            column = (x * stride + b * dilation - before) % width
+            matrix[o, y, x, first : first + inputs, row, column] += kernel[o, :, a, b]
+    return matrix.reshape(out * rows * columns, inputs * groups * height * width)
+
+
 def unshuffle_matrix(channels: int, height: int, width: int, factor: int) -> Matrix:
     """The permutation (c, y, x) -> ((c, row in block, column in block), block row, block column)."""
     size = channels * height * width

@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from lipscope.bounds.convolution import absolute_bound, circular_bound
 from lipscope.bounds.rounding import Arithmetic
-from lipscope.layers.orthogonal import Family, OrthogonalConv2d, non_expansive
+from lipscope.layers.orthogonal import Family, OrthogonalConv2d, non_expansive, without_series
 from lipscope.layers.reshape import pixel_unshuffle
 from lipscope.layers.stiefel import OrthonormalColumns
 from lipscope.records import Bound, Shape
@@ -194,4 +194,4 @@ def circulant_matrix(kernel: Tensor, height: int, width: int) -> Tensor:
     return torch.stack(rows, dim=1).reshape(outputs * height * width, inputs * height * width)
 
 
-BCOP = Family("BCOP", lambda inputs, outputs, k, stride, side, terms: BCOPConv2d(inputs, outputs, k, stride, side))
+BCOP = Family("BCOP", without_series(BCOPConv2d))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbols
-from lipscope.layers.orthogonal import Family
+from lipscope.layers.orthogonal import Family, without_series
 
 
 class BROConv2d(FrequencyConv2d):
@@ -62,4 +62,4 @@ def block_reflector(free: Tensor) -> Tensor:
     return identity - 2 * free @ coordinates
 
 
-BRO = Family("BRO", lambda inputs, outputs, k, stride, side, terms: BROConv2d(inputs, outputs, k, stride, side))
+BRO = Family("BRO", without_series(BROConv2d))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbols, spectrum_length
-from lipscope.layers.orthogonal import Family
+from lipscope.layers.orthogonal import Family, without_series
 
 
 class CayleyConv2d(FrequencyConv2d):
@@ -80,6 +80,4 @@ def cayley_map(free: Tensor) -> Tensor:
     return torch.cat([2 * inverse - identity, -2 * lower @ inverse], dim=-2)
 
 
-CAYLEY = Family(
-    "Cayley", lambda inputs, outputs, k, stride, side, terms: CayleyConv2d(inputs, outputs, k, stride, side)
-)
+CAYLEY = Family("Cayley", without_series(CayleyConv2d))

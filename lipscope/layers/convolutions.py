@@ -1,4 +1,4 @@
-"""The families of orthogonal convolutions by name: a new one is a file with its layer and a line here."""
+"""The families of 1-Lipschitz convolutions by name: a new one is a file with its layer and a line here."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ CONVOLUTIONS: Registry[Family] = Registry(
         "cayley": "layers.cayley:CAYLEY",
         "bro": "layers.bro:BRO",
         "lot": "layers.lot:LOT",
+        "aoc": "layers.aoc:AOC",
+        "aol": "layers.aol:AOL",
+        "liresnet": "layers.liresnet:LIRESNET",
+        "cpl": "layers.cpl:CPL",
+        "sll": "layers.sll:SLL",
+        "sandwich": "layers.sandwich:SANDWICH",
     },
 )
 """By the name that configurations, checkpoints and ``--conv`` use."""

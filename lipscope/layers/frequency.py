@@ -99,18 +99,9 @@ class FrequencyConv2d(OrthogonalConv2d):
     def linear(self, x: Tensor) -> Tensor:
         """The product with the symbol of each frequency, or with the one matrix that all of them are."""
         x = pixel_unshuffle(x, self.stride)
-        symbols = None if self.parametrization is None else self.parametrization()
-        if self.extent == 1:
-            if torch.is_autocast_enabled(x.device.type):
-                x = x.to(torch.get_autocast_dtype(x.device.type))
-            kernel = self.kernel if symbols is None else symbols[0, 0, :, :, None, None]
-            return F.conv2d(x, kernel.to(x.dtype))
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.to(torch.promote_types(x.dtype, torch.float32))
-            if symbols is None:
-                return circular_convolution(x, symbol_blocks(self.kernel.to(x.dtype)))
-            imaginary = symbols.imag if symbols.is_complex() else torch.zeros_like(symbols)
-            return circular_convolution(x, real_blocks(symbols.real, imaginary).to(x.dtype))
+        if self.parametrization is None:
+            return circular_product(x, self.kernel)
+        return symbol_product(x, self.parametrization())
 
     def singular_value_floor(self, input_shape: Shape) -> Bound:
         """A proved lower bound on the singular values of the symbols of the stored kernel."""
@@ -121,13 +112,10 @@ class FrequencyConv2d(OrthogonalConv2d):
         return Bound(floor, "||S S* - I|| at every frequency, by Cholesky", direction="lower")
 
     def linear_rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> float:
-        """That of the passes to frequencies, through the symbols and back; of one product where all are the same."""
-        kernel = self.stored_kernel()
+        """That of :func:`circular_product`."""
+        places = math.prod(self.output_shape(input_shape)[1:])
         lipschitz = self.bound(input_shape).value
-        if self.extent > 1:
-            return circular_rounding(kernel, lipschitz, norm, arithmetic)
-        outputs = math.prod(self.output_shape(input_shape))
-        return arithmetic.products(kernel.shape[1], absolute_bound(kernel), norm, outputs)
+        return circular_product_rounding(self.stored_kernel(), lipschitz, norm, places, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(out, H / stride, W / stride)."""
@@ -149,6 +137,52 @@ class FrequencyConv2d(OrthogonalConv2d):
         kernel = self.stored_kernel()
         method = "of the matrix" if self.extent == 1 else f"at {self.extent}x{self.extent} frequencies"
         return Bound(circular_bound(kernel, self.extent, self.extent), f"norm {method}, by Cholesky")
+
+
+def circular_product(x: Tensor, kernel: Tensor) -> Tensor:
+    """The circular convolution with a kernel on the whole grid, or of one tap; float32 at least on a grid."""
+    if kernel.shape[-1] == 1:
+        return one_tap(x, kernel)
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        return circular_convolution(x, symbol_blocks(kernel.to(x.dtype)))
+
+
+def symbol_product(x: Tensor, symbols: Tensor) -> Tensor:
+    """The same with the symbols of a kernel, (n, h, out, in) or (1, 1, out, in)."""
+    if symbols.shape[0] == 1:
+        return one_tap(x, symbols[0, 0, :, :, None, None])
+    with torch.autocast(x.device.type, enabled=False):
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        imaginary = symbols.imag if symbols.is_complex() else torch.zeros_like(symbols)
+        return circular_convolution(x, real_blocks(symbols.real, imaginary).to(x.dtype))
+
+
+def one_tap(x: Tensor, kernel: Tensor) -> Tensor:
+    """The product with one matrix at every place, in the dtype of autocast."""
+    if torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))
+    return F.conv2d(x, kernel.to(x.dtype))
+
+
+def circular_product_rounding(
+    kernel: Tensor, lipschitz: float, norm: float, places: int, arithmetic: Arithmetic
+) -> float:
+    """A bound on the error of :func:`circular_product` for inputs of this norm.
+
+    That of the passes to frequencies, through the symbols and back; of one product where all are the same.
+
+    Args:
+        kernel: as it is stored.
+        lipschitz: a proved bound on the norm of the convolution.
+        norm: of the input.
+        places: of the map.
+        arithmetic: that it is computed in.
+    """
+    if kernel.shape[-1] > 1:
+        return circular_rounding(kernel, lipschitz, norm, arithmetic)
+    outputs, inputs = kernel.shape[:2]
+    return arithmetic.products(inputs, absolute_bound(kernel), norm, outputs * places)
 
 
 def free_symbols(weight: Tensor, grid: int) -> Tensor:

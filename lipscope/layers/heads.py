@@ -14,6 +14,7 @@ from lipscope.bounds.rounding import Arithmetic, gamma, outward, up
 from lipscope.layers.contract import LinearLayer, Rounding, Trainable
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.linear import Linear
+from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.records import Bound, Shape
 
 PAIR_EFFORT = 2.0**31
@@ -219,7 +220,9 @@ class OrthogonalHead(EvenHead):
     def __init__(self, features: int, classes: int, terms: int = 12, family: str = "soc") -> None:
         super().__init__()
         self.classes = classes
-        self.conv = CONVOLUTIONS[family].build(features, classes, 1, 1, 1, terms)
+        conv = CONVOLUTIONS[CONVOLUTIONS[family].head or family].build(features, classes, 1, 1, 1, terms)
+        assert isinstance(conv, OrthogonalConv2d)
+        self.conv = conv
         self.kind = f"orthogonal ({self.conv.kind})"
 
     @classmethod

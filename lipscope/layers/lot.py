@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbols
-from lipscope.layers.orthogonal import Family
+from lipscope.layers.orthogonal import Family, without_series
 
 ITERATIONS, EXACT_ITERATIONS = 12, 40
 """Of Newton's method, in training and when a kernel is stored; each multiplies small singular values by 1.5."""
@@ -76,4 +76,4 @@ def unitary_factor(free: Tensor, iterations: int) -> Tensor:
     return factor
 
 
-LOT = Family("LOT", lambda inputs, outputs, k, stride, side, terms: LOTConv2d(inputs, outputs, k, stride, side))
+LOT = Family("LOT", without_series(LOTConv2d))

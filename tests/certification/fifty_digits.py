@@ -10,6 +10,7 @@ from mpmath import mp, mpf
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lipscope.layers.aoc import AOCConv2d
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.bcop import BCOPConv2d
 from lipscope.layers.contract import LipschitzLayer
@@ -19,11 +20,14 @@ from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.heads import LinearHead, OrthogonalHead
 from lipscope.layers.householder import HouseHolder1, HouseHolder2
 from lipscope.layers.linear import Linear
-from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.orthogonal import FamilyConv2d
 from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
+from lipscope.layers.potential import PotentialConv2d
 from lipscope.layers.prepared import Prepared
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Residual
+from lipscope.layers.sandwich import SandwichConv2d
+from lipscope.layers.scaled import ScaledLinearConv2d
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.composition import LipschitzNet
 from tests import dense
@@ -64,8 +68,8 @@ def apply(layer: LipschitzLayer, x: Numbers) -> Numbers:
         if isinstance(layer, Normalize):
             mean, std = (exactly(np.array(values)).reshape(-1, 1, 1) for values in layer.constants)
             return (x - mean) / std
-        if isinstance(layer, OrthogonalConv2d):
-            return _convolution(layer, x)
+        if isinstance(layer, FamilyConv2d):
+            return _of_a_family(layer, x)
         if isinstance(layer, MaxMin | HouseHolder1 | HouseHolder2):
             return _pairs(layer, x)
         if isinstance(layer, GroupSort):
@@ -76,7 +80,7 @@ def apply(layer: LipschitzLayer, x: Numbers) -> Numbers:
             result = _product(layer.weight.detach().double().numpy(), x)
             return result if layer.bias is None else result + exactly(layer.bias)
         if isinstance(layer, OrthogonalHead):
-            return _convolution(layer.conv, x.reshape(-1, 1, 1)).ravel()
+            return _of_a_family(layer.conv, x.reshape(-1, 1, 1)).ravel()
         if isinstance(layer, ReLU):
             return np.maximum(x, mpf(0))
         if isinstance(layer, LeakyReLU):
@@ -150,13 +154,29 @@ def length(values: Numbers) -> mpf:
         return mp.norm(values.ravel().tolist())
 
 
-def _convolution(layer: OrthogonalConv2d, x: Numbers) -> Numbers:
+def _of_a_family(layer: FamilyConv2d, x: Numbers) -> Numbers:
     channels, height, width, f = *x.shape, layer.stride
+    kernel, bias = layer.kernel.detach().double().numpy(), exactly(layer.bias).reshape(-1, 1, 1)
+    if isinstance(layer, AOCConv2d):
+        matrix = dense.strided_circular_matrix(kernel, height, width, (layer.taps - layer.stride + 1) // 2, f)
+        return _product(matrix, x.ravel()).reshape(-1, height // f, width // f) + bias
     x = x.reshape(channels, height // f, f, width // f, f).transpose(0, 2, 4, 1, 3)
     height, width = height // f, width // f
     x = x.reshape(channels * f * f, height, width)
-    kernel = layer.kernel.detach().double().numpy()
-    if isinstance(layer, SOCConv2d):
+    if isinstance(layer, SandwichConv2d):
+        matrix = dense.circular_matrix(kernel, height, width)
+        a, b = np.split(matrix, [layer.out_channels * height * width], axis=1)
+        inner = _product(b, x.ravel()).reshape(-1, height, width) + bias
+        return 2 * _product(a.T, np.maximum(inner, mpf(0)).ravel()).reshape(-1, height, width)
+    if isinstance(layer, PotentialConv2d):
+        x = np.concatenate([x, exactly(np.zeros((layer.channels - len(x), height, width)))])
+        matrix = dense.zero_padded_matrix(kernel, height, width)
+        inner = _product(matrix, x.ravel()).reshape(x.shape) + bias
+        back = _product(matrix.T, np.maximum(inner, mpf(0)).ravel()).reshape(x.shape)
+        return (x - 2 * back)[: layer.out_channels]
+    if isinstance(layer, ScaledLinearConv2d):
+        total = _product(dense.zero_padded_matrix(kernel, height, width), x.ravel())
+    elif isinstance(layer, SOCConv2d):
         x = np.concatenate([x, exactly(np.zeros((layer.channels - len(x), height, width)))])
         total = series(kernel, x, layer.terms).ravel()
     else:
@@ -166,7 +186,7 @@ def _convolution(layer: OrthogonalConv2d, x: Numbers) -> Numbers:
         matrix = np.roll(rows, (shift, shift), (1, 2)).reshape(len(kernel) * height * width, -1)
         total = _product(matrix, x.ravel())
     result = total.reshape(-1, height, width)[: layer.out_channels]
-    return result + exactly(layer.bias).reshape(-1, 1, 1)
+    return result + bias
 
 
 def series(kernel: NDArray[np.float64], x: Numbers, terms: int) -> Numbers:

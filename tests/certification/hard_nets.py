@@ -16,7 +16,7 @@ from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.householder import HouseHolder1, HouseHolder2
 from lipscope.layers.last_layers import HEADS, head
-from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.orthogonal import FamilyConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.skew import conjugate_kernel
 from lipscope.layers.soc import SOCConv2d
@@ -89,7 +89,7 @@ def make(recipe: Recipe) -> tuple[LipschitzNet, NDArray[np.uint8]]:
 
 
 @torch.no_grad()
-def _fill(layer: OrthogonalConv2d, hardship: str, number: int, generator: torch.Generator) -> None:
+def _fill(layer: FamilyConv2d, hardship: str, number: int, generator: torch.Generator) -> None:
     free = torch.randn(layer.kernel.shape, generator=generator)
     if isinstance(layer, SOCConv2d) and hardship != "not skew":
         free = free - conjugate_kernel(free)

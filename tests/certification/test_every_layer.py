@@ -15,7 +15,7 @@ from lipscope.certification.budget import error_budget
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.last_layers import HEADS
-from lipscope.layers.orthogonal import OrthogonalConv2d
+from lipscope.layers.orthogonal import LinearConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import ARCHITECTURES, build
 from tests.models.makers import small_net
@@ -41,9 +41,9 @@ def every_layer() -> list[type[LipschitzLayer]]:
 @pytest.mark.parametrize("layer", every_layer(), ids=lambda layer: layer.__name__)
 def test_it_says_how_it_rounds(layer: type[LipschitzLayer]) -> None:
     assert layer.rounding is not LipschitzLayer.rounding
-    if issubclass(layer, OrthogonalConv2d) and layer is not OrthogonalConv2d:
-        of_the_linear_part = layer.linear_rounding is not OrthogonalConv2d.linear_rounding
-        assert of_the_linear_part or layer.rounding is not OrthogonalConv2d.rounding
+    if issubclass(layer, LinearConv2d):
+        of_the_linear_part = layer.linear_rounding is not LinearConv2d.linear_rounding
+        assert of_the_linear_part or layer.rounding is not LinearConv2d.rounding
 
 
 def holds(net: LipschitzNet) -> bool:

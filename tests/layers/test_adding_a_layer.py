@@ -25,10 +25,10 @@ from tests.layers.contract import Case, LinearLayerContract, noise
 PAGE = Path(__file__).parents[2] / "docs" / "adding-a-layer.md"
 LAYER, LINE, TEST = re.findall(r"```python\n(.*?)```", PAGE.read_text(), flags=re.DOTALL)
 
-aol = types.ModuleType("lipscope.layers.aol")
-sys.modules[aol.__name__] = aol  # deepcopy and torch look a class's module up by name, and so does the registry
-exec(compile(LAYER, "adding-a-layer.md, the file", "exec"), aol.__dict__)
-AOLConv2d, rescaled = aol.AOLConv2d, aol.rescaled
+schur = types.ModuleType("lipscope.layers.schur")
+sys.modules[schur.__name__] = schur  # deepcopy and torch look a class's module up by name, and so does the registry
+exec(compile(LAYER, "adding-a-layer.md, the file", "exec"), schur.__dict__)
+SchurConv2d, rescaled = schur.SchurConv2d, schur.rescaled
 
 
 def frozen(layer):
@@ -55,7 +55,7 @@ def test_the_rescaled_kernel_never_expands(outputs, inputs, size, side, seed):
 
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_rounding_error_of_float32_is_covered(stride: int) -> None:
-    layer = frozen(AOLConv2d(3, 5, 3, stride, 4)).eval().requires_grad_(False)
+    layer = frozen(SchurConv2d(3, 5, 3, stride, 4)).eval().requires_grad_(False)
     for seed in range(20):
         x = noise(1, 3, 4, 4, seed=seed).float() * 10.0 ** (seed % 5 - 2)
         claimed = layer.rounding((3, 4, 4), float(x.double().norm()) * (1 + 1e-12), FLOAT32)
@@ -64,7 +64,7 @@ def test_the_rounding_error_of_float32_is_covered(stride: int) -> None:
 
 
 def test_no_rounding_bound_is_claimed_while_it_trains() -> None:
-    layer = AOLConv2d(3, 5, 3, 1, 4)
+    layer = SchurConv2d(3, 5, 3, 1, 4)
     layer.make_trainable(torch.Generator().manual_seed(0))
     assert math.isinf(layer.rounding((3, 4, 4), 1.0, FLOAT64).error)
 
@@ -74,11 +74,11 @@ def test_after_the_line_it_trains_inspects_and_certifies(monkeypatch, tmp_path, 
     monkeypatch.setitem(CONVOLUTIONS.places, name, place)
     out = tmp_path / "run"
     options = ("--dataset", "synthetic", "--channels", "2", "--epochs", "1", "--batch", "500", "--holdout", "4000")
-    assert run(["train", "--conv", "aol", *options, "--out", str(out)]) == 0
+    assert run(["train", "--conv", "schur", *options, "--out", str(out)]) == 0
     model = str(out / "model.safetensors")
     assert run(["inspect", "--check", model]) == 0
     assert run(["certify", model, "--limit", "50"]) == 0
-    assert "AOL 3x3, stride 2" in capsys.readouterr().out
+    assert "Schur 3x3, stride 2" in capsys.readouterr().out
 
 
 def test_the_page_names_files_that_exist():
@@ -87,5 +87,5 @@ def test_the_page_names_files_that_exist():
 
 
 def test_without_the_line_it_is_refused_by_name(tmp_path, capsys):
-    assert run(["train", "--conv", "aol", "--dataset", "synthetic", "--out", str(tmp_path / "run")]) == 2
-    assert "unknown conv 'aol'" in capsys.readouterr().err
+    assert run(["train", "--conv", "schur", "--dataset", "synthetic", "--out", str(tmp_path / "run")]) == 2
+    assert "unknown conv 'schur'" in capsys.readouterr().err

@@ -183,7 +183,8 @@ def test_the_orthogonal_head_of_every_family_has_orthonormal_rows(family: str, f
     for _ in range(20):  # power iterations, of the family that has them
         made(noise(2, features, dtype=torch.float32))
     made.eval().freeze()
-    assert made.kind == f"orthogonal ({CONVOLUTIONS[family].title} 1x1)"
+    made_of = CONVOLUTIONS[CONVOLUTIONS[family].head or family]
+    assert made.kind == f"orthogonal ({made_of.title} 1x1)"
     rows = made.linear(torch.eye(features, dtype=torch.float64)).detach().mT
     np.testing.assert_allclose(rows @ rows.mT, np.eye(classes), rtol=0, atol=1e-6)
     check = made.pair_bounds()
