@@ -61,10 +61,9 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="lipscope")
 @click.option("--debug", is_flag=True, help="Show tracebacks of errors.")
-@click.pass_context
-def cli(ctx: click.Context, debug: bool) -> None:
+def cli(debug: bool) -> None:
     """Train, inspect and certify 1-Lipschitz image classifiers."""
-    ctx.obj = {"debug": debug}
+    del debug  # read from the arguments, also where they cannot be parsed
 
 
 def main() -> None:

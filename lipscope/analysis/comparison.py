@@ -64,7 +64,7 @@ QUANTITIES: tuple[Quantity, ...] = (
     Quantity("sigma_max", "est. σ max", lambda report: report.sigma_max.value if report.sigma_max else None),
     Quantity("sigma_min", "est. σ min", lambda report: report.sigma_min.value if report.sigma_min else None),
     Quantity("gradient_norm", "est. gradient", lambda one: one.gradient_norm.mean if one.gradient_norm else None),
-)  # fmt: skip
+)
 """What is compared of every layer."""
 
 
@@ -101,7 +101,7 @@ def objection(first: Certificates, second: Certificates) -> str:
     if len(first) != len(second) or not np.array_equal(np.sort(first.index), np.sort(second.index)):
         return f"they are about different images: A {len(first):,}, B {len(second):,} of other numbers"
     if len(np.unique(first.index)) != len(first):
-        return "an image stands there twice"
+        return "an image is listed twice"
     if not np.array_equal(first.label[np.argsort(first.index)], second.label[np.argsort(second.index)]):
         return "the same images have different labels"
     return ""
@@ -171,7 +171,7 @@ def shared(first: Certificates, second: Certificates) -> Shared:
 
 
 def layers_json(pairs: Sequence[LayerPair]) -> list[dict[str, Any]]:
-    """One object a layer: both reports' numbers, and second minus first."""
+    """One object per layer: both reports' numbers, and second minus first."""
     return [
         {
             "name": pair.name,
@@ -184,7 +184,7 @@ def layers_json(pairs: Sequence[LayerPair]) -> list[dict[str, Any]]:
 
 
 def images_json(common: Shared, radii: Sequence[Fraction]) -> list[dict[str, Any]]:
-    """One object a radius: the counts, and the numbers of the images that one model alone certifies."""
+    """One object per radius: the counts, and the numbers of the images that one model alone certifies."""
     found = []
     for eps in radii:
         counts = common.counts(eps)

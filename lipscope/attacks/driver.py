@@ -287,7 +287,7 @@ def _evaluations(settings: Settings) -> dict[str, int]:
 
 def _within(
     on_progress: Callable[[int, int], None], done: int, size: int, total: int, settings: Settings
-) -> Callable[[], None]:  # fmt: skip
+) -> Callable[[], None]:
     """Moves the bar within a batch, by the share of evaluations done out of the most there can be."""
     planned, steps = sum(_evaluations(settings).values()), 0
 

@@ -36,9 +36,7 @@ def foolbox_attack(name: str) -> Any:
     return attack
 
 
-def run_foolbox(
-    best: Best, name: str, eps: Sequence[Fraction], on_step: Callable[[], None] = lambda: None
-) -> None:  # fmt: skip
+def run_foolbox(best: Best, name: str, eps: Sequence[Fraction], on_step: Callable[[], None] = lambda: None) -> None:
     """Run one attack of foolbox on every image; those of a fixed radius run at every eps.
 
     Args:

@@ -50,9 +50,7 @@ def pgd(
                 _descend(best, rows, limit * INSIDE, steps, restart, on_step)
 
 
-def _descend(
-    best: Best, rows: Tensor, eps: float, steps: int, restart: int, on_step: Callable[[], None]
-) -> None:  # fmt: skip
+def _descend(best: Best, rows: Tensor, eps: float, steps: int, restart: int, on_step: Callable[[], None]) -> None:
     target = best.target
     images = target.images[rows]
     start = best.point[rows] - images if restart == 0 else target.noise(rows, f"pgd/{eps}/{restart}")

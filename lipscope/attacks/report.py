@@ -54,7 +54,7 @@ def report(
         run: see :func:`run_record`.
         model_path: as it was given.
         eps: radii of the table.
-        violated: one object a violation.
+        violated: one object per violation.
         violations: how many there are.
     """
     n, radius = len(certificates), certificates.radius
@@ -148,9 +148,7 @@ def adversarials_of(certificates: Certificates, index: NDArray[np.int64], outcom
     )
 
 
-def earlier_run(
-    certificates: Certificates, settings: Settings, index: NDArray[np.int64]
-) -> Mapping[str, Any] | None:  # fmt: skip
+def earlier_run(certificates: Certificates, settings: Settings, index: NDArray[np.int64]) -> Mapping[str, Any] | None:
     """The kept run with these settings over these images, if there is one."""
     if certificates.attack_distance is None:
         return None

@@ -54,7 +54,7 @@ def violated(certificates: Certificates, distance: NDArray[np.float64]) -> NDArr
 
 def describe(
     model: StoredModel, certificates: Certificates, row: int, pixels: Tensor, point: Tensor
-) -> Violation | None:  # fmt: skip
+) -> Violation | None:
     """The violation that a point is of the certificate in a row; None where it is none.
 
     Everything is evaluated here, from the pixels alone.
@@ -119,5 +119,5 @@ def verify_saved(path: Path, model: StoredModel, certificates: Certificates) -> 
 
 
 def summary_of(files: Mapping[int, Path], violations: tuple[Violation, ...]) -> list[dict[str, Any]]:
-    """One object a violation, with the file of its pair where it was saved."""
+    """One object per violation, with the file of its pair where it was saved."""
     return [{**v.to_json(), "saved": str(files[v.index]) if v.index in files else None} for v in violations]

@@ -79,7 +79,7 @@ class Budget:
         }
 
     def table(self) -> list[str]:
-        r"""A line a layer, and the totals, for a person: every number is a proved upper bound, rounded up.
+        r"""A line per layer, and the totals, for a person: every number is a proved upper bound, rounded up.
 
         >>> share = LayerBudget("conv", "SOC 3x3", 1.0, 112.0, 7.3e-10, 7.31e-10)
         >>> print("\n".join(Budget("float64", 2.0**-53, (share,), 7.31e-10, 1e-9, 2e-9).table()))

@@ -33,7 +33,7 @@ class Evaluation:
     """Certificates with what they come from.
 
     Args:
-        certificates: one radius an image.
+        certificates: one radius per image.
         logits: (n, classes), in the dtype of the evaluation.
         budget: the rounding errors that were subtracted; None for estimates.
     """

@@ -20,7 +20,7 @@ class Requirement:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Held:
     """What became of a requirement.
 
     Args:
@@ -82,15 +82,11 @@ def parse_requirement(text: str) -> Requirement:
     return Requirement(rate, parse_eps(radius))
 
 
-def outcome(requirement: Requirement, certificates: Certificates) -> Outcome:
+def held(requirement: Requirement, certificates: Certificates) -> Held:
     """Hold the requirement against labelled certificates, in exact arithmetic.
 
     Raises:
         UsageError: they have no labels, or are estimates or somebody else's claims, which pass no gate.
-
-    >>> from tests.files.test_results import some_certificates
-    >>> outcome(parse_requirement("1/2@0"), some_certificates([0.1, 0.2, 0.0], [True, False, True])).missing
-    1
     """
     if certificates.standing not in ("proved", "own"):
         raise UsageError("--min-certified needs proved radii", why=f"these are {WORDS[certificates.standing]}")
@@ -98,4 +94,4 @@ def outcome(requirement: Requirement, certificates: Certificates) -> Outcome:
         raise UsageError("--min-certified needs labels", why="these images have none")
     n, count = len(certificates), certificates.certified_count(requirement.eps)
     needed = -(-requirement.rate.numerator * n // requirement.rate.denominator)
-    return Outcome(requirement, count, n, max(0, needed - count))
+    return Held(requirement, count, n, max(0, needed - count))

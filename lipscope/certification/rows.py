@@ -1,4 +1,4 @@
-"""One row an image, as JSON and as CSV."""
+"""One row per image, as JSON and as CSV."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLUMNS = ("index", "label", "predicted", "runner_up", "margin", "radius")
 def per_image(
     certificates: Certificates, logits: Tensor | None = None, files: Sequence[str] = ()
 ) -> list[dict[str, Any]]:
-    """One object an image, with its logits and its file where they are given.
+    """One object per image, with its logits and its file where they are given.
 
     A radius that is only estimated is called so. Attack distances are there where they were computed; one that no
     attack found is null.
@@ -50,7 +50,7 @@ def per_image(
 
 
 def as_csv(certificates: Certificates, files: Sequence[str] = ()) -> str:
-    """A header and one line an image; numbers in full, so that they read back as the same float64.
+    """A header and one line per image; numbers in full, so that they read back as the same float64.
 
     Class names stand beside the numbers where they are known; what is not there is empty.
     """

@@ -42,7 +42,7 @@ class Answer:
     """What a request brought.
 
     Args:
-        certificates: one radius an image.
+        certificates: one radius per image.
         logits: where they were evaluated just now.
         files: names of the images by record number, for a folder.
         budget: the rounding errors that were subtracted just now.

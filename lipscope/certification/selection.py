@@ -138,7 +138,7 @@ def selection(count: int, limit: int | None, indices: str | None) -> NDArray[np.
     except (ValueError, OverflowError) as error:
         raise UsageError("not a list of numbers", where=f"--indices {indices}", next_step="e.g. 3,17,42") from error
     if len(np.unique(chosen)) < len(chosen):
-        raise UsageError("a record number stands there twice", where=f"--indices {indices}")
+        raise UsageError("a record number is listed twice", where=f"--indices {indices}")
     outside = chosen[(chosen < 0) | (chosen >= count)]
     if len(outside):
         raise UsageError(f"no record {outside[0]}", where="--indices", why=f"the records are 0 to {count - 1}")

@@ -91,9 +91,7 @@ def _share(count: int, n: int) -> dict[str, Any]:
     return {"count": count, "rate": count / n, "interval": list(clopper_pearson(count, n))}
 
 
-def _by_eps(
-    certificates: Certificates, chosen: NDArray[np.bool_], eps: Sequence[Fraction]
-) -> list[dict[str, Any]]:  # fmt: skip
+def _by_eps(certificates: Certificates, chosen: NDArray[np.bool_], eps: Sequence[Fraction]) -> list[dict[str, Any]]:
     """For each eps, how many of the chosen images have a larger radius, strictly, out of all images."""
     counts = [int(np.count_nonzero(chosen & certificates.beyond(radius))) for radius in eps]
     return [
@@ -114,7 +112,7 @@ def _quantiles(certificates: Certificates) -> dict[str, Any]:
 
 
 def _classes(certificates: Certificates, eps: Sequence[Fraction]) -> list[dict[str, Any]] | None:
-    """One object a class of labels; None without labels."""
+    """One object per class of labels; None without labels."""
     if not certificates.labelled:
         return None
     rows: list[dict[str, Any]] = []

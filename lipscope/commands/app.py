@@ -40,9 +40,7 @@ def open_app(
         path, other = wanted
         left, run = remembered(), run_around(path)
         first = screen or ("training" if run is not None and is_live(run) else left.screen)
-        app = InspectApp(
-            path, analyse=means, config=read_config(), screen=first, other=other, run=run, remembered=left,
-        )  # fmt: skip
+        app = InspectApp(path, analyse=means, config=read_config(), screen=first, other=other, run=run, remembered=left)
         run_app(app)
         wanted = app.wanted and (_model_of(app.wanted[0]), app.wanted[1] and _model_of(app.wanted[1]))
         if wanted is not None:  # how the first file is connected says nothing of another one

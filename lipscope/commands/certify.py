@@ -49,8 +49,10 @@ STDOUT = "-"
     "--min-certified", "required_texts", multiple=True, metavar="RATE@EPS",
     help="Exit with 5 unless this certified accuracy is reached, e.g. 0.6@36/255; repeatable.",
 )  # fmt: skip
-@click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One row an image to this file; - for stdout.")
-@click.option("--per-image", is_flag=True, help="With --json: one object an image.")
+@click.option(
+    "--csv", "csv_file", type=click.Path(path_type=Path), help="One row per image to this file; - for stdout."
+)
+@click.option("--per-image", is_flag=True, help="With --json: one object per image.")
 @click.option("--logits", is_flag=True, help="With --json --per-image: the logits too.")
 @click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Images at a time. [default: what suits]")
 @click.option(
@@ -184,15 +186,15 @@ def _facts(
     """The summary with what became of the requirements, each miss told; and whether one was missed.
 
     Raises:
-        UsageError: as :func:`lipscope.certification.gate.outcome`.
+        UsageError: as :func:`lipscope.certification.gate.held`.
     """
-    from lipscope.certification.gate import outcome
+    from lipscope.certification.gate import held
     from lipscope.certification.summary import summary
 
     facts = summary(found.certificates, str(path), eps, found.budget)
     if not required:
         return facts, False
-    outcomes = [outcome(wanted, found.certificates) for wanted in required]
+    outcomes = [held(wanted, found.certificates) for wanted in required]
     for one in outcomes:
         if not one.met:
             narrate(f"{path}: {one}")
@@ -273,7 +275,7 @@ def _same_file(one: Path, other: Path) -> bool:
 
 
 def _write_csv(file: Path | None, found: Answer) -> None:
-    """One row an image, to the file (atomically) or to stdout.
+    """One row per image, to the file (atomically) or to stdout.
 
     Raises:
         LipscopeError: the place cannot be written to.

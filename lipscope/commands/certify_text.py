@@ -68,7 +68,7 @@ def text(facts: dict[str, Any], certificates: Certificates) -> str:
 
 
 def set_text(models: Sequence[dict[str, Any]], eps: Sequence[str]) -> str:
-    """One line a model, in the order given; models that failed say why at the end."""
+    """One line per model, in the order given; models that failed say why at the end."""
     found = [facts for facts in models if "error" not in facts]
     width = max(len("model"), *(len(visible(facts["model"]["path"])) for facts in models))
     data = max([len("data"), *(len(_data(facts)) for facts in found)])
@@ -118,7 +118,7 @@ def _quantiles(facts: dict[str, Any]) -> str:
 
 
 def _classes(rows: list[dict[str, Any]]) -> list[str]:
-    """A line a class, with certified accuracy at each eps and the mean radius of its correct images."""
+    """A line per class, with certified accuracy at each eps and the mean radius of its correct images."""
     shown = [row for row in rows if row["n"]]
     note = []
     if len(shown) > MOST_CLASSES:

@@ -23,7 +23,7 @@ def comparison_text(facts: dict[str, Any]) -> str:
             f"{letter.upper()}  {visible(model['path'])}",
             f"   {model['architecture'] or 'unknown model'}, sha256 {model['sha256'][:16]}, "
             f"verdict {model['verdict']['status']}",
-        ]  # fmt: skip
+        ]
     heads = ("bound A", "bound B", "smax A", "smax B", "smin A", "smin B", "grad A", "grad B")
     names = column_of(layer["name"] for layer in facts["layers"])
     lines += [

@@ -1,4 +1,4 @@
-"""Progress bars on stderr, drawn by rich; without a terminal, one line an epoch."""
+"""Progress bars on stderr, drawn by rich; without a terminal, one line per epoch."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TrainingBar:
         )
 
     def epoch(self, event: RunEvent) -> None:
-        """One line an epoch."""
+        """One line per epoch."""
         if not self._enabled:
             return
         held = ""

@@ -31,7 +31,7 @@ def bound_lines(report: InspectReport) -> list[str]:
 
 
 def spectrum_lines(report: InspectReport) -> list[str]:
-    """A line a layer: how many singular values, their share at 1, stable rank, condition, accuracy, proved range."""
+    """A line per layer: how many singular values, their share at 1, stable rank, condition, accuracy, proved range."""
     measured = [(layer, layer.spectrum) for layer in report.layers if layer.spectrum is not None]
     if not measured:
         return []

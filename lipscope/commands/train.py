@@ -78,7 +78,7 @@ LARGEST_RATE = 1e30
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Wall time to be done in, instead of epochs."
 )
-@click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Images a step, instead of the recipe's.")
+@click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Images per step, instead of the recipe's.")
 @click.option(
     "--accumulate",
     type=click.IntRange(min=1),

@@ -163,9 +163,7 @@ def _shown(path: Path) -> str:
     return os.fsencode(path.as_posix()).decode("utf-8", "replace")
 
 
-def _labels(
-    folder: Path, paths: Sequence[Path], classes: Sequence[str]
-) -> tuple[NDArray[np.int64], tuple[str, ...]]:  # fmt: skip
+def _labels(folder: Path, paths: Sequence[Path], classes: Sequence[str]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
     """The class of every path, all -1 without any; and the names of subfolders that are no classes."""
     parents = [path.parts[0] if len(path.parts) > 1 else "" for path in paths]
     numbers = {name: _class(name, classes, folder) for name in dict.fromkeys(parents)}

@@ -185,7 +185,7 @@ def _opened(parts: Sequence[Path]) -> tuple[dict[str, Any], Callable[[str], Iter
         except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
             raise DataError(
                 "not a part that `lipscope data pack` made", where=str(path), why=str(error)[:200]
-            ) from error  # fmt: skip
+            ) from error
         if manifest is not None and found != manifest:
             raise DataError("parts of different packs", where=str(path), next_step="name the parts of one")
         manifest = found

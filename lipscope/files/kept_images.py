@@ -84,6 +84,4 @@ def kept_adversarial(model: Path, question: Question, folder: Path | None = None
     if not fits:
         return None
     told = pair.told
-    return Adversarial(
-        pair.adversarial, told["adversarial_class"], told["distance"], claimed=pair.origin.reason
-    )  # fmt: skip
+    return Adversarial(pair.adversarial, told["adversarial_class"], told["distance"], claimed=pair.origin.reason)

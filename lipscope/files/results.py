@@ -64,10 +64,9 @@ def summary_path(results: Path) -> Path:
 
 def with_attacks_of(new: Certificates, old: Certificates) -> Certificates:
     """``new`` with the attack distances of ``old``, where both are about the same model, images and predictions."""
-    same = (
-        all(getattr(new, name) == getattr(old, name) for name in ("model_sha256", *DATA))
-        and all(np.array_equal(getattr(new, name), getattr(old, name)) for name in ("index", "label", "predicted"))
-    )  # fmt: skip
+    same = all(getattr(new, name) == getattr(old, name) for name in ("model_sha256", *DATA)) and all(
+        np.array_equal(getattr(new, name), getattr(old, name)) for name in ("index", "label", "predicted")
+    )
     if not same or new.attack_distance is not None or old.attack_distance is None:
         return new
     return replace(new, attack_distance=old.attack_distance, attack=old.attack)

@@ -1,6 +1,6 @@
 """What a run folder tells of a training, live or finished: read without torch, and without trusting its files.
 
-``run.json`` says what is trained and how, ``metrics.jsonl`` has one line an epoch, ``layers.jsonl`` one line with
+``run.json`` says what is trained and how, ``metrics.jsonl`` has one line per epoch, ``layers.jsonl`` one line with
 every layer at the end of an epoch, ``progress.json`` where the training is between two epochs. Another process may
 be writing all of them: a last line without its end is not news yet, and a file may shrink when a run is resumed.
 """

@@ -173,9 +173,7 @@ def clamp(least: float, most: float) -> Elementwise:
 
 def sigmoid() -> Elementwise:
     """1 / (1 + exp(-x))."""
-    return Elementwise(
-        "sigmoid", torch.sigmoid, 0.25, "slope 1/4 at 0", at_zero=0.5, absolute=LIBRARY_ROUNDOFFS
-    )  # fmt: skip
+    return Elementwise("sigmoid", torch.sigmoid, 0.25, "slope 1/4 at 0", at_zero=0.5, absolute=LIBRARY_ROUNDOFFS)
 
 
 def tanh() -> Elementwise:
@@ -229,16 +227,12 @@ def gelu(form: str) -> Elementwise:
         raise ValueError(f"GELU has the forms none and tanh, not {form!r}")
     slope, method = (slopes.GELU, "slope at sqrt 2") if form == "none" else (slopes.GELU_TANH, "interval arithmetic")
     kind = "GELU" if form == "none" else "GELU, tanh form"
-    return Elementwise(
-        kind, lambda x: F.gelu(x, approximate=form), slope, method, relative=LIBRARY_ROUNDOFFS
-    )  # fmt: skip
+    return Elementwise(kind, lambda x: F.gelu(x, approximate=form), slope, method, relative=LIBRARY_ROUNDOFFS)
 
 
 def silu() -> Elementwise:
     """``x / (1 + exp(-x))``."""
-    return Elementwise(
-        "SiLU", F.silu, slopes.SILU, "slope where x tanh(x/2) = 2", relative=LIBRARY_ROUNDOFFS
-    )  # fmt: skip
+    return Elementwise("SiLU", F.silu, slopes.SILU, "slope where x tanh(x/2) = 2", relative=LIBRARY_ROUNDOFFS)
 
 
 def hardswish() -> Elementwise:

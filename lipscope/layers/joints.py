@@ -150,9 +150,7 @@ class Sum(Joint):
         lifted = max(1.0, *weights) * math.sqrt(size) + max(part.norm for part in inputs)
         flushed = 4 * len(inputs) * arithmetic.smallest * lifted
         own = outward(arithmetic.gamma(len(inputs) + 2) * reach + flushed)
-        return Rounding(
-            arithmetic.held(outward(carried + own), 2 * reach), arithmetic.held(outward(reach + own))
-        )  # fmt: skip
+        return Rounding(arithmetic.held(outward(carried + own), 2 * reach), arithmetic.held(outward(reach + own)))
 
 
 @dataclass(frozen=True)
@@ -174,9 +172,7 @@ class Concatenation(Joint):
         others = {(*shape[: self.axis], *shape[self.axis + 1 :]) for shape in inputs}
         if len(others) > 1 or self.axis >= len(inputs[0]):
             raise ValueError(f"these cannot be concatenated: {' and '.join(map(str, inputs))}")
-        return tuple(
-            sum(shape[i] for shape in inputs) if i == self.axis else n for i, n in enumerate(inputs[0])
-        )  # fmt: skip
+        return tuple(sum(shape[i] for shape in inputs) if i == self.axis else n for i, n in enumerate(inputs[0]))
 
     def dependence(self, inputs: Sequence[Dependence]) -> Dependence:
         """All rows."""

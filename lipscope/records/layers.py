@@ -139,7 +139,7 @@ class Tightness:
     The slope is measured in floating point, so this is an estimate.
 
     Args:
-        values: one number an image, in the order of the images.
+        values: one number per image, in the order of the images.
         mean, minimum, maximum, p05, p95: their statistics.
         lipschitz: L.
         images: how many images and which.

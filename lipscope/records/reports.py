@@ -44,7 +44,7 @@ class InspectReport:
         path, sha256, architecture: the file; architecture is None where lipscope has no model for it.
         claims: the metadata of the file, which it merely claims.
         verdict: see :class:`Verdict`.
-        layers: one report a layer, in forward order (one a tensor for unknown files).
+        layers: one report per layer, in forward order (one per tensor for unknown files).
         environment: versions, device, precision flags.
         tightness: of the certificate, end to end; None where no margin could be measured.
         notes: on the file as a whole, one sentence each.

@@ -185,8 +185,6 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting(SMALL, 9_000 * 256, 0.6919, 0.5383),
         Setting(MIDDLE, 14_400 * 256, 0.7075, 0.5633),
     ),
-    "cifar100": (
-        Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861),
-    ),
-}  # fmt: skip
+    "cifar100": (Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861),),
+}
 """By data set, in the order of their work."""

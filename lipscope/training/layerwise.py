@@ -75,5 +75,5 @@ def measure_layers(net: LipschitzNet, images: tuple[Tensor, str], epoch: int, st
             LayerState(
                 name, layer.kind, bound.value if proved else None, bound.method if proved else bound.reason, gradient
             )
-        )  # fmt: skip
+        )
     return RunLayers(epoch, step, source, tuple(layers))

@@ -1,6 +1,6 @@
 """The run folder: what a training leaves behind, and what it needs to go on.
 
-``run.json`` says what is trained and how; ``metrics.jsonl`` has one line an epoch, ``layers.jsonl`` one with every
+``run.json`` says what is trained and how; ``metrics.jsonl`` has one line per epoch, ``layers.jsonl`` one with every
 layer; ``progress.json`` tells where an epoch stands; ``state.pt`` continues a killed run; ``model.safetensors`` is the
 model. :mod:`lipscope.files.run_log` reads what is told, without torch.
 """
@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON line an epoch."""
+        """One JSON line per epoch."""
         return self.path / METRICS
 
     @property

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-from lipscope.certification.gate import Requirement, outcome, parse_requirement
+from lipscope.certification.gate import Requirement, held, parse_requirement
 from lipscope.errors import UsageError
 from tests.always import always
 from tests.files.test_results import some_certificates
@@ -37,14 +37,14 @@ def test_anything_else_is_refused(text: str) -> None:
     rate=st.fractions(0, 1, max_denominator=10**6),
 )
 def test_it_is_met_exactly_when_the_share_reaches_it(right: list[bool], rate: Fraction) -> None:
-    n, found = len(right), outcome(Requirement(rate, Fraction(1, 4)), some_certificates([0.5] * len(right), right))
+    n, found = len(right), held(Requirement(rate, Fraction(1, 4)), some_certificates([0.5] * len(right), right))
     assert found.met == (Fraction(sum(right), n) >= rate)
     if not found.met:
         assert Fraction(found.count + found.missing, n) >= rate > Fraction(found.count + found.missing - 1, n)
 
 
 def test_by_how_much_it_was_missed() -> None:
-    found = outcome(parse_requirement("0.9@36/255"), some_certificates([0.5, 0.1, 0.5, 0.5], [True] * 4))
+    found = held(parse_requirement("0.9@36/255"), some_certificates([0.5, 0.1, 0.5, 0.5], [True] * 4))
     assert found.to_json() == {"eps": "36/255", "required": "9/10", "count": 3, "met": False, "missing": 1}
     assert str(found) == (
         "certified accuracy at 36/255 is 3 of 4, 15 points below the 90% asked for: 1 more image needed"
@@ -55,11 +55,11 @@ def test_by_how_much_it_was_missed() -> None:
 def test_claims_and_estimates_pass_no_gate(standing: Any) -> None:
     certificates = replace(some_certificates([0.5], [True]), standing=standing)
     with pytest.raises(UsageError, match="needs proved radii"):
-        outcome(parse_requirement("0@0"), certificates)
-    assert outcome(parse_requirement("1@0"), replace(certificates, standing="own")).met
+        held(parse_requirement("0@0"), certificates)
+    assert held(parse_requirement("1@0"), replace(certificates, standing="own")).met
 
 
 def test_a_gate_needs_labels() -> None:
     certificates = replace(some_certificates([0.5], [True]), label=np.array([-1]))
     with pytest.raises(UsageError, match="needs labels"):
-        outcome(parse_requirement("0@0"), certificates)
+        held(parse_requirement("0@0"), certificates)

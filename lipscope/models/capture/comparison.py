@@ -88,13 +88,13 @@ def compared(stored: nn.Module, module: nn.Module, double: nn.Module | None, inp
         raise UsageError(
             "was not saved: the outputs of the network are not finite numbers, or not those of the file",
             why=f"shapes {tuple(theirs.shape)} and {tuple(mine.shape)}",
-        )  # fmt: skip
+        )
     if not torch.equal(theirs, again):
         raise UsageError(
             "was not saved: the network gives other outputs when it is asked again",
             why=f"they differ by {float((theirs - again).abs().max()):.3g}",
             next_step="it depends on chance, or on a state that changes",
-        )  # fmt: skip
+        )
     largest = float((mine - theirs).abs().max())
     scale = float(theirs.abs().max())
     allowed = max(ROUNDINGS * layers * 2.0**-24 * scale, min(NOISE * noise, COARSEST * scale))
@@ -103,7 +103,7 @@ def compared(stored: nn.Module, module: nn.Module, double: nn.Module | None, inp
             "was not saved: what was captured does not compute the same as the network",
             why=f"outputs differ by {largest:.3g}, float32 rounding explains {allowed:.3g}",
             next_step="does it depend on the other images of a batch?",
-        )  # fmt: skip
+        )
     return Comparison(largest, allowed, len(inputs))
 
 

@@ -141,7 +141,7 @@ def evaluated(net: nn.Module, images: Tensor) -> Tensor:
     """The outputs for images as they are, flattened.
 
     Raises:
-        UsageError: the module cannot take them, or gives no tensor with a row an image.
+        UsageError: the module cannot take them, or gives no tensor with a row per image.
     """
     where = f"{type(net).__name__} on inputs of shape {tuple(images.shape)}"
     try:
@@ -149,9 +149,8 @@ def evaluated(net: nn.Module, images: Tensor) -> Tensor:
             result = net(images)
     except Exception as error:
         raise UsageError(
-            "cannot be evaluated", where=_author_line(error) or where, why=_said(error),
-            next_step="check input_shape",
-        ) from error  # fmt: skip
+            "cannot be evaluated", where=_author_line(error) or where, why=_said(error), next_step="check input_shape"
+        ) from error
     if isinstance(result, tuple | list | dict):
         raise UsageError(
             "gives several outputs" if len(result) > 1 else "does not give its output alone", where=where,

@@ -260,7 +260,7 @@ def _slice(op: Op, steps: Steps) -> None:
     step = found[1] - found[0] if len(found) > 1 else 1
     steps.add(
         "slice", op.shape, of=(x,), axis=axis, start=found[0], stop=found[-1] + 1, step=step if step > 1 else None
-    )  # fmt: skip
+    )
 
 
 def _numbered(x: Op, axis: int) -> Tensor:

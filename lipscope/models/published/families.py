@@ -14,7 +14,7 @@ from lipscope.models.published.cayley import published_cayley_kernel
 from lipscope.models.published.soc import soc_kernel
 
 
-class Kernel(Protocol):
+class KernelOf(Protocol):
     """Computes the stored kernel of one convolution."""
 
     def __call__(self, tensors: Mapping[str, Tensor], prefix: str, layer: OrthogonalConv2d, where: str, /) -> Tensor:
@@ -41,7 +41,7 @@ class PublishedFamily:
     """
 
     mark: str
-    kernel: Kernel
+    kernel: KernelOf
 
 
 FAMILIES: dict[str, PublishedFamily] = {

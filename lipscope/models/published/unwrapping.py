@@ -82,9 +82,7 @@ def _state_dicts(
             yield from _state_dicts(value, (*place, name), depth - 1)
 
 
-def _chosen(
-    found: Mapping[tuple[str, ...], Mapping[Any, Any]], where: str, key: str | None
-) -> tuple[str, ...]:  # fmt: skip
+def _chosen(found: Mapping[tuple[str, ...], Mapping[Any, Any]], where: str, key: str | None) -> tuple[str, ...]:
     keys = {".".join(place): place for place in found}
     listed = ", ".join(name or "the top" for name in list(keys)[:8])
     if key is not None:
