@@ -30,7 +30,7 @@ class LogitsOf:
         return self.model.sha256
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """(classes,) evaluated in float32, as `lipscope certify` does.
+        """(classes,) evaluated in float32: estimates.
 
         Args:
             pixels: (C, H, W) bytes.
