@@ -27,6 +27,16 @@ def verdict_words(certificates: Certificates) -> tuple[str, str]:
     return ("claimed", "$text-warning") if certificates.standing == "claimed" else ("certified", "$text-success")
 
 
+def radius_column(certificates: Certificates | None, words: str) -> str:
+    """The name of a column of radii, with what they are: only the user's own are proved.
+
+    >>> radius_column(None, "radius")
+    'radius (proved lower bound)'
+    """
+    claimed = certificates is not None and certificates.standing == "claimed"
+    return f"{words} ({'claimed' if claimed else 'proved lower bound'})"
+
+
 def data_text(certificates: Certificates) -> str:
     """Which images they are about."""
     name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)

@@ -113,7 +113,8 @@ def verdict_line(letter: str, state: State) -> Content:
     proof = ""
     if certificates is not None:
         eps = DEFAULT_EPS[0]
-        proof = f"  {rate_text(certificates.certified_count(eps), len(certificates))} at {format_eps(eps)}"
+        mark = "  claimed " if certificates.standing == "claimed" else "  "
+        proof = f"{mark}{rate_text(certificates.certified_count(eps), len(certificates))} at {format_eps(eps)}"
     return Content.assemble(
         (f"{letter}  ", "bold"), (f"{SIGNS[said.status]} {said.words}", f"bold {STYLES[said.status]}"), (proof, "bold"),
         (f"  {harmless(state.header.path, 60, keep='end')}", "$foreground 60%"),
@@ -166,7 +167,8 @@ def warnings(first: State, second: State) -> str:
             words.append(f"The analysis of {letter} was cancelled; r starts it again.")
         if state.on_disk != "same":
             words.append(f"{letter} is {state.on_disk} on the disk; r reads it again.")
-        if state.stale:
+        certificates = certificates_of(state)
+        if state.stale or (certificates is not None and certificates.standing == "claimed"):
             words.append(f"{letter}: {results_notice(state)}.")
     return " ".join(words)
 
@@ -241,6 +243,7 @@ def compare_sheet(first: State, second: State, pairs: list[LayerPair], eps: Frac
         common = shared(a, b)
         counts = common.counts(eps)
         facts["certified"] = {
+            "standing": [a.standing, b.standing],
             "both": counts.both, "only_a": counts.only_first, "only_b": counts.only_second, "neither": counts.neither,
             "images_only_a": common.index[common.only(eps, "first")].tolist(),
             "images_only_b": common.index[common.only(eps, "second")].tolist(),

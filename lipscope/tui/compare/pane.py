@@ -35,6 +35,7 @@ from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Goto, Sheet, named
 from lipscope.tui.plots.range import Range
+from lipscope.tui.results import radius_column
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart, Drawing, Series, percent_ticks
@@ -49,8 +50,6 @@ ALONE = (
     "One model is open. `lipscope inspect a.safetensors b.safetensors` opens two and compares them here: their layers, "
     "both curves of certified accuracy, and the images that one certifies and the other does not."
 )
-
-IMAGE_COLUMNS = ("image", "radius by a (proved)", "radius by b (proved)", "label")
 
 
 class ComparePane(EpsPane):
@@ -309,7 +308,8 @@ class ComparePane(EpsPane):
         if images.has_focus and common is not None and 0 <= images.place < len(self._only):
             row = int(self._only[images.place])
             radii = (float(radius) if radius >= 0 else "wrong" for radius in (common.first[row], common.second[row]))
-            return named(IMAGE_COLUMNS, (int(common.index[row]), *radii, int(common.label[row])))
+            a, b = (radius_column(one, f"radius by {name}") for one, name in zip(self._certificates, "ab", strict=True))
+            return named(("image", a, b, "label"), (int(common.index[row]), *radii, int(common.label[row])))
         place = self.query_one("#compare-layers", LongList).place
         if self._one is None or self._other is None or not 0 <= place < len(self._pairs):
             return []

@@ -132,8 +132,8 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
     },
     "compare-images": {
         "image": "its record number; enter shows it",
-        "A": "its radius by A (proved), or WRONG",
-        "B": "its radius by B (proved), or WRONG",
+        "A": "its radius by A, or WRONG",
+        "B": "its radius by B, or WRONG",
         "class": "the label",
     },
     "open-list": {

@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from lipscope.tui.images.choice import KEEPS, SORTS, Choice, class_name, verdict_word
 from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.results import radius_column
 from lipscope.units import format_eps
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
 
 SHEET_COLUMNS = (
-    "image", "label", "label_name", "predicted", "runner_up", "radius (proved lower bound)",
+    "image", "label", "label_name", "predicted", "runner_up", radius_column(None, "radius"),
     "attack distance (upper bound)", "attacked", "at_eps",
 )  # fmt: skip
 
@@ -50,4 +51,5 @@ def images_sheet(
             "fingerprint": certificates.data_fingerprint,
         },
     }
-    return Sheet(SHEET_COLUMNS, tuple(line(row) for row in rows.tolist()), facts)
+    columns = (*SHEET_COLUMNS[:5], radius_column(certificates, "radius"), *SHEET_COLUMNS[6:])
+    return Sheet(columns, tuple(line(row) for row in rows.tolist()), facts)

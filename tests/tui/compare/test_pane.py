@@ -177,6 +177,20 @@ async def test_stale_failed_and_damaged_are_said(model, other):
         assert "B: The results file cannot be used" in words(app, "#compare-obstacle")
 
 
+async def test_what_somebody_else_claims_of_a_model_is_not_called_proved(model, other):
+    write_synthetic(model)
+    write_synthetic(other)
+    place = results_path(other)
+    place.write_bytes(place.read_bytes()[:-1] + b"\0")
+    app = InspectApp(model, analyse=Script(), other=other)
+    async with finished(app, (160, 40)) as pilot:
+        pane = await comparing(pilot)
+        assert "B: CLAIMED by somebody else" in words(app, "#compare-warnings")
+        assert "A: " not in words(app, "#compare-warnings")
+        assert "claimed " in screen_text(app)
+        assert pane.sheet().facts["certified"]["standing"] == ["own", "claimed"]
+
+
 async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(model, other):
     script = Script(hold_at=4)
     app = InspectApp(model, analyse=script, other=other)

@@ -153,6 +153,9 @@ def test_the_sheet_has_the_list_as_shown():
     assert [row[-1] for row in sheet.rows] == ["WRONG", "uncertified", "certified"]
     assert [row[6] for row in sheet.rows] == [None, 0.3, 1.0]
     assert sheet.facts["order"] == "smallest radius first"
+    claimed = images_sheet(replace(certificates, standing="claimed"), np.arange(3), choice, certificates.classes)
+    assert [name for name in sheet.columns if name not in claimed.columns] == ["radius (proved lower bound)"]
+    assert claimed.columns[5] == "radius (claimed)"
 
 
 @pytest.mark.parametrize("n", [10_000])
