@@ -7,20 +7,18 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from textual import events, on
-from textual.app import App, ComposeResult, SystemCommand
+from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.screen import Screen
 from textual.widgets import TabbedContent, TabPane
 
 from lipscope.system import STOPPED
 from lipscope.tui.config import Config
-from lipscope.tui.dialogs.copy import copy, copy_cell
-from lipscope.tui.keys.bindings import DIALOGS, MOVES, bindings_of, described
+from lipscope.tui.dialogs.app import DialogApp
+from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, go
 from lipscope.tui.keys.typed_ahead import TypedAhead
@@ -32,7 +30,6 @@ from lipscope.tui.settings import Remembered
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.notice import Notice
-from lipscope.tui.widgets.over_axis import OverAxis
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
@@ -41,7 +38,6 @@ from lipscope.tui.work.job import Job, JobTold, JobView
 from lipscope.tui.work.messages import EpsMoved, Wanted, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunRead
 from lipscope.tui.work.session import Session
-from lipscope.tui.work.state import State
 from lipscope.tui.work.worker import Analyse, Means
 from lipscope.units import DEFAULT_EPS
 
@@ -52,7 +48,7 @@ LONGEST_PAUSE = 2.0
 """Seconds between two paintings at most."""
 
 
-class InspectApp(App[None]):
+class InspectApp(DialogApp):
     """Shows one checkpoint.
 
     Args:
@@ -122,11 +118,6 @@ class InspectApp(App[None]):
         if other is not None:
             self.other = Session(other, means, post=self.post_message, changed=self._changed, behind=self.session)
         self._actives = self._active
-
-    @property
-    def state(self) -> State:
-        """What is known of the file."""
-        return self.session.state
 
     @property
     def busy(self) -> bool:
@@ -389,52 +380,6 @@ class InspectApp(App[None]):
         for session in self._sessions:
             session.reload()
 
-    def action_open(self) -> None:
-        """Choose another file or run, or the second of two."""
-        from lipscope.tui.start.screen import OpenScreen
-
-        folders = [Path("runs"), Path("checkpoints"), self._path.parent]
-        self.push_screen(
-            OpenScreen(folders, self._remembered.recent, self.session.cache, alone=False), self._open_chosen
-        )  # fmt: skip
-
-    def _open_chosen(self, choice: tuple[Path, bool] | None) -> None:
-        if choice is not None:
-            path, second = choice
-            self.wanted = (self._path, path) if second else (path, None)
-            self.exit()
-
-    def action_about(self) -> None:
-        """What the file is, and what it claims."""
-        from lipscope.tui.dialogs.about import AboutScreen
-
-        self.push_screen(AboutScreen(self.state))
-
-    def action_help(self) -> None:
-        """Show the keys."""
-        from lipscope.tui.dialogs.help import HelpScreen
-
-        self.push_screen(HelpScreen(keys=self._config.keys))
-
-    def action_help_here(self) -> None:
-        """Explain the pane in focus, word by word, and list the keys of its screen."""
-        from lipscope.tui.dialogs.glossary import glossaries
-        from lipscope.tui.dialogs.help import HelpScreen
-
-        words = next(glossaries(self.focused or self.front), {})
-        self.push_screen(HelpScreen(entry(self.front_id), self._config.keys, words))
-
-    def on_mouse_move(self, event: events.MouseMove) -> None:
-        """What the mouse rests on explains itself."""
-        from lipscope.tui.dialogs.glossary import explained
-
-        widget = event.widget
-        if widget is not None and self.front is not None and not isinstance(widget, OverAxis):
-            offset = event.get_content_offset(widget)
-            words = explained(widget, offset.x, offset.y) if offset is not None else None
-            if words is not None and words != widget.tooltip:
-                widget.tooltip = words
-
     async def action_back(self) -> None:
         """Step out: first inside the screen in front, then to the one that led here, then to the first."""
         front = self.front
@@ -473,29 +418,6 @@ class InspectApp(App[None]):
         else:
             self._g_at = now
 
-    def action_copy(self) -> None:
-        """Copy what is selected."""
-        front = self.front
-        copy(self, front.copied() if front is not None else "")
-
-    def action_copy_cell(self) -> None:
-        """Choose one value of what is selected, and copy it alone."""
-        front = self.front
-        copy_cell(self, front.cells() if front is not None else [])
-
-    def action_export(self) -> None:
-        """Ask where to write what is shown, and write it."""
-        from lipscope.tui.dialogs.export import open_export
-
-        screen = entry(self._tabs.active)
-        open_export(self, self.state, screen, self.front)
-
-    async def action_report(self) -> None:
-        """Write a whole report into the working directory, as Markdown and as HTML."""
-        from lipscope.tui.dialogs.report import write_report
-
-        await write_report(self)
-
     def absent(self, screen: str) -> bool:
         """Whether a screen has nothing to show yet: no layer, no second model, no run, no radii."""
         state = self.state
@@ -504,22 +426,3 @@ class InspectApp(App[None]):
         radii = state.results.certificates is not None
         known = {"layers": layers, "gradients": measured, "radii": radii, "images": radii, "training": state.run}
         return not ({**known, "compare": self.other}.get(screen, True))
-
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
-        """The command palette: the table of bindings, and Textual's own themes and screenshots."""
-        for scope, binding in described():
-            if scope not in (*DIALOGS, MOVES) and binding.action != "command_palette":
-                name = f"{scope}: {binding.description}" if scope != "Everywhere" else binding.description
-                yield SystemCommand(name, binding.tooltip, partial(self._command, scope, binding.action))
-        for command in super().get_system_commands(screen):
-            if command.title in {"Theme", "Screenshot"}:
-                yield command
-
-    async def _command(self, scope: str, action: str) -> None:
-        if scope == "Everywhere":
-            await self.run_action(action)
-            return
-        self.action_show_tab(next(screen.id for screen in SCREENS if screen.title == scope))
-        front = self.front
-        if front is not None:
-            await self.run_action(action, front)

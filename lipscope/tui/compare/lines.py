@@ -202,7 +202,7 @@ def accuracy_lines(
     return lines
 
 
-WHICH = {"either": "certified by one alone", "first": "certified by A alone", "second": "certified by B alone"}
+WHICH = {"either": "by one alone", "first": "by A alone", "second": "by B alone"}
 """Which images are listed, with the words."""
 
 

@@ -184,7 +184,7 @@ class ComparePane(EpsPane):
             lambda width: harmless(IMAGE_HEADING, width),
         )  # fmt: skip
         panel = self.query_one("#compare-images-panel")
-        panel.border_title = f"{len(only):,} images {WHICH[self._which]}"
+        panel.border_title = f"{len(only):,} certified {WHICH[self._which]}"
         panel.border_subtitle = "largest difference of radii first"
 
     def _counted(self) -> list[str]:

@@ -39,7 +39,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "sound": "radii are sound where the rounding errors of the evaluation itself are subtracted from them",
     },
     "layers-list": {
-        "layer": LAYER + "; … … stands for neighbours of which there is nothing to see, + unfolds them",
+        "layer": LAYER + "; `a … b` stands for neighbours of which there is nothing to see, + unfolds them",
         "kind": "how the layer is made: SOC, Cayley, LLN (last layer with normalised rows), MaxMin, ...",
         "in → out": "channels×height×width before and after",
         "● bound ≤": BOUND,

@@ -23,7 +23,7 @@ from lipscope.units import DEFAULT_EPS, format_eps
 from lipscope.version import __version__
 
 if TYPE_CHECKING:
-    from lipscope.tui.app import InspectApp
+    from lipscope.tui.dialogs.app import DialogApp
 
 PAINTED = 0.3
 """Seconds that a screen needs to be laid out, shown and painted."""
@@ -129,7 +129,7 @@ def as_html(state: State, parts: Sequence[Part]) -> str:
     return "\n".join([*out, "</html>"]) + "\n"
 
 
-async def report_parts(app: InspectApp) -> list[Part]:
+async def report_parts(app: DialogApp) -> list[Part]:
     """What the screens show that have something to show, the test images apart; the one in front stays."""
     front, parts = app.front_id, []
     for screen in SCREENS:
@@ -143,7 +143,7 @@ async def report_parts(app: InspectApp) -> list[Part]:
     return parts
 
 
-async def write_report(app: InspectApp) -> None:
+async def write_report(app: DialogApp) -> None:
     """Write a whole report into the working directory, as Markdown and as HTML, and say where."""
     parts = await report_parts(app)
     for ending, text in (("md", as_markdown(app.state, parts)), ("html", as_html(app.state, parts))):

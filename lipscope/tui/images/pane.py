@@ -75,7 +75,6 @@ class ImagesPane(EpsPane):
         self._row = -1
         self._asked: tuple[object, object] = (None, None)
         self._asked_row = -1
-        self._unfolded: FoldBar | None = None
 
     def compose(self) -> ComposeResult:
         """A line of words and the filters on top, the picture, and the list beside it."""
@@ -242,13 +241,7 @@ class ImagesPane(EpsPane):
     def action_grid(self) -> None:
         """Thumbnails instead of the list, or the list again."""
         self.toggle_class("-grid")
-        for bar in self.query(FoldBar):
-            if bar.side == "right" and self.has_class("-grid") and bar.folded:
-                bar.fold(False)
-                self._unfolded = bar
-        if not self.has_class("-grid") and self._unfolded is not None:
-            self._unfolded.fold(True)
-            self._unfolded = None
+        next(bar for bar in self.query(FoldBar) if bar.side == "right").hold(self.has_class("-grid"))
         self._show_grid()
         self.focus_main()
 

@@ -26,6 +26,8 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 
 DAY = 86400.0
+ROOMY = 80
+"""Columns for age and size beside the name."""
 
 Choice = tuple[Path, bool]
 """What is opened, and whether as the second of two models."""
@@ -36,12 +38,16 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
     verdict = f"{SIGNS.get(one.verdict, ' ')} {one.verdict.replace('-', ' '):11}"
     seconds = max(now - one.modified, 0.0)
     age = seconds_text(seconds) if seconds < DAY else f"{seconds / DAY:.0f} days"
-    details = f"{one.rates or one.standing:16} {age:>12} {size_text(one.size) if one.size else '':>8}  "
+    details = f"{one.rates or one.standing:16} "
+    if width >= ROOMY:
+        details += f"{age:>12} {size_text(one.size) if one.size else '':>8}  "
     path = harmless(one.path, max(width - len(verdict) - len(details), 8), keep="end")
     return [(verdict, STYLES.get(one.verdict, "")), (details, "$foreground 60%"), (path, "bold")]
 
 
-HEADING = f"  {'verdict':11}{'clean / cert.':16} {'age':>12} {'size':>8}  file"
+def found_heading(width: int) -> str:
+    """The names of the columns."""
+    return f"  {'verdict':11}{'clean / cert.':16} " + (f"{'age':>12} {'size':>8}  " if width >= ROOMY else "") + "file"
 
 
 @dataclass
@@ -102,7 +108,7 @@ class OpenScreen(Dialog[Choice | None]):
         shown, now = self.query_one(LongList), time.time()
         shown.show(
             len(self._found), lambda place, width: found_line(self._found[place], now, width),
-            lambda width: HEADING[:width], place=max(shown.place, 0),
+            found_heading, place=max(shown.place, 0),
         )  # fmt: skip
 
     @on(LongList.Entered, "#open-list")

@@ -96,6 +96,10 @@ class TrainingPane(Pane):
         if told:
             self._redraw()
 
+    def on_resize(self) -> None:
+        """Words and lists as the new width wants them."""
+        self._redraw()
+
     def focus_main(self) -> None:
         """The layers take the arrow keys; where they are folded, the screen itself."""
         table = self.query_one("#training-list")

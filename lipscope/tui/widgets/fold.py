@@ -37,11 +37,14 @@ class FoldBar(Widget):
         self._title = title
         self._summary = ""
         self._by_hand: bool | None = None
+        self._held = False
         self._columns = FOLDS_UNDER
 
     @property
     def folded(self) -> bool:
         """Whether the pane is folded now."""
+        if self._held:
+            return False
         if self._by_hand is not None:
             return self._by_hand
         return self.side == "right" and self._columns < self._under
@@ -63,6 +66,11 @@ class FoldBar(Widget):
     def fold(self, folded: bool) -> None:
         """Fold or unfold by hand; the window has no say from now on."""
         self._by_hand = folded
+        self.fit()
+
+    def hold(self, held: bool) -> None:
+        """Keep the pane open, or let the window and the user decide again."""
+        self._held = held
         self.fit()
 
     def on_click(self) -> None:

@@ -48,12 +48,12 @@ async def test_layers_and_certified_images_side_by_side(model, other, script):
         only_a, only_b = (sure[0] & ~sure[1]).sum(), (sure[1] & ~sure[0]).sum()
         assert f"only A {only_a}, only B {only_b}" in text
         assert f"certified by both {(sure[0] & sure[1]).sum()}, by neither {(~sure[0] & ~sure[1]).sum()}" in text
-        assert f"{only_a + only_b} images certified by one alone" in text
+        assert f"{only_a + only_b} certified by one alone" in text
         assert f"{100 * sure[0].mean():.2f}%" in words(app, "#compare-accuracy")
         assert f"{100 * (sure[1].mean() - sure[0].mean()):+.2f}" in words(app, "#compare-accuracy")
         await pilot.press("d")
         await pilot.pause()
-        assert f"{only_a} images certified by A alone" in screen_text(app)
+        assert f"{only_a} certified by A alone" in screen_text(app)
         assert set(pane._only.tolist()) == set(np.flatnonzero(sure[0] & ~sure[1]).tolist())
         await pilot.press("d", "right")
         await until(pilot, lambda: pane.eps == Fraction(37, 255))

@@ -4,6 +4,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+import pytest
 from textual.geometry import Offset
 
 from lipscope.errors import DataError
@@ -18,7 +19,7 @@ from lipscope.tui.registry import entry
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.worker import Means
 from lipscope.units import radius_text
-from tests.tui.conftest import finished, screen_text, until, words
+from tests.tui.conftest import finished, screen_text, until, words, write_radii
 from tests.tui.pictured import Brightness, N, synthetic_images, write_synthetic
 
 
@@ -343,3 +344,18 @@ async def test_scrolling_ten_thousand_images_paints_only_what_is_seen(model, scr
             await pilot.pause()
             assert len(made) <= 3 * listed.size.height, key
         assert pane._rows[listed.place] == pane._row
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 20)])
+async def test_thumbnails_are_seen_where_the_list_is_folded_and_it_folds_again(model, script, size):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app, size) as pilot:
+        await pilot.press(entry("images").key)
+        await until(pilot, lambda: app.front_id == "images" and not app.query_one("#images-list").region.area)
+        await pilot.press("t")
+        await until(pilot, lambda: app.query_one("#images-grid").region.area)
+        await pilot.press("right")
+        await until(pilot, lambda: app.query_one("#images-grid").place == 1)
+        await pilot.press("t")
+        await until(pilot, lambda: not app.query_one("#images-list-side").region.area)
