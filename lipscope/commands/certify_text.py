@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 
 from lipscope.bounds.rounding import printed_up
 from lipscope.certification.summary import class_name
-from lipscope.commands.messages import cut
+from lipscope.commands.names import column_of
 from lipscope.records import round_up
 from lipscope.records.certificates import ADJECTIVES, WORDS, Certificates
 from lipscope.units import radius_text
@@ -25,7 +26,7 @@ MOST_CLASSES = 20
 
 LOWEST = 10
 NAME = 14
-"""Characters of a class's name."""
+"""Columns of a class's name on a terminal."""
 
 MOST_PAIRS = 6
 
@@ -125,11 +126,12 @@ def _classes(rows: list[dict[str, Any]]) -> list[str]:
         note = [f"(the {LOWEST} lowest of {len(shown)} classes; --json has all)"]
         shown = sorted(shown, key=_certified_rates)[:LOWEST]
     eps = "".join(f" {share['eps']:>8s}" for share in shown[0]["certified"])
-    lines = [f"{'class':{NAME}s} {'n':>6s} {'clean':>8s}{eps}  mean radius"]
+    names = column_of((row["name"] for row in shown), width=NAME)
+    lines = [*names.above, f"{'class':{names.width}s} {'n':>6s} {'clean':>8s}{eps}  mean radius"]
     for row in shown:
         rates = "".join(f" {share['rate']:8.2%}" for share in (row["clean"], *row["certified"]))
         mean = "-" if row["mean_radius_of_correct"] is None else radius_text(row["mean_radius_of_correct"])
-        lines.append(f"{cut(row['name'], NAME):{NAME}s} {row['n']:6d}{rates} {mean:>12s}")
+        lines.append(f"{names[row['name']]} {row['n']:6d}{rates} {mean:>12s}")
     return lines + note
 
 
@@ -140,10 +142,10 @@ def _certified_rates(row: dict[str, Any]) -> list[float]:
 def _nearest(facts: dict[str, Any], certificates: Certificates) -> list[str]:
     """The pairs of classes that decide the most radii."""
     pairs = facts["runner_up"]["pairs"][:MOST_PAIRS]
-    lines = ["predicted            nearest other class   images"]
-    for predicted, nearest, count in pairs:
-        names = (cut(class_name(certificates, number), 20) for number in (predicted, nearest))
-        lines.append(" ".join([*(f"{name:20s}" for name in names), f"{count:7d}"]))
+    called = [tuple(class_name(certificates, number) for number in pair[:2]) for pair in pairs]
+    names = column_of(itertools.chain(*called), width=20)
+    lines = [*names.above, f"{'predicted':{names.width}s} {'nearest other class':{names.width}s}  images"]
+    lines += [f"{names[a]} {names[b]} {pair[2]:7d}" for (a, b), pair in zip(called, pairs, strict=True)]
     return lines
 
 

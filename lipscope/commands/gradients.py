@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lipscope.commands.messages import cut
 from lipscope.commands.names import Names, column_of
 from lipscope.records import gradient_kept, loses_most, round_up
 
@@ -69,10 +68,8 @@ def _loss(losing: LayerReport | None, report: InspectReport) -> str:
     passed = f"; the whole body passes back {_ratio(whole.mean, 4)} (mean)" if whole is not None else ""
     kept = gradient_kept(losing)
     allowed = f", {kept:.4f} of what its bound allows" if kept is not None and losing.bound.value != 1.0 else ""
-    return (
-        f"loses most: {cut(losing.name, 60)}, which passes back {_ratio(mean, 4)} of the norm (mean){allowed}{passed}. "
-        "Estimates."
-    )
+    name = column_of((losing.name,), width=60).cells[losing.name]
+    return f"loses most: {name}, which passes back {_ratio(mean, 4)} of the norm (mean){allowed}{passed}. Estimates."
 
 
 def _tightness(tight: Tightness) -> str:

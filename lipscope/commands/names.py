@@ -40,12 +40,13 @@ class Names:
         return [f"all names begin with {self.prefix}"] if self.prefix else []
 
 
-def column_of(names: Iterable[str], *, whole: bool | None = None) -> Names:
+def column_of(names: Iterable[str], *, whole: bool | None = None, width: int = WIDTH) -> Names:
     """The names of one table, visible on one line.
 
     Args:
         names: as the file has them.
         whole: nothing is cut; by default where stdout is no terminal.
+        width: of the column at least, and on a terminal at most.
 
     >>> long = "base_model.model.encoder.layer.{}.attention.self.query.weight"
     >>> short = column_of([long.format(i) for i in (0, 11)], whole=False)
@@ -58,10 +59,10 @@ def column_of(names: Iterable[str], *, whole: bool | None = None) -> Names:
     if whole is None:
         whole = not sys.stdout.isatty()
     longest = max(map(len, given.values()), default=0)
-    if whole or longest <= WIDTH:
-        return Names("", max(WIDTH, longest), given)
+    if whole or longest <= width:
+        return Names("", max(width, longest), given)
     prefix = common_prefix(list(given.values()))
-    return Names(prefix, WIDTH, {name: middle(text[len(prefix) :], WIDTH) for name, text in given.items()})
+    return Names(prefix, width, {name: middle(text[len(prefix) :], width) for name, text in given.items()})
 
 
 def common_prefix(names: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
@@ -24,15 +25,46 @@ from lipscope.visible import visible
 if TYPE_CHECKING:
     from lipscope.records import RunEvent, StepEvent
 
+WORTH_SAYING = 30.0
+"""Seconds that are left."""
+
 
 @contextmanager
 def images_bar(doing: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar over ``total`` images; yields the function that moves it to (done, total)."""
+    """A bar over ``total`` images, lines without a terminal; yields the function that moves it to (done, total)."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
+    if not sys.stderr.isatty():
+        yield ImagesLines(doing)
+        return
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(doing, total=total)
         yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+class ImagesLines:
+    """Says without a terminal how long it will take, by the steps that it took so far, and again at every quarter.
+
+    Args:
+        doing: what is done.
+        clock: tells seconds.
+    """
+
+    def __init__(self, doing: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._doing, self._clock = doing, clock
+        self._first: tuple[int, float] | None = None
+        self._next = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many images are done; the first step, which also proves the bounds, is not measured."""
+        now = self._clock()
+        if self._first is None:
+            self._first = done, now
+            return
+        before, started = self._first
+        left = (total - done) * (now - started) / max(done - before, 1)
+        if done >= self._next and left >= WORTH_SAYING:
+            self._next = done + total / 4
+            narrate(f"{self._doing}: {done:,} of {total:,} images, about {duration(left)} left")
 
 
 class TrainingBar:

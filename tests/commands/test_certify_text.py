@@ -43,6 +43,16 @@ def test_it_fits_a_terminal() -> None:
     assert not any(line != line.rstrip() for line in lines)
 
 
+def test_names_of_classes_are_whole_where_stdout_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "a class whose name is longer than its column"
+    of = replace(certificates(), classes=(long, *(f"class {number}" for number in range(1, 10))))
+    assert shown(of)[0].count(long) >= 2
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    printed, _ = shown(of)
+    assert long not in printed
+    assert "a clas…" in printed
+
+
 @pytest.mark.parametrize(
     ("standing", "said", "called"),
     [
@@ -115,7 +125,8 @@ def test_nobody_right_and_one_image() -> None:
 
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "a" * 70])
-def test_names_of_classes_are_harmless(name: str) -> None:
+def test_names_of_classes_are_harmless(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     printed, _ = shown(replace(certificates(), classes=(name,) * 10))
     assert "\x1b" not in printed
     assert max(map(len, printed.splitlines())) <= 80

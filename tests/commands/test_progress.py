@@ -1,6 +1,8 @@
 from __future__ import annotations
 
-from lipscope.commands.progress import TrainingBar, images_bar
+import pytest
+
+from lipscope.commands.progress import ImagesLines, TrainingBar, images_bar
 from lipscope.records import RunEvent, StepEvent
 
 
@@ -41,3 +43,14 @@ def test_images_without_a_terminal(capsys):
         advance(5, 10)
         advance(10, 10)
     assert capsys.readouterr() == ("", "")
+
+
+def test_without_a_terminal_the_time_left_is_measured_and_corrected(capsys: pytest.CaptureFixture[str]) -> None:
+    times = iter([100.0, 110.0, 111.0, 150.0, 250.0, 600.0, 601.0])
+    told = ImagesLines("certifying", lambda: next(times))
+    for done in (10, 20, 30, 260, 520, 980, 1000):
+        told(done, 1000)
+    assert capsys.readouterr().err.splitlines() == [
+        "lipscope: certifying: 20 of 1,000 images, about 16 min left",
+        "lipscope: certifying: 520 of 1,000 images, about 2 min left",
+    ]
