@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -31,6 +32,18 @@ def test_python_versions_agree() -> None:
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert f"python: {str(named).replace(chr(39), chr(34))}" in workflow
     assert project["requires-python"] == f">={named[0]}"
+
+
+def test_no_command_of_the_pages_writes_beside_a_tracked_checkpoint() -> None:
+    pages = [ROOT / "README.md", ROOT / "checkpoints" / "README.md", *(ROOT / "docs").glob("*.md")]
+    commands = [
+        line
+        for page in pages
+        for line in re.findall(r"lipscope (?:certify|attack)[^`\n]*", page.read_text(encoding="utf-8"))
+        if "checkpoints/" in line or "demo/" in line
+    ]
+    assert commands
+    assert [line for line in commands if "--keep results/" not in line and "--no-keep" not in line] == []
 
 
 @pytest.mark.slow
