@@ -43,6 +43,7 @@ from lipscope.layers.pooling import (
     L2Pool2d,
     MaxPool2d,
 )
+from lipscope.layers.potential_step import PotentialStep
 from lipscope.layers.rearrange import (
     ChannelShuffle,
     Flip,
@@ -180,6 +181,14 @@ def _soc(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     layer.kernel = nn.Parameter(kernel)
     layer.bias = nn.Parameter(torch.zeros_like(kernel[:, 0, 0, 0]) if bias is None else bias)
     return layer
+
+
+def _potential_step(entry: Entry, tensors: Tensors) -> LipschitzLayer:
+    name = entry.text("weight") if entry.has("weight") else f"{entry.name}.weight"
+    flat = tensors.get(name).ndim == 2
+    inner = _linear(entry, tensors) if flat else _conv2d(entry, tensors)
+    assert isinstance(inner, Conv2d | Linear)
+    return PotentialStep(inner)
 
 
 def _householder(entry: Entry, tensors: Tensors) -> LipschitzLayer:
@@ -343,6 +352,7 @@ KINDS: dict[str, Build] = {
     "max_min": _max_min,
     "group_sort": _group_sort,
     "householder": _householder,
+    "potential_step": _potential_step,
     "average_pool": _average_pool,
     "max_pool": _max_pool,
     "l2_pool": _l2_pool,

@@ -15,10 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.elementwise import Elementwise, gelu, hardswish, silu, softsign
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
+from lipscope.layers.linear import Linear
 from lipscope.layers.pooling import L2Pool2d
+from lipscope.layers.potential_step import PotentialStep
 from lipscope.layers.rearrange import ChannelShuffle
 from lipscope.layers.taylor import taylor_exponential
 from lipscope.models.capture.graph import Op
@@ -236,6 +239,51 @@ def _taylor(region: Region, steps: Steps) -> bool:
     return True
 
 
+def _potential_step(region: Region, steps: Steps) -> bool:
+    """X - K^T D relu(K x + b), D >= 0 diagonal, as SLL and CPL are: G = (D / 2)^(1/2) K, c = (D / 2)^(1/2) b."""
+    first = [op for op in region.ops if op.base in ("conv2d", "linear") and op.inputs == (region.source,)]
+    last = [op for op in region.ops if op.base in ("conv_transpose2d", "linear") and op not in first]
+    if len(first) != 1 or len(last) != 1 or region.source.shape != region.ops[-1].shape:
+        return False
+    kernel, back, bias = first[0].given["weight"], last[0].given["weight"], first[0].given["bias"]
+    if not isinstance(kernel, Tensor) or not isinstance(back, Tensor):
+        return False
+    back = back.mT if last[0].base == "linear" else back
+    if back.shape != kernel.shape:
+        return False
+    rows = kernel.detach().double().flatten(1)
+    diagonal = (back.detach().double().flatten(1) * rows).sum(1) / (rows * rows).sum(1).clamp_min(1e-300)
+    offset = torch.zeros_like(diagonal) if bias is None else bias.detach().double()
+    for op in region.ops:
+        # Fixed factors make up D, fixed terms b; what that does not catch is found out when the two are compared.
+        for value in (value for key, value in op.given.items() if key != "weight" and value is not bias):
+            number = torch.as_tensor(value).double() if isinstance(value, Tensor | float | int) else None
+            if number is None or isinstance(value, bool) or number.numel() not in (1, len(rows)):
+                continue
+            if op.base.startswith("mul") or (op is region.ops[-1] and number.numel() == 1):
+                diagonal = diagonal * number.flatten().abs()
+            elif op.base.startswith("div"):
+                diagonal = diagonal / number.flatten().abs()
+            elif op.base.startswith("add") and number.numel() == len(rows):
+                offset = offset + number.flatten()
+    root = (diagonal.clamp_min(0.0) / 2).sqrt()
+    tensors = {"weight": rows.mul(root.unsqueeze(1)).reshape(kernel.shape), "bias": offset * root}
+    keys: dict[str, Any] = {}
+    if kernel.ndim == 4:
+        padding, dilation = (list(first[0].given[key]) * 2 for key in ("padding", "dilation"))
+        keys = {"padding": padding[:2], "dilation": dilation[:2], "groups": first[0].given["groups"]}
+        inner: Conv2d | Linear = Conv2d(
+            tensors["weight"], tensors["bias"], padding=(padding[0], padding[1]), dilation=(dilation[0], dilation[1]),
+            groups=keys["groups"],
+        )  # fmt: skip
+    else:
+        inner = Linear(tensors["weight"], tensors["bias"])
+    if not region.is_same(PotentialStep(inner)):
+        return False
+    steps.add("potential_step", region.ops[-1].shape, of=(region.source,), tensors=tensors, keys=keys)
+    return True
+
+
 ELEMENTWISE = frozenset({
     "abs", "add", "sub", "mul", "div", "sigmoid", "tanh", "erf", "exp", "pow", "neg", "rsub", "reciprocal", "relu6",
     "clamp", "hardtanh", "hardsigmoid",
@@ -272,5 +320,14 @@ PATTERNS = (
         frozenset({"conv2d"}),
         frozenset({"add", "add_"}),
         _taylor,
+    ),
+    Pattern(
+        frozenset(
+            {"conv2d", "conv_transpose2d", "linear", "relu", "relu_", "mul", "mul_", "div", "add", "add_", "sub", "neg"}
+        )
+        | frozenset(IDENTITIES),
+        frozenset({"conv_transpose2d", "linear"}),
+        frozenset({"sub", "add"}),
+        _potential_step,
     ),
 )

@@ -74,6 +74,20 @@ class Skew(nn.Module):
         return total + self.bias.view(1, -1, 1, 1)
 
 
+class Potential(nn.Module):
+    """SLL by hand: x - 2 K^T T^-1 relu(K x + b), which expands where the step is longer than 1."""
+
+    def __init__(self, channels: int, inner: int, step: float = 1.0) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(inner, channels, 3, 3))
+        self.bias, self.step = nn.Parameter(torch.randn(inner)), step
+
+    def forward(self, x: Tensor) -> Tensor:
+        over = F.conv2d(self.kernel, self.kernel, padding=2).abs().sum((1, 2, 3))
+        inside = torch.relu(F.conv2d(x, self.kernel, padding=1) + self.bias[:, None, None])
+        return x - 2 * self.step * F.conv_transpose2d(inside / over[:, None, None], self.kernel, padding=1)
+
+
 class LastLayerNormalised(nn.Module):
     """Rows of unit length."""
 

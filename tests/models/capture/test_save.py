@@ -140,6 +140,8 @@ SINGLE = {
     "scale and shift": (lambda: nets.Lambda(lambda x: torch.relu(x) * 3 - 1), ["relu", "scale_shift"]),
     "normalisation": (lambda: nets.Lambda(lambda x: torch.relu((x - 0.5) / 0.25)), ["normalize", "relu"]),
     "soc": (lambda: nets.Skew(4), ["soc", "scale_shift"]),
+    "sll": (lambda: nets.Potential(4, 6), ["potential_step"]),
+    "sll with a larger step": (lambda: nets.Potential(4, 6, 3.0), ["potential_step"]),
     "householder": (lambda: nets.Householder(4), ["householder"]),
     "max min by rank": (
         lambda: nets.Lambda(

@@ -1,0 +1,83 @@
+"""A step down a convex potential by a plain convolution or matrix, as other people's networks write SLL and CPL."""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor
+
+from lipscope.bounds.rounding import Arithmetic, outward, up
+from lipscope.layers.contract import LipschitzLayer, Rounding
+from lipscope.layers.conv2d import Conv2d
+from lipscope.layers.joints import Sum
+from lipscope.layers.linear import Linear
+from lipscope.layers.roundings import length
+from lipscope.layers.transposed import ConvTranspose2d
+from lipscope.records import Bound, Shape
+
+
+class PotentialStep(LipschitzLayer):
+    """x -> x - 2 G^T relu(G x + c), G with any number of rows; L = max(1, 2 ||G||^2 - 1).
+
+    Almost everywhere the Jacobian is I - 2 G^T S G with 0 <= S <= 1 diagonal: symmetric, its eigenvalues between
+    1 - 2 ||G||^2 and 1 (Araujo et al., ICLR 2023; Meunier et al., ICML 2022).
+
+    Args:
+        inner: x -> G x + c; a convolution has zero padding, the same on both sides of an axis, and stride 1.
+
+    Raises:
+        ValueError: another convolution.
+    """
+
+    kind = "step down a convex potential"
+    gradient_norm_preserving = False
+
+    def __init__(self, inner: Conv2d | Linear) -> None:
+        super().__init__()
+        self.inner = inner
+        self.back: LipschitzLayer
+        if isinstance(inner, Linear):
+            self.back = Linear(inner.weight.detach().mT.contiguous())
+            return
+        (top, bottom), (left, right) = inner.sides
+        if inner.padding_mode != "zeros" or (top, left) != (bottom, right) or inner.stride != (1, 1):
+            raise ValueError("a step down a potential has zero padding, the same on both sides, and stride 1")
+        self.back = ConvTranspose2d(
+            inner.weight.detach().clone(), padding=(top, left), groups=inner.groups, dilation=inner.dilation
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, ...) to the same shape."""
+        step: Tensor = self.back(self.inner(x).relu())
+        return x - 2 * step
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """Max(1, 2 ||G||^2 - 1), with a proved ||G||."""
+        norm = self.inner.bound(input_shape)
+        if not norm.proved:
+            return norm
+        if norm.value <= 1:
+            return Bound.exactly(1.0, "a step down a convex potential, ||G|| <= 1")
+        return Bound(max(1.0, up(2 * up(norm.value**2, 2) - 1, 2)), f"2 ||G||^2 - 1, ||G|| by {norm.method}")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """That of G x + c, carried through G^T; that of G^T; and of the difference."""
+        inside = self.inner.output_shape(input_shape)
+        largest = self.inner.bound(input_shape).value
+        first = self.inner.rounding(input_shape, norm, arithmetic)
+        back = self.back.rounding(inside, first.norm, arithmetic)
+        step = Rounding(outward(largest * first.error + back.error), back.norm)
+        size = math.prod(input_shape)
+        error = Sum((1.0, -2.0)).rounded([Rounding(0.0, norm), step], size, arithmetic).error
+        # f(0) = -2 G^T relu(c), c repeated at every place.
+        bias = self.inner.bias
+        places = math.prod(inside) // self.inner.weight.shape[0]
+        offset = 0.0 if bias is None else outward(2 * largest * length(bias) * math.sqrt(places))
+        return Rounding(error, arithmetic.held(outward(self.bound(input_shape).value * norm + offset + error)))
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        after = self.back.output_shape(self.inner.output_shape(input_shape))
+        if after != input_shape:
+            raise ValueError(f"the step has the shape {after}, its input {input_shape}")
+        return after
