@@ -47,7 +47,9 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
 
 def found_heading(width: int) -> str:
     """The names of the columns."""
-    return f"  {'verdict':11}{'clean / cert.':16} " + (f"{'age':>12} {'size':>8}  " if width >= ROOMY else "") + "file"
+    return (
+        f"  {'verdict':11}{'clean / claimed':16} " + (f"{'age':>12} {'size':>8}  " if width >= ROOMY else "") + "file"
+    )
 
 
 @dataclass
