@@ -104,7 +104,7 @@ class Progress:
             if metadata["lipscope.progress"] != SCHEMA or metadata["about"] != self._about:
                 return None
             rows = load(content)["rows"]
-        except (KeyError, TypeError, ValueError, SafetensorError):
+        except (KeyError, TypeError, ValueError, RecursionError, SafetensorError):
             return None
         fits = len(rows) <= self._shape[0] and rows.shape[1:] == self._shape[1:] and rows.dtype == self._dtype
         return rows if fits else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -10,6 +9,8 @@ import click
 
 from lipscope.commands.messages import narrate
 from lipscope.errors import LipscopeError, typed
+from lipscope.files.opening import read_regular
+from lipscope.files.writing import atomic_path
 
 MODEL = "shiftnet9-64-cifar10.safetensors"
 
@@ -43,11 +44,12 @@ def unpacked(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         with as_file(files("lipscope") / "demo") as ours:
             model = folder / MODEL
-            same = model.exists() and model.read_bytes() == (ours / MODEL).read_bytes()
+            same = model.exists() and read_regular(model) == (ours / MODEL).read_bytes()
             for source in ours.iterdir():
                 # Results of the user's own have taken the place of those that came with the same model.
                 if not (same and (folder / source.name).exists()):
-                    shutil.copyfile(source, folder / source.name)
+                    with atomic_path(folder / source.name) as temporary:
+                        temporary.write_bytes(source.read_bytes())
     except OSError as error:
         raise LipscopeError(
             "the model of the demonstration cannot be put there", where=str(folder), why=error.strerror or str(error),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lipscope.data.dataset import IMAGE_SHAPE, Split
 from lipscope.data.releases import Release
 from lipscope.errors import DataError
+from lipscope.files.opening import read_regular
 
 Records = tuple[NDArray[np.uint8], NDArray[np.int64]]
 
@@ -92,11 +93,9 @@ def class_names(folder: Path, release: Release) -> tuple[str, ...]:
     if not path.exists():
         return release.classes
     try:
-        names = tuple(path.read_text(encoding="utf-8").split())
+        names = tuple(read_file(path, release).decode().split())
     except UnicodeDecodeError as error:
         raise DataError("not a text file", where=str(path), next_step=_again(release)) from error
-    except OSError as error:
-        raise unreadable(path, error, release) from error
     if len(names) != len(release.classes):
         raise DataError(
             "another number of class names", where=str(path),
@@ -112,7 +111,7 @@ def read_file(path: Path, release: Release) -> bytes:
         DataError: missing or unreadable.
     """
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except OSError as error:
         raise unreadable(path, error, release) from error
 

@@ -182,7 +182,7 @@ def _opened(parts: Sequence[Path]) -> tuple[dict[str, Any], Callable[[str], Iter
                 places.update({name: path for name in part.namelist() if name != MANIFEST})
         except FileNotFoundError as error:
             raise DataError("no such file", where=str(path), next_step="check the path") from error
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
             raise DataError(
                 "not a part that `lipscope data pack` made", where=str(path), why=str(error)[:200]
             ) from error

@@ -12,6 +12,7 @@ from lipscope.errors import LipscopeError
 from lipscope.files.checkpoint import SUFFIX, read_header, sha256_of
 from lipscope.files.kept_analysis import Cache
 from lipscope.files.kind import kind_beside
+from lipscope.files.opening import read_regular
 from lipscope.files.run_log import is_run, read_run
 
 MOST = 200
@@ -68,9 +69,9 @@ def _is_model(path: Path) -> bool:
 def _rates(model: Path) -> str:
     summary = model.with_name(model.name.removesuffix(SUFFIX) + ".certified.json")
     try:
-        facts = json.loads(summary.read_text(encoding="utf-8"))
+        facts = json.loads(read_regular(summary))
         clean, certified = float(facts["clean"]["rate"]), float(facts["certified"][0]["rate"])
-    except (OSError, ValueError, KeyError, IndexError, TypeError):
+    except (OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
         return ""
     return f"{clean:.1%} / {certified:.1%}" if math.isfinite(clean + certified) else ""
 

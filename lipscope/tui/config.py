@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lipscope.files.opening import read_regular
 from lipscope.tui.keys.keymap import checked
 from lipscope.tui.text import harmless
 
@@ -43,12 +44,12 @@ def read_config(path: Path | None = None) -> Config:
     """The settings in a file; without one, none."""
     place = path or config_path()
     try:
-        content = tomllib.loads(place.read_text(encoding="utf-8"))
+        content = tomllib.loads(read_regular(place).decode())
     except FileNotFoundError:
         if path is None and os.environ.get(VARIABLE):
             return Config(complaints=(f"{VARIABLE} names {_name(place)}, which is not there",))
         return Config()
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         return Config(complaints=(f"{_name(place)} cannot be read: {harmless(error, 120)}",))
     return _checked(content, place)
 

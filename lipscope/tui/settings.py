@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lipscope.errors import LipscopeError
+from lipscope.files.opening import read_regular
 from lipscope.tui.config import config_path, known_theme
 from lipscope.tui.registry import SCREENS
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
@@ -70,8 +71,8 @@ def remembered(place: Path | None = None) -> Remembered:
     """What the last session left behind."""
     place = place or config_path().with_name(NAME)
     try:
-        facts = json.loads(place.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        facts = json.loads(read_regular(place))
+    except (OSError, ValueError, RecursionError):
         facts = {}
     return _checked(facts if isinstance(facts, dict) else {}, place)
 

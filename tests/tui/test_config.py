@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,12 @@ async def test_complaints_are_shown_and_the_app_works(model, script):
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
         await until(pilot, lambda: "config.toml: [b]odd[/b]" in screen_text(app))
         await until(pilot, lambda: "PROVED" in screen_text(app))
+
+
+def test_a_file_that_nests_without_end_and_a_pipe_are_complained_of(tmp_path):
+    place = tmp_path / "config.toml"
+    place.write_text("a = " + "[" * 100_000)
+    assert "cannot be read" in read_config(place).complaints[0]
+    place.unlink()
+    os.mkfifo(place)
+    assert "a pipe, not a file" in read_config(place).complaints[0]

@@ -14,7 +14,14 @@ def test_what_is_kept_is_read_again(tmp_path):
 
 def test_nonsense_is_as_if_it_were_not_there(tmp_path):
     place = tmp_path / "remembered.json"
-    for text in ("", "[]", "{", '{"theme": 1, "eps": "9/0", "screen": "x", "recent": [3]}', '{"eps": 1}'):
+    for text in (
+        "",
+        "[]",
+        "{",
+        '{"theme": 1, "eps": "9/0", "screen": "x", "recent": [3]}',
+        '{"eps": 1}',
+        "[" * 100_000,
+    ):
         place.write_text(text)
         assert remembered(place) == Remembered(place=place)
 
