@@ -23,6 +23,7 @@ COMMANDS = {
     "inspect": "look into a checkpoint: bounds, singular values, gradients, radii",
     "certify": "certified accuracy and the certified radius of every test image",
     "attack": "try to break the certificates",
+    "card": "what a model is, how it was trained and what is certified of it, as Markdown",
     "report": "one self-contained file with every number and picture of a model",
     "convert": "import a state dict of the paper's published code",
     "data": "fetch, import and list the data sets",

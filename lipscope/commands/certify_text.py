@@ -61,7 +61,7 @@ def text(facts: dict[str, Any], certificates: Certificates) -> str:
         "",
         *_nearest(facts, certificates),
         "",
-        *_curve(facts["curve"], called),
+        *curve_lines(facts["curve"], called),
         "",
         *_histogram(certificates),
     ]
@@ -149,7 +149,7 @@ def _nearest(facts: dict[str, Any], certificates: Certificates) -> list[str]:
     return lines
 
 
-def _curve(curve: dict[str, Any], called: str) -> list[str]:
+def curve_lines(curve: dict[str, Any], called: str) -> list[str]:
     """Accuracy over the radius as plotext draws it, on axes from 0."""
     import plotext
 

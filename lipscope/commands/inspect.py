@@ -201,7 +201,7 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
         f"sha256   {report.sha256}",
         f"model    {report.architecture or 'unknown: the tensors are analysed one by one'}",
         f"verdict  {report.verdict.headline}",
-        *_chain(report.chain),
+        *chain_lines(report.chain),
         "",
         *names.above,
         f"{'layer':{names.width}s} {'kind':26s} {'input -> output':26s} {'proved bound':>14s} {'est. s min':>12s}"
@@ -219,7 +219,7 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
     return "\n".join(lines)
 
 
-def _chain(chain: Chain | None) -> list[str]:
+def chain_lines(chain: Chain | None) -> list[str]:
     """A line for each arrow, and one for all of them."""
     if chain is None:
         return []

@@ -9,6 +9,7 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from lipscope.cli import COMMANDS, cli
+from lipscope.layers.convolutions import CONVOLUTIONS
 
 PAGE = Path(__file__).parents[2] / "docs" / "completion.md"
 
@@ -26,7 +27,7 @@ def completed(*words: str) -> list[str]:
         (("",), list(COMMANDS)),
         (("ce",), ["certify"]),
         (("train", "--dataset", "synth"), ["synthetic", "synthetic100"]),
-        (("train", "--conv", ""), ["soc", "bcop", "cayley", "bro", "lot"]),
+        (("train", "--conv", ""), list(CONVOLUTIONS)),
         (("train", "--activation", "h"), ["hh1", "hh2"]),
         (("train", "--recipe", "p"), ["paper"]),
         (("train", "--loss", "off"), ["offset-cross-entropy"]),

@@ -1,0 +1,107 @@
+"""The card of a model says what its bytes and the results beside it say, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from lipscope.cli import run
+from lipscope.commands.card import train_command_of
+from lipscope.commands.train import train_command
+from lipscope.files.checkpoint import read_header
+
+ROOT = Path(__file__).parents[2]
+MODELS = sorted(
+    [*(ROOT / "checkpoints").glob("*-cifar10*.safetensors"), *(ROOT / "lipscope/demo").glob("*.safetensors")]
+)
+MODELS = [path for path in MODELS if ".certified" not in path.name]
+SMALL = ROOT / "lipscope" / "demo" / "shiftnet9-64-cifar10.safetensors"
+EPS = {"36/255": 36 / 255, "72/255": 72 / 255, "108/255": 108 / 255, "255/255": 1.0}
+
+
+def card_of(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    assert run(["card", str(path)]) == 0
+    return capsys.readouterr().out
+
+
+def figures(text: str) -> dict[str, int]:
+    """The counts of the table by the heads of its columns."""
+    heads, _, row = [line for line in text.splitlines() if line.startswith("|")][:3]
+    names = [cell.strip() for cell in heads.strip("|").split("|")][1:-1]
+    return dict(zip(names, (int(count) for count in re.findall(r"\((\d+)\)", row)), strict=True))
+
+
+def test_the_figures_are_those_of_the_radii_beside_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    text = card_of(SMALL, capsys)
+    kept = load_file(SMALL.with_name("shiftnet9-64-cifar10.certified.safetensors"))
+    correct, radius = kept["predicted"] == kept["label"], kept["radius"]
+    found = {"clean": int(correct.sum())} | {name: int((correct & (radius > eps)).sum()) for name, eps in EPS.items()}
+    assert figures(text) == found
+    assert f"{math.floor(1e4 * np.where(correct, radius, 0).mean()) / 1e4:.4f} |" in text
+    assert "25 CIFAR-10 test images are JPEG-decoded copies" in text
+    assert "a8171f407ba5116f7d6a693ba6f5d3364464da9626809d966493e39b078066c5" in text
+    assert re.search(r"normalised -> features +L <= 0\.99999999", text)
+    assert "ShiftNet-9 (widths 64-128-256, LLN)" in text
+    assert "AMD EPYC" in text
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
+def test_the_command_asks_for_what_the_file_says(path: Path) -> None:
+    header = read_header(path)
+    words = train_command_of(header.config, header.training["recipe"]).split()
+    assert words[:2] == ["lipscope", "train"]
+    context = train_command.make_context("train", words[2:])
+    asked, recipe = context.params, header.training["recipe"]
+    assert asked["recipe"] == recipe["name"]
+    assert asked["dataset"] == header.config["dataset"]
+    assert asked["model"] == header.config["architecture"]
+    assert asked["seed"] == recipe["seed"]
+    if recipe.get("minutes"):
+        assert asked["minutes"] == recipe["minutes"]
+    else:
+        assert asked["epochs"] == recipe["epochs"]
+
+
+def test_without_results_it_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(SMALL, tmp_path / "alone.safetensors")
+    text = card_of(tmp_path / "alone.safetensors", capsys)
+    assert "No results of `lipscope certify`" in text
+    assert "clean" not in text
+
+
+def test_results_of_other_bytes_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = ROOT / "checkpoints" / "shiftnet9-96-cifar10.certified.safetensors"
+    shutil.copy(SMALL, tmp_path / "model.safetensors")
+    shutil.copy(other, tmp_path / "model.certified.safetensors")
+    assert run(["card", str(tmp_path / "model.safetensors"), "-o", str(tmp_path / "card.md")]) == 0
+    assert "other bytes" in capsys.readouterr().err
+    assert "No results of `lipscope certify`" in (tmp_path / "card.md").read_text()
+
+
+def test_what_cannot_be_trained_gives_no_command() -> None:
+    assert train_command_of({"architecture": "no such"}, {"name": "offset"}) == ""
+    assert train_command_of({"architecture": "lipconvnet"}, {"name": "$(rm -rf)"}) == ""
+
+
+def test_what_a_file_claims_is_quoted() -> None:
+    hostile = {"architecture": "lipconvnet", "dataset": "$(rm -rf ~)"}
+    assert "--dataset '$(rm -rf ~)'" in train_command_of(hostile, {"name": "fast"})
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("LIPSCOPE_DATA" not in os.environ, reason="LIPSCOPE_DATA names no data folder")
+def test_the_figures_come_out_of_the_bytes_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = card_of(SMALL, capsys)
+    given = ["certify", str(SMALL), "--json", "--keep", str(tmp_path)]
+    assert run(given) == 0
+    facts = json.loads(capsys.readouterr().out)
+    found = {"clean": facts["clean"]["count"]} | {row["eps"]: row["count"] for row in facts["certified"]}
+    assert figures(text) == found
