@@ -74,6 +74,23 @@ def test_orthogonium(tmp_path: Path) -> None:
     assert error_budget(file, FLOAT64)[0].margin < 1e-9
 
 
+def test_orthogoniums_residual_steps(tmp_path: Path) -> None:
+    """SLL blocks, convolutional and dense, are what their authors promise: 1-Lipschitz, up to rounding."""
+    pytest.importorskip("orthogonium")
+    from orthogonium.layers.conv.SLL.sll_layer import SDPBasedLipschitzDense, SDPBasedLipschitzResBlock
+
+    torch.manual_seed(0)
+    block, dense = SDPBasedLipschitzResBlock(3, 2), SDPBasedLipschitzDense(48, 48, 16)
+    lipscope.save(
+        nn.Sequential(block, nn.Flatten(), dense, nn.Linear(48, 5)).eval(),
+        tmp_path / "m.safetensors",
+        input_shape=(3, 4, 4),
+    )
+    net = lipscope.load(tmp_path / "m.safetensors")
+    assert [layer.kind for _, layer in net.body() if layer.kind != "flatten"] == ["step down a convex potential"] * 2
+    assert 1.0 <= net.lipschitz_bound().value <= 1 + 1e-6
+
+
 def test_deel_torchlip(tmp_path: Path) -> None:
     """Spectral convolutions, sorting of groups, the Householder activation and its scaled pools."""
     lip = pytest.importorskip("deel.torchlip")
