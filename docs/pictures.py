@@ -1,8 +1,8 @@
-"""Draw the pictures of the README: the app on a checkpoint, screen by screen, as SVG.
+"""Draw the pictures of the documents: the app on a checkpoint, screen by screen, as SVG.
 
 python docs/pictures.py checkpoints/MODEL.safetensors [SCREEN ...]
 
-The same as `lipscope inspect MODEL --screenshot docs/SCREEN.svg --screen SCREEN`, with some keys pressed first.
+The same as `lipscope inspect MODEL --screenshot docs/SCREEN.svg --screen SCREEN`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,15 @@ from lipscope.analysis.analysis import analyse
 from lipscope.tui.picture import picture
 from lipscope.tui.work.worker import Means
 
-README = ("overview", "layers", "gradients", "radii")
+README = ("overview", "gradients")
 """Screens without test images: those are not ours to publish."""
-
-KEYS = {"layers": ("down", "down", "down")}
-"""Pressed before a screen is drawn: down to a layer whose spectrum is worth a look."""
 
 
 def draw(model: Path, folder: Path, screens: list[str]) -> None:
     """Draw the screens, each from an analysis of its own: nothing is taken from a cache."""
     for screen in screens:
         target = folder / f"{screen}.svg"
-        target.write_text(picture(model, Means(analyse), screen=screen, keys=KEYS.get(screen, ())), encoding="utf-8")
+        target.write_text(picture(model, Means(analyse), screen=screen), encoding="utf-8")
         print(target)
 
 

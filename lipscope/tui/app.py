@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -187,6 +188,7 @@ class InspectApp(DialogApp):
             if self._open:
                 await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy
         if self._open:
+            self._tabs.label(self.size.width)
             self._focus_main()
             for pane in self._panes():
                 pane.take_eps(self._remembered.eps)
@@ -422,7 +424,7 @@ class InspectApp(DialogApp):
         """Whether a screen has nothing to show yet: no layer, no second model, no run, no radii."""
         state = self.state
         layers = state.layers or state.header.tensors
-        measured = any(report.gradient_norm for report in state.layers.values())
+        measured = any(report.gradient_norm for report in islice(state.layers.values(), 64))  # of up to 100,000
         radii = state.results.certificates is not None
         known = {"layers": layers, "gradients": measured, "radii": radii, "images": radii, "training": state.run}
         return not ({**known, "compare": self.other}.get(screen, True))

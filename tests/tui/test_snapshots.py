@@ -18,7 +18,7 @@ from textual.pilot import Pilot
 from lipscope.files.kept_analysis import Cache
 from lipscope.records import Bound, Estimate, LayerReport, Verdict
 from lipscope.tui.app import InspectApp
-from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.registry import entry
 from lipscope.tui.work.worker import Means
 from tests.tui.conftest import Script, screen_text, until, write_checkpoint, write_radii
 
@@ -29,14 +29,10 @@ Step = Callable[[Pilot[None]], Awaitable[None]]
 
 @pytest.fixture(autouse=True)
 def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing of this machine or of this version is in a picture: relative paths, no version, no settings.
-
-    Screens that come later would change the tabs of all pictures; theirs are in their own tests.
-    """
+    """Nothing of this machine or of this version is in a picture: relative paths, no version, no settings."""
     monkeypatch.chdir(tmp_path)
     for name in ("lipscope.tui.widgets.title.__version__", "lipscope.files.checkpoint.writing.__version__"):
         monkeypatch.setattr(name, "0.0.0")
-    monkeypatch.setattr("lipscope.tui.app.SCREENS", SCREENS[:4])
     for name in ("NO_COLOR", "TEXTUAL_THEME", "TEXTUAL_ANIMATIONS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -92,7 +88,7 @@ def compare(snap_compare, script: Script, scene: Scene, size: tuple[int, int], a
 @pytest.mark.parametrize("size", [NARROW, SMALL, MIDDLE], ids=lambda size: "x".join(map(str, size)))
 @pytest.mark.parametrize(
     "scene",
-    [Scene(), Scene("layers", until="stage1"), Scene("gradients", until="├"), Scene("radii", until="eps 36/255")],
+    [Scene(), Scene("layers", until="stage5"), Scene("gradients", until="├"), Scene("radii", until="eps 36/255")],
     ids=lambda scene: scene.screen,
 )
 def test_complete(snap_compare, scene: Scene, size: tuple[int, int]) -> None:

@@ -12,8 +12,9 @@ class Dialog(ModalScreen[ScreenResultType]):
 
     @staticmethod
     def box(*inside: Widget, id: str, title: str, keys: str) -> VerticalScroll:  # noqa: A002 - Textual's name
-        """The box: its title above, its keys below."""
-        made = VerticalScroll(*inside, id=id, classes="panel dialog", can_focus=False)
+        """The box: its title above, its keys below; the keys that move scroll it where nothing inside takes them."""
+        alone = not any(widget.can_focus for widget in inside)
+        made = VerticalScroll(*inside, id=id, classes="panel dialog", can_focus=alone)
         made.border_title, made.border_subtitle = title, keys
         return made
 
