@@ -73,6 +73,8 @@ class Tensors(Protocol):
         """The tensor; it is remembered that it was used."""
 
 
+ALONE = "`lipscope inspect` without --describe bounds kernels of one and of three dimensions, for every use"
+
 MOST_TERMS = 64
 """Of a series."""
 
@@ -108,6 +110,7 @@ def _tensor(entry: Entry, tensors: Tensors, key: str, axes: int) -> Tensor:
         raise CheckpointError(
             f"tensor {name[:80]!r} does not fit a {entry.kind}", where=entry.where,
             why=f"shape {tuple(value.shape)}, expected {axes} axes",
+            next_step=ALONE if axes == 4 and value.ndim in (3, 5) else "",
         )  # fmt: skip
     return value
 

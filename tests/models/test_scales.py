@@ -126,3 +126,17 @@ def test_neither_report_nor_description_uses_a_weight_whose_scales_are_not_under
     with pytest.raises(CheckpointError, match="cannot be used") as caught:
         load_described(path, about)
     assert "which numbers each of them is for" in caught.value.why
+
+
+@pytest.mark.parametrize("shape", [(4, 3, 3), (4, 3, 3, 3, 3)])
+def test_kernels_of_one_and_three_dimensions_are_said_to_be_no_part_of_a_description(
+    tmp_path: Path, shape: tuple[int, ...]
+) -> None:
+    path = _alone(tmp_path, torch.ones(shape))
+    assert inspect_report(path).layers[0].bound.proved
+    about = tmp_path / "d.json"
+    layers = [{"kind": "conv2d", "weight": "a.weight"}]
+    about.write_text(json.dumps({"schema": "lipscope.describe/1", "input_shape": [3, 8, 8], "layers": layers}))
+    with pytest.raises(CheckpointError, match="does not fit a conv2d") as caught:
+        load_described(path, about)
+    assert "without --describe" in caught.value.next_step
