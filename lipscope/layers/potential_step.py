@@ -58,7 +58,7 @@ class PotentialStep(LipschitzLayer):
             return norm
         if norm.value <= 1:
             return Bound.exactly(1.0, "a step down a convex potential, ||G|| <= 1")
-        return Bound(max(1.0, up(2 * up(norm.value**2, 2) - 1, 2)), f"2 ||G||^2 - 1, ||G|| by {norm.method}")
+        return Bound(max(1.0, up(2 * up(norm.value * norm.value, 2) - 1, 2)), f"2 ||G||^2 - 1, ||G|| by {norm.method}")
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
         """That of G x + c, carried through G^T; that of G^T; and of the difference."""

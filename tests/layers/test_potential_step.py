@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -68,3 +69,8 @@ class TestPotentialStep(LayerContract):
 def test_other_convolutions_are_refused(keys: dict) -> None:
     with pytest.raises(ValueError, match="zero padding"):
         step(1.0, 2, 2, 3, 3, **keys)
+
+
+def test_a_norm_whose_square_overflows_proves_nothing() -> None:
+    step = PotentialStep(Linear(torch.full((2, 2), 1e200, dtype=torch.float64)))
+    assert step.bound((2,)).value == math.inf
