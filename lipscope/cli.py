@@ -24,13 +24,14 @@ COMMANDS = {
     "certify": "certified accuracy and the certified radius of every test image",
     "attack": "try to break the certificates",
     "card": "what a model is, how it was trained and what is certified of it, as Markdown",
+    "compare-layers": "the same net of every family of layers, each trained for some minutes",
     "report": "one self-contained file with every number and picture of a model",
     "convert": "import a state dict of the paper's published code",
     "data": "fetch, import and list the data sets",
     "demo": "a small certified model that comes with lipscope, in the app",
     "doctor": "versions, devices, precision flags, paths, data sets found",
 }
-"""Each command with its line of help; command X is ``lipscope.commands.X.X_command``."""
+"""Each command with its line of help; command X is ``lipscope.commands.X.X_command``, with _ for -."""
 
 INTERRUPTED = 130
 
@@ -49,8 +50,9 @@ class LazyGroup(click.Group):
         """Import the one command that runs."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"lipscope.commands.{cmd_name}")
-        command: click.Command = getattr(module, f"{cmd_name}_command")
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"lipscope.commands.{name}")
+        command: click.Command = getattr(module, f"{name}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

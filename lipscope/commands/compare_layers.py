@@ -1,0 +1,114 @@
+"""``lipscope compare-layers``: the same net of every family of convolutions, each trained for so many minutes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lipscope.commands.messages import narrate, say
+from lipscope.commands.options import json_option
+from lipscope.layers.convolutions import CONVOLUTIONS
+
+
+@click.command("compare-layers")
+@click.option(
+    "--minutes", type=click.FloatRange(min=0, min_open=True), required=True, help="Wall time of each training."
+)
+@click.option("--conv", "families", multiple=True, help="A family; may be repeated. [default: all]")
+@click.option("--dataset", default="cifar10", show_default=True, help="What is learnt.")
+@click.option(
+    "--channels", type=click.IntRange(min=2), default=16, show_default=True, help="Planes of the first stage."
+)
+@click.option("--recipe", default="offset", show_default=True, help="Of every training; see `lipscope train`.")
+@click.option("--limit", type=click.IntRange(min=1), help="Certify so many test images only. [default: all]")
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path("runs/compare-layers"), show_default=True,
+    help="Where the runs are kept: what is there is not done again, and what was stopped goes on.",
+)  # fmt: skip
+@json_option
+def compare_layers_command(
+    minutes: float,
+    families: tuple[str, ...],
+    dataset: str,
+    channels: int,
+    recipe: str,
+    limit: int | None,
+    out: Path,
+    as_json: bool,
+) -> int:
+    """Train LipConvnet-5 with each family of layers for --minutes, certify each soundly, and print a Markdown table."""
+    from lipscope.files.run_log import read_run
+
+    for name in families:
+        CONVOLUTIONS[name]  # an unknown one is refused before anything is trained
+    rows = []
+    for conv in families or CONVOLUTIONS:
+        folder = out / f"{dataset}-{conv}-{channels}-{recipe}-{minutes:g}"
+        if not (folder / "run.json").exists():
+            narrate(f"{conv}: training for {minutes:g} minutes in {folder}")
+            net = ["--model", "lipconvnet", "--conv", conv, "--channels", str(channels), "--recipe", recipe]
+            _lipscope("train", *net, "--dataset", dataset, "--minutes", str(minutes), "--out", str(folder))
+        elif not read_run(folder).finished:
+            _lipscope("train", "--resume", str(folder))
+        certified = folder / f"certified-{limit or 'all'}.json"
+        if not certified.exists():
+            few = [] if limit is None else ["--limit", str(limit)]
+            text = _lipscope("certify", str(folder / "model.safetensors"), "--json", "--no-keep", *few)
+            certified.write_text(text, encoding="utf-8")
+        rows.append(_row(conv, folder, json.loads(certified.read_text(encoding="utf-8"))))
+        if not as_json:
+            narrate(_line(rows[-1]))
+    say(
+        json.dumps({"schema": "lipscope.compare-layers/1", "minutes": minutes, "rows": rows})
+        if as_json
+        else table(rows)
+    )
+    return 0
+
+
+def _lipscope(*arguments: str) -> str:
+    """Run a command in a process of its own, its progress on this one's stderr; its stdout.
+
+    Raises:
+        click.exceptions.Exit: it failed, with its exit code; it has said why.
+    """
+    done = subprocess.run(
+        [sys.executable, "-m", "lipscope", *arguments], stdout=subprocess.PIPE, text=True, check=False
+    )
+    if done.returncode:
+        raise click.exceptions.Exit(done.returncode)
+    return done.stdout
+
+
+def _row(conv: str, folder: Path, certified: dict[str, Any]) -> dict[str, Any]:
+    last = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return {
+        "conv": conv,
+        "title": CONVOLUTIONS[conv].title,
+        "minutes": last["seconds"] / 60,
+        "epochs": last["epoch"],
+        "steps": last["step"],
+        "images": certified["data"]["n"],
+        "clean": certified["clean"],
+        "certified": certified["certified"],
+        "average_certified_radius": certified["average_certified_radius"],
+    }
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rows in Markdown, the best at the first radius first."""
+    best = sorted(rows, key=lambda row: -row["certified"][0]["count"])
+    heads = ["layers", "minutes", "steps", "clean", *(one["eps"] for one in best[0]["certified"]), "average radius"]
+    return "\n".join([f"| {' | '.join(heads)} |", "|---" * len(heads) + "|", *map(_line, best)])
+
+
+def _line(row: dict[str, Any]) -> str:
+    shares = [f"{one['rate']:.2%} ({one['count']})" for one in (row["clean"], *row["certified"])]
+    cells = [row["title"], f"{row['minutes']:.1f}", str(row["steps"]), *shares]
+    return f"| {' | '.join(cells)} | {row['average_certified_radius']:.4f} |"
