@@ -25,6 +25,7 @@ class Request:
         dataset: instead of the model's own.
         train_set: certify the training images.
         images: certify the images of this folder.
+        size: the side of the squares that they are cut and resized to; None to take them as they are.
         limit, indices: which records; at most one of them.
         logits: the logits are wanted, which no results file holds.
         fast: estimates are enough; they are not kept.
@@ -40,6 +41,7 @@ class Request:
     dataset: str | None = None
     train_set: bool = False
     images: Path | None = None
+    size: int | None = None
     limit: int | None = None
     indices: str | None = None
     logits: bool = False
@@ -82,7 +84,7 @@ def choose(stored: StoredModel, request: Request, note: Callable[[str], None]) -
     name = request.dataset or own
     files: tuple[str, ...] = ()
     if request.images is not None:
-        data, files = _folder(request.images, stored, own, note)
+        data, files = _folder(request.images, stored, own, note, request.size)
     else:
         split: Literal["train", "test"] = "train" if request.train_set else "test"
         data = load_for(stored.header.path, name or own_dataset(stored), split, request.data_dir)
@@ -146,7 +148,7 @@ def selection(count: int, limit: int | None, indices: str | None) -> NDArray[np.
 
 
 def _folder(
-    folder: Path, stored: StoredModel, own: str, note: Callable[[str], None]
+    folder: Path, stored: StoredModel, own: str, note: Callable[[str], None], size: int | None
 ) -> tuple[ImageSet, tuple[str, ...]]:
     from lipscope.data.folder import read_images
 
@@ -154,7 +156,12 @@ def _folder(
     described = (stored.header.config or {}).get("classes")
     names = tuple(described) if isinstance(described, list) else classes_of(own)
     classes = names if len(names) == count else tuple(map(str, range(count)))
-    found = read_images(folder, stored.net.input_shape, classes)
+    shape = stored.net.input_shape
+    if size is not None and shape[1:] != (size, size):
+        raise UsageError(f"--size {size} is not the model's", why=f"it takes {'x'.join(map(str, shape))}")
+    found = read_images(folder, shape, classes, resized=size is not None)
+    if size is not None:
+        note(f"radii are those of the resized images: the middle square of each, at {size}x{size} pixels")
     if found.ignored:
         note(f"{len(found.ignored)} files that are neither PNG nor JPEG are left out, e.g. {found.ignored[0]}")
     if found.turned:

@@ -43,6 +43,11 @@ STDOUT = "-"
     "--images", type=click.Path(path_type=Path, file_okay=False),
     help="A folder of PNG or JPEG files of the right size; subfolders named after classes are labels.",
 )  # fmt: skip
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    help="With --images: resize the middle square of each to N by N pixels, the model's.",
+)
 @click.option("--limit", type=click.IntRange(min=1), help="Only the first N images.")
 @click.option("--indices", help="Only these record numbers of the file, e.g. 3,17,42.")
 @click.option(
@@ -75,6 +80,7 @@ def certify_command(
     dataset: str | None,
     train_set: bool,
     images: Path | None,
+    size: int | None,
     limit: int | None,
     indices: str | None,
     required_texts: tuple[str, ...],
@@ -105,6 +111,7 @@ def certify_command(
         (logits and not per_image, "--logits needs --json --per-image"),
         (limit is not None and indices is not None, "--limit and --indices exclude each other"),
         (images is not None and dataset is not None, "--images and --dataset exclude each other"),
+        (size is not None and images is None, "--size needs --images"),
         (images is not None and train_set, "--images and --train-set exclude each other"),
         (to_stdout and as_json, "--csv - and --json both want stdout"),
         (len(models) > 1 and csv_file is not None, "--csv takes one model"),
@@ -121,8 +128,8 @@ def certify_command(
 
     required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
     request = Request(
-        dataset=dataset, train_set=train_set, images=images, limit=limit, indices=indices, logits=logits, fast=fast,
-        batch_size=batch_size, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep,
+        dataset=dataset, train_set=train_set, images=images, size=size, limit=limit, indices=indices, logits=logits,
+        fast=fast, batch_size=batch_size, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep,
     )  # fmt: skip
     (path, *others) = chosen
     if csv_file is not None and not to_stdout:

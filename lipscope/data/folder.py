@@ -5,6 +5,7 @@ Read by Pillow, not by ``torchvision.io``, whose decoders are deprecated since t
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -30,6 +31,9 @@ LONGEST_NUMBER = 9
 PNG_START = b"\x89PNG\r\n\x1a\n"
 PNG_DEPTH = 24
 """The byte of a PNG file that says how many bits a sample has."""
+
+MOST_PIXELS = 100_000_000
+"""Of an image that is resized."""
 
 TURNED, SIDEWAYS = range(2, 9), range(5, 9)
 """EXIF orientations of images that are not stored upright, and of those that lie on a side."""
@@ -70,16 +74,18 @@ class Picture:
     turned: bool
 
 
-def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) -> Folder:
+def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str], *, resized: bool = False) -> Folder:
     """Every PNG and JPEG file in a folder and its subfolders, in the order of their paths.
 
     Images in ``folder/NAME/`` are labelled when NAME is a class's name, in capitals or not, or its number; either all
-    images are, or none is. Pixels are taken as stored, turned as EXIF says: no resizing, no colour management.
+    images are, or none is. Pixels are taken as stored, turned as EXIF says: no colour management, resized only if
+    asked to.
 
     Args:
         folder: the folder.
         shape: (3, height, width) that every image must have.
         classes: the name of each class.
+        resized: take the middle of every image that has the shape's proportions, resized to it (bilinear, by Pillow).
 
     Raises:
         DataError: no such folder or no images in it; a file that is unreadable, of another size, or not of 8
@@ -95,7 +101,7 @@ def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) ->
     if not paths:
         raise DataError("no images in it", where=str(folder), why="looked for .png, .jpg and .jpeg files")
     labels, unknown = _labels(folder, paths, classes)
-    pictures = [read_image(folder / path, shape) for path in paths]
+    pictures = [read_image(folder / path, shape, resized=resized) for path in paths]
     images = np.stack([picture.pixels for picture in pictures])
     name, labelled = _shown(folder), bool((labels >= 0).all())
     data = ImageSet(name, "images", images, labels, tuple(classes), name, labelled=labelled)
@@ -105,8 +111,8 @@ def read_images(folder: Path, shape: tuple[int, ...], classes: Sequence[str]) ->
     return Folder(data, files, ignored, unknown, turned)
 
 
-def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
-    """The pixels of one file, upright.
+def read_image(path: Path, shape: tuple[int, ...], *, resized: bool = False) -> Picture:
+    """The pixels of one file, upright; ``resized`` as in :func:`read_images`.
 
     Raises:
         DataError: unreadable, of another size, or not of 8 bits in the model's channels, three or one.
@@ -123,9 +129,10 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
         with image:
             # Looking for EXIF may decode the whole image, so its size comes first.
             fits = image.size in ((width, height), (height, width))
+            fits |= resized and math.prod(image.size) <= MOST_PIXELS
             orientation = image.getexif().get(Base.Orientation, 1) if fits else 1
             sides = image.size[::-1] if orientation in SIDEWAYS else image.size
-            if sides != (width, height):
+            if not (fits and (resized or sides == (width, height))):
                 raise DataError(
                     "an image of another size", where=where,
                     why=f"{sides[0]}x{sides[1]} pixels, the model takes {width}x{height}",
@@ -137,7 +144,10 @@ def read_image(path: Path, shape: tuple[int, ...]) -> Picture:
                     f"not an image of {'three channels' if channels == 3 else 'one channel'} of 8 bits", where=where,
                     why=f"its mode is {mode}", next_step=f"convert it to {wanted}",
                 )  # fmt: skip
-            pixels = np.asarray(ImageOps.exif_transpose(image))
+            upright = ImageOps.exif_transpose(image)
+            if resized:
+                upright = ImageOps.fit(upright, (width, height), Image.Resampling.BILINEAR)
+            pixels = np.asarray(upright)
     except (*UNREADABLE, Image.DecompressionBombError) as error:
         raise DataError(
             "not a readable PNG or JPEG file", where=where, why=str(error)[:200].replace(where, "it"),

@@ -48,7 +48,7 @@ RECIPES = st.builds(
     seed=st.integers(0, 2**31),
     family=st.sampled_from(["soc", "soc", *CONVOLUTIONS]),
     activation=st.sampled_from(["maxmin", "hh1", "hh2"]),
-    head=st.sampled_from(HEADS),
+    head=st.sampled_from(list(HEADS)),
     hardship=st.sampled_from(HARDSHIPS),
     terms=st.sampled_from([1, 5, 8, 12]),
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lipscope.data import folder
 from lipscope.data.folder import read_images
 from lipscope.errors import DataError
 
@@ -260,3 +261,28 @@ def test_numbers_as_wide_as_the_largest(tmp_path):
     for name in ("07", "7", "42"):
         put(tmp_path / name / "a.png", picture(1))
     assert read_images(tmp_path, SHAPE, classes).data.labels.tolist() == [7, 42, 7]
+
+
+def test_images_of_any_size_are_cut_to_the_middle_and_resized(tmp_path):
+    """Against numpy: the middle square of a picture of 2x2 blocks, halved by the mean of each block."""
+    rng = np.random.default_rng(0)
+    small = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    wide = np.full((64, 100, 3), 7, np.uint8)
+    wide[:, 18:82] = small.repeat(2, axis=0).repeat(2, axis=1)
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="another size"):
+        read_images(tmp_path, SHAPE, CLASSES)
+    (found,) = read_images(tmp_path, SHAPE, CLASSES, resized=True).data.images
+    assert found.shape == (3, 32, 32)
+    # Pillow's bilinear filter of a reduction by 2 reaches one pixel into the neighbouring blocks: constant inside.
+    flat = np.full((64, 64, 3), 9, np.uint8)
+    Image.fromarray(flat).save(tmp_path / "a.png")
+    assert (read_images(tmp_path, SHAPE, CLASSES, resized=True).data.images == 9).all()
+    assert np.abs(found.astype(int) - small.transpose(2, 0, 1)).mean() < np.abs(found.astype(int) - 7).mean()
+
+
+def test_a_picture_of_too_many_pixels_is_not_resized(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "MOST_PIXELS", 64 * 64 - 1)
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="another size"):
+        read_images(tmp_path, SHAPE, CLASSES, resized=True)

@@ -88,6 +88,7 @@ def test_two_processes(trained, tmp_path):
         assert torch.equal(stored[name], tensor), name
 
 
+@pytest.mark.slow
 def test_a_killed_process_ends_the_others_in_words_and_the_run_resumes(start, tmp_path, monkeypatch):
     """Without torchrun, which would end the others by signals: as on another host, they only lose the connection."""
     with socket.create_server(("127.0.0.1", 0)) as server:
