@@ -156,9 +156,11 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             counters.sums /= world.size
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise run.damaged_state(error) from error
-    if world.rank == 0:
-        run.forget_after(counters.step // steps_per_epoch)
     pace = Pace(recipe, steps_per_epoch, counters.decay_from)
+    if world.rank == 0:
+        # The clock may end a training within an epoch, whose line then stays.
+        whole, rest = divmod(counters.step, steps_per_epoch)
+        run.forget_after(whole + bool(rest and pace.finished(counters.step)))
     watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
 
     def save(stable: bool = False) -> None:

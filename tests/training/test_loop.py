@@ -390,6 +390,17 @@ def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, pie
 
 
 @pytest.mark.usefixtures("one_step_a_second")
+def test_resuming_what_the_clock_ended_within_an_epoch_changes_nothing(new_run, few_images):
+    for seconds in (3, 14):
+        run = new_run(f"after-{seconds}", minutes=seconds / 60, decay=0.5)
+        assert train(run, few_images, ALONE)
+        before = {path.name: path.read_bytes() for path in run.path.iterdir()}
+        assert lines(run)
+        assert train(run, few_images, ALONE)
+        assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("one_step_a_second")
 def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_images):
     run = new_run(minutes=8 / 60, decay=0.5, holdout=0)
     assert train(run, few_images, ALONE)
