@@ -34,7 +34,7 @@ def convert_command(source: Path, out: Path | None, key: str | None, dataset: st
     from lipscope.models.published import import_published, load_published, published_config
     from lipscope.models.stored import save_model
 
-    target = out or source.with_suffix(".safetensors")
+    target = out or source.parent / f"{source.stem}.safetensors"
     if target.exists() and not force:
         raise UsageError(
             "exists already", where=str(target), next_step="choose another --out, or overwrite with --force"

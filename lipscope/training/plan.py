@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from lipscope.data import ImageSet, load
+import lipscope.data
+from lipscope.data import ImageSet
 from lipscope.errors import UsageError
 from lipscope.models.architecture import Config
 from lipscope.models.registry import asked_for, kind_of
@@ -116,7 +117,7 @@ def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]
         DataError: no such data set here.
     """
     config, recipe = planned(asked, here, note)
-    data = load(asked.dataset, "train", asked.data_dir)
+    data = lipscope.data.load(asked.dataset, "train", asked.data_dir)
     if asked.by_the_clock(here.device.type != "cpu"):
         config = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
     config = replace(config, classes=len(data.classes))
@@ -133,7 +134,7 @@ def longer_run(earlier: Path, asked: Asked, here: World) -> tuple[RunFolder, Ima
         UsageError: it is not said how long.
     """
     before = open_run(earlier)
-    data = load(before.config.dataset, "train", asked.data_dir)
+    data = lipscope.data.load(before.config.dataset, "train", asked.data_dir)
     minutes = asked.given.get("minutes")
     if minutes is None:
         raise UsageError("--extend needs --minutes", next_step="say how long the whole training is to take")
@@ -151,7 +152,7 @@ def minutes_to(target: str, asked: Asked, here: World) -> int:
     """
     share = parse_target(target)
     _, recipe = planned(asked, here, lambda text: None)
-    classes = len(load(asked.dataset, "train", asked.data_dir).classes)
+    classes = len(lipscope.data.load(asked.dataset, "train", asked.data_dir).classes)
     settings, measured = _settings(asked.dataset, classes)
     if not measured:
         raise UsageError(

@@ -42,6 +42,8 @@ def events(tiny_file):
 def phase(event):
     if event.verdict is not None:
         return "verdict"
+    if event.layer is None:
+        return "announced"
     if event.layer.spectrum is not None:
         return "singular values"
     return "gradients" if event.layer.gradient_norm is not None else "bounds"
@@ -50,7 +52,8 @@ def phase(event):
 def test_the_most_important_facts_come_first(events):
     phases = [phase(event) for event in events]
     assert phases == (
-        ["bounds"] * len(LAYERS)
+        ["announced"] * 2
+        + ["bounds"] * len(LAYERS)
         + ["verdict"]
         + ["gradients"] * len(LAYERS)
         + ["singular values"] * len(MEASURED)
@@ -64,8 +67,11 @@ def test_the_most_important_facts_come_first(events):
 def test_progress_only_grows_and_ends(events):
     done = [event.done for event in events]
     assert done == sorted(done)
-    assert {event.total for event in events} == {events[-1].done}
-    assert done[0] > 0
+    reading, first, *others = events
+    assert (reading.done, reading.total, reading.doing) == (0, 0, "reading the model, forming its matrices")
+    assert (first.done, first.doing) == (0, f"bound of {LAYERS[0]}")
+    assert {event.total for event in (first, *others)} == {events[-1].done}
+    assert done[2] > 0
     assert [event.doing for event in events if not event.doing] == ["", ""]  # the last report and the last verdict
     assert events[-1].doing == events[-2].doing == ""
 
@@ -276,7 +282,8 @@ def test_unknown_files_are_analysed_tensor_by_tensor(tmp_path):
     path = tmp_path / "resnet.safetensors"
     content = {"a": torch.eye(3), "b": torch.ones(4, 3, 3, 3), "c": torch.ones(5)}
     save_file(content, path)
-    events = list(analyse(path))
+    reading, *events = analyse(path)
+    assert (reading.layer, reading.total) == (None, 0)
     listed = list(events[:3])
     assert sorted(event.layer.name for event in listed) == ["a", "b", "c"]
     assert {event.done for event in events[:4]} == {0}

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from lipscope.training.distribution import World
 
 from lipscope.errors import UsageError
+from lipscope.processes.world import World
 from lipscope.training.budget import DEFAULT_MINUTES
 from lipscope.training.plan import Asked, planned
 
