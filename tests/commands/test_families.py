@@ -15,6 +15,9 @@ from lipscope.records import VERDICT_TOLERANCE
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
+THOROUGHLY = ("soc", "bcop", "cayley", "bro", "lot")
+"""Families that are tried in every usual combination; each other one is tried in one of them, in turn."""
+
 USUAL = [
     (1, "maxmin", "lln", ("--float32",)),
     (1, "hh1", "orthogonal", ()),
@@ -28,12 +31,16 @@ OTHERS = [
     *((blocks, "maxmin", "lln", ()) for blocks in range(4, 9)),
 ]
 
+CELLS = [
+    pytest.param(conv, *cell, marks=() if cell in daily else pytest.mark.slow)
+    for place, conv in enumerate(CONVOLUTIONS)
+    for daily in [USUAL if conv in THOROUGHLY else [USUAL[place % len(USUAL)]]]
+    for cell in USUAL + OTHERS
+]
+"""Every family in every combination."""
 
-@pytest.mark.parametrize(
-    ("conv", "blocks", "activation", "head", "precision"),
-    [(conv, *combination) for conv in CONVOLUTIONS for combination in USUAL]
-    + [pytest.param(conv, *other, marks=pytest.mark.slow) for conv in CONVOLUTIONS for other in OTHERS],
-)
+
+@pytest.mark.parametrize(("conv", "blocks", "activation", "head", "precision"), CELLS)
 def test_a_net_is_trained_stored_proved_and_certified(
     conv, blocks, activation, head, precision, tmp_path, capsys, monkeypatch, few_images
 ):
@@ -56,11 +63,17 @@ def test_a_net_is_trained_stored_proved_and_certified(
     assert run(["inspect", "--json", str(model)]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["verdict"]["status"] == "proved"
-    layers = [layer for layer in facts["layers"] if CONVOLUTIONS[conv].title in layer["kind"]]
-    assert len(layers) == 5 * blocks + (head == "orthogonal")
-    for layer in layers:
-        assert layer["bound"]["proved"]
-        assert 1 - 1e-6 < layer["bound"]["value"] <= 1 + VERDICT_TOLERANCE
+    family = CONVOLUTIONS[conv]
+    layers = [layer["bound"] for layer in facts["layers"] if layer["kind"].startswith(f"{family.title} ")]
+    # The rows of an orthogonal head are orthonormal, whatever the family of the layers before it.
+    last = f"orthogonal ({CONVOLUTIONS[family.head or conv].title} 1x1)"
+    heads = [layer["bound"] for layer in facts["layers"] if layer["kind"] == last]
+    assert len(layers) == 5 * blocks
+    assert len(heads) == (head == "orthogonal")
+    assert all(bound["proved"] and bound["value"] <= 1 + VERDICT_TOLERANCE for bound in layers + heads)
+    # AOL divides by more than the norm, so that its layers come close to 1 only; no other family gives anything away.
+    assert all(bound["value"] > (0.9 if conv == "aol" else 1 - 1e-6) for bound in layers)
+    assert all(bound["value"] > 1 - 1e-6 for bound in heads)
 
     assert run(["certify", "--json", "--eps", "36/255", str(model)]) == 0
     certified = json.loads(capsys.readouterr().out)
