@@ -231,7 +231,9 @@ class InspectApp(DialogApp):
     def _eps_moved(self, message: EpsMoved) -> None:
         left = replace(self._remembered, eps=message.eps)
         self._remembered = left.listed(message.eps) if message.typed else left
-        self._elsewhere = {pane for pane in self._panes() if message.typed or pane is not message.by}
+        self._elsewhere = {pane for pane in self._panes() if pane is not message.by}
+        for pane in {*self._panes()} - self._elsewhere:
+            pane.take_list(self._radii)  # but no eps: it may have moved on meanwhile
         self._show_front()
 
     @on(Goto)

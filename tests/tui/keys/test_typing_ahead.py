@@ -1,6 +1,7 @@
 """Keys that come faster than the app can follow: none is lost, and none ends on the screen before."""
 
 import asyncio
+from fractions import Fraction
 
 import pytest
 from textual import events
@@ -87,8 +88,7 @@ async def test_every_step_of_eps_counts(model, script, screen):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, entry(screen).key, *["right"] * 9, "left")
-        for pane in ("#radii-pane", "#images-pane", "#compare-pane"):
-            await until(pilot, lambda pane=pane: app.query_one(pane).eps * 255 == 44)
+        await until(pilot, lambda: app.front.eps * 255 == 44)
         for turns in range(0, 40, 2):
             typed(app, "right")
             for _ in range(turns):
@@ -96,4 +96,20 @@ async def test_every_step_of_eps_counts(model, script, screen):
             typed(app, "left")
         for _ in range(3):
             await pilot.pause()
-        assert {app.query_one(pane).eps * 255 for pane in ("#radii-pane", "#images-pane", "#compare-pane")} == {44}
+        for other in (screen, *(one.id for one in SCREENS)):  # those without eps have nothing to tell
+            typed(app, entry(other).key)
+            await until(pilot, lambda other=other: app.front_id == other)
+            assert getattr(app.front, "eps", Fraction(44, 255)) == Fraction(44, 255)
+
+
+async def test_a_step_counts_before_a_typed_radius_has_reached_the_app(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("4")
+        app.front.choose_eps(Fraction(1, 2), typed=True)
+        app.front.action_move(1)
+        for _ in range(3):
+            await pilot.pause()
+        assert app.front.eps == Fraction(1, 2) + Fraction(1, 255)
+        assert Fraction(1, 2) in app.front.listed
