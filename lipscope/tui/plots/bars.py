@@ -11,12 +11,12 @@ BLOCKS = " ▁▂▃▄▅▆▇█"
 
 
 def bar(share: float, width: int) -> str:
-    """A share of ``width`` cells, in eighths of a cell; held between nothing and all.
+    """A share of ``width`` cells, in eighths of a cell; held between nothing and all, and never nothing for something.
 
-    >>> bar(0.25, 6), bar(7.0, 2)
-    ('█▌', '██')
+    >>> bar(0.25, 6), bar(7.0, 2), bar(1e-9, 6)
+    ('█▌', '██', '▏')
     """
-    full, rest = divmod(round(8 * width * min(max(share, 0.0), 1.0)), 8)
+    full, rest = divmod(max(round(8 * width * min(max(share, 0.0), 1.0)), 1 if share > 0 else 0), 8)
     return "█" * full + EIGHTHS[rest].strip()
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,8 @@ from lipscope.records import Bound, GradientNorms, LayerReport, Tightness
 from lipscope.tui.gradients.lines import (
     GradientRow,
     absent,
-    bar,
     columns,
+    cumulative_bar,
     gradient_axis,
     gradient_rows,
     gradient_sheet,
@@ -110,12 +111,12 @@ def test_ratios_as_text(value, text):
 
 def test_bars_are_proportional():
     for eighths in range(1, 65):
-        drawn = bar(eighths / 64, 1.0, 8)
-        cells = drawn.rstrip()
-        assert len(drawn) == 8
-        assert cells.count("█") == eighths // 8
-    assert bar(1e-9, 1.0, 8).strip() == "▏"
-    assert bar(0.0, 1.0, 8).strip() == ""
+        drawn = cumulative_bar(eighths / 64, 8)
+        assert len(drawn) == math.ceil(eighths / 8)
+        assert drawn.count("█") == eighths // 8
+    assert cumulative_bar(1e-9, 8) == "▏"
+    assert cumulative_bar(0.0, 8) == ""
+    assert [cumulative_bar(beyond, 8) for beyond in (1 + 1e-7, 1.1, math.inf, math.nan)] == ["█" * 8, *["███████>"] * 3]
 
 
 def test_the_layer_that_loses_most_is_named(state):
