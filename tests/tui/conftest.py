@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, Laye
 from lipscope.records.certificates import Certificates
 from lipscope.tui.app import InspectApp
 from lipscope.tui.widgets.long_list import LongList
+from lipscope.tui.widgets.progress import Pace
 
 CONFIG = {
     "architecture": "lipconvnet", "blocks": 1, "channels": 16, "activation": "maxmin", "head": "lln",
@@ -198,6 +200,12 @@ FAILURE: LipscopeError = CheckpointError(
     "the weights are not finite", where="model.safetensors", why="NaN in stage2.block1.conv.kernel",
     next_step="train it again with a lower learning rate",
 )  # fmt: skip
+
+
+@pytest.fixture
+def still_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The line of progress says nothing of how long the steps take on this machine."""
+    monkeypatch.setattr("lipscope.tui.widgets.progress.Pace", partial(Pace, lambda: 0.0))
 
 
 def screen_text(app: App[None]) -> str:

@@ -28,7 +28,7 @@ Step = Callable[[Pilot[None]], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
-def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def same_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, still_pace: None) -> None:
     """Nothing of this machine or of this version is in a picture: relative paths, no version, no settings."""
     monkeypatch.chdir(tmp_path)
     for name in ("lipscope.tui.widgets.title.__version__", "lipscope.files.checkpoint.writing.__version__"):

@@ -42,7 +42,7 @@ async def test_the_line_says_how_long_it_may_take(model, script):
     script.hold_at = 20
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.state.done == 20)
+        await until(pilot, lambda: " 20/25 " in screen_text(app))
         line = app.query_one(ProgressLine)
         began = line._pace._step_at
         line._pace._clock = lambda: began + 30.0
