@@ -411,7 +411,10 @@ async def test_a_resize_behind_a_dialog_reaches_the_screen_under_it(model, scrip
         await pilot.press("escape")
         await until(pilot, lambda: len(app.screen_stack) == 1)
         await until(pilot, lambda: app.screen.has_class("-narrow", "-short"))
-        await until(pilot, lambda: "] " in screen_text(app) and "q Quit" in screen_text(app).split("\n")[19])
+        await until(pilot, lambda: "q Quit" in screen_text(app).split("\n")[19])
+        table, detail = app.query_one("#table-side").region, app.query_one("#detail").region
+        assert table.bottom <= detail.y < detail.bottom < 19  # one below the other, both in sight
+        assert table.width == detail.width == 60
         assert all(len(line) <= 60 for line in listed(app, "#layers-list"))
 
 

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from fractions import Fraction
 
@@ -180,11 +181,11 @@ async def test_radii_at_the_edges(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app, (80, 24)) as pilot:
         await radii(pilot)
-        for name, predicted, radius in [
-            ("all wrong", label + 1, np.zeros(4)),
-            ("ties", label, np.zeros(4)),
-            ("all at eps", label, np.full(4, 36 / 255)),
-            ("far apart", label, np.array([0.0, 1e-300, 1.0, 1e6])),
+        for name, predicted, radius, shares in [
+            ("all wrong", label + 1, np.zeros(4), ["0.00%", "0.00%", "100.00%"]),
+            ("ties", label, np.zeros(4), ["0.00%", "100.00%", "0.00%"]),
+            ("all just below eps", label, np.full(4, np.nextafter(39 / 255, 0)), ["0.00%", "100.00%", "0.00%"]),
+            ("far apart", label, np.array([0.0, 1e-300, 1.0, 1e6]), ["50.00%", "50.00%", "0.00%"]),
         ]:
             write_results(
                 results_path(model),
@@ -193,8 +194,9 @@ async def test_radii_at_the_edges(model, script):
             )
             await pilot.press("r")
             await until(pilot, lambda name=name: app.state.results.certificates.architecture == name and not app.busy)
+            await until(pilot, lambda: not app._repaint_pending)
             await pilot.press("right")
-            assert "% certified (" in line_of_eps(app)
+            assert re.findall(r"[\d.]+%", line_of_eps(app)) == shares
             assert app.session.crash is None
 
 
@@ -206,6 +208,6 @@ async def test_the_boundary_is_strict(model, script):
         results_path(model), replace(plain, label=label, predicted=label, radius=np.array([below, above])), {}
     )
     app = InspectApp(model, analyse=script)
-    async with finished(app, (80, 24)) as pilot:
+    async with finished(app, (120, 36)) as pilot:
         await radii(pilot)
         assert "50.00% certified (1)" in line_of_eps(app)
