@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -36,7 +37,7 @@ from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.widgets.title import TitleLine
 from lipscope.tui.work.job import Job, JobTold, JobView
-from lipscope.tui.work.messages import EpsMoved, Wanted, WorkMessage
+from lipscope.tui.work.messages import Wanted, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunRead
 from lipscope.tui.work.session import Session
 from lipscope.tui.work.worker import Analyse, Means
@@ -191,6 +192,7 @@ class InspectApp(DialogApp):
             self._tabs.label(self.size.width)
             self._focus_main()
             for pane in self._panes():
+                pane.eps_moved = partial(self._eps_moved, pane)
                 pane.take_eps(self._remembered.eps)
                 pane.take_list(self._radii)
                 for name, folded in self._remembered.folds.items():
@@ -227,13 +229,12 @@ class InspectApp(DialogApp):
     def _wanted(self, message: Wanted) -> None:
         message.ask(self.session)
 
-    @on(EpsMoved)
-    def _eps_moved(self, message: EpsMoved) -> None:
-        left = replace(self._remembered, eps=message.eps)
-        self._remembered = left.listed(message.eps) if message.typed else left
-        self._elsewhere = {pane for pane in self._panes() if pane is not message.by}
-        for pane in {*self._panes()} - self._elsewhere:
-            pane.take_list(self._radii)  # but no eps: it may have moved on meanwhile
+    def _eps_moved(self, by: Pane, eps: Fraction, *, typed: bool) -> None:
+        """Not by a message: the next key may bring another screen to the front, and move eps on from there."""
+        left = replace(self._remembered, eps=eps)
+        self._remembered = left.listed(eps) if typed else left
+        self._elsewhere = {pane for pane in self._panes() if pane is not by}
+        by.take_list(self._radii)
         self._show_front()
 
     @on(Goto)

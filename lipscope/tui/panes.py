@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -38,6 +38,9 @@ class Goto(Message):
 
 class Pane(Container, can_focus=True):
     """What the app asks of a screen; only :meth:`show` must be there, the rest does nothing unless it is wanted."""
+
+    eps_moved: Callable[..., None] = staticmethod(lambda eps, *, typed: None)
+    """Tells the app of a radius chosen here, and whether it was typed; the other screens follow."""
 
     def show(self, state: State) -> None:
         """Show another state; called often, so what has not changed should cost nothing."""

@@ -11,7 +11,6 @@ from textual import on
 from lipscope.tui.panes import Pane
 from lipscope.tui.widgets.eps_line import EpsLine, moved
 from lipscope.tui.widgets.over_axis import OverAxis
-from lipscope.tui.work.messages import EpsMoved
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ class EpsPane(Pane):
     def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""
         self.take_eps(eps)  # here at once: the next key moves on from it
-        self.post_message(EpsMoved(eps, self, typed))
+        self.eps_moved(eps, typed=typed)
 
     @on(OverAxis.Picked)
     def _picked(self, message: OverAxis.Picked) -> None:

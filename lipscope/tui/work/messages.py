@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from textual.message import Message
@@ -49,12 +48,3 @@ class Wanted(Message):
     """A screen needs more of the file: images, what the model says of one, a kernel."""
 
     ask: Callable[[Session], None]
-
-
-@dataclass
-class EpsMoved(Message):
-    """The user has chosen another radius; every other screen follows."""
-
-    eps: Fraction
-    by: object
-    typed: bool = False

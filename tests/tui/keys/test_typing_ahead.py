@@ -102,14 +102,23 @@ async def test_every_step_of_eps_counts(model, script, screen):
             assert getattr(app.front, "eps", Fraction(44, 255)) == Fraction(44, 255)
 
 
-async def test_a_step_counts_before_a_typed_radius_has_reached_the_app(model, script):
+async def test_a_step_counts_after_a_typed_radius_and_on_the_next_screen(model, script):
     write_radii(model)
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         await pilot.press("4")
-        app.front.choose_eps(Fraction(1, 2), typed=True)
+        app.front.choose_eps(Fraction(72, 255), typed=True)
         app.front.action_move(1)
         for _ in range(3):
             await pilot.pause()
-        assert app.front.eps == Fraction(1, 2) + Fraction(1, 255)
-        assert Fraction(1, 2) in app.front.listed
+        assert app.front.eps * 255 == 73
+        assert Fraction(72, 255) in app.front.listed
+        for turns in range(0, 40, 8):
+            typed(app, "5", "left")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            typed(app, "4", "right", "right", "5", "left")
+            for _ in range(3):
+                await pilot.pause()
+            assert app.front_id == "images"
+            assert app.front.eps * 255 == 73, f"{turns} turns of the loop between the keys"
