@@ -19,17 +19,17 @@ async def test_the_second_opening_computes_nothing_and_says_so(model, cache):
     script = Script()
     app = InspectApp(model, analyse=Means(script, cache))
     async with finished(app) as pilot:
-        assert "analysis complete" in screen_text(app)
+        await until(pilot, lambda: "analysis complete" in screen_text(app))
         first = app.state
     again = InspectApp(model, analyse=Means(script, cache))
     async with finished(again) as pilot:
         assert script.runs == 1
-        assert f"from cache, verified sha256 {sha256_of(model)[:12]}" in screen_text(again)
+        await until(pilot, lambda: f"from cache, verified sha256 {sha256_of(model)[:12]}" in screen_text(again))
         assert (again.state.layers, again.state.verdict) == (first.layers, first.verdict)
         assert list(again.state.layers) == list(first.layers)
         await pilot.press("r")
         await until(pilot, lambda: script.runs == 2 and again.state.phase is Phase.DONE and not again.busy)
-        assert "analysis complete" in screen_text(again)
+        await until(pilot, lambda: "analysis complete" in screen_text(again))
         assert not again.state.cached
 
 
