@@ -1,0 +1,69 @@
+"""The figures of README, results and cards are those of the committed files, counted anew from their radii."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+ROOT = Path(__file__).parents[1]
+CARDS = dict(
+    re.findall(
+        r"^## (\S+)\.safetensors\n(.*?)(?=^## |\Z)",
+        (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8"),
+        re.MULTILINE | re.DOTALL,
+    )
+)
+"""By the model's name, what the page of checkpoints says of it."""
+
+TABLES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/results.md")}
+
+
+def model_file(name: str) -> Path:
+    (found,) = (path for room in ("checkpoints", "lipscope/demo") for path in (ROOT / room).glob(f"{name}.safetensors"))
+    return found
+
+
+def counts(name: str) -> list[int]:
+    """How many test images are right, and how many of them with a radius above 36, 72, 108 and 255 over 255."""
+    kept = load_file(model_file(name).with_suffix(".certified.safetensors"))
+    right = kept["predicted"] == kept["label"]
+    assert len(right) == 10_000
+    return [int(right.sum()), *(int((right & (kept["radius"] > eps / 255)).sum()) for eps in (36, 72, 108, 255))]
+
+
+def test_every_committed_model_has_a_card() -> None:
+    assert {path.stem for path in (ROOT / "checkpoints").glob("*.safetensors")} - {
+        f"{name}.certified" for name in CARDS
+    } == set(CARDS) - {"shiftnet9-64-cifar10"}
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_card_has_the_counts_of_the_radii(name: str) -> None:
+    stated = re.findall(r"([0-9.]+)% \(([0-9]+)\)", CARDS[name])
+    assert [int(count) for _, count in stated] == counts(name)
+    assert [float(rate) for rate, _ in stated] == pytest.approx([count / 100 for count in counts(name)], abs=1e-9)
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_the_card_has_the_average_radius_rounded_down(name: str) -> None:
+    kept = load_file(model_file(name).with_suffix(".certified.safetensors"))
+    average = float((kept["radius"] * (kept["predicted"] == kept["label"])).mean())
+    (stated,) = re.findall(r"\| ([0-9.]+) \|$", CARDS[name], re.MULTILINE)
+    assert float(stated) <= average < float(stated) + 1e-4
+
+
+@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if "SHA-256" in card])
+def test_the_card_names_the_file(name: str) -> None:
+    assert hashlib.sha256(model_file(name).read_bytes()).hexdigest() in CARDS[name]
+
+
+@pytest.mark.parametrize("page", TABLES)
+@pytest.mark.parametrize("name", [name for name in CARDS if "64" not in name])
+def test_tables_have_the_rates_of_the_radii(page: str, name: str) -> None:
+    (row,) = (line for line in TABLES[page].splitlines() if f"`{name}`" in line and line.startswith("|"))
+    rates = " / ".join(f"{count / 100:.2f}" for count in counts(name)[:4])
+    assert rates in row.replace("*", "")
