@@ -2,7 +2,6 @@ VENV := .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-CHECKPOINT := checkpoints/lipconvnet5-soc16-cifar10.safetensors
 
 # What pip would remark about itself and about who runs it is no news of this project.
 export PIP_ROOT_USER_ACTION := ignore
@@ -10,9 +9,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test lint slow clean
 
-# Open the committed checkpoint in the terminal app; without a terminal, print the same facts.
+# Open the model that comes with the program in the terminal app; without a terminal, print the same facts.
 demo: $(STAMP)
-	$(BIN)/lipscope inspect $(CHECKPOINT)
+	$(BIN)/lipscope demo
 
 # Everything that CI checks; ends with pytest's summary.
 test: $(STAMP) lint
