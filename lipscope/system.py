@@ -42,11 +42,6 @@ STOPPED = (130, -signal.SIGINT, -int(getattr(signal, "SIGKILL", 9)), 0xC000013A)
 """Exit codes of a process that was stopped before its end; the last one is what Windows says of Ctrl-C."""
 
 
-def windows() -> bool:
-    """Whether this is Windows."""
-    return sys.platform == "win32"
-
-
 def lock(descriptor: int) -> None:
     """Lock an open file until it is closed.
 
@@ -54,14 +49,13 @@ def lock(descriptor: int) -> None:
         BlockingIOError: another process holds it.
         OSError: its file system has no locks.
     """
-    if windows():
+    if sys.platform == "win32":
         import msvcrt
 
-        crt: Any = msvcrt
         where = os.lseek(descriptor, 0, os.SEEK_CUR)
         os.lseek(descriptor, BEYOND, os.SEEK_SET)
         try:
-            crt.locking(descriptor, crt.LK_NBLCK, 1)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EDEADLK):
                 raise BlockingIOError(error.errno, error.strerror) from error
@@ -76,10 +70,10 @@ def lock(descriptor: int) -> None:
 
 def is_gone(number: int) -> bool:
     """Whether no process of this machine has the number; false where another user's is not told of."""
-    if windows():
+    if sys.platform == "win32":
         import ctypes
 
-        kernel: Any = ctypes.windll.kernel32  # type: ignore[attr-defined, unused-ignore]
+        kernel = ctypes.windll.kernel32
         handle = kernel.OpenProcess(QUERY, False, number)
         if not handle:
             return bool(kernel.GetLastError() == NO_PROCESS)
@@ -122,7 +116,7 @@ def why_not_private(about: os.stat_result) -> str:
 
     On Windows the numbers say nothing: there it is the user's own profile that keeps others out.
     """
-    if windows():
+    if sys.platform == "win32":
         return ""
     if about.st_uid != os.getuid():
         return "belongs to another user"
@@ -134,7 +128,7 @@ def on_ending(loop: AbstractEventLoop, call: Callable[[], object]) -> None:
     for number in ENDINGS:
         if signal.getsignal(number) is signal.SIG_IGN:
             continue
-        if windows():  # whose loops know no signals
+        if sys.platform == "win32":  # whose loops know no signals
             signal.signal(number, lambda *_: loop.call_soon_threadsafe(call))
         else:
             loop.add_signal_handler(number, call)
@@ -142,13 +136,18 @@ def on_ending(loop: AbstractEventLoop, call: Callable[[], object]) -> None:
 
 def new_group() -> dict[str, Any]:
     """For ``Popen``: what a process needs so that :func:`interrupt` reaches it and not this one."""
-    return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP} if windows() else {}  # type: ignore[attr-defined, unused-ignore]
+    if sys.platform == "win32":
+        return {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}
+    return {}
 
 
 def interrupt(process: subprocess.Popen[Any]) -> None:
     """What Ctrl-C in its own terminal would do."""
     with suppress(ProcessLookupError):
-        process.send_signal(signal.CTRL_BREAK_EVENT if windows() else signal.SIGINT)  # type: ignore[attr-defined, unused-ignore]
+        if sys.platform == "win32":
+            process.send_signal(signal.CTRL_BREAK_EVENT)
+        else:
+            process.send_signal(signal.SIGINT)
 
 
 def processor() -> str:
