@@ -105,9 +105,14 @@ class Watch:
                 if number != self._rank:
                     self._wrong = self._wrong or _judge(peers, number, sign, now)
             time.sleep(BEAT)
-        if self._wrong is not None and dist.is_initialized() and dist.get_backend() == "nccl":
-            # What waits on a GPU cannot look here; without the group its exchange ends in an error.
-            dist.group.WORLD.abort()  # type: ignore[union-attr]
+        if self._wrong is not None:
+            break_off()
+
+
+def break_off() -> None:
+    """End the exchanges of GPUs in an error: what waits on one of them looks at nothing else."""
+    if dist.is_initialized() and dist.get_backend() == "nccl":
+        dist.group.WORLD.abort()  # type: ignore[union-attr]
 
 
 def _judge(peers: dict[int, _Peer], number: int, sign: str, now: float) -> LipscopeError | None:

@@ -17,7 +17,7 @@ from torch.nn import Parameter
 
 from lipscope.environment import check_device
 from lipscope.errors import LipscopeError
-from lipscope.processes.watch import Watch
+from lipscope.processes.watch import Watch, break_off
 
 LONGEST_WAIT = timedelta(hours=24)
 """Of one exchange. :class:`Watch` tells a process that hangs from a slow one, which is waited for."""
@@ -192,8 +192,7 @@ def world(device: str | None = None) -> Iterator[World]:
         try:
             yield World(rank, size, chosen, watch)
         except BaseException:
-            if gpu:
-                dist.group.WORLD.abort()  # type: ignore[union-attr]
+            break_off()
             # gloo would wait for what is still exchanged; the group ends with this process.
             raise
     dist.destroy_process_group()
