@@ -66,7 +66,7 @@ class Asked:
 
     def by_the_clock(self, gpu: bool) -> bool:
         """Whether the net is chosen for the time there is: where that is asked for, or on a CPU where nothing is."""
-        if any(name in self.given for name in NET):
+        if any(name in self.given for name in NET) or self.given.get("recipe") not in (None, ShiftNetConfig.RECIPE):
             return False
         timed = any(name in self.given for name in ("minutes", "target"))
         rest = set(RECIPE) - {"accumulate", "holdout", "float32", "seed"}
@@ -82,12 +82,12 @@ def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
     gpu, given = here.device.type != "cpu", dict(asked.given)
     if asked.by_the_clock(gpu):
         config: Config = ShiftNetConfig(dataset=asked.dataset)
-        given |= {"minutes": given.get("minutes") or DEFAULT_MINUTES, "recipe": config.RECIPE}
+        given.setdefault("minutes", DEFAULT_MINUTES)
     else:
         config = _config(asked, gpu)
         if not config.ONE_LIPSCHITZ:
             if "gamma" in given:
-                raise UsageError("--gamma is for --model lipconvnet", next_step="leave the option out")
+                raise UsageError("--gamma is for a net that is 1-Lipschitz", next_step="leave the option out")
             # Radii of an expanding net are next to nothing: there is no certificate to regularise.
             given["gamma"] = 0.0
     name = given.pop("recipe", None) or config.RECIPE

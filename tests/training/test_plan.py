@@ -11,6 +11,7 @@ from lipscope.errors import UsageError
 from lipscope.processes.world import World
 from lipscope.training.budget import DEFAULT_MINUTES
 from lipscope.training.plan import Asked, planned
+from lipscope.training.recipe import RECIPES
 
 CPU, GPU = World(0, 1, torch.device("cpu")), World(0, 1, torch.device("cuda"))
 
@@ -50,6 +51,11 @@ def test_what_says_nothing_of_the_net_leaves_it_to_the_clock(given: dict[str, An
     assert recipe.bfloat16 is (not given.get("float32", False))
 
 
+def test_a_recipe_that_is_named_is_kept_whatever_the_minutes() -> None:
+    assert [plan({"minutes": 2.0, "recipe": name})[1].name for name in RECIPES] == list(RECIPES)
+    assert plan({"minutes": 2.0, "recipe": "manifold"})[0].architecture == "shiftnet"
+
+
 def test_a_loss_comes_with_its_settings_and_options_change_them() -> None:
     _, recipe, _ = plan({"loss": "logit-annealing", "temperature": 0.5})
     assert (recipe.loss, recipe.offset, recipe.temperature) == ("logit-annealing", 2.0, 0.5)
@@ -64,5 +70,5 @@ def test_an_architecture_has_its_recipe_and_only_soc_has_weight_decay() -> None:
 def test_a_net_that_expands_has_no_certificates_to_regularise() -> None:
     config, recipe, _ = plan({"model": "resnet34", "channels": 4})
     assert (config.depth, config.channels, recipe.gamma) == (34, 4, 0.0)
-    with pytest.raises(UsageError, match="--gamma is for --model lipconvnet"):
+    with pytest.raises(UsageError, match="--gamma is for a net that is 1-Lipschitz"):
         plan({"model": "resnet18", "gamma": 0.1})
