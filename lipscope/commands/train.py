@@ -24,6 +24,9 @@ from lipscope.training.recipe import LOSSES, RECIPES
 if TYPE_CHECKING:
     from lipscope.training.loop import Compiled
 
+WHERE = ("resume", "device", "data_dir", "ui", "force", "compiled", "cuda_graphs")
+"""Options that say where and how a run is trained, and so may be others when it goes on."""
+
 LARGEST_RATE = 1e30
 """Beyond it float32 has no number for a step."""
 
@@ -180,7 +183,7 @@ def train_command(
     with world(device) as here:
         leading = here.rank == 0
         note = narrate if leading else lambda text: None
-        if target is not None and resume is extend is None:
+        if target is not None:
             minutes = minutes_to(target, asked, here)
             if leading:
                 say(f"{target}: about {minutes} minutes here, `lipscope train --dataset {dataset} --minutes {minutes}`")
@@ -231,16 +234,7 @@ def _refuse_changes(context: click.Context, *allowed: str) -> None:
 
     for parameter in context.command.params:
         name = parameter.name or ""
-        if _is_given(context, name) and name not in (
-            "resume",
-            "device",
-            "data_dir",
-            "ui",
-            "force",
-            "compiled",
-            "cuda_graphs",
-            *allowed,
-        ):
+        if _is_given(context, name) and name not in (*WHERE, *allowed):
             raise UsageError(
                 f"{parameter.opts[0]} cannot change a run that is resumed",
                 where="--resume",
