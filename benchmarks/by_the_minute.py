@@ -12,51 +12,38 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-RUNS = Path("runs/by-the-minute")
+from lipscope.commands.compare_layers import certified_run
+from lipscope.files.run_log import read_run
+
+RUNS, CERTIFIED = Path("runs/by-the-minute"), "certified-all.json"
 CELLS = ("cifar10:5", "cifar10:30", "cifar10:120", "cifar100:5", "cifar100:30", "cifar100:120")
 RATES = ("36/255", "72/255", "108/255")
-
-
-def lipscope(*arguments: str) -> str:
-    """Run the command line tool with as many threads as the caller allows; its stdout."""
-    command = [sys.executable, "-m", "lipscope", *arguments]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=dict(os.environ)).stdout
 
 
 def run_cell(cell: str, net: list[str]) -> None:
     """Train, or go on with, one cell, and certify it."""
     dataset, minutes = cell.split(":")
     folder = RUNS / "-".join([dataset, minutes, *(part for part in net if not part.startswith("--"))]).replace(",", "-")
-    if (folder / "run.json").exists():
-        lipscope("train", "--resume", str(folder))
-    else:
-        chosen = ["--model", "shiftnet", *net] if net else []
-        lipscope("train", "--dataset", dataset, "--minutes", minutes, "--out", str(folder), *chosen)
-    if not (folder / "certified.json").exists():
-        certified = lipscope("certify", str(folder / "model.safetensors"), "--json")
-        (folder / "certified.json").write_text(certified)
+    chosen = ["--model", "shiftnet", *net] if net else []
+    certified_run(folder, ["--dataset", dataset, "--minutes", minutes, *chosen])
 
 
 def row(folder: Path) -> dict[str, Any]:
     """What a finished cell came to."""
-    run = json.loads((folder / "run.json").read_text())
-    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    certified = json.loads((folder / "certified.json").read_text())
-    config = run["config"]
+    run = read_run(folder)
+    last, config = run.epochs[-1], run.config
+    certified = json.loads((folder / CERTIFIED).read_text())
     return {
         "cell": folder.name,
         "dataset": config["dataset"],
-        "minutes": run["recipe"]["minutes"],
-        "took": last["seconds"] / 60,
+        "minutes": run.recipe["minutes"],
+        "took": last.seconds / 60,
         "stages": [f"{width}x{count}" for width, count in zip(config["widths"], config["blocks"], strict=True)],
         "stem": config["stem"],
-        "images": last["step"] * run["recipe"]["batch_size"],
+        "images": last.step * run.recipe["batch_size"],
         "clean": certified["clean"]["rate"],
         **{one["eps"]: one["rate"] for one in certified["certified"] if one["eps"] in RATES},
     }
@@ -84,7 +71,7 @@ def main() -> None:
         given = (("--stages", arguments.stages), ("--stem", arguments.stem))
         for cell in arguments.cell or CELLS:
             run_cell(cell, [part for name, value in given if value for part in (name, value)])
-    done = sorted(path.parent for path in RUNS.glob("*/certified.json"))
+    done = sorted(path.parent for path in RUNS.glob(f"*/{CERTIFIED}"))
     rows = sorted(map(row, done), key=lambda one: (one["dataset"], one["images"]))
     print("| data | minutes | took | net | images seen | clean / 36 / 72 / 108 over 255 |\n|---|---|---|---|---|---|")
     for one in rows:

@@ -43,25 +43,14 @@ def compare_layers_command(
     as_json: bool,
 ) -> int:
     """Train LipConvnet-5 with each family of layers for --minutes, certify each soundly, and print a Markdown table."""
-    from lipscope.files.run_log import read_run
-
     for name in families:
         CONVOLUTIONS[name]  # an unknown one is refused before anything is trained
     rows = []
     for conv in families or CONVOLUTIONS:
         folder = out / f"{dataset}-{conv}-{channels}-{recipe}-{minutes:g}"
-        if not (folder / "run.json").exists():
-            narrate(f"{conv}: training for {minutes:g} minutes in {folder}")
-            net = ["--model", "lipconvnet", "--conv", conv, "--channels", str(channels), "--recipe", recipe]
-            _lipscope("train", *net, "--dataset", dataset, "--minutes", str(minutes), "--out", str(folder))
-        elif not read_run(folder).finished:
-            _lipscope("train", "--resume", str(folder))
-        certified = folder / f"certified-{limit or 'all'}.json"
-        if not certified.exists():
-            few = [] if limit is None else ["--limit", str(limit)]
-            text = _lipscope("certify", str(folder / "model.safetensors"), "--json", "--no-keep", *few)
-            certified.write_text(text, encoding="utf-8")
-        rows.append(_row(conv, folder, json.loads(certified.read_text(encoding="utf-8"))))
+        net = ["--model", "lipconvnet", "--conv", conv, "--channels", str(channels), "--recipe", recipe]
+        certified = certified_run(folder, [*net, "--dataset", dataset, "--minutes", str(minutes)], limit)
+        rows.append(_row(conv, folder, certified))
         if not as_json:
             narrate(_line(rows[-1]))
     say(
@@ -70,6 +59,33 @@ def compare_layers_command(
         else table(rows)
     )
     return 0
+
+
+def certified_run(folder: Path, options: Sequence[str], limit: int | None = None) -> dict[str, Any]:
+    """What `lipscope certify` says of a training: begun, or gone on with, unless the folder has it already.
+
+    Args:
+        folder: of the run.
+        options: of `lipscope train`.
+        limit: certify so many test images; None for all.
+
+    Raises:
+        click.exceptions.Exit: as :func:`_lipscope`.
+    """
+    from lipscope.files.run_log import is_run, read_run
+
+    if not is_run(folder):
+        narrate(f"training in {folder}")
+        _lipscope("train", *options, "--out", str(folder))
+    elif not read_run(folder).finished:
+        _lipscope("train", "--resume", str(folder))
+    kept = folder / f"certified-{limit or 'all'}.json"
+    if not kept.exists():
+        few = [] if limit is None else ["--limit", str(limit)]
+        text = _lipscope("certify", str(folder / "model.safetensors"), "--json", "--no-keep", *few)
+        kept.write_text(text, encoding="utf-8")
+    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    return found
 
 
 def _lipscope(*arguments: str) -> str:
@@ -87,13 +103,15 @@ def _lipscope(*arguments: str) -> str:
 
 
 def _row(conv: str, folder: Path, certified: dict[str, Any]) -> dict[str, Any]:
-    last = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    from lipscope.files.run_log import read_run
+
+    last = read_run(folder).epochs[-1]
     return {
         "conv": conv,
         "title": CONVOLUTIONS[conv].title,
-        "minutes": last["seconds"] / 60,
-        "epochs": last["epoch"],
-        "steps": last["step"],
+        "minutes": last.seconds / 60,
+        "epochs": last.epoch,
+        "steps": last.step,
         "images": certified["data"]["n"],
         "clean": certified["clean"],
         "certified": certified["certified"],

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from lipscope.cli import run
-from lipscope.commands.compare_layers import table
+from lipscope.commands import compare_layers
+from lipscope.commands.compare_layers import certified_run, table
+from lipscope.files import run_log
+from lipscope.files.run_log import RunLog
+from lipscope.records import RunEvent
 
 
 def row(title: str, certified: int) -> dict[str, Any]:
@@ -31,3 +37,26 @@ def test_a_family_that_does_not_exist_is_refused_before_anything_is_trained(
     assert run(["compare-layers", "--minutes", "1", "--conv", "no-such", "--out", str(tmp_path / "out")]) == 2
     assert "no-such" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_there_is_not_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, ...]] = []
+
+    def lipscope(*words: str) -> str:
+        asked.append(words[:2])
+        (tmp_path / "run.json").touch()
+        return '{"clean": null}'
+
+    def finished(path: Path) -> RunLog:
+        event = SimpleNamespace(epoch=len(asked), epochs=3)
+        return RunLog(path, {}, {}, epochs=(cast(RunEvent, event),))
+
+    monkeypatch.setattr(compare_layers, "_lipscope", lipscope)
+    monkeypatch.setattr(run_log, "read_run", finished)
+    model = str(tmp_path / "model.safetensors")
+    assert certified_run(tmp_path, ["--seed", "1"]) == {"clean": None}
+    assert asked == [("train", "--seed"), ("certify", model)]
+    certified_run(tmp_path, ["--seed", "1"], 50)  # two of three epochs
+    assert asked[2:] == [("train", "--resume"), ("certify", model)]
+    certified_run(tmp_path, ["--seed", "1"], 50)
+    assert len(asked) == 4
