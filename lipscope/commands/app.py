@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from lipscope.commands.messages import narrate
+from lipscope.commands.models import file_of
 from lipscope.system import on_ending
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def open_app(
         first = screen or ("training" if run is not None and is_live(run) else left.screen)
         app = InspectApp(path, analyse=means, config=read_config(), screen=first, other=other, run=run, remembered=left)
         run_app(app)
-        wanted = app.wanted and (_model_of(app.wanted[0]), app.wanted[1] and _model_of(app.wanted[1]))
+        wanted = app.wanted and (file_of(app.wanted[0]), app.wanted[1] and file_of(app.wanted[1]))
         if wanted is not None:  # how the first file is connected says nothing of another one
             means, screen = means_for(means.data_dir, None), "compare" if wanted[1] else None
     if app.busy:
@@ -64,10 +65,6 @@ def is_live(run: Path) -> bool:
     from lipscope.files.run_log import read_run, standing_of
 
     return standing_of(read_run(run), time.time()) == "running"
-
-
-def _model_of(path: Path) -> Path:
-    return path / "model.safetensors" if path.is_dir() else path
 
 
 def run_app(app: InspectApp) -> None:

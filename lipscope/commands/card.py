@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lipscope.commands.messages import cut, duration, narrate, say
-from lipscope.commands.models import choose_model
+from lipscope.commands.models import choose_model, file_of
 from lipscope.commands.options import data_dir_option
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ DATA_NOTES = {
     ),
 }
 """What has to be said of images, by their fingerprint: those that the committed models were measured on."""
+
+WHOLE = 10_000
+"""Test images of either set."""
 
 FLAGS = {
     "epochs": "--epochs", "minutes": "--minutes", "batch_size": "--batch", "accumulate": "--accumulate",
@@ -52,20 +55,18 @@ def card_command(model: Path | None, output: Path | None, keep: Path | None, dat
     Bounds are proved anew from the file. Radii are read from the results of `lipscope certify` beside it; those that
     others made are checked on a few images where the data is here. The card says what they are worth.
     """
-    from lipscope.door.beside import radii_beside, results_beside
+    from lipscope.door.beside import radii_beside
     from lipscope.door.inspection import inspect
-    from lipscope.files.checkpoint import SUFFIX, atomic_path, read_header
+    from lipscope.files.checkpoint import atomic_path
+    from lipscope.files.kind import read_model_header
 
-    path = choose_model(model)
-    path = path / f"model{SUFFIX}" if path.is_dir() else path
-    header, report = read_header(path), inspect(path, data_dir=data_dir)
+    path = file_of(choose_model(model))
+    header, report = read_model_header(path), inspect(path, data_dir=data_dir)
     certified = radii_beside(path, report.sha256, keep, data_dir, narrate)
     if certified is not None and certified["stale"]:
         narrate("the results beside the model are about other bytes than its own, and were left out")
         certified = None
-    environment = results_beside(path, keep, lambda _: None)
-    versions = {} if certified is None or environment is None else environment.environment
-    text = card(report, header.config, header.training, certified, versions)
+    text = card(report, header.config, header.training, certified)
     if output is None:
         say(text)
         return 0
@@ -80,7 +81,6 @@ def card(
     config: Mapping[str, Any] | None,
     training: Mapping[str, Any],
     certified: Mapping[str, Any] | None,
-    versions: Mapping[str, Any],
 ) -> str:
     """The card.
 
@@ -88,7 +88,6 @@ def card(
         report: of the file.
         config, training: that the file claims.
         certified: the summary of the results beside it; None without any.
-        versions: the environment of the certification.
     """
     from lipscope.commands.gradients import gradient_lines
     from lipscope.commands.inspect import chain_lines
@@ -98,7 +97,7 @@ def card(
     lines += [f"- **SHA-256**: {report.sha256}", f"- **Verdict**: {report.verdict.headline}"]
     lines += [*_trained(config, training), "", "## Proved here, from the bytes of the file", ""]
     lines += ["```", *chain_lines(report.chain), "```"]
-    lines += ["", "## Certified", "", *(_certified(certified, versions) if certified else [_NO_RESULTS])]
+    lines += ["", "## Certified", "", *(_certified(certified) if certified else [_NO_RESULTS])]
     gradients = gradient_lines(report)
     if gradients:
         # The last two lines are of the whole network; `lipscope inspect` has those of every layer.
@@ -174,14 +173,16 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     return " ".join(words)
 
 
-def _certified(facts: Mapping[str, Any], versions: Mapping[str, Any]) -> list[str]:
+def _certified(facts: Mapping[str, Any]) -> list[str]:
     """The accuracies with their counts, what they are worth, and the curve."""
     from lipscope.commands.certify_text import curve_lines
     from lipscope.records.certificates import ADJECTIVES, WORDS
     from lipscope.units import radius_text
 
-    data, called = facts["data"], ADJECTIVES[facts["standing"]]
-    note = DATA_NOTES.get(data["fingerprint"], f"{cut(data['name'], 40)} {cut(data['split'], 40)}, {data['n']} images")
+    data, versions, called = facts["data"], facts["environment"], ADJECTIVES[facts["standing"]]
+    note = f"{cut(data['name'], 40)} {cut(data['split'], 40)}, {data['n']} images"
+    # Others may claim the fingerprint of the whole set for the results of some of it.
+    note = DATA_NOTES.get(data["fingerprint"], note) if data["n"] == WHOLE else note
     lines = []
     if facts["clean"] is not None:
         columns = [("clean", facts["clean"]), *((row["eps"], row) for row in facts["certified"])]

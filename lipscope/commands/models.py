@@ -32,6 +32,13 @@ def choose_model(given: Path | None) -> Path:
     return found[0]
 
 
+def file_of(path: Path) -> Path:
+    """The file of a model: of a folder the index of its shards, or the model of a run."""
+    from lipscope.files.checkpoint import SUFFIX, index_of
+
+    return index_of(path) or (path / f"model{SUFFIX}" if path.is_dir() else path)
+
+
 def _is_model(path: Path) -> bool:
     from lipscope.files.checkpoint import read_header
     from lipscope.files.kind import kind_beside

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from lipscope.commands.messages import narrate
-from lipscope.commands.models import choose_model
+from lipscope.commands.models import choose_model, file_of
 from lipscope.commands.options import data_dir_option
 
 
@@ -22,12 +22,11 @@ from lipscope.commands.options import data_dir_option
 def report_command(model: Path | None, description: Path | None, output: Path | None, data_dir: Path | None) -> int:
     """Write what `lipscope inspect` shows of MODEL as Markdown and as HTML that needs no other file."""
     from lipscope.commands.app import means_for, run_around
-    from lipscope.files.checkpoint import SUFFIX, atomic_path, index_of
+    from lipscope.files.checkpoint import SUFFIX, atomic_path
     from lipscope.files.kind import read_model_header
     from lipscope.tui.picture import whole_report
 
-    path = choose_model(model)
-    path = index_of(path) or (path / f"model{SUFFIX}" if path.is_dir() else path)
+    path = file_of(choose_model(model))
     read_model_header(path)
     target = output or Path(path.name.removesuffix(SUFFIX) + "-report")
     texts = whole_report(path, means_for(data_dir, description), run_around(path))

@@ -7,16 +7,19 @@ import math
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from lipscope.attacks.report import rows_of
 from lipscope.cli import run
 from lipscope.commands.card import train_command_of
 from lipscope.commands.train import train_command
 from lipscope.files.checkpoint import read_header
+from lipscope.files.results import read_results, results_path, write_results
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(
@@ -84,6 +87,17 @@ def test_results_of_other_bytes_are_left_out(tmp_path: Path, capsys: pytest.Capt
     assert run(["card", str(tmp_path / "model.safetensors"), "-o", str(tmp_path / "card.md")]) == 0
     assert "other bytes" in capsys.readouterr().err
     assert "No results of `lipscope certify`" in (tmp_path / "card.md").read_text()
+
+
+def test_a_part_of_the_images_is_not_called_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copy(SMALL, tmp_path / "model.safetensors")
+    whole = replace(read_results(results_path(SMALL)), standing="own", reason="")
+    part = rows_of(whole, whole.index[whole.correct][:50])
+    write_results(results_path(tmp_path / "model.safetensors"), part, {})
+    text = card_of(tmp_path / "model.safetensors", capsys)
+    assert figures(text)["clean"] == 50
+    assert "10,000" not in text
+    assert "- **Data**: cifar10 test, 50 images" in text
 
 
 def test_what_cannot_be_trained_gives_no_command() -> None:
