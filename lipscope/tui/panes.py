@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -42,9 +43,9 @@ class Pane(Container, can_focus=True):
     eps_moved: Callable[..., None] = staticmethod(lambda eps, *, typed: None)
     """Tells the app of a radius chosen here, and whether it was typed; the other screens follow."""
 
+    @abstractmethod
     def show(self, state: State) -> None:
         """Show another state; called often, so what has not changed should cost nothing."""
-        raise NotImplementedError
 
     def compare(self, other: State | None) -> None:
         """A second model, before :meth:`show`; None where only one file was opened."""

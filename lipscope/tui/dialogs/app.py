@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -39,22 +40,22 @@ class DialogApp(App[None]):
         return self.session.state
 
     @property
+    @abstractmethod
     def front_id(self) -> str:
         """The id of the screen in front."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def front(self) -> Pane | None:
         """The screen in front, once it is complete."""
-        raise NotImplementedError
 
+    @abstractmethod
     def absent(self, screen: str) -> bool:
         """Whether a screen has nothing to show yet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
-        raise NotImplementedError
 
     def action_open(self) -> None:
         """Choose another file or run, or the second of two."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
@@ -29,9 +30,9 @@ class EpsPane(Pane):
         self.listed: Sequence[Fraction] = DEFAULT_EPS
 
     @property
+    @abstractmethod
     def certificates(self) -> Certificates | None:
         """The radii that eps is held against."""
-        raise NotImplementedError
 
     def take_eps(self, eps: Fraction) -> None:
         """Another radius, chosen here or on another screen; the same one costs nothing."""
@@ -45,9 +46,9 @@ class EpsPane(Pane):
             self.listed = radii
             self.show_eps()
 
+    @abstractmethod
     def show_eps(self) -> None:
         """Show what holds at the radius chosen."""
-        raise NotImplementedError
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without radii there is no eps to move; while one is typed, keys are letters."""
