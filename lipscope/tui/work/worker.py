@@ -157,15 +157,17 @@ class Work:
         self._check_claims()
 
     def _check_claims(self) -> None:
-        results = self._latest
-        claimed = results.certificates
-        if claimed is None or claimed.standing != "claimed" or claimed.model_sha256 != self._sha256:
-            return
-        if self._cancelled.is_set():
-            return
-        yield_to_keys()
-        if (found := self._means.check(claimed, self._path)) is not None:
-            self._learn(results=replace(results, checked=found))
+        """Of the results as they are when the check ends: those that came meanwhile are not told over."""
+        results = None
+        while results is not self._latest and not self._cancelled.is_set():
+            results = self._latest
+            claimed = results.certificates
+            if claimed is None or claimed.standing != "claimed" or claimed.model_sha256 != self._sha256:
+                continue
+            yield_to_keys()
+            found = self._means.check(claimed, self._path)
+            if found is not None and results is self._latest:
+                self._learn(results=replace(results, checked=found))
 
     def _run_analysis(self) -> None:
         while self._after:

@@ -104,6 +104,26 @@ def test_what_somebody_else_claims_of_this_file_is_checked_after_the_analysis(mo
     assert [results.checked for results in later] == ([found] if asked else [])
 
 
+def test_results_that_come_during_a_check_are_not_told_over(model, script):
+    write_radii(model, n=50, claimed=True)
+    checked = []
+
+    def check(claimed, path):
+        checked.append(len(claimed))
+        if len(checked) == 1:
+            write_radii(model, n=40, claimed=True)
+            work._find_results()  # as the thread that watches the results does
+        return Checked(64, 63)
+
+    mailbox = Mailbox()
+    work = Work(model, Means(script, check=check), mailbox)
+    work.start()
+    finish(work)
+    assert checked == [50, 40]
+    told = [(len(results.certificates), results.checked is not None) for results in mailbox.facts("results")]
+    assert told == [(50, False), (40, False), (40, True)]
+
+
 def test_after_cancel_nothing_more_is_said(model, script):
     script.hold_at = 3
     mailbox = Mailbox()
