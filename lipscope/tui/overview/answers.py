@@ -92,13 +92,20 @@ def places_line(places: list[tuple[str, str]], width: int) -> str:
 
 
 def bound_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
-    """One bar a layer of the body, low where its bound is at most 1, and what they say together."""
+    """One bar a layer of the body, low where its bound is at most 1, and what they say together.
+
+    Where there are more layers than cells, a bar is the worst of some neighbours.
+    """
     bounds = [report.bound for report in state.layers.values() if report.role == "body"]
     if not bounds:
         return [], ""
-    shown = bounds[:: -(-len(bounds) // cells)]
+    each = -(-len(bounds) // cells)
     runs = []
-    for bound in shown:
+    for start in range(0, len(bounds), each):
+        bound = max(
+            bounds[start : start + each],
+            key=lambda one: one.value if one.proved and math.isfinite(one.value) else math.inf,
+        )
         known = bound.proved and math.isfinite(bound.value)
         within = known and bound.value <= allowed(1)
         level = min(2 + int(2 * math.log2(max(bound.value, 1.0))), 7) if known else 7
@@ -110,13 +117,15 @@ def bound_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
 
 
 def gradient_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
-    """One bar a layer of the body, as high as the share of the gradient's norm that it passes back."""
+    """One bar a layer of the body, or the least of neighbours: the share of the gradient's norm that it passes back."""
     reports = [report for report in state.layers.values() if report.role == "body"]
     kept = [report.gradient_norm.mean for report in reports if report.gradient_norm is not None]
     if not kept:
         return [], ""
     runs = []
-    for value in kept[:: -(-len(kept) // cells)]:
+    each = -(-len(kept) // cells)
+    for start in range(0, len(kept), each):
+        value = min(kept[start : start + each], key=lambda one: one if math.isfinite(one) else -math.inf)
         level = min(max(round(8 * value) - 1, 0), 7) if math.isfinite(value) else 7
         runs.append(("▁▂▃▄▅▆▇█"[level], "$text-success" if value > 0.99 else "$text-warning"))
     most = loses_most(state.layers.values())

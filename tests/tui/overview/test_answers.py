@@ -3,8 +3,8 @@ from dataclasses import replace
 import pytest
 
 from lipscope.files.checkpoint import read_header
-from lipscope.records import Arrow, Bound, Chain, LayerReport, Scope, Verdict
-from lipscope.tui.overview.answers import answer, bound_strip, chain, places_line, warnings
+from lipscope.records import Arrow, Bound, Chain, GradientNorms, LayerReport, Scope, Verdict
+from lipscope.tui.overview.answers import answer, bound_strip, chain, gradient_strip, places_line, warnings
 from lipscope.tui.panes import Goto
 from lipscope.tui.work.state import Phase, State
 
@@ -35,6 +35,17 @@ def test_a_large_constant_is_no_yes_and_the_row_is_named(state):
     bars, words = bound_strip(state, 10)
     assert words == "1 of 2 above 1 or not proved"
     assert bars[0][1] != bars[1][1]
+
+
+def test_one_bad_layer_of_many_is_in_the_strip_of_fewer_cells(state):
+    good = LayerReport(
+        "", "conv", None, None, Bound(1.0, "by hand"), gradient_norm=GradientNorms(*[1.0] * 5, "4 images", "margin")
+    )
+    bad = replace(good, bound=Bound(2.0, "by hand"), gradient_norm=GradientNorms(*[0.5] * 5, "4 images", "margin"))
+    state = replace(state, layers={str(k): bad if k == 17 else good for k in range(40)})
+    for strip in (bound_strip, gradient_strip):
+        bars, _ = strip(state, 10)
+        assert [style for _, style in bars] == ["$text-success"] * 4 + ["$text-warning"] + ["$text-success"] * 5
 
 
 def test_the_chain_names_every_place_once(state):
