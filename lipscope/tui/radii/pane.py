@@ -203,11 +203,11 @@ class RadiiPane(EpsPane):
         return attack
 
     def sheet(self) -> Sheet:
-        """All images at the radii of the literature and at eps, then every class at eps."""
+        """All images at the radii that are listed and at eps, then every class at eps."""
         certificates = self._certificates
         if certificates is None:
             return Sheet(RADII_COLUMNS, (), {"notice": self._notice})
-        return radii_sheet(certificates, self.eps)
+        return radii_sheet(certificates, self.eps, self.listed)
 
     def copied(self) -> str:
         """The line of eps, and the class under the cursor."""

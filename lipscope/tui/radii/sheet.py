@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -19,25 +20,14 @@ RADII_COLUMNS = (
 )  # fmt: skip
 
 
-def radii_sheet(certificates: Certificates, eps: Fraction) -> Sheet:
-    """All images at the radii of the literature and at ``eps``, then every class at ``eps``; counts of images."""
+def radii_sheet(certificates: Certificates, eps: Fraction, listed: Sequence[Fraction] = DEFAULT_EPS) -> Sheet:
+    """All images at the radii of a list and at ``eps``, then every class at ``eps``; counts of images."""
     total, correct = len(certificates), int(certificates.correct.sum())
     mean = certificates.mean_correct_radius() if correct else None
     rows: list[tuple[Value, ...]] = []
-    for radius in sorted({*DEFAULT_EPS, eps}):
-        held = unbroken(certificates, radius)
-        rows.append(
-            (
-                "all",
-                format_eps(radius),
-                total,
-                correct,
-                certificates.certified_count(radius),
-                held and held[0],
-                None,
-                mean,
-            )
-        )
+    for radius in sorted({*listed, eps}):
+        held, certified = unbroken(certificates, radius), certificates.certified_count(radius)
+        rows.append(("all", format_eps(radius), total, correct, certified, held and held[0], None, mean))
     rows += [
         (row.label, format_eps(eps), row.images, row.correct, row.certified, None, row.name, row.mean_radius)
         for row in class_rows(certificates, eps)

@@ -164,9 +164,10 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
             colour = self._style("on $primary 50%" if self.has_focus else "on $foreground 15%")
             over = RichStyle(reverse=True, bold=self.has_focus) if self.app.no_color else colour
         strip = self._strip(self._line(place, width), width, style, over)
-        if place == self._place and self.app.no_color and len(strip._segments) > 2:  # what is drawn stays as it is
-            return Strip([strip._segments[0], *(Segment(s.text, (s.style or style) + RichStyle(reverse=False))
-                                                for s in strip._segments[1:])])  # fmt: skip
+        name, *others = strip
+        if place == self._place and self.app.no_color and len(others) > 1:  # what is drawn stays as it is
+            upright = RichStyle(reverse=False)
+            return Strip([name, *(Segment(one.text, (one.style or style) + upright) for one in others)])
         return strip
 
     def _style(self, text: str) -> RichStyle:
