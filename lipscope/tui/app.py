@@ -135,9 +135,9 @@ class InspectApp(DialogApp):
         return tuple(session.phase.active for session in self._sessions)
 
     @property
-    def _radii(self) -> list[Fraction]:
+    def _radii(self) -> tuple[Fraction, ...]:
         """What tables list: the radii of the literature and those that were typed."""
-        return sorted({*DEFAULT_EPS, *self._remembered.radii})
+        return tuple(sorted({*DEFAULT_EPS, *self._remembered.radii}))
 
     @property
     def _open(self) -> bool:
@@ -400,7 +400,7 @@ class InspectApp(DialogApp):
         if front is not None:
             bars = list(front.query(FoldBar))
             toggle(bars, side)
-            self._folds |= {f"{front.id}.{bar.side}": bar.folded for bar in bars}
+            self._folds |= {f"{front.id}.{bar.side}": bar.by_hand for bar in bars if bar.by_hand is not None}
 
     def on_resize(self, event: events.Resize) -> None:
         """Fold, unfold and label as the new width wants it: the app's own size follows after the event."""

@@ -79,12 +79,12 @@ def remembered(place: Path | None = None) -> Remembered:
 
 def _checked(facts: Mapping[str, Any], place: Path) -> Remembered:
     theme, screen, recent = facts.get("theme"), facts.get("screen"), facts.get("recent")
-    radii, folds = facts.get("radii"), facts.get("folds")
+    eps, radii, folds = _radius(facts.get("eps")), facts.get("radii"), facts.get("folds")
     known = [_radius(text) for text in radii[:MOST_RADII]] if isinstance(radii, list) else []
     folded = folds.items() if isinstance(folds, dict) else ()
     return Remembered(
         theme if isinstance(theme, str) and known_theme(theme) else None,
-        _radius(facts.get("eps")) or DEFAULT_EPS[0],
+        DEFAULT_EPS[0] if eps is None else eps,
         screen if screen in [one.id for one in SCREENS] else None,
         tuple(Path(path) for path in recent if isinstance(path, str))[:RECENT] if isinstance(recent, list) else (),
         place,

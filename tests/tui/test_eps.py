@@ -10,6 +10,7 @@ from lipscope.tui.registry import entry
 from lipscope.tui.settings import Remembered, remembered
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.eps_table import EpsTable
+from lipscope.units import format_eps
 from tests.tui.conftest import finished, until, write_radii
 
 
@@ -50,9 +51,10 @@ async def test_a_typed_radius_is_listed_from_then_on_and_a_fold_stays(model, scr
         )
     left = remembered(place)
     assert left.radii == (Fraction(1, 2),)
-    assert left.folds == {"radii-pane.left": False, "radii-pane.right": True}
+    assert left.folds == {"radii-pane.right": True}
     again = InspectApp(model, analyse=script, remembered=left)
     async with finished(again) as pilot:
         await pilot.press("4", "left")
         await until(pilot, lambda: Fraction(1, 2) in again.query_one("#radii-accuracy", EpsTable).radii(100))
         assert again.query_one("#radii-tables").has_class("-folded")
+        assert format_eps(Fraction(1, 2)) in [row[1] for row in again.front.sheet().rows]

@@ -36,7 +36,7 @@ class FoldBar(Widget):
         self.side = side
         self._title = title
         self._summary = ""
-        self._by_hand: bool | None = None
+        self.by_hand: bool | None = None
         self._held = False
         self._columns = FOLDS_UNDER
 
@@ -45,8 +45,8 @@ class FoldBar(Widget):
         """Whether the pane is folded now."""
         if self._held:
             return False
-        if self._by_hand is not None:
-            return self._by_hand
+        if self.by_hand is not None:
+            return self.by_hand
         return self.side == "right" and self._columns < self._under
 
     def on_mount(self) -> None:
@@ -65,7 +65,7 @@ class FoldBar(Widget):
 
     def fold(self, folded: bool) -> None:
         """Fold or unfold by hand; the window has no say from now on."""
-        self._by_hand = folded
+        self.by_hand = folded
         self.fit()
 
     def hold(self, held: bool) -> None:
@@ -73,9 +73,9 @@ class FoldBar(Widget):
         self._held = held
         self.fit()
 
-    def on_click(self) -> None:
-        """Unfold."""
-        self.fold(False)
+    async def on_click(self) -> None:
+        """Unfold, as the key does: the app remembers it."""
+        await self.run_action(f"app.fold('{self.side}')")
 
     def say(self, summary: str) -> None:
         """What is in the pane, in a few words."""
