@@ -141,7 +141,8 @@ class Arithmetic:
         """
         flushed = self.smallest * (2 * terms + 1 + math.sqrt(terms) * (absolute + norm + 1))
         error = self.gamma((terms if depth is None else depth) + 1) * absolute * norm + 2 * math.sqrt(outputs) * flushed
-        return self.held(outward(error), outward(2 * absolute * norm))
+        # Entries of M, too, must be numbers of the arithmetic, however small x is.
+        return self.held(outward(error), outward(2 * absolute * max(norm, 1.0)))
 
 
 FLOAT64 = Arithmetic("float64", UNIT_ROUNDOFF, sys.float_info.min, 2.0**1000)

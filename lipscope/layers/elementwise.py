@@ -32,7 +32,7 @@ class Elementwise(LipschitzLayer):
         method: how.
         at_zero: |f(0)|.
         relative, absolute: |fl(f)(x) - f(x)| <= u (relative |x| + absolute), underflow aside.
-        lifted: by how much a number that underflowed, given or on the way, may be multiplied.
+        lifted: at least every factor, and by how much a number that underflowed may be multiplied.
     """
 
     gradient_norm_preserving = False
@@ -69,7 +69,8 @@ class Elementwise(LipschitzLayer):
         if not (self._relative or self._absolute):
             return Rounding(0.0, arithmetic.held(exact))
         error = arithmetic.unit_roundoff * (self._relative * norm + self._absolute * root)
-        error = arithmetic.held(outward(error + 64 * arithmetic.smallest * self._lifted * (root + norm)), 64 * norm)
+        flushed = 64 * arithmetic.smallest * self._lifted * (root + norm)
+        error = arithmetic.held(outward(error + flushed), max(64 * norm, self._lifted))
         return Rounding(error, arithmetic.held(outward(exact + error)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -136,7 +137,8 @@ class PReLU(LipschitzLayer):
         """One product a number."""
         factor = length_bound(self.weight.detach())
         flushed = 4 * arithmetic.smallest * (1 + factor) * (math.sqrt(math.prod(input_shape)) + norm)
-        error = arithmetic.held(outward(2 * arithmetic.unit_roundoff * factor * norm + flushed), 2 * factor * norm)
+        error = outward(2 * arithmetic.unit_roundoff * factor * norm + flushed)
+        error = arithmetic.held(error, 2 * factor * max(norm, 1.0))
         return Rounding(error, arithmetic.held(outward(self.bound(input_shape).value * norm + error)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
@@ -193,7 +195,7 @@ def softplus(beta: float) -> Elementwise:
         "softplus" if beta == 1 else f"softplus {beta:g}",
         lambda x: torch.relu(x) + torch.log1p(torch.exp(-(x * beta).abs())) / beta,
         1.0, "slopes from 0 to 1", at_zero=math.log(2) / beta * (1 + 2**-40),
-        relative=LIBRARY_ROUNDOFFS, absolute=LIBRARY_ROUNDOFFS / beta,
+        relative=LIBRARY_ROUNDOFFS, absolute=LIBRARY_ROUNDOFFS / beta, lifted=max(1.0, beta),
     )  # fmt: skip
 
 
@@ -210,7 +212,8 @@ def elu(alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Elementwi
         f"ELU {alpha:g}" if scale == 1 else f"ELU {alpha:g}, times {scale:g}",
         lambda x: scale * torch.where(x > 0, x, alpha * torch.expm1(input_scale * x.clamp(max=0.0))),
         steep if scale == 1 else up(steep), "the larger of its two slopes at 0",
-        relative=LIBRARY_ROUNDOFFS * steep, lifted=max(1.0, steep, up(abs(scale) * abs(alpha))),
+        relative=LIBRARY_ROUNDOFFS * steep,
+        lifted=max(1.0, steep, up(abs(scale) * abs(alpha)), *map(abs, (alpha, scale, input_scale))),
     )  # fmt: skip
 
 

@@ -150,7 +150,8 @@ class Sum(Joint):
         lifted = max(1.0, *weights) * math.sqrt(size) + max(part.norm for part in inputs)
         flushed = 4 * len(inputs) * arithmetic.smallest * lifted
         own = outward(arithmetic.gamma(len(inputs) + 2) * reach + flushed)
-        return Rounding(arithmetic.held(outward(carried + own), 2 * reach), arithmetic.held(outward(reach + own)))
+        error = arithmetic.held(outward(carried + own), max(2 * reach, *weights))
+        return Rounding(error, arithmetic.held(outward(reach + own)))
 
 
 @dataclass(frozen=True)

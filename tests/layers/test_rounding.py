@@ -17,10 +17,11 @@ from lipscope.bounds.rounding import FLOAT32, FLOAT64, Arithmetic
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.contract import UNBOUNDED, LipschitzLayer, Rounding
 from lipscope.layers.conv2d import Conv2d
-from lipscope.layers.elementwise import LeakyReLU, ReLU
+from lipscope.layers.elementwise import LeakyReLU, PReLU, ReLU, elu, softplus
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.heads import Head, LastLayerNormalized, LinearHead, OrthogonalHead
 from lipscope.layers.householder import TRIGONOMETRIC_ROUNDOFFS, HouseHolder1, HouseHolder2
+from lipscope.layers.joints import Sum
 from lipscope.layers.linear import Linear
 from lipscope.layers.pooling import AveragePool2d, GlobalAveragePool, L2Pool2d, MaxPool2d
 from lipscope.layers.prepared import FormedMatrix, Prepared
@@ -237,6 +238,16 @@ def test_what_may_overflow_proves_nothing() -> None:
     assert layer.rounding((2, 3, 3), 1e38, FLOAT32).error == math.inf
     assert math.isfinite(layer.rounding((2, 3, 3), 1e38, FLOAT64).error)
     assert Normalize((0.0,), (1e-310,)).rounding((1, 2, 2), 1.0, FLOAT64) == UNBOUNDED
+
+
+def test_a_stored_number_that_float32_cannot_hold_proves_nothing_however_small_the_input() -> None:
+    huge = 1e39 * torch.ones(2, 2, dtype=torch.float64)
+    for layer in (Linear(huge), Conv2d(huge[..., None, None]), PReLU(huge[0]), elu(1e39, 1e-39),
+                  elu(1.0, input_scale=1e39), softplus(1e39)):  # fmt: skip
+        shape = (2, 1, 1) if isinstance(layer, Conv2d) else (2,)
+        assert not layer(-torch.eye(2).clamp(max=1e-3).reshape(2, *shape)).isfinite().all()
+        assert layer.rounding(shape, 1e-3, FLOAT32).error == math.inf
+    assert Sum((1e39,)).rounded([Rounding(0.0, 1e-3)], 2, FLOAT32).error == math.inf
 
 
 def test_a_layer_that_says_nothing_proves_nothing() -> None:
