@@ -51,17 +51,6 @@ class Head(LinearLayer, Trainable):
         """(classes,)."""
         return (self.classes,)
 
-    @classmethod
-    def made(cls, features: int, classes: int, terms: int, family: str) -> Head:
-        """One with zero weights, for a configuration.
-
-        Args:
-            features, classes: sizes.
-            terms: highest power of a series in eval mode, for heads that sum one.
-            family: of convolutions, for heads that are one.
-        """
-        raise NotImplementedError
-
 
 class LinearHead(Head):
     """A linear layer w_i . x + b_i: f_l - f_i has the constant ||w_l - w_i||, from the stored rows as they are.
@@ -77,11 +66,6 @@ class LinearHead(Head):
         self.classes = classes
         self.weight = nn.Parameter(torch.zeros(classes, features))
         self.bias = nn.Parameter(torch.zeros(classes))
-
-    @classmethod
-    def made(cls, features: int, classes: int, terms: int, family: str) -> LinearHead:
-        """Needs neither terms nor family."""
-        return cls(features, classes)
 
     @staticmethod
     def of(layer: Linear) -> LinearHead:
@@ -192,6 +176,11 @@ class LastLayerNormalized(LinearHead):
             return torch.div(self.weight, torch.linalg.vector_norm(self.weight, dim=1, keepdim=True))
 
 
+def lln(features: int, classes: int, _terms: int, _family: str) -> LastLayerNormalized:
+    """For a configuration: it sums no series, and is no convolution."""
+    return LastLayerNormalized(features, classes)
+
+
 class EvenHead(Head):
     """A head whose differences of two logits all have one constant."""
 
@@ -224,11 +213,6 @@ class OrthogonalHead(EvenHead):
         assert isinstance(conv, OrthogonalConv2d)
         self.conv = conv
         self.kind = f"orthogonal ({self.conv.kind})"
-
-    @classmethod
-    def made(cls, features: int, classes: int, terms: int, family: str) -> OrthogonalHead:
-        """A convolution of the family."""
-        return cls(features, classes, terms, family)
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """A free weight behind the convolution's parametrisation."""

@@ -1,7 +1,8 @@
-"""Last layers by name: a new one is a class and a line here."""
+"""Last layers by name: a new one is a class, or what makes it, and a line here."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from lipscope.registry import Registry
@@ -9,10 +10,10 @@ from lipscope.registry import Registry
 if TYPE_CHECKING:
     from lipscope.layers.heads import Head
 
-HEADS: Registry[type[Head]] = Registry(
-    "head", {"lln": "layers.heads:LastLayerNormalized", "orthogonal": "layers.heads:OrthogonalHead"}
+HEADS: Registry[Callable[[int, int, int, str], Head]] = Registry(
+    "head", {"lln": "layers.heads:lln", "orthogonal": "layers.heads:OrthogonalHead"}
 )
-"""By the name that configurations, checkpoints and ``--head`` use."""
+"""(features, classes, terms, family) to a head with zero weights, by the name that configurations use."""
 
 
 def head(name: str, features: int, classes: int, terms: int, family: str = "soc") -> Head:
@@ -21,4 +22,4 @@ def head(name: str, features: int, classes: int, terms: int, family: str = "soc"
     Raises:
         UsageError: no head of that name.
     """
-    return HEADS[name].made(features, classes, terms, family)
+    return HEADS[name](features, classes, terms, family)
