@@ -1,4 +1,4 @@
-"""Proof that a file is the network: both are evaluated, and differ by no more than float32 rounding."""
+"""Whether a file is the network, as far as inputs tell: both are evaluated, and differ by float32 rounding alone."""
 
 from __future__ import annotations
 

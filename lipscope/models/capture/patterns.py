@@ -2,7 +2,7 @@
 
 From an operation backwards the region grows, as long as its operations are of the kinds of a pattern, until it has one
 source. The region is then evaluated on random numbers, in float64, and the layer that computes the same is taken: that
-covers every spelling. Whether the whole file computes what the network does is proved apart, in the end.
+covers every spelling. Whether the whole file computes what the network does is tested apart, in the end.
 """
 
 from __future__ import annotations
