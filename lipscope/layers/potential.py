@@ -1,9 +1,7 @@
-"""Steps down a convex potential: x -> x - 2 G^T relu(G x + c), 1-Lipschitz for ||G|| <= 1.
+"""CPL (Meunier et al., ICML 2022) and SLL (Araujo et al., ICLR 2023), by :mod:`lipscope.layers.potential_step`.
 
-Almost everywhere the Jacobian is I - 2 G^T S G, S diagonal with entries 0 and 1, and 0 <= G^T S G <= ||G||^2. So its
-eigenvalues lie in [1 - 2 ||G||^2, 1], and L = max(1, 2 ||G||^2 - 1). CPL (Meunier et al., ICML 2022) and SLL (Araujo et
-al., ICLR 2023) are of this form, x - 2 K^T D relu(K x + b) with a positive diagonal D: relu is positively homogeneous,
-so G = D^(1/2) K and c = D^(1/2) b. They differ in D, of which the proof knows nothing: it is about G as it is stored.
+Both are x - 2 K^T D relu(K x + b) with a positive diagonal D: relu is positively homogeneous, so G = D^(1/2) K and
+c = D^(1/2) b. They differ in D, of which the proof knows nothing: it is about G as it is stored.
 """
 
 from __future__ import annotations
@@ -14,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipscope.bounds.convolution import absolute_bound
-from lipscope.bounds.rounding import Arithmetic, outward, up
+from lipscope.bounds.rounding import Arithmetic, outward
 from lipscope.layers.contract import UNBOUNDED, Rounding
-from lipscope.layers.joints import Sum
+from lipscope.layers.potential_step import step_bound, step_rounding
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
 from lipscope.layers.roundings import affine_rounding, length
 from lipscope.layers.scaled import ScaledConv2d
@@ -53,23 +51,17 @@ class PotentialConv2d(ScaledConv2d):
 
     def bound(self, input_shape: Shape) -> Bound:
         """Max(1, 2 ||G||^2 - 1), with a proved ||G||."""
-        norm = self.kernel_norm(input_shape)
-        if norm <= 1:
-            return Bound.exactly(1.0, "a step down a convex potential, ||G|| <= 1 by frequencies")
-        return Bound(max(1.0, up(2 * up(norm * norm) - 1)), f"2 ||G||^2 - 1, ||G|| <= {norm:.6g} by frequencies")
+        return step_bound(Bound(self.kernel_norm(input_shape), "frequencies"))
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """That of G x + c, carried through G^T; that of G^T; and of the difference; none while it trains."""
+        """As :func:`step_rounding`; none while it trains."""
+        if self.scaling is not None:
+            return UNBOUNDED
         _, height, width = self.output_shape(input_shape)
-        kernel, places = self.effective_kernel().detach(), height * width
-        largest, absolute = self.kernel_norm(input_shape), absolute_bound(kernel)
-        size, terms = self.channels * places, kernel[0].numel()
+        places = height * width
+        largest, absolute = self.kernel_norm(input_shape), absolute_bound(self.kernel)
+        size, terms = self.channels * places, self.kernel[0].numel()
         inner = affine_rounding(largest, absolute, terms, self.bias, places, size, norm, arithmetic)
         back = affine_rounding(largest, absolute, terms, None, places, size, inner.norm, arithmetic)
-        step = Rounding(outward(largest * inner.error + back.error), back.norm)
-        if self.scaling is not None:
-            step = UNBOUNDED
-        error = Sum((1.0, -2.0)).rounded([Rounding(0.0, norm), step], size, arithmetic).error
-        # f(0) = -2 G^T relu(c).
-        offset = 2 * largest * length(self.bias) * math.sqrt(places)
-        return Rounding(error, arithmetic.held(outward(self.bound(input_shape).value * norm + offset + error)))
+        offset = outward(length(self.bias) * math.sqrt(places))
+        return step_rounding(Bound(largest, "frequencies"), inner, back, offset, size, norm, arithmetic)

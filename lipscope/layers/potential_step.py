@@ -1,4 +1,9 @@
-"""A step down a convex potential by a plain convolution or matrix, as other people's networks write SLL and CPL."""
+"""Steps down a convex potential: x -> x - 2 G^T relu(G x + c), 1-Lipschitz for ||G|| <= 1.
+
+Almost everywhere the Jacobian is I - 2 G^T S G, S diagonal with entries from 0 to 1, and 0 <= G^T S G <= ||G||^2. So
+its eigenvalues lie in [1 - 2 ||G||^2, 1], and L = max(1, 2 ||G||^2 - 1), whatever the shape of G (Meunier et al., ICML
+2022; Araujo et al., ICLR 2023). Here G is a plain convolution or matrix, as other people's networks write SLL and CPL.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +22,7 @@ from lipscope.records import Bound, Shape
 
 
 class PotentialStep(LipschitzLayer):
-    """x -> x - 2 G^T relu(G x + c), G with any number of rows; L = max(1, 2 ||G||^2 - 1).
-
-    Almost everywhere the Jacobian is I - 2 G^T S G with 0 <= S <= 1 diagonal: symmetric, its eigenvalues between
-    1 - 2 ||G||^2 and 1 (Araujo et al., ICLR 2023; Meunier et al., ICML 2022).
+    """x -> x - 2 G^T relu(G x + c), G with any number of rows.
 
     Args:
         inner: x -> G x + c; a convolution has zero padding, the same on both sides of an axis, and stride 1.
@@ -53,27 +55,18 @@ class PotentialStep(LipschitzLayer):
 
     def bound(self, input_shape: Shape) -> Bound:
         """Max(1, 2 ||G||^2 - 1), with a proved ||G||."""
-        norm = self.inner.bound(input_shape)
-        if not norm.proved:
-            return norm
-        if norm.value <= 1:
-            return Bound.exactly(1.0, "a step down a convex potential, ||G|| <= 1")
-        return Bound(max(1.0, up(2 * up(norm.value * norm.value, 2) - 1, 2)), f"2 ||G||^2 - 1, ||G|| by {norm.method}")
+        return step_bound(self.inner.bound(input_shape))
 
     def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """That of G x + c, carried through G^T; that of G^T; and of the difference."""
+        """As :func:`step_rounding`."""
         inside = self.inner.output_shape(input_shape)
-        largest = self.inner.bound(input_shape).value
         first = self.inner.rounding(input_shape, norm, arithmetic)
         back = self.back.rounding(inside, first.norm, arithmetic)
-        step = Rounding(outward(largest * first.error + back.error), back.norm)
-        size = math.prod(input_shape)
-        error = Sum((1.0, -2.0)).rounded([Rounding(0.0, norm), step], size, arithmetic).error
-        # f(0) = -2 G^T relu(c), c repeated at every place.
         bias = self.inner.bias
         places = math.prod(inside) // self.inner.weight.shape[0]
-        offset = 0.0 if bias is None else outward(2 * largest * length(bias) * math.sqrt(places))
-        return Rounding(error, arithmetic.held(outward(self.bound(input_shape).value * norm + offset + error)))
+        offset = 0.0 if bias is None else outward(length(bias) * math.sqrt(places))
+        largest = self.inner.bound(input_shape)
+        return step_rounding(largest, first, back, offset, math.prod(input_shape), norm, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """The same shape."""
@@ -81,3 +74,33 @@ class PotentialStep(LipschitzLayer):
         if after != input_shape:
             raise ValueError(f"the step has the shape {after}, its input {input_shape}")
         return after
+
+
+def step_bound(largest: Bound) -> Bound:
+    """Max(1, 2 ||G||^2 - 1), with a proved bound on ||G||."""
+    if not largest.proved:
+        return largest
+    if largest.value <= 1:
+        return Bound.exactly(1.0, f"a step down a convex potential, ||G|| <= 1 by {largest.method}")
+    return Bound(max(1.0, up(2 * up(largest.value * largest.value) - 1)), f"2 ||G||^2 - 1, ||G|| by {largest.method}")
+
+
+def step_rounding(
+    largest: Bound, inner: Rounding, back: Rounding, offset: float, size: int, norm: float, arithmetic: Arithmetic
+) -> Rounding:
+    """The error of G x + c, carried through G^T; that of G^T; and that of the difference.
+
+    Args:
+        largest: a proved bound on ||G||.
+        inner: of G x + c.
+        back: of G^T for inputs of the norm of ``inner``.
+        offset: a bound on ||c||, all places together.
+        size: numbers in the result.
+        norm: of the input.
+        arithmetic: that it is computed in.
+    """
+    step = Rounding(outward(largest.value * inner.error + back.error), back.norm)
+    error = Sum((1.0, -2.0)).rounded([Rounding(0.0, norm), step], size, arithmetic).error
+    # f(0) = -2 G^T relu(c).
+    reach = step_bound(largest).value * norm + 2 * largest.value * offset
+    return Rounding(error, arithmetic.held(outward(reach + error)))
