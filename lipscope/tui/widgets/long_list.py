@@ -165,7 +165,8 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
             over = RichStyle(reverse=True, bold=self.has_focus) if self.app.no_color else colour
         strip = self._strip(self._line(place, width), width, style, over)
         name, *others = strip
-        if place == self._place and self.app.no_color and len(others) > 1:  # what is drawn stays as it is
+        drawn = any("─" <= letter <= "▟" for one in others for letter in one.text)
+        if place == self._place and self.app.no_color and drawn:  # what is drawn stays as it is
             upright = RichStyle(reverse=False)
             return Strip([name, *(Segment(one.text, (one.style or style) + upright) for one in others)])
         return strip
