@@ -152,6 +152,10 @@ class RadiiPane(EpsPane):
         place = self.query_one("#radii-classes", LongList).place
         return self._lines[place] if 0 <= place < len(self._lines) else None
 
+    def on_resize(self) -> None:
+        """Words as the new width wants them."""
+        self._redraw()
+
     @on(LongList.Chosen, "#radii-classes")
     def _other_class(self) -> None:
         if self.query_one("#radii-classes").has_focus:

@@ -211,3 +211,13 @@ async def test_the_boundary_is_strict(model, script):
     async with finished(app, (120, 36)) as pilot:
         await radii(pilot)
         assert "50.00% certified (1)" in line_of_eps(app)
+
+
+async def test_a_wider_window_says_what_the_shares_are(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script, screen="radii")
+    async with finished(app, (60, 20)) as pilot:
+        await until(pilot, lambda: "36/255" in screen_text(app))
+        assert "% wrong" not in screen_text(app)
+        await pilot.resize_terminal(120, 36)
+        await until(pilot, lambda: "% not  ░" in screen_text(app) and "% wrong" in screen_text(app))
