@@ -122,7 +122,7 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
     """What the file says of its training; nothing of it can be proved."""
     if not training:
         return ["- **Training**: the file says nothing of it"]
-    lines = []
+    lines = ["- **Training**: what follows is claimed by the file, and nothing here proves it"]
     command = train_command_of(config or {}, training.get("recipe") or {})
     if command:
         lines.append(f"- **Command** that asks for the same: `{command}`")
