@@ -4,12 +4,13 @@ from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from textual.dom import DOMNode
 
 from lipscope.files.checkpoint import read_header
 from lipscope.files.run_log import read_run
 from lipscope.records import Bound, LayerReport, Spectrum
 from lipscope.tui.app import InspectApp
-from lipscope.tui.dialogs.glossary import GLOSSARY, explained
+from lipscope.tui.dialogs.glossary import GLOSSARY, explained, glossaries
 from lipscope.tui.gradients.lines import LEGEND
 from lipscope.tui.layers.lines import BAD, QUIET, bound_run
 from lipscope.tui.layers.rows import Row
@@ -124,3 +125,8 @@ def test_the_words_of_the_issue_are_in_the_glossary():
     for sign in "●├┤○◉╎":
         assert sign in LEGEND
         assert sign in everything
+
+
+def test_a_screen_whose_list_is_folded_is_explained_too():
+    for screen in ("images-pane", "layers-pane"):
+        assert next(glossaries(DOMNode(id=screen)), {})

@@ -145,11 +145,14 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
 }
 """By the id of a pane: the word that stands there, and what it means."""
 
+INSIDE = {"images-pane": "images-picture-side", "layers-pane": "detail"}
+"""What is explained of a pane that has the focus itself, its list being folded."""
+
 
 def glossaries(node: DOMNode | None) -> Iterator[Mapping[str, str]]:
     """What is explained of a widget: of the nearest pane around it first."""
     while node is not None:
-        if (words := GLOSSARY.get(node.id or "")) is not None:
+        if (words := GLOSSARY.get(INSIDE.get(node.id or "", node.id or ""))) is not None:
             yield words
         node = node.parent
 

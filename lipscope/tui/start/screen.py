@@ -41,7 +41,8 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
     details = f"{one.rates or one.standing:16} "
     if width >= ROOMY:
         details += f"{age:>12} {size_text(one.size) if one.size else '':>8}  "
-    path = harmless(one.path, max(width - len(verdict) - len(details), 8), keep="end")
+    shown = one.path if width >= ROOMY else str(one.path).removesuffix(SUFFIX)
+    path = harmless(shown, max(width - len(verdict) - len(details), 8), keep="end")
     return [(verdict, STYLES.get(one.verdict, "")), (details, "$foreground 60%"), (path, "bold")]
 
 
@@ -84,7 +85,7 @@ class OpenScreen(Dialog[Choice | None]):
         entry.display = False
         nothing = Notice("", id="open-nothing", classes="")
         nothing.show("" if self._found else f"Nothing in {self._where}: `lipscope train` makes one, / opens a path.")
-        keys = "enter opens, / types a path, esc closes" + ("" if self._alone else ", b opens as B")
+        keys = f"enter opens, {'' if self._alone else 'b as B, '}/ types a path, esc closes"
         yield self.box(LongList(id="open-list"), nothing, entry, id="open", title="open a model or a run", keys=keys)
 
     def on_mount(self) -> None:
