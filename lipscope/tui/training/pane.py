@@ -73,7 +73,6 @@ class TrainingPane(Pane):
         """What the letters and columns mean."""
         panel = self.query_one("#training-accuracy-panel")
         panel.border_title = "~ accuracy: clean, and certified at 36/255"
-        panel.border_subtitle = "whole: training, dotted: held out"
         self.query_one("#training-layers").border_title = "layers that move"
         self.query_one("#training-list").display = False
 
@@ -114,6 +113,10 @@ class TrainingPane(Pane):
         first, *rest = [progress_words(view, width), *figures(log, width)]
         self.query_one("#training-words", Static).update(
             Content("\n").join([Content.styled(first, "bold"), *(Content(line) for line in rest)])
+        )
+        held_out = any(event.validation_accuracy is not None for event in log.epochs)
+        self.query_one("#training-accuracy-panel").border_subtitle = (
+            "whole: training, dotted: held out" if held_out else "of the training images"
         )
         self._draw_curves(log)
         self._list_layers(log)

@@ -208,14 +208,17 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
 
 
 def _name_ends(drawing: Drawing, cells: Cells, rows: int) -> None:
-    """The name of each whole line above its last point, on whose column it ends: no colour is needed."""
+    """The name of each whole line over its last point, or under it where another line or name is there."""
     for one in drawing.series:
         kept = np.flatnonzero(np.isfinite(one.y))
         if one.gap or not len(kept):
             continue
-        row = max(_row(float(one.y[kept[-1]]), drawing.up, rows) - 1, 0)
+        at = _row(float(one.y[kept[-1]]), drawing.up, rows)
         end = drawing.over.column(float(one.x[kept[-1]]), len(cells[0])) + 1
         start = max(end - len(one.name), 0)
+        row = max(at - 1, 0)
+        if any(letter != " " for letter, _ in cells[row][start:end]):
+            row = min(at + 1, rows - 1)
         cells[row][start : start + len(one.name)] = [(letter, f"bold {one.style}") for letter in one.name]
 
 
