@@ -148,8 +148,15 @@ def minutes_to(target: str, asked: Asked, here: World) -> int:
     """The minutes in which this machine trains a net to a target such as ``0.5@36/255``.
 
     Raises:
-        UsageError: a target that cannot be read, that no measured setting reaches, or of an unmeasured data set.
+        UsageError: a target that cannot be read, that no measured setting reaches, or of an unmeasured data set;
+            options that what was measured did not have.
     """
+    other = [name for name in (*NET, *RECIPE) if name in asked.given]
+    if other:
+        raise UsageError(
+            "--target tells of the nets and the recipe that were measured", why=f"not of another {other[0]}",
+            next_step="give it without options of the net and the training",
+        )  # fmt: skip
     share = parse_target(target)
     _, recipe = planned(asked, here, lambda text: None)
     classes = len(lipscope.data.load(asked.dataset, "train", asked.data_dir).classes)

@@ -167,6 +167,9 @@ def test_a_target_says_how_long_and_trains_nothing(tmp_path, monkeypatch, capsys
         (("--target", "0.99@36/255"), "no setting is known to reach 99.0%"),
         (("--target", "0.2@72/255"), "settings are measured at 36/255 alone"),
         (("--target", "0.2", "--dataset", "synthetic"), "nothing was measured on this data set"),
+        (("--target", "0.2", "--stages", "8x1"), "not of another stages"),
+        (("--target", "0.2", "--recipe", "fast"), "not of another recipe"),
+        (("--target", "0.2", "--temperature", "2"), "not of another temperature"),
     ):
         assert train(*options) == 2
         assert said in capsys.readouterr().err
