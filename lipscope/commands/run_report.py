@@ -16,6 +16,9 @@ SCHEMA = "lipscope.run-report/1"
 
 ESTIMATES = ("train_accuracy", "train_certified", "validation_accuracy", "validation_certified")
 
+CLAIMED = "claimed by the log, not proved here"
+"""What a bound in ``layers.jsonl`` is worth: anybody can write a line."""
+
 NO_MODEL = "model    none yet: the first epoch of the training writes it"
 
 
@@ -43,8 +46,8 @@ def run_json(log: RunLog) -> dict[str, Any]:
         "best_epoch": best.epoch if best is not None else None,
         "progress": _finite(log.progress.to_json()) if log.progress is not None else None,
         "metrics": [_finite(event.to_json()) for event in log.epochs],
-        "labels": dict.fromkeys(ESTIMATES, "estimate; certified at 36/255"),
-        "layers": [record.to_json() for record in log.layers],
+        "labels": {**dict.fromkeys(ESTIMATES, "estimate; certified at 36/255"), "bound": CLAIMED},
+        "layers": [_claimed(record.to_json()) for record in log.layers],
         "damage": [str(damage) for damage in log.damage],
     }
 
@@ -96,10 +99,10 @@ def _layers(log: RunLog) -> list[str]:
     names = column_of(layer.name for layer in latest.layers)
     return [
         *names.above,
-        f"{'layer':{names.width}s} {f'proved bound, epoch {first.epoch}':>24s} {f'epoch {latest.epoch}':>14s}"
+        f"{'layer':{names.width}s} {f'logged bound, epoch {first.epoch}':>24s} {f'epoch {latest.epoch}':>14s}"
         f" {f'est. grad, epoch {first.epoch}':>22s} {f'epoch {latest.epoch}':>10s}",
         *(_layer(before.get(layer.name), layer, names) for layer in latest.layers),
-        f"est. grad: mean of ||J^T g|| / ||g|| on {cut(latest.images, 40)}.",
+        f"logged bound: {CLAIMED}. est. grad: mean of ||J^T g|| / ||g|| on {cut(latest.images, 40)}.",
     ]
 
 
@@ -113,6 +116,13 @@ def _bound(layer: LayerState | None) -> str:
     if layer is None:
         return ""
     return round_up(layer.bound) if layer.bound is not None else "not proved"
+
+
+def _claimed(record: dict[str, Any]) -> dict[str, Any]:
+    """A line of ``layers.jsonl``, none of whose bounds is called proved."""
+    claim = {"proved": False, "label": CLAIMED}
+    layers = [{**layer, "bound": {**layer["bound"], **claim}} for layer in record["layers"]]
+    return {**record, "layers": layers}
 
 
 def _finite(value: Any) -> Any:

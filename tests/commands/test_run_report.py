@@ -31,7 +31,9 @@ def test_the_facts_of_a_run_before_there_is_a_model(run, capsys):
     assert (facts["epochs_done"], facts["epochs"], facts["best_epoch"]) == (3, EPOCHS, 3)
     assert facts["seconds_left"] == 425.0
     assert facts["metrics"] == [run.event(epoch).to_json() for epoch in (1, 2, 3)]
-    assert facts["layers"] == [run.layers(epoch).to_json() for epoch in (1, 2, 3)]
+    bounds = [layer["bound"] for line in facts["layers"] for layer in line["layers"]]
+    assert [bound["value"] for bound in bounds] == [layer.bound for n in (1, 2, 3) for layer in run.layers(n).layers]
+    assert {(bound["proved"], bound["label"]) for bound in bounds} == {(False, "claimed by the log, not proved here")}
     assert facts["progress"]["report"]["step"] == 325
     assert "estimate" in facts["labels"]["train_certified"]
     assert facts["damage"] == []
@@ -58,7 +60,9 @@ def test_in_words(run, capsys, tiny_model):
     assert f"run      {run.path}: RUNNING, epoch 2 of {EPOCHS} done, step 200" in text
     assert "epoch 2: loss 1.7678; training images: clean 45.00%, certified at 36/255 30.00%; held out: clean" in text
     assert "(estimates)" in text
-    assert "proved bound, epoch 1" in text
+    assert "logged bound, epoch 1" in text
+    assert "claimed by the log, not proved here" in text
+    assert "proved bound" not in text
     assert "est. grad, epoch 1" in text
     assert text.count("stage") == len(LAYERS) - 2
     assert "not proved" in text
