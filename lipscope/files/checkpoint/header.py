@@ -136,8 +136,10 @@ def opened_file(path: Path) -> Iterator[tuple[Header, Callable[[], bytes]]]:
                 "is a folder, not a checkpoint", where=where, next_step="name the model.safetensors inside it"
             )
         with open_regular(path) as file:
+            # Before the header is read: a file that is overwritten meanwhile no longer has this stamp.
+            stamp = stamp_of(file.fileno())
             beginning = _beginning(file, path, file_size)
-            header = _header(beginning, path, file_size, stamp_of(file.fileno()))
+            header = _header(beginning, path, file_size, stamp)
 
             def content() -> bytes:
                 found = beginning + file.read()
