@@ -194,6 +194,10 @@ def _claimed(path: Path, model: StoredModel, data: ImageSet, note: Note) -> Cert
         raise CheckpointError("is about a model of more classes", where=where)
     if certificates.model_sha256 != model.sha256:
         note(f"{path} was made for another model; its radii are attacked as claims about this one")
+        certificates = replace(
+            certificates, standing="claimed", reason="they are of another model",
+            model_sha256=model.sha256, architecture=model.header.architecture or "",
+        )  # fmt: skip
     return certificates
 
 

@@ -123,14 +123,15 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     from lipscope.records.certificates import ADJECTIVES, WORDS
 
     n, model, found = facts["data"]["n"], facts["model"], facts["distance"]
+    called = ADJECTIVES[facts["standing"]]
     lines = [
         f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
         f"data       {visible(facts['data']['name'])} {facts['data']['split']}, {n} images attacked",
-        f"L          {round_up(facts['lipschitz']['value'])}, from [0, 1] pixels to features, as certified",
-        f"certified  {WORDS[facts['standing']]}; from below",
+        f"L          {round_up(facts['lipschitz']['value'])}, from [0, 1] pixels to features, as {called}",
+        f"{called:10s} {WORDS[facts['standing']]}; from below",
         "robust     not broken by any attack: an estimate from above",
         "",
-        f"{'eps':>9s} {ADJECTIVES[facts['standing']]:>17s} {'robust':>17s} {'gap':>17s}",
+        f"{'eps':>9s} {called:>17s} {'robust':>17s} {'gap':>17s}",
         f"{'clean':>9s} {_share(facts['clean'])} {_share(facts['clean'])}",
     ]
     lines += [
@@ -140,7 +141,7 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     lines += ["", f"changed class found for {found['found']} of {n} images, float32 agrees for {found['in_float32']}"]
     if found["median_over_radius"] is not None:
         median, least = found["median_over_radius"], found["least_over_radius"]
-        lines.append(f"nearest / certified radius: median {median:.3f}, least {least:.4f}")
+        lines.append(f"nearest / {called} radius: median {median:.3f}, least {least:.4f}")
     nearest = ", ".join(f"{name} {count}" for name, count in facts["nearest"].items())
     lines += [f"nearest found by: {nearest}", f"violations {facts['violations']}"]
     lines += [

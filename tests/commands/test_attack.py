@@ -158,6 +158,7 @@ def test_weights_scaled_after_certifying_break_the_stale_certificate(certified, 
     folder = tmp_path / "pairs"
     facts = as_json(capsys, certified, "--limit", 40, "--results", stale, "--save-to", folder, code=5)
     assert facts["violations"] >= 5
+    assert (facts["standing"], facts["model"]["sha256"]) == ("claimed", sha256_of(certified))
     claims = read_results(stale)
     shown = facts["violated"]
     assert 1 <= len(shown) <= 10
@@ -178,6 +179,8 @@ def test_weights_scaled_after_certifying_break_the_stale_certificate(certified, 
     assert "VIOLATION: image" in err
     assert "verified again in float64" in err
     assert re.search(r"image \d+: class \d instead of \d at .* inside the radius", out)
+    assert "claimed    radii claimed by somebody else, not proved here; from below" in out
+    assert "nearest / claimed radius: median" in out
 
 
 def test_stale_results_of_its_own_are_computed_anew_and_hold(certified, capsys):
