@@ -68,7 +68,7 @@ class FileTensors:
         """The tensor.
 
         Raises:
-            CheckpointError: missing, not of floats, or not finite.
+            CheckpointError: missing, not of floats, empty, or not finite.
         """
         where = str(self._header.path)
         info = self._infos.get(name)
@@ -80,6 +80,8 @@ class FileTensors:
             )  # fmt: skip
         if info.dtype not in DTYPES:
             raise CheckpointError(f"tensor {name[:80]!r} is {info.dtype[:20]}, not of floats", where=where)
+        if not info.size:
+            raise CheckpointError(f"tensor {name[:80]!r} is empty", where=where)
         value = read_tensor(self._header, info)
         scales = scales_of(self._infos, info)
         if isinstance(scales, str):
@@ -211,13 +213,15 @@ class HeldTensors:
         """The tensor.
 
         Raises:
-            CheckpointError: missing, not float32, or not finite.
+            CheckpointError: missing, not float32, empty, or not finite.
         """
         value = self.values.get(name)
         if value is None:
             raise CheckpointError(f"tensor {name[:80]!r} is missing", where=self.where, why="the description names it")
         if value.dtype != torch.float32:
             raise CheckpointError(f"tensor {name[:80]!r} is {value.dtype}, not float32", where=self.where)
+        if not value.numel():
+            raise CheckpointError(f"tensor {name[:80]!r} is empty", where=self.where)
         if not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"tensor {name[:80]!r} holds NaN or infinite values", where=self.where)
         self.used.add(name)

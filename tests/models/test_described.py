@@ -10,7 +10,7 @@ from torch import nn
 
 from lipscope.errors import CheckpointError, UsageError
 from lipscope.layers.residual import Residual
-from lipscope.models.described import load_described
+from lipscope.models.described import described_net, load_described
 from lipscope.models.kinds import KINDS
 
 
@@ -209,6 +209,16 @@ def test_weights_that_are_not_finite_are_refused(tmp_path, value):
     (tmp_path / "arch.json").write_text(json.dumps(content))
     with pytest.raises(CheckpointError, match=r"'fc\.weight' holds NaN or infinite"):
         load_described(tmp_path / "net.safetensors", tmp_path / "arch.json")
+
+
+def test_a_weight_without_numbers_is_refused(tmp_path):
+    save_file({"fc.weight": torch.zeros(0, 8)}, tmp_path / "net.safetensors")
+    content = {"schema": "lipscope.describe/1", "input_shape": [8], "layers": [{"kind": "linear", "name": "fc"}]}
+    (tmp_path / "arch.json").write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match=r"'fc\.weight' is empty"):
+        load_described(tmp_path / "net.safetensors", tmp_path / "arch.json")
+    with pytest.raises(CheckpointError, match=r"'fc\.weight' is empty"):
+        described_net(content, {"fc.weight": torch.zeros(0, 8)}, "net.safetensors")
 
 
 def test_every_kind_is_documented():
