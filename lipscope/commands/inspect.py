@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,6 +109,8 @@ def inspect_command(
     for option, given in (("--max-lipschitz", max_lipschitz is not None), ("--whole", whole)):
         if given and not check:
             raise UsageError(f"{option} needs --check")
+    if max_lipschitz is not None and not math.isfinite(max_lipschitz):
+        raise UsageError("--max-lipschitz needs a finite number")
     if size is not None and screenshot is None:
         raise UsageError("--size needs --screenshot")
     if screenshot is not None and (as_json or check or witness):

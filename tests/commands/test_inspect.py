@@ -303,6 +303,12 @@ def test_a_check_of_a_net_without_a_proof(tiny_model, capsys):
     )
 
 
+@pytest.mark.parametrize("limit", ["inf", "nan"])
+def test_a_check_against_no_number_is_refused(tiny_model, capsys, limit):
+    assert inspect(tiny_model, "--check", "--max-lipschitz", limit) == 2
+    assert "needs a finite number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", [("--max-lipschitz", "2"), ("--whole",)])
 def test_what_needs_a_check(tiny_model, capsys, option):
     assert inspect(tiny_model, *option) == 2
