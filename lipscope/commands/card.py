@@ -166,6 +166,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     if asked.loss != usual.loss:
         words.append(f"--loss {asked.loss}")
     words += ["--float32"] if usual.bfloat16 and not asked.bfloat16 else []
+    words += ["--recompute"] if asked.recompute else []
     for field, flag in FLAGS.items():
         value = getattr(asked, field)
         if value is not None and value != getattr(usual, field) and not (field == "epochs" and asked.minutes):

@@ -87,6 +87,7 @@ LARGEST_RATE = 1e30
     type=click.IntRange(min=1),
     help="Parts of a batch that pass one after another: less memory. [default: 1]",
 )
+@click.option("--recompute", is_flag=True, help="Less memory for a third more time: layers are computed twice.")
 @click.option(
     "--lr",
     "learning_rate",

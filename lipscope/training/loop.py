@@ -103,11 +103,13 @@ def train(
         BusyError: another process trains in this folder.
         LipscopeError: the loss or a weight is no longer finite, or the folder cannot be written to.
         CheckpointError: the saved state or the metrics are damaged.
-        UsageError: a batch that cannot be shared among the processes, or too few images.
+        UsageError: a batch that cannot be shared among the processes, too few images, or both to compile and recompute.
     """
     batch = min(run.recipe.batch_size, max(len(data) - run.recipe.holdout, 1))
     if batch % world.size:
         raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
+    if compiled and run.recipe.recompute:
+        raise UsageError("a run with --recompute cannot be compiled", next_step="leave out one of the two")
     asked = listeners or Listeners()
     last: StepEvent | None = None
 
@@ -143,7 +145,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
     net = build(run.config.to_json(), str(run.path))
     net.make_trainable()
     net.to(world.device).train()
-    features = torch.compile(net.features, mode=compiled) if compiled else net.features
+    features = torch.compile(net.features, mode=compiled) if compiled else None
     optimizer = make_optimizer(net, recipe)
     counters = Counters(0, torch.zeros(3, dtype=torch.float64, device=world.device))
     state = run.load_state(world.device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -110,11 +111,22 @@ class Loss:
     Args:
         of: (logits, labels, offset, temperature) to a scalar. Certificate regularisation may be taken from any of them.
         offset, temperature: in units of the logits of normalised pixels.
+        pairwise: whether every pair of classes has an offset in proportion to its Lipschitz constant, (N, classes) for
+            ``of``; ``offset`` is then that of rows at right angles.
     """
 
-    of: Callable[[Tensor, Tensor, float, float], Tensor]
+    of: Callable[[Tensor, Tensor, Any, float], Tensor]
     offset: float = 0.0
     temperature: float = 1.0
+    pairwise: bool = False
+
+    def __call__(
+        self, logits: Tensor, labels: Tensor, offset: float, temperature: float, pair_constants: Tensor
+    ) -> Tensor:
+        """The loss, for the constants of pairs of logits from pixels, (classes, classes)."""
+        # Two rows at right angles have the constant sqrt(2) / NORMALISATION.
+        asked = pair_constants[labels] * (offset * NORMALISATION / 2**0.5) if self.pairwise else offset
+        return self.of(logits, labels, asked, temperature)
 
 
 CROSS_ENTROPY = Loss(offset_cross_entropy)

@@ -27,7 +27,7 @@ from lipscope.training.budget import (
     minutes_for,
     parse_target,
 )
-from lipscope.training.recipe import RECIPES, Recipe, for_convolutions, with_loss
+from lipscope.training.recipe import LOSSES, RECIPES, Recipe, for_convolutions, with_loss
 from lipscope.training.run import RunFolder, create_run, extend_run, open_run
 from lipscope.units import format_eps
 
@@ -35,7 +35,7 @@ RUNS = Path("runs")
 
 NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "head")
 RECIPE = (
-    "recipe", "epochs", "minutes", "batch_size", "accumulate", "learning_rate", "loss", "gamma", "offset",
+    "recipe", "epochs", "minutes", "batch_size", "accumulate", "recompute", "learning_rate", "loss", "gamma", "offset",
     "temperature", "holdout", "float32", "seed",
 )  # fmt: skip
 
@@ -69,7 +69,7 @@ class Asked:
         if any(name in self.given for name in NET) or self.given.get("recipe") not in (None, ShiftNetConfig.RECIPE):
             return False
         timed = any(name in self.given for name in ("minutes", "target"))
-        rest = set(RECIPE) - {"accumulate", "holdout", "float32", "seed"}
+        rest = set(RECIPE) - {"accumulate", "recompute", "holdout", "float32", "seed"}
         return timed or not (gpu or any(name in self.given for name in rest))
 
 
@@ -88,6 +88,8 @@ def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
         if not config.ONE_LIPSCHITZ:
             if "gamma" in given:
                 raise UsageError("--gamma is for a net that is 1-Lipschitz", next_step="leave the option out")
+            if "loss" in given and LOSSES[given["loss"]].pairwise:
+                raise UsageError(f"--loss {given['loss']} is for a net that is 1-Lipschitz", next_step="take another")
             # Radii of an expanding net are next to nothing: there is no certificate to regularise.
             given["gamma"] = 0.0
     name = given.pop("recipe", None) or config.RECIPE

@@ -28,6 +28,7 @@ LOSSES: Registry[Loss] = Registry(
         "offset-cross-entropy": "training.losses:OFFSET_CROSS_ENTROPY",
         "multi-margin": "training.losses:MULTI_MARGIN",
         "logit-annealing": "training.losses:LOGIT_ANNEALING",
+        "emma": "training.emma:EMMA",
     },
 )
 """By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
@@ -60,6 +61,7 @@ class Recipe:
         optimizer: ``"sgd"``, or ``"manifold"`` for nets of orthogonal matrices: the learning rate is then an angle.
         accumulate: parts of a batch that pass one after another before the optimiser steps, for batches that do not
             fit into the memory at once.
+        recompute: whether a step keeps only what enters each block, and computes the rest twice.
     """
 
     name: str
@@ -79,6 +81,7 @@ class Recipe:
     temperature: float = 1.0
     optimizer: str = "sgd"
     accumulate: int = 1
+    recompute: bool = False
     minutes: float | None = None
     decay: float = 0.8
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,6 +19,7 @@ from lipscope.training.losses import (
 )
 from lipscope.training.manifold import ManifoldDescent
 from lipscope.training.recipe import LOSSES, Recipe
+from lipscope.training.recompute import recomputed_features
 
 
 def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.Optimizer:
@@ -39,6 +41,11 @@ def make_optimizer(net: LipschitzNet, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.SGD([g for g in groups if g["params"]], lr=recipe.learning_rate, momentum=recipe.momentum)
 
 
+def features_of(net: LipschitzNet, recipe: Recipe) -> Callable[[Tensor], Tensor]:
+    """``net.features``, or the same with less memory."""
+    return partial(recomputed_features, net) if recipe.recompute else net.features
+
+
 def take_step(
     net: LipschitzNet,
     optimizer: torch.optim.Optimizer,
@@ -51,7 +58,7 @@ def take_step(
 
     Args:
         batch: images (N, C, H, W) uint8 and labels (N,), of this process.
-        features: ``net.features``, or the same compiled.
+        features: :func:`features_of` the net, compiled; None for just these.
 
     Returns:
         (3,) float64: the sums of loss, correct and certified over this process's images.
@@ -63,7 +70,7 @@ def take_step(
     for number, part in enumerate(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True), start=1):
         with world.averaging(net.parameters()) if number == parts else nullcontext():
             share = len(part[1]) / len(labels)
-            sums += add_gradients(net, features or net.features, part, recipe, world, share)
+            sums += add_gradients(net, features or features_of(net, recipe), part, recipe, world, share)
     optimizer.step()
     return sums
 
@@ -85,7 +92,7 @@ def add_gradients(
         found = features(x)
     logits = net.head(found.float())
     constants = nominal_pair_constants(net).to(world.device)
-    loss = LOSSES[recipe.loss].of(logits, labels, recipe.offset, recipe.temperature)
+    loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature, constants)
     if recipe.gamma:
         loss = loss - recipe.gamma * certificate_regularisation(logits, labels, constants)
     (loss * share).backward()

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.training.emma import FLOOR, emma
 from lipscope.training.losses import (
     certificate_regularisation,
     logit_annealing,
@@ -130,11 +131,39 @@ def test_an_image_that_is_far_from_the_boundary_stops_pulling_under_annealing():
     assert logits.grad[1].abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(("radius", "temperature"), [(0.3, 1.0), (1.5, 0.5)])
+def test_emma_by_hand(drawn, radius, temperature):
+    """Every rival at its worst within the radius, or within the margin that the image has."""
+    logits, labels, constants = drawn
+    expected = []
+    for row, label in zip(logits, labels, strict=True):
+        worst = row.copy()
+        for i in range(len(row)):
+            if i != label:
+                reach = min(max((row[label] - row[i]) / constants[label, i], FLOOR * radius), radius)
+                worst[i] += reach * constants[label, i]
+        expected.append(temperature * brute_cross_entropy(worst / temperature, label))
+    offset = radius * math.sqrt(2) / 0.2507
+    loss = LOSSES["emma"](*tensors(drawn)[:2], offset, temperature, tensors(drawn)[2])
+    assert loss.item() == pytest.approx(math.fsum(expected) / 50, rel=1e-11)
+
+
+def test_emma_holds_shares_of_margins_constant_and_pulls_an_image_until_it_has_them():
+    logits = torch.tensor([[1.0, 0.0, -9.0]], dtype=torch.float64, requires_grad=True)
+    emma(logits, torch.tensor([0]), 4.0).backward()
+    # The second class is raised by its margin 1 to a draw, the third by 4: softmax(1, 1, -5) minus one-hot.
+    weights = np.exp([1.0, 1.0, -5.0]) / np.exp([1.0, 1.0, -5.0]).sum()
+    np.testing.assert_allclose(logits.grad[0].numpy(), weights - [1, 0, 0], rtol=1e-12)
+    # Its paper asks for margins up to three times 36/255.
+    assert LOSSES["emma"].offset * 0.2507 / math.sqrt(2) == pytest.approx(108 / 255)
+
+
 def test_every_loss_is_its_function_with_its_papers_settings():
     functions = {name: loss.of for name, loss in LOSSES.items()}
     assert functions == {
         "cross-entropy": offset_cross_entropy, "offset-cross-entropy": offset_cross_entropy,
         "multi-margin": multi_margin, "logit-annealing": logit_annealing,
+        "emma": emma,
     }  # fmt: skip
     assert (LOSSES["logit-annealing"].offset, LOSSES["logit-annealing"].temperature) == (2.0, 0.75)
 

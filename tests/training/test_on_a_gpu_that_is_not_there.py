@@ -103,7 +103,7 @@ def test_losses_are_values_of_the_device(loss: str, head: str) -> None:
         net = made(LipConvnetConfig(1, 4, head=head), training=True)
         logits, labels = logits_of(net), torch.zeros(4, dtype=torch.int64, device=GPU)
         constants = nominal_pair_constants(net)
-        on_the_gpu(LOSSES[loss].of(logits, labels, 0.5, 1.0), ())
+        on_the_gpu(LOSSES[loss](logits, labels, 0.5, 1.0, constants), ())
         on_the_gpu(certificate_regularisation(logits, labels, constants), ())
         on_the_gpu(correct_and_certified(logits, labels, constants), (2,))
 

@@ -44,7 +44,9 @@ def test_whoever_names_a_net_or_a_recipe_is_not_put_on_the_clock(given: dict[str
         assert getattr(config if hasattr(config, name) else recipe, name, recipe.name) == value
 
 
-@pytest.mark.parametrize("given", [{"seed": 3}, {"holdout": 0}, {"float32": True}, {"accumulate": 2}, {"minutes": 2.0}])
+@pytest.mark.parametrize(
+    "given", [{"seed": 3}, {"holdout": 0}, {"float32": True}, {"accumulate": 2}, {"recompute": True}, {"minutes": 2.0}]
+)
 def test_what_says_nothing_of_the_net_leaves_it_to_the_clock(given: dict[str, Any]) -> None:
     config, recipe, _ = plan(given)
     assert (config.architecture, recipe.minutes) == ("shiftnet", given.get("minutes", DEFAULT_MINUTES))
@@ -54,6 +56,12 @@ def test_what_says_nothing_of_the_net_leaves_it_to_the_clock(given: dict[str, An
 def test_a_recipe_that_is_named_is_kept_whatever_the_minutes() -> None:
     assert [plan({"minutes": 2.0, "recipe": name})[1].name for name in RECIPES] == list(RECIPES)
     assert plan({"minutes": 2.0, "recipe": "manifold"})[0].architecture == "shiftnet"
+
+
+@pytest.mark.parametrize(("option", "value"), [("gamma", 0.1), ("loss", "emma")])
+def test_what_needs_radii_is_refused_for_a_net_that_expands(option: str, value: object) -> None:
+    with pytest.raises(UsageError, match=f"--{option}.* is for a net that is 1-Lipschitz"):
+        plan({"model": "resnet18", option: value})
 
 
 def test_a_loss_comes_with_its_settings_and_options_change_them() -> None:
@@ -70,5 +78,3 @@ def test_an_architecture_has_its_recipe_and_only_soc_has_weight_decay() -> None:
 def test_a_net_that_expands_has_no_certificates_to_regularise() -> None:
     config, recipe, _ = plan({"model": "resnet34", "channels": 4})
     assert (config.depth, config.channels, recipe.gamma) == (34, 4, 0.0)
-    with pytest.raises(UsageError, match="--gamma is for a net that is 1-Lipschitz"):
-        plan({"model": "resnet18", "gamma": 0.1})
