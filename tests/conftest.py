@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from lipscope.data import ImageSet
 from lipscope.data.synthetic import synthetic
 from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
 from lipscope.models.stored import save_model
+from tests.waiting import GENEROUS, wait_until
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts its background jobs deaf to Ctrl-C, and the processes that the tests interrupt would inherit it.
@@ -73,10 +73,6 @@ def tiny_model(tiny_file: Path, tmp_path: Path) -> Path:
     return Path(shutil.copy(tiny_file, tmp_path / "model.safetensors"))
 
 
-GENEROUS = 600.0
-"""Seconds after which a process is not slow but stuck, however busy the machine."""
-
-
 class Process:
     """A ``python -m`` in a process of its own, with its output in files."""
 
@@ -93,11 +89,13 @@ class Process:
 
     def when(self, condition: Callable[[], bool], number: signal.Signals) -> Process:
         """Wait for the condition, then send the signal."""
-        deadline = time.monotonic() + GENEROUS
-        while not condition():
-            assert self._process.poll() is None, f"ended before the signal: {self.finish()}"
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+
+        def met() -> bool:
+            holds = condition()
+            assert holds or self._process.poll() is None, f"ended before the signal: {self.finish()}"
+            return holds
+
+        wait_until(met)
         self._process.send_signal(number)
         return self
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import GENEROUS
+
 ROOT = Path(__file__).parents[1]
 
 HEAVY = ("torch", "torchvision", "textual", "plotext", "safetensors.torch")
@@ -20,8 +22,8 @@ def imported(code: str, *arguments: str) -> set[str]:
     script = f"import sys, json\nsys.argv[1:] = {list(arguments)!r}\n{code}\n"
     report = "print('MODULES', json.dumps(sorted(sys.modules)))"
     result = subprocess.run(
-        [sys.executable, "-c", script + report], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", script + report], capture_output=True, text=True, timeout=GENEROUS, check=False,
+        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     return set(json.loads(result.stdout.rpartition("MODULES ")[2]))
@@ -80,7 +82,7 @@ def test_the_import_contracts_hold() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     assert linter.exists(), "import-linter is not installed"
     result = subprocess.run(
-        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=GENEROUS, check=False
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     assert "0 broken" in result.stdout
@@ -88,8 +90,9 @@ def test_the_import_contracts_hold() -> None:
 
 def test_help_works_as_a_module_in_a_real_process() -> None:
     result = subprocess.run(
-        [sys.executable, "-m", "lipscope", "--help"], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
-    )
+        [sys.executable, "-m", "lipscope", "--help"], capture_output=True, text=True, timeout=GENEROUS, check=False,
+        cwd=ROOT,
+    )  # fmt: skip
     assert result.returncode == 0
     assert "1-Lipschitz" in result.stdout
     for command in ("train", "inspect", "certify"):

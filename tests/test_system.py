@@ -16,6 +16,7 @@ import pytest
 
 from lipscope import system
 from lipscope.files.locks import BusyError, exclusive
+from tests.waiting import GENEROUS
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_the_loop_is_told_of_the_end(monkeypatch, platform):
         loop, event = asyncio.get_running_loop(), asyncio.Event()
         system.on_ending(loop, event.set)
         signal.raise_signal(signal.SIGTERM)
-        await asyncio.wait_for(event.wait(), 60)
+        await asyncio.wait_for(event.wait(), GENEROUS)
 
     handlers = {number: signal.getsignal(number) for number in system.ENDINGS}
     try:

@@ -19,6 +19,7 @@ from lipscope.files.checkpoint import sha256_of
 from lipscope.files.results import read_results, results_path, write_results
 from tests.commands.certifying import as_json, beside, certify, error_of, kept
 from tests.models_on_disk import alter
+from tests.waiting import GENEROUS
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -236,7 +237,7 @@ def in_a_terminal(arguments: list[str], environment: dict[str, str]) -> bytes:
         if not piece:
             break
         pieces.append(piece)
-    assert process.wait(60) == 0
+    assert process.wait(GENEROUS) == 0
     os.close(ours)
     os.close(other)
     return b"".join(pieces)

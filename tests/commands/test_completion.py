@@ -10,6 +10,7 @@ from click.shell_completion import ShellComplete
 
 from lipscope.cli import COMMANDS, cli
 from lipscope.layers.convolutions import CONVOLUTIONS
+from tests.waiting import GENEROUS
 
 PAGE = Path(__file__).parents[2] / "docs" / "completion.md"
 
@@ -52,7 +53,7 @@ def test_what_the_page_tells_to_type_is_a_script_for_the_shell() -> None:
     environment = {**os.environ, "_LIPSCOPE_COMPLETE": "zsh_source"}
     script = "import sys; sys.argv[0] = 'lipscope'; from lipscope.cli import main; main()"
     ended = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment, timeout=120
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment, timeout=GENEROUS
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("#compdef lipscope")

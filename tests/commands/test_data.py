@@ -18,6 +18,7 @@ from lipscope.data.transfer import Patience
 from lipscope.errors import DataError, UsageError
 from tests.data.makers import binary_files, packed, tiny
 from tests.data.server import answer, answer_range, serving
+from tests.waiting import GENEROUS
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +68,7 @@ def test_list_as_json(tmp_path):
 
 def test_fetch_prints_the_folder_and_draws_on_stderr(tmp_path, monkeypatch):
     release, archives = tiny(CIFAR10)
-    patient = Patience(seconds=5, tries=3, pause=0.001)
+    patient = Patience(seconds=60, tries=3, pause=0.001)
     monkeypatch.setattr(command, "fetch", partial(fetch, releases={"cifar10": release}, patience=patient))
     body = archives[release.binary.archive.name]
 
@@ -133,7 +134,7 @@ def test_exit_codes_in_a_real_process(tmp_path):
 def test_interruption_in_a_real_process(tmp_path):
     def script(handler, number):
         answer(handler, 200, bytes(1000), Content_Length=CIFAR10.binary.archive.size)
-        server.closing.wait(30)
+        server.closing.wait(GENEROUS)
 
     with serving(script) as server:
         process = subprocess.Popen(
@@ -146,7 +147,7 @@ def test_interruption_in_a_real_process(tmp_path):
             while process.poll() is None and not (partial_file.exists() and partial_file.stat().st_size):
                 server.closing.wait(0.02)
             process.send_signal(2)
-            stdout, stderr = process.communicate(timeout=20)
+            stdout, stderr = process.communicate(timeout=GENEROUS)
     assert process.returncode == 130, stderr
     assert stdout == ""
     assert "interrupted" in stderr

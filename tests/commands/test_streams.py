@@ -18,6 +18,7 @@ import lipscope
 from lipscope.cli import COMMANDS, run
 from lipscope.commands.streams import PLAIN, TWINS, plain
 from tests.commands.test_convert import published
+from tests.waiting import GENEROUS
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -33,7 +34,11 @@ def shell(line: str, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """A line of bash in which lipscope is a command."""
     prelude = f'lipscope() {{ "{sys.executable}" -m lipscope "$@"; }}; '
     return subprocess.run(
-        ["bash", "-c", prelude + line], capture_output=True, check=False, env={**os.environ, **environment}, timeout=120
+        ["bash", "-c", prelude + line],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=GENEROUS,
     )
 
 

@@ -13,7 +13,7 @@ from lipscope.errors import DataError
 from tests.data.makers import binary_files, md5, packed, tiny
 from tests.data.server import answer, answer_range, serving
 
-QUICK = Patience(seconds=5, tries=3, pause=0.001)
+QUICK = Patience(seconds=60, tries=3, pause=0.001)
 
 
 def test_fetch_ends_in_a_folder_that_load_reads(tmp_path, tiny_release):

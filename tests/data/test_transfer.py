@@ -11,11 +11,12 @@ from lipscope.data.transfer import Patience, transfer
 from lipscope.errors import DataError, UsageError
 from tests.data.makers import md5
 from tests.data.server import answer, answer_range, first_byte, serving
+from tests.waiting import GENEROUS, wait_until
 
 BODY = np.random.default_rng(0).integers(0, 256, 50_000, np.uint8).tobytes()
 OTHER = BODY[::-1]
 ARCHIVE = Archive("archive.tar.gz", md5(BODY), len(BODY))
-QUICK = Patience(seconds=5, tries=4, pause=0.001)
+QUICK = Patience(seconds=60, tries=4, pause=0.001)
 
 
 def partial(folder: Path) -> Path:
@@ -43,12 +44,12 @@ def test_a_slow_server_is_waited_for(tmp_path):
     def script(handler, number):
         answer(handler, 200, Content_Length=len(BODY))
         for start in range(0, len(BODY), 10_000):
-            time.sleep(0.1)
+            time.sleep(0.3)
             handler.wfile.write(BODY[start : start + 10_000])
 
     with serving(script) as server:
-        # 0.5 s in all: the time-out is for each wait, not for the whole.
-        assert fetched(server.url, tmp_path, Patience(seconds=0.4, tries=1)) == BODY
+        # 1.5 s in all: the time-out is for each wait, not for the whole.
+        assert fetched(server.url, tmp_path, Patience(seconds=1.4, tries=1)) == BODY
 
 
 def test_a_truncated_transfer_continues_where_it_broke_off(tmp_path):
@@ -180,7 +181,7 @@ def test_tries_start_anew_while_the_transfer_gets_on(tmp_path):
         answer_range(handler, BODY, stop=first_byte(handler) + 5_000)
 
     with serving(script) as server:
-        assert fetched(server.url, tmp_path, Patience(seconds=5, tries=2, pause=0.001)) == BODY
+        assert fetched(server.url, tmp_path, Patience(seconds=60, tries=2, pause=0.001)) == BODY
     assert len(server.headers) == 10
 
 
@@ -314,25 +315,24 @@ def test_a_success_that_is_none(tmp_path):
 
 
 def test_a_server_that_never_answers(tmp_path):
-    with serving(lambda handler, number: server.closing.wait(10)) as server:
-        begin = time.monotonic()
+    with serving(lambda handler, number: server.closing.wait(GENEROUS)) as server:
         with pytest.raises(DataError, match=r"no answer for 0\.1 s; 0 of 50,000 bytes"):
             fetched(server.url, tmp_path, Patience(seconds=0.1, tries=2, pause=0.001))
-        assert time.monotonic() - begin < 5
-        assert len(server.headers) == 2
+        wait_until(lambda: len(server.headers) == 2)
 
 
 def test_a_server_that_stops_in_the_middle(tmp_path):
     def script(handler, number):
         if number == 0:
             answer(handler, 200, BODY[:10_000], Content_Length=len(BODY))
-            server.closing.wait(10)
+            server.closing.wait(GENEROUS)
         else:
             answer_range(handler, BODY)
 
     with serving(script) as server:
-        assert fetched(server.url, tmp_path, Patience(seconds=0.2, tries=2, pause=0.001)) == BODY
-        assert server.ranges == [None, "bytes=10000-"]
+        assert fetched(server.url, tmp_path, Patience(seconds=0.5, tries=20, pause=0.001)) == BODY
+        assert server.ranges[0] is None
+        assert set(server.ranges[1:]) == {"bytes=10000-"}
 
 
 @pytest.mark.parametrize("garbage", [b"", b"hello\r\n\r\n", b"HTTP/1.1 200 " + b"x" * 70_000], ids=len)
@@ -341,12 +341,12 @@ def test_a_server_that_does_not_speak_http(tmp_path, garbage):
         serving(lambda handler, number: handler.wfile.write(garbage)) as server,
         pytest.raises(DataError, match="the transfer broke off"),
     ):
-        fetched(server.url, tmp_path, Patience(seconds=2, tries=2, pause=0.001))
+        fetched(server.url, tmp_path, Patience(seconds=60, tries=2, pause=0.001))
     assert len(server.headers) == 2
 
 
 def test_nobody_listens_or_not_with_tls(tmp_path):
-    quick = Patience(seconds=2, tries=2, pause=0.001)
+    quick = Patience(seconds=60, tries=2, pause=0.001)
     with (
         serving(lambda handler, number: answer(handler, 200)) as server,
         pytest.raises(DataError, match="the transfer broke off"),

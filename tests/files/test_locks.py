@@ -15,11 +15,13 @@ import pytest
 from lipscope.errors import LipscopeError
 from lipscope.files.locks import BusyError, exclusive, lock_path
 from tests.full_disk import full_disk
+from tests.waiting import GENEROUS
 
 HOLD = """
 import sys, time
 from pathlib import Path
 from lipscope.files.locks import exclusive
+from tests.waiting import GENEROUS
 with exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.readline()
@@ -57,7 +59,7 @@ def test_the_second_is_refused_and_told_who_is_first(target: Path) -> None:
 def test_what_a_killed_process_left_holds_nobody(target: Path) -> None:
     with holder(target) as first:
         first.send_signal(signal.SIGKILL)
-        assert first.wait(20) == -signal.SIGKILL
+        assert first.wait(GENEROUS) == -signal.SIGKILL
     assert lock_path(target).exists()
     with exclusive(target):
         assert lock_path(target).read_text() == f"process {os.getpid()} on {platform.node()}\n"

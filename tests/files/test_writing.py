@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 
 from lipscope.errors import LipscopeError
 from lipscope.files.writing import atomic_path, require_writable
+from tests.waiting import GENEROUS
 
 
 def write(folder: Path, content: bytes) -> Path:
@@ -148,7 +149,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_a_living_one_
     ]
     dead, alive = (tmp_path / writer.stdout.readline().strip() for writer in writers)
     writers[0].send_signal(signal.SIGKILL)
-    writers[0].communicate(timeout=60)
+    writers[0].communicate(timeout=GENEROUS)
     (tmp_path / ".other.0123456789abcdef.partial").touch()
     (tmp_path / ".model.safetensors.0123456789abcdef.partial").symlink_to("other")
     assert dead.read_bytes() == b"half"
@@ -156,7 +157,7 @@ def test_what_a_killed_writer_left_is_removed_by_the_next_and_what_a_living_one_
         temporary.write_bytes(b"new")
     assert not dead.exists()
     assert alive.read_bytes() == b"half"
-    writers[1].communicate("\n", timeout=60)
+    writers[1].communicate("\n", timeout=GENEROUS)
     assert writers[1].returncode == 0
     assert path.read_bytes() == b"half"
     assert sorted(p.name for p in tmp_path.iterdir()) == [
@@ -207,7 +208,7 @@ except LipscopeError as error:
 def test_a_full_disk_keeps_the_old_file_and_says_so(tmp_path: Path) -> None:
     path = write(tmp_path, b"old")
     result = subprocess.run(
-        [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, timeout=60, check=True,
+        [sys.executable, "-c", FILL, str(path)], capture_output=True, text=True, timeout=GENEROUS, check=True,
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert "cannot be written (File too large); free space" in result.stdout

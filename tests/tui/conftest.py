@@ -26,6 +26,7 @@ from lipscope.records.certificates import Certificates
 from lipscope.tui.app import InspectApp
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.progress import Pace
+from tests.waiting import GENEROUS
 
 CONFIG = {
     "architecture": "lipconvnet", "blocks": 1, "channels": 16, "activation": "maxmin", "head": "lln",
@@ -175,7 +176,7 @@ class Script:
         for number, event in enumerate(events):
             if number == self.hold_at:
                 self.waiting.set()
-                self.gate.wait(30)
+                self.gate.wait(GENEROUS)
             yield event
         if self.failure is not None:
             raise self.failure
@@ -193,7 +194,7 @@ def script() -> Iterator[Script]:
     yield scripted
     scripted.gate.set()
     for thread in scripted.threads:
-        thread.join(10)
+        thread.join(GENEROUS)
 
 
 FAILURE: LipscopeError = CheckpointError(
@@ -221,11 +222,11 @@ def words(app: App[None], selector: str) -> str:
     return " ".join(re.sub("[\u2500-\u259f]", " ", inside).split())  # box drawing and blocks: frames and scrollbars
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], object], seconds: float = 10.0) -> None:
+async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
     """Let the app work until the condition holds."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + GENEROUS
     while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s:\n{screen_text(pilot.app)}"
+        assert time.monotonic() < deadline, screen_text(pilot.app)
         await asyncio.sleep(0.02)  # pilot.pause would paint the whole screen at every look
     await pilot.pause()
 

@@ -1,7 +1,6 @@
 import asyncio
 import subprocess
 import sys
-import time
 from fractions import Fraction
 
 import pytest
@@ -28,6 +27,7 @@ from tests.tui.conftest import (
     write_checkpoint,
     write_radii,
 )
+from tests.waiting import GENEROUS, wait_until
 
 
 def test_a_bad_file_raises_before_there_is_a_screen(tmp_path):
@@ -69,7 +69,7 @@ from lipscope.tui.layers import pane
 from lipscope.tui.radii import pane
 assert not [name for name in sys.modules if name.split(".")[0] in {{"torch", "torchvision"}}]
 """
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=GENEROUS, check=False)
     assert answer.returncode == 0, answer.stderr
     assert float(answer.stdout) < 1.5, "the target is 0.3 s on an idle machine"
 
@@ -267,23 +267,17 @@ async def test_reload_of_a_damaged_file_says_so_in_the_pane(model, script):
 def test_quit_in_mid_computation_is_instant(model, key):
     script = Script(hold_at=5)
     app = InspectApp(model, analyse=script)
-    pressed = 0.0
 
     async def press(pilot):
-        nonlocal pressed
         await until(pilot, lambda: app.state.done == 5)
-        pressed = time.monotonic()
         await pilot.press(key)
 
     app.run(headless=True, size=(80, 24), auto_pilot=press)
-    assert time.monotonic() - pressed < 1
-    assert app.busy
+    assert app.busy  # nobody waited for the analysis
     assert app.return_code == 0
     script.gate.set()
-    script.threads[0].join(10)
-    deadline = time.monotonic() + 10
-    while app.busy:
-        assert time.monotonic() < deadline
+    script.threads[0].join(GENEROUS)
+    wait_until(lambda: not app.busy)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05, 0.1, 0.15, 0.2, 0.3])

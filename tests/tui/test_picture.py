@@ -11,6 +11,7 @@ from lipscope.tui.picture import parse_size, picture
 from lipscope.tui.registry import SCREENS
 from lipscope.tui.work.worker import Means
 from tests.tui.conftest import FAILURE, Script, write_radii
+from tests.waiting import GENEROUS
 
 
 def words(svg: str) -> str:
@@ -55,7 +56,7 @@ def test_the_command_draws_without_a_terminal(tiny_model, tmp_path):
     run = [sys.executable, "-m", "lipscope", "inspect", str(tiny_model), "--screenshot", str(target)]
     answer = subprocess.run(
         [*run, "--screen", "layers", "--size", "100x30"],
-        capture_output=True, text=True, timeout=300, check=False, stdin=subprocess.DEVNULL, env=environment,
+        capture_output=True, text=True, timeout=GENEROUS, check=False, stdin=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     assert answer.stdout == ""
@@ -67,6 +68,6 @@ def test_the_command_draws_without_a_terminal(tiny_model, tmp_path):
     assert kept.exists()
     for wrong in (["--size", "huge"], ["--json"], ["--check"]):
         answer = subprocess.run(
-            [*run, *wrong], capture_output=True, text=True, timeout=300, check=False, env=environment
+            [*run, *wrong], capture_output=True, text=True, timeout=GENEROUS, check=False, env=environment
         )
         assert answer.returncode == 2, answer.stderr

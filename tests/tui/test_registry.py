@@ -10,6 +10,7 @@ from lipscope.tui.keys.bindings import BINDINGS
 from lipscope.tui.panes import Pane
 from lipscope.tui.registry import SCREENS, ScreenEntry, entry
 from tests.tui.conftest import finished
+from tests.waiting import GENEROUS
 
 
 def test_keys_and_ids_are_unique_and_every_word_is_there():
@@ -34,7 +35,7 @@ def test_an_unknown_screen_is_a_key_error():
 
 def test_the_table_of_screens_imports_no_pane():
     code = "import sys; import lipscope.tui.registry; print(*[m for m in sys.modules if '.pane' in m or m == 'numpy'])"
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=GENEROUS, check=True)
     assert answer.stdout.split() == []
 
 

@@ -54,10 +54,10 @@ def test_wide_characters_are_cut_by_cells(keep, shown):
 
 def test_ten_megabytes_cost_nothing():
     text = "\x1b[31m" * 2_000_000
-    start = time.perf_counter()
+    start = time.thread_time()
     assert len(harmless(text, 80)) == 80
     assert len(harmless(text, 80, keep="end")) <= 80
-    assert time.perf_counter() - start < 0.05
+    assert time.thread_time() - start < 0.05
 
 
 @given(st.text())

@@ -17,6 +17,7 @@ from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.work.state import Phase
 from tests.tui.conftest import FAILURE, Script, bounds, finished, screen_text, until, words, write_checkpoint
 from tests.tui.pictured import write_synthetic
+from tests.waiting import GENEROUS
 
 
 @pytest.fixture
@@ -205,7 +206,7 @@ async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(mo
         await until(pilot, lambda: not app.busy)
         assert script.runs == 1
     for thread in script.threads:
-        thread.join(10)
+        thread.join(GENEROUS)
 
 
 async def test_z_gives_both_curves_the_whole_screen_and_escape_takes_it_back(model, other, script):

@@ -21,6 +21,7 @@ from lipscope.tui.work.worker import Means
 from lipscope.units import radius_text
 from tests.tui.conftest import finished, screen_text, until, words, write_radii
 from tests.tui.pictured import Brightness, N, synthetic_images, write_synthetic
+from tests.waiting import GENEROUS
 
 
 def app_on(model, script, **means) -> InspectApp:
@@ -287,7 +288,7 @@ async def test_while_the_data_is_read_it_says_so_and_nothing_waits(model, script
     gate = threading.Event()
 
     def slow(self, name, split):
-        gate.wait(20)
+        gate.wait(GENEROUS)
         return synthetic_images()
 
     monkeypatch.setattr(Means, "read_images", slow)

@@ -19,6 +19,7 @@ from lipscope.files.adversarials import Adversarials, adversarials_path, write_a
 from lipscope.files.kept_images import Question, kept_adversarial, nearest_adversarial
 from lipscope.files.violation import read_pair, violation_path, write_pair
 from lipscope.tui.work.gallery import Answer, Gallery, Images
+from tests.waiting import GENEROUS, wait_until
 
 SHA, PRINT = "a" * 64, "f" * 64
 IMAGE = np.random.default_rng(0).integers(0, 256, (3, 4, 4), dtype=np.uint8)
@@ -34,7 +35,7 @@ class Model:
 
     def logits(self, pixels: np.ndarray) -> np.ndarray:
         self.asked.append(float(pixels.mean()))
-        self.gate.wait(10)
+        self.gate.wait(GENEROUS)
         return np.full(3, pixels.mean())
 
 
@@ -57,7 +58,7 @@ class Heard(list):
 
     def wait(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self) >= count, 10)
+            assert self.changed.wait_for(lambda: len(self) >= count, GENEROUS)
 
 
 def gallery(tmp_path, model, read=load):
@@ -114,8 +115,7 @@ def test_only_the_latest_question_waits(tmp_path):
     model = Model()
     made, heard = gallery(tmp_path, model)
     made.want_answer(question(0))
-    while not model.asked:
-        pass
+    wait_until(lambda: model.asked)
     for row in (1, 2, 3):
         made.want_answer(question(row))
     assert made.busy
@@ -241,5 +241,5 @@ def test_images_and_screens_come_without_torch():
         "import sys; import lipscope.tui.work.gallery, lipscope.tui.images.pane, lipscope.tui.compare.pane;"
         "from lipscope.data import load; load('synthetic', 'test').fingerprint(); print('torch' in sys.modules)"
     )
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=GENEROUS, check=True)
     assert answer.stdout.split() == ["False"]

@@ -1,4 +1,5 @@
 from lipscope.tui.work.job import Job, JobTold
+from tests.waiting import GENEROUS
 
 
 def test_a_command_is_followed_to_its_end():
@@ -13,7 +14,7 @@ def test_a_command_is_followed_to_its_end():
         return True
 
     job = Job("certify", ["no-such-file.safetensors"], post)
-    assert ended.wait(120)
+    assert ended.wait(GENEROUS)
     assert not job.running
     assert told[-1].code not in (None, 0)
     assert "no-such-file" in " ".join(told[-1].said)

@@ -1,14 +1,11 @@
 import threading
-import time
 
 from lipscope.tui.work.latest import Latest
+from tests.waiting import GENEROUS, wait_until
 
 
 def settle(latest):
-    deadline = time.monotonic() + 10
-    while latest.busy:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: not latest.busy)
 
 
 def test_what_waits_is_forgotten_for_what_came_later():
@@ -16,13 +13,13 @@ def test_what_waits_is_forgotten_for_what_came_later():
 
     def answer(question):
         begun.set()
-        gate.wait(10)
+        gate.wait(GENEROUS)
         answered.append(question)
 
     latest = Latest(answer, "test", lambda run: run())
     assert not latest.busy
     latest.ask(1)
-    assert begun.wait(10)
+    assert begun.wait(GENEROUS)
     for question in (2, 3, 4):
         latest.ask(question)
     assert latest.busy
@@ -41,6 +38,6 @@ def test_a_closed_one_ends_its_thread_and_answers_nothing_more():
     latest.ask(2)
     for thread in threading.enumerate():
         if thread.name == "test-closed":
-            thread.join(10)
+            thread.join(GENEROUS)
     assert answered == [1]
     assert not latest.busy

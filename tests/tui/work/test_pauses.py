@@ -6,10 +6,12 @@ import threading
 import pytest
 
 from lipscope.tui.work.pauses import POLITENESS, yield_to_keys
+from tests.waiting import GENEROUS
 
 IMPORTING = """
 import gc
 from lipscope.tui.work.pauses import quiet_import
+from tests.waiting import GENEROUS
 
 collections = []
 gc.callbacks.append(lambda phase, info: collections.append(info["generation"]) if phase == "start" else None)
@@ -34,7 +36,7 @@ print(inside, during, before, frozen > 50_000, seen < 10_000, again, later == fr
 
 def test_a_library_comes_without_collections_and_is_never_collected_again():
     answer = subprocess.run(
-        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", IMPORTING], capture_output=True, text=True, timeout=GENEROUS, check=True
     ).stdout
     assert answer.split() == ["False", "0", "0", "True", "True", "True", "True", "True"]
 

@@ -9,6 +9,7 @@ from lipscope.errors import CheckpointError
 from lipscope.files.run_log import patience, read_run, standing_of
 from lipscope.tui.work.run_watch import Child, RunWatch
 from tests.tui.runs import EPOCHS, Run
+from tests.waiting import wait_until
 
 
 @pytest.fixture
@@ -92,16 +93,11 @@ def test_the_thread_tells_changes_and_ends(run):
     watch = RunWatch(run.path, lambda message: told.append(message.view) or True, look_every=0.005)
     assert not watch.started
     watch.start()
-    deadline = time.monotonic() + 10
     for epoch in range(1, 4):
         run.train(epoch, epoch)
-        while not told or told[-1].log is None or len(told[-1].log.layers) < epoch:
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_until(lambda epoch=epoch: told and told[-1].log is not None and len(told[-1].log.layers) >= epoch)
     watch.close()
-    while any(thread.name == "lipscope-run" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: not any(thread.name == "lipscope-run" for thread in threading.enumerate()))
     assert all(one != other for one, other in pairwise(told))  # nothing is told twice
     count = len(told)
     run.train(4, 4)

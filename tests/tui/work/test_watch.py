@@ -1,13 +1,13 @@
 import os
 import shutil
 import threading
-import time
 
 from lipscope.tui.app import InspectApp
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.watch import stamp_of, watch
 from lipscope.tui.work.worker import Means
 from tests.tui.conftest import finished, screen_text, until, write_checkpoint, write_radii
+from tests.waiting import wait_until
 
 SOON = 0.02
 
@@ -87,10 +87,8 @@ async def test_watching_goes_on_after_a_cancel_and_ends_with_the_app(model, scri
         replace_file(model, channels=99)
         await until(pilot, lambda: "FILE REPLACED" in screen_text(app))
     script.gate.set()
-    deadline = time.monotonic() + 10
     watchers = app.session._work._watchers
-    while any(thread.is_alive() for thread in watchers):
-        assert time.monotonic() < deadline
+    wait_until(lambda: not any(thread.is_alive() for thread in watchers))
 
 
 def test_a_stamp_counts_once_it_has_held(tmp_path):

@@ -8,6 +8,7 @@ from lipscope.tui.work.messages import Analysed, Crashed, Learned
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means, Work
 from tests.tui.conftest import FAILURE, Script, write_radii
+from tests.waiting import GENEROUS, wait_until
 
 
 class Mailbox:
@@ -34,10 +35,7 @@ class Mailbox:
 
 
 def finish(work: Work) -> None:
-    deadline = time.monotonic() + 10
-    while work.alive:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: not work.alive)
 
 
 def test_all_events_in_order_then_the_end(model, script):
@@ -129,7 +127,7 @@ def test_after_cancel_nothing_more_is_said(model, script):
     mailbox = Mailbox()
     work = Work(model, Means(script), mailbox)
     work.start()
-    assert script.waiting.wait(10)
+    assert script.waiting.wait(GENEROUS)
     work.cancel()
     script.gate.set()
     finish(work)
@@ -142,7 +140,7 @@ def test_the_next_analysis_waits_for_the_cancelled_one(model):
     mailbox = Mailbox()
     old = Work(model, Means(first), mailbox)
     old.start()
-    assert first.waiting.wait(10)
+    assert first.waiting.wait(GENEROUS)
     old.cancel()
     new = Work(model, Means(second), mailbox, after=[old])
     new.start()
@@ -178,7 +176,7 @@ def test_the_threads_do_not_outlive_the_program(model, script):
     script.hold_at = 0
     work = Work(model, Means(script), Mailbox())
     work.start()
-    assert script.waiting.wait(10)
+    assert script.waiting.wait(GENEROUS)
     ours = [thread for thread in threading.enumerate() if thread.name.startswith("lipscope-analysis")]
     assert ours
     assert all(thread.daemon for thread in ours)

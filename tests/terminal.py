@@ -1,0 +1,63 @@
+"""A real terminal to run lipscope in: a tmux server of its own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.waiting import GENEROUS, wait_until
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
+
+
+class Terminal:
+    """A window in which lipscope runs with nothing of the user's own; ``kill`` ends it.
+
+    Args:
+        folder: for the settings, the cache and what tmux needs.
+        columns: of the window.
+        rows: of the window.
+    """
+
+    def __init__(self, folder: Path, columns: int, rows: int) -> None:
+        self._socket = f"lipscope-{folder.name}"
+        self._size = ["-x", str(columns), "-y", str(rows)]
+        self.settings = folder / "config.toml"
+        self._environment = f"XDG_CACHE_HOME={folder / 'cache'} LIPSCOPE_CONFIG={self.settings} OMP_NUM_THREADS=1"
+
+    def tmux(self, *arguments: str) -> str:
+        """One command to the server."""
+        return subprocess.run(
+            ["tmux", "-L", self._socket, "-f", "/dev/null", *arguments],
+            capture_output=True, text=True, timeout=GENEROUS, check=False,
+        ).stdout  # fmt: skip
+
+    def start(self, arguments: str, environment: str = "") -> None:
+        """Run lipscope; its exit code stands behind the word ``code`` at the end."""
+        run = f"env {environment} {self._environment} {sys.executable} -m lipscope {arguments}"
+        self.tmux("new-session", "-d", "-s", "app", *self._size, f"{run}; echo code $?; exec sleep infinity")
+
+    def press(self, *keys: str) -> None:
+        """Press keys, each by tmux's name for it."""
+        self.tmux("send-keys", "-t", "app", *keys)
+
+    def ask(self, what: str) -> str:
+        """One of tmux's variables."""
+        return self.tmux("display-message", "-p", "-t", "app", what).strip()
+
+    def screen(self) -> str:
+        """What is seen now; a line that was wrapped is one."""
+        return self.tmux("capture-pane", "-p", "-J", "-t", "app")
+
+    def wait_for(self, text: str) -> str:
+        """The screen as soon as the text is seen on it."""
+        wait_until(lambda: text in self.screen(), self.screen)
+        return self.screen()
+
+    def kill(self) -> None:
+        """End the window and all that runs in it."""
+        self.tmux("kill-server")
