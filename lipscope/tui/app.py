@@ -268,7 +268,8 @@ class InspectApp(DialogApp):
         words, live = changed_words(state)
         base.query_one("#changed", Notice).set_class(live, "-news").show(words)
         job = self._job_view if self._job is not None else None
-        base.query_one(ProgressLine).show(other if other is not None and not state.phase.active else state, job)
+        at_work = state if other is None or state.phase.active or not other.phase.active else other
+        base.query_one(ProgressLine).show(at_work, job)
         if (job is None) != self._job_was_none:
             self._job_was_none = job is None
             self.refresh_bindings()

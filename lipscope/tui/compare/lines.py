@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 
 from textual.content import Content
@@ -19,18 +20,15 @@ from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
-CELL, CHANGE = 10, 9
-"""Columns of a number and of a difference."""
+CELL, CHANGE, WHAT = 10, 9, 10
+"""Cells of a number, of a difference, and of what is compared."""
 
-LABELS = {"bound": "A bound ≤", "sigma_max": "A ~σ max", "sigma_min": "A ~σ min", "gradient_norm": "A ~grad"}
+WIDEST_NAME = 34
+
+LABELS = {"bound": "● bound ≤", "sigma_max": "~ σ max", "sigma_min": "~ σ min", "gradient_norm": "~ gradient"}
 
 SAME = 1e-6
 """Two numbers that differ by no more are the same: singular values are measured to no more."""
-
-BLOCK = 2 * (CELL + 1) + CHANGE + 1
-"""Columns of one quantity: A, B, B - A."""
-
-NARROWEST_NAME = 14
 
 
 def pairs_of(first: State, second: State) -> tuple[LayerPair, ...]:
@@ -38,46 +36,83 @@ def pairs_of(first: State, second: State) -> tuple[LayerPair, ...]:
     return aligned(list(first.layers.values()), list(second.layers.values()))
 
 
-def fitting(width: int, chosen: str) -> tuple[int, list[Quantity]]:
-    """The width of the name, and the quantities that fit beside it, the chosen one first.
-
-    >>> fitting(60, "sigma_max")[0], [quantity.key for quantity in fitting(110, "sigma_max")[1]]
-    (28, ['sigma_max', 'sigma_min', 'gradient_norm'])
-    """
-    start = next(place for place, quantity in enumerate(QUANTITIES) if quantity.key == chosen)
-    cycle = [*QUANTITIES[start:], *QUANTITIES[:start]]
-    number = min(max((width - NARROWEST_NAME) // BLOCK, 1), len(cycle))
-    return max(min(width - number * BLOCK, 40), 1), cycle[:number]
-
-
-def heading(width: int, chosen: str) -> str:
-    """The names of the columns."""
-    name, quantities = fitting(width, chosen)
-    blocks = "".join(f" {LABELS[of.key]:>{CELL}} {'B':>{CELL}} {'B − A':>{CHANGE}}" for of in quantities)
-    return harmless(f"{'layer':{name}}{blocks}", width)
-
-
-def pair_line(pair: LayerPair, width: int, chosen: str) -> str:
-    """One layer: both numbers, and by how much the second is larger."""
-    name, quantities = fitting(width, chosen)
-    label = harmless(pair.name, name, keep="end")
+def changed(pair: LayerPair, quantity: Quantity) -> bool:
+    """Whether one number of a layer is another one in the second model, by more than rounding, or known in one only."""
     if pair.first is None or pair.second is None:
-        label = harmless(f"{'A' if pair.second is None else 'B'} only: {pair.name}", name)
-    text = label + " " * (name - len(label))
-    for quantity in quantities:
-        cells = (number_text(quantity, report) for report in (pair.first, pair.second))
-        text += "".join(f" {cell:>{CELL}}" for cell in cells) + f" {difference_text(quantity, pair):>{CHANGE}}"
-    return harmless(text, width)
+        return True
+    change = quantity.difference(pair)
+    if change is None:
+        return quantity.key == "bound" and pair.first.bound.proved != pair.second.bound.proved
+    return abs(change) > SAME
+
+
+def differs(pair: LayerPair) -> bool:
+    """Whether any number of a layer is another one in the second model."""
+    return any(changed(pair, quantity) for quantity in QUANTITIES)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line of the list: a number of a layer in both models."""
+
+    pair: LayerPair
+    quantity: Quantity
+
+    @property
+    def rank(self) -> tuple[int, float]:
+        """The largest difference first; layers of one model alone before all, those without it last."""
+        change = self.quantity.difference(self.pair)
+        alone = self.pair.first is None or self.pair.second is None
+        return (0, 0.0) if alone else (2, 0.0) if change is None else (1, -abs(change))
+
+
+def differences(pairs: Sequence[LayerPair], only: str | None, *, alike: bool) -> list[Difference]:
+    """A line for every number that differs; with ``alike`` one for each of the other layers too.
+
+    Args:
+        pairs: in forward order.
+        only: the key of the one quantity that is compared; None for all.
+        alike: whether layers are listed of which nothing differs.
+    """
+    lines = []
+    wanted = [one for one in QUANTITIES if only in (None, one.key)]
+    for pair in pairs:
+        found = [one for one in wanted if changed(pair, one)]
+        if pair.first is None or pair.second is None or (alike and not found):
+            found = wanted[:1]
+        lines += [Difference(pair, one) for one in found]
+    return lines
+
+
+def heading(width: int) -> str:
+    """The names of the columns."""
+    name = _name_width(width)
+    return harmless(f"{'layer':{name}} {'':{WHAT}} {'A':>{CELL}} {'B':>{CELL}} {'B − A':>{CHANGE}}", width)
+
+
+def _name_width(width: int) -> int:
+    return max(min(width - WHAT - 2 * CELL - CHANGE - 4, WIDEST_NAME), 8)
+
+
+def difference_line(line: Difference, width: int) -> list[tuple[str, str]]:
+    """One number of a layer in both models, and by how much the second is larger; what is alike is quiet."""
+    pair, quantity, name = line.pair, line.quantity, _name_width(width)
+    alone = "" if pair.first and pair.second else f"{'A' if pair.second is None else 'B'} only: "
+    label = harmless(pair.name, max(name - len(alone), 1), keep="end")
+    a, b = (number_text(quantity, report) for report in (pair.first, pair.second))
+    style = "" if changed(pair, quantity) else "$foreground 60%"
+    return [
+        (f"{alone + label:{name}} ", style), (f"{LABELS[quantity.key]:{WHAT}}", "$foreground 60%"),
+        (f" {a:>{CELL}} {b:>{CELL}} ", style), (f"{difference_text(quantity, pair):>{CHANGE}}", f"bold {style}"),
+    ]  # fmt: skip
 
 
 def number_text(quantity: Quantity, report: LayerReport | None) -> str:
-    """The number in a report, a bound with its sign."""
-    if report is None:
-        return "–"
-    value = quantity.of(report)
-    if value is None:
-        return "not proved" if quantity.key == "bound" else "–"
-    return f"● {short(value)}" if quantity.key == "bound" else f"~{value:.6g}"[:CELL]
+    """The number in a report, rounded up where it is a bound."""
+    value = None if report is None else quantity.of(report)
+    if report is None or value is None:
+        return "not proved" if report is not None and quantity.key == "bound" else "–"
+    return short(value) if quantity.key == "bound" else f"{value:.6g}"[:CELL]
 
 
 def difference_text(quantity: Quantity, pair: LayerPair) -> str:
@@ -94,19 +129,6 @@ def difference_text(quantity: Quantity, pair: LayerPair) -> str:
     return f"{change:+.3g}" if abs(change) > SAME else "="
 
 
-def differs(pair: LayerPair) -> bool:
-    """Whether any number of a layer is another one in the other model, by more than rounding."""
-    if pair.first is None or pair.second is None:
-        return True
-    return pair.first.bound.proved != pair.second.bound.proved or any(changed(pair, one) for one in QUANTITIES)
-
-
-def changed(pair: LayerPair, quantity: Quantity) -> bool:
-    """Whether one number is another one in the second model."""
-    change = quantity.difference(pair)
-    return change is not None and abs(change) > SAME
-
-
 def verdict_line(letter: str, state: State) -> Content:
     """Sign and words of the verdict of one model, what is certified of it, and its file."""
     said, certificates = answer(state), certificates_of(state)
@@ -119,19 +141,6 @@ def verdict_line(letter: str, state: State) -> Content:
         (f"{letter}  ", "bold"), (f"{SIGNS[said.status]} {said.words}", f"bold {STYLES[said.status]}"), (proof, "bold"),
         (f"  {harmless(state.header.path, 60, keep='end')}", "$foreground 60%"),
     )  # fmt: skip
-
-
-def by_difference(pairs: tuple[LayerPair, ...], chosen: str) -> list[LayerPair]:
-    """The largest difference of a quantity first; layers of one model alone before all, those without it last."""
-    quantity = next(one for one in QUANTITIES if one.key == chosen)
-
-    def rank(pair: LayerPair) -> tuple[int, float]:
-        if pair.first is None or pair.second is None:
-            return 0, 0.0
-        change = quantity.difference(pair)
-        return (2, 0.0) if change is None else (1, -abs(change))
-
-    return sorted(pairs, key=rank)
 
 
 def certificates_of(state: State | None) -> Certificates | None:
@@ -224,7 +233,7 @@ SHEET_COLUMNS = (
 )  # fmt: skip
 
 
-def compare_sheet(first: State, second: State, pairs: list[LayerPair], eps: Fraction) -> Sheet:
+def compare_sheet(first: State, second: State, pairs: Iterable[LayerPair], eps: Fraction) -> Sheet:
     """The layers as shown; the certified counts and the images that one model alone certifies in the JSON."""
     rows: list[tuple[Value, ...]] = []
     for pair in pairs:

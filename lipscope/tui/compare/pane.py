@@ -10,22 +10,23 @@ from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Static
 
-from lipscope.analysis.comparison import QUANTITIES, LayerPair, Shared, objection, shared
+from lipscope.analysis.comparison import LayerPair, Shared, objection, shared
 from lipscope.records.certificates import Certificates
 from lipscope.tui.compare.lines import (
     IMAGE_HEADING,
+    LABELS,
     SHEET_COLUMNS,
     WHICH,
+    Difference,
     accuracy_lines,
-    by_difference,
     certificates_of,
-    changed,
     compare_sheet,
+    difference_line,
+    differences,
     differs,
     heading,
     image_line,
     obstacle,
-    pair_line,
     pairs_of,
     verdict_line,
     warnings,
@@ -47,8 +48,9 @@ from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 
 ALONE = (
-    "One model is open. `lipscope inspect a.safetensors b.safetensors` opens two and compares them here: their layers, "
-    "both curves of certified accuracy, and the images that one certifies and the other does not."
+    "One model is open. o, then b on another, opens two (so does `lipscope inspect a.safetensors b.safetensors`) and "
+    "compares them here: their layers, both curves of certified accuracy, and the images that one certifies and the "
+    "other does not."
 )
 
 
@@ -62,12 +64,12 @@ class ComparePane(EpsPane):
         super().__init__(id="compare-pane")
         self._one: State | None = None
         self._other: State | None = None
-        self._quantity = QUANTITIES[0].key
+        self._quantity: str | None = None  # the only one that is compared
         self._sorted = False
         self._which = "either"
         self._every: tuple[LayerPair, ...] = ()
-        self._pairs: list[LayerPair] = []
-        self._unfolded = self._by_hand = False
+        self._lines: list[Difference] = []
+        self._unfolded = False
         self._certificates: tuple[Certificates | None, Certificates | None] = (None, None)
         self._common: Shared | None = None
         self._only = np.zeros(0, np.int64)
@@ -131,23 +133,19 @@ class ComparePane(EpsPane):
             self.refresh_bindings()
             self._list_certified()
 
-    def _list_layers(self) -> None:
-        pairs, quantity = self._pairs, self._quantity
+    def _again(self) -> None:
+        lines = differences(self._every, self._quantity, alike=self._unfolded)
+        self._lines = lines = sorted(lines, key=lambda line: line.rank) if self._sorted else lines
         layers = self.query_one("#compare-layers", LongList)
         layers.show(
-            len(pairs),
-            lambda place, width: pair_line(pairs[place], width, quantity),
-            lambda width: heading(width, quantity),
-            place=max(layers.place, 0),
+            len(lines), lambda place, width: difference_line(lines[place], width), heading, place=max(layers.place, 0)
         )
-        side = self.query_one("#compare-layers-side")
-        alone = sum(pair.first is None or pair.second is None for pair in pairs)
-        number = sum(map(differs, self._every))
-        side.border_title = f"{number:,} of {len(self._every):,} layers differ" + (
-            f", {alone:,} in one model only" if alone else ""
-        )
-        label = next(one.label for one in QUANTITIES if one.key == quantity)
-        side.border_subtitle = f"largest difference of {label} first" if self._sorted else "forward order"
+        side, every = self.query_one("#compare-layers-side"), self._every
+        alone = sum(pair.first is None or pair.second is None for pair in every)
+        also = f", {alone:,} in one model only" if alone else ""
+        side.border_title = f"{sum(map(differs, every)):,} of {len(every):,} layers differ{also}"
+        what = "" if self._quantity is None else f"{LABELS[self._quantity]} alone, "
+        side.border_subtitle = what + ("largest difference first" if self._sorted else "forward order")
         self._say_folded()
 
     def _list_certified(self) -> None:
@@ -175,7 +173,7 @@ class ComparePane(EpsPane):
         over = Range(0.0, max(float(one.x[-1]) for one in curves))
         self.query_one("#compare-curve", Chart).show(
             Drawing(over, curves, top, "r {:.3f}".format, "{:.1%}".format, percent_ticks(top), mark=float(self.eps),
-                    shaded="$foreground 40%")
+                    shaded="$foreground 80%")
         )  # fmt: skip
         self._only = only = common.only(self.eps, self._which)
         names = first.classes or second.classes
@@ -196,7 +194,7 @@ class ComparePane(EpsPane):
     def _say_folded(self) -> None:
         counts = self._common.counts(self.eps) if self._common is not None else None
         certified = f"only A {counts.only_first:,}, only B {counts.only_second:,}" if counts else "not compared"
-        self.say_folded(left=f"{len(self._pairs):,} in A and B", right=certified)
+        self.say_folded(left=f"{sum(map(differs, self._every)):,} differ", right=certified)
 
     @property
     def certificates(self) -> Certificates | None:
@@ -223,23 +221,14 @@ class ComparePane(EpsPane):
         return super().check_action(action, parameters)
 
     def action_quantity(self) -> None:
-        """Show the next quantity first."""
-        self._by_hand = True
-        self._quantity = next_of([one.key for one in QUANTITIES], self._quantity)
+        """Compare the next quantity alone; after the last one all."""
+        self._quantity = next_of([None, *LABELS], self._quantity)
         self._again()
 
     def action_sort(self) -> None:
         """The largest difference first, or the forward order again."""
         self._sorted = not self._sorted
         self._again()
-
-    def _again(self) -> None:
-        if not self._by_hand:  # begin with what differs
-            different = (one.key for one in QUANTITIES if any(changed(pair, one) for pair in self._every))
-            self._quantity = next(different, QUANTITIES[0].key)
-        shown = self._every if self._unfolded else tuple(filter(differs, self._every))
-        self._pairs = by_difference(shown, self._quantity) if self._sorted else list(shown)
-        self._list_layers()
 
     def action_unfold(self) -> None:
         """List the layers that are alike as well, or only those that differ."""
@@ -257,8 +246,8 @@ class ComparePane(EpsPane):
     def action_open_layer(self) -> None:
         """The layer under the cursor, as A has it."""
         place = self.query_one("#compare-layers", LongList).place
-        if 0 <= place < len(self._pairs) and self._pairs[place].first is not None:
-            self.post_message(Goto("layers", self._pairs[place].name))
+        if 0 <= place < len(self._lines) and self._lines[place].pair.first is not None:
+            self.post_message(Goto("layers", self._lines[place].pair.name))
 
     def action_which(self) -> None:
         """List the images that the other model alone certifies."""
@@ -299,7 +288,8 @@ class ComparePane(EpsPane):
         """The layers as shown, and what is certified."""
         if self._one is None or self._other is None:
             return Sheet(SHEET_COLUMNS, (), {"notice": ALONE})
-        return compare_sheet(self._one, self._other, self._pairs, self.eps)
+        shown = {line.pair.name: line.pair for line in self._lines}
+        return compare_sheet(self._one, self._other, shown.values(), self.eps)
 
     def cells(self) -> list[tuple[str, str]]:
         """The numbers of the line under the cursor of the list in focus."""
@@ -311,7 +301,7 @@ class ComparePane(EpsPane):
             a, b = (radius_column(one, f"radius by {name}") for one, name in zip(self._certificates, "ab", strict=True))
             return named(("image", a, b, "label"), (int(common.index[row]), *radii, int(common.label[row])))
         place = self.query_one("#compare-layers", LongList).place
-        if self._one is None or self._other is None or not 0 <= place < len(self._pairs):
+        if self._one is None or self._other is None or not 0 <= place < len(self._lines):
             return []
-        only = compare_sheet(self._one, self._other, [self._pairs[place]], self.eps)
+        only = compare_sheet(self._one, self._other, [self._lines[place].pair], self.eps)
         return named(only.columns, only.rows[0])

@@ -138,7 +138,7 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
     ),
     "Compare": (
         _key("compare.quantity", "v", "quantity", "Quantity",
-             "The next quantity first: bound, largest and smallest singular value, gradient"),
+             "All that differs, or one quantity alone: bound, largest, smallest singular value, gradient"),
         _key("compare.sort", "s", "sort", "Sort", "Largest difference first, and back"),
         _key("compare.which", "d", "which", "Which images", "List the images that one alone certifies: either, A, B"),
         _key("compare.unfold", "plus", "unfold", "Unfold", "List the layers that are alike as well, and back"),

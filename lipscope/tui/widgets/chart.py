@@ -180,10 +180,11 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
     if drawing.shaded and len(drawing.series) > 1:
         places = drawing.over.low + (np.arange(columns) + 0.5) / columns * (drawing.over.high - drawing.over.low)
         for column, x in enumerate(places.tolist()):
-            ends = [one.at(x) for one in drawing.series[:2]]
-            low, high = sorted(_row(0.0 if np.isnan(value) else value, drawing.up, rows) for value in ends)
-            for row in range(low + 1, high):
-                cells[row][column] = ("░", drawing.shaded)
+            ends = [0.0 if np.isnan(value := one.at(x)) else value for one in drawing.series[:2]]
+            if abs(ends[1] - ends[0]) * 4 * rows > drawing.up.high - drawing.up.low:  # more than a dot apart
+                low, high = sorted(_row(value, drawing.up, rows) for value in ends)
+                for row in range(low, high + 1):
+                    cells[row][column] = ("░", drawing.shaded)
     if drawing.level is not None and drawing.up.low <= drawing.level <= drawing.up.high:
         row = _row(drawing.level, drawing.up, rows)
         cells[row] = [("╌", "$foreground 40%")] * columns
@@ -203,7 +204,7 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
                 if letter != " ":
                     before, style = cells[row][column]
                     joined = chr(ord(before) | ord(letter)) if 0x2800 < ord(before) < 0x2900 else letter
-                    behind = f" on {style.split()[0]} 30%" if before in "█▒░" else ""
+                    behind = f" on {style.split()[0]} {20 if before == '░' else 30}%" if before in "█▒░" else ""
                     cells[row][column] = (joined, one.style + behind)
 
 

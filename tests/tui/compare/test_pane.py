@@ -8,9 +8,9 @@ import pytest
 
 from lipscope.analysis.comparison import QUANTITIES, LayerPair
 from lipscope.files.results import results_path
-from lipscope.records import Bound
+from lipscope.records import AnalysisEvent, Bound, Estimate
 from lipscope.tui.app import InspectApp
-from lipscope.tui.compare.lines import difference_text, differs
+from lipscope.tui.compare.lines import LABELS, changed, difference_text, differs
 from lipscope.tui.compare.pane import ComparePane
 from lipscope.tui.registry import entry
 from lipscope.tui.widgets.chart import Chart
@@ -38,10 +38,10 @@ async def test_layers_and_certified_images_side_by_side(model, other, script):
     async with finished(app) as pilot:
         pane = await comparing(pilot)
         assert script.runs == 2
-        assert pane._pairs == []  # only what differs is listed
+        assert pane._lines == []  # only what differs is listed
         assert "0 of 12 layers differ" in screen_text(app)
         await pilot.press("plus")
-        assert [pair.name for pair in pane._pairs] == [report.name for report in bounds()]
+        assert [line.pair.name for line in pane._lines] == [report.name for report in bounds()]
         text = screen_text(app)
         assert "model.safetensors" in text
         assert "b.safetensors" in text
@@ -98,25 +98,42 @@ def test_rounding_is_no_difference():
     assert differs(LayerPair("x", one, None))
 
 
-async def test_quantities_and_the_largest_difference_first(model, other, script):
-    app = InspectApp(model, analyse=script, other=other)
+async def test_a_line_for_every_number_that_differs_the_largest_first(model, other):
+    def analyse(path):
+        head = replace(bounds()[-1], bound=Bound(1.5 if path == other else 1.25, "by hand"))
+        layers = [head if report.name == head.name else report for report in bounds()]
+        layers[1] = replace(layers[1], sigma_max=Estimate(0.875 if path == other else 0.9, "by hand"))
+        return iter(AnalysisEvent(k, len(layers), "", layer) for k, layer in enumerate(layers))
+
+    app = InspectApp(model, analyse=analyse, other=other)
     async with finished(app, (60, 20)) as pilot:
         pane = await comparing(pilot)
-        await pilot.press("plus")
+
+        def shown() -> list[tuple[str, str]]:
+            return [(line.pair.name, line.quantity.key) for line in pane._lines]
+
+        convolution, head = bounds()[1].name, bounds()[-1].name
+        assert shown() == [(convolution, "sigma_max"), (head, "bound")]
+        assert "+0.25" in screen_text(app)
+        assert "-0.025" in screen_text(app)
+        await pilot.press("s")
+        assert shown() == [(head, "bound"), (convolution, "sigma_max")]
         seen = []
-        for _ in range(4):
-            heading = next(line for line in screen_text(app).split("\n") if "layer  " in line)
-            seen.append(next(word for word in ("bound", "σ max", "σ min", "grad") if word in heading))
+        for key in LABELS:
             await pilot.press("v")
-            await pilot.pause()
-        assert sorted(seen) == sorted(["bound", "σ max", "σ min", "grad"])
-        before = [pair.name for pair in pane._pairs]
-        await pilot.press("s")
-        await pilot.pause()
-        assert sorted(pair.name for pair in pane._pairs) == sorted(before)
-        await pilot.press("s")
-        await pilot.pause()
-        assert [pair.name for pair in pane._pairs] == before
+            assert {quantity for _, quantity in shown()} <= {key}
+            seen += shown()
+        assert sorted(seen) == sorted([(convolution, "sigma_max"), (head, "bound")])
+        await pilot.press("v", "plus")  # all quantities again, and the layers that are alike too
+        assert {name for name, _ in shown()} == {report.name for report in bounds()}
+        assert " = " in screen_text(app)
+
+
+def test_a_bound_that_one_model_alone_proves_is_a_difference():
+    one = bounds()[1]
+    pair = LayerPair("x", one, replace(one, bound=Bound.unproved("by hand")))
+    assert changed(pair, QUANTITIES[0])
+    assert not changed(pair, QUANTITIES[1])
 
 
 async def test_one_model_alone_names_the_command(model, script):
