@@ -130,6 +130,10 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
     took = [f"{duration(seconds)} of wall time"] if isinstance(seconds, (int, float)) else []
     took += [f"{steps} steps, epoch {training.get('epoch')}"] if isinstance(steps, int) else []
     lines += [f"- **Took**: {', '.join(took)}"] if took else []
+    recipe = training.get("recipe") or {}
+    if recipe.get("extra"):
+        told = f"a share of {recipe.get('extra_share')} of every batch, from a file with the SHA-256 {recipe['extra']}"
+        lines.append(f"- **Extra images** that are not in the data set: {cut(told, 200)}")
     known = {"Hardware and versions": training.get("hardware"), "Seed": training.get("seed")}
     return lines + [f"- **{key}**: {cut(str(value), 200)}" for key, value in known.items() if value is not None]
 
@@ -167,6 +171,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
         words.append(f"--loss {asked.loss}")
     words += ["--float32"] if usual.bfloat16 and not asked.bfloat16 else []
     words += ["--recompute"] if asked.recompute else []
+    words += [f"--extra FILE --extra-share {asked.extra_share:g}"] if asked.extra else []
     for field, flag in FLAGS.items():
         value = getattr(asked, field)
         if value is not None and value != getattr(usual, field) and not (field == "epochs" and asked.minutes):

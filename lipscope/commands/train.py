@@ -24,7 +24,7 @@ from lipscope.training.recipe import LOSSES, RECIPES
 if TYPE_CHECKING:
     from lipscope.training.loop import Compiled
 
-WHERE = ("resume", "device", "data_dir", "ui", "force", "compiled", "cuda_graphs")
+WHERE = ("resume", "device", "data_dir", "extra", "ui", "force", "compiled", "cuda_graphs")
 """Options that say where and how a run is trained, and so may be others when it goes on."""
 
 LARGEST_RATE = 1e30
@@ -86,6 +86,16 @@ LARGEST_RATE = 1e30
     "--accumulate",
     type=click.IntRange(min=1),
     help="Parts of a batch that pass one after another: less memory. [default: 1]",
+)
+@click.option(
+    "--extra",
+    type=click.Path(path_type=Path),
+    help="More images to learn from: an .npz of image (N, 32, 32, 3) uint8 and label (N,), not compressed.",
+)
+@click.option(
+    "--extra-share",
+    type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
+    help="Of every batch, taken from --extra. [default: 0.75]",
 )
 @click.option("--recompute", is_flag=True, help="Less memory for a third more time: layers are computed twice.")
 @click.option(
@@ -151,6 +161,8 @@ def train_command(
     force: bool,
     ui: bool,
     data_dir: Path | None,
+    extra: Path | None,
+    extra_share: float | None,
     **options: Any,
 ) -> None:
     """Train a 1-Lipschitz net on CIFAR-10 or CIFAR-100, by the clock or by a recipe.
@@ -160,13 +172,12 @@ def train_command(
     holds model.safetensors, metrics.jsonl and what --resume needs; Ctrl-C saves and stops.
     """
     from lipscope.commands.messages import narrate, say
-    from lipscope.data import load
     from lipscope.errors import typed
     from lipscope.files.run_log import read_run
     from lipscope.processes.world import world
     from lipscope.training.hardware import describe_hardware
     from lipscope.training.loop import Listeners, train
-    from lipscope.training.plan import Asked, longer_run, minutes_to, new_run
+    from lipscope.training.plan import Asked, images_for, longer_run, minutes_to, new_run
     from lipscope.training.run import open_run
 
     context = click.get_current_context()
@@ -180,7 +191,9 @@ def train_command(
         require_terminal()
     mode: Compiled | None = "reduce-overhead" if cuda_graphs else "default" if compiled else None
     given = {name: value for name, value in options.items() if _is_given(context, name)}
-    asked = Asked(dataset, given if target is None else {**given, "target": target}, out, force, data_dir)
+    asked = Asked(
+        dataset, given if target is None else {**given, "target": target}, out, force, data_dir, extra, extra_share
+    )
     with world(device) as here:
         leading = here.rank == 0
         note = narrate if leading else lambda text: None
@@ -193,14 +206,14 @@ def train_command(
             run = open_run(resume)
             if leading and read_run(run.path).finished:
                 narrate(f"this run is finished already: all of its {run.recipe.length} are trained")
-            data = load(run.config.dataset, "train", data_dir)
+            data = images_for(run.config.dataset, data_dir, extra)
         elif extend is not None:
             run, data = longer_run(extend, asked, here)
         else:
             run, data = new_run(asked, here, note)
         if ui:
             # The child loads the data itself, and finds the run made.
-            again = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir)]
+            again = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir, extra=extra)]
             again += [flag for flag, wanted in (("--compile", compiled), ("--cuda-graphs", cuda_graphs)) if wanted]
             again += ["--force"] if force and resume is not None else []
             train_and_show(run.path, again, data_dir)
@@ -209,6 +222,8 @@ def train_command(
             f"{run.config.title} on {data.name} ({len(data)} images from {data.source}), recipe {run.recipe.name}, "
             f"{run.recipe.length}, on {describe_hardware(here.device)}"
         )
+        if data.extra is not None:
+            note(f"{run.recipe.extra_share:.0%} of every batch from the {len(data.extra):,} images of {extra}")
         note(f"run folder {run.path}")
         with stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
             finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping), force=force, compiled=mode)

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lipscope.data.extra import Extra
+
 Split = Literal["train", "test"]
 
 IMAGE_SHAPE = (3, 32, 32)
@@ -27,6 +29,7 @@ class ImageSet:
         classes: the name of each class.
         source: where the images were found, or ``"seeded, generated"``.
         labelled: whether there are labels.
+        extra: more images to learn from, with the same classes.
 
     Raises:
         ValueError: arrays of another shape or type, or a label without a class.
@@ -39,6 +42,7 @@ class ImageSet:
     classes: tuple[str, ...]
     source: str
     labelled: bool = True
+    extra: Extra | None = None
 
     def __post_init__(self) -> None:
         n, shape = len(self.labels), self.images.shape

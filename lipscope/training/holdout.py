@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lipscope.data import ImageSet
+from lipscope.data.extra import Extra
 from lipscope.errors import UsageError
 from lipscope.models.composition import LipschitzNet
 from lipscope.processes.world import World
@@ -21,12 +22,24 @@ class TrainingSet:
     Args:
         images, labels: (N, C, H, W) uint8 and (N,).
         held_images, held_labels: the held-out part, possibly empty.
+        extra: more to learn from, on the disk, numbered on from the others.
     """
 
     images: Tensor
     labels: Tensor
     held_images: Tensor
     held_labels: Tensor
+    extra: Extra | None = None
+
+    def batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and labels, on the device, of these numbers; those of the extra images come last."""
+        device, few = self.labels.device, len(self.labels)
+        own = chosen[chosen < few].to(device)
+        images, labels = self.images[own], self.labels[own]
+        if self.extra is None or len(own) == len(chosen):
+            return images, labels
+        more = [torch.from_numpy(part).to(device) for part in self.extra.batch((chosen[chosen >= few] - few).numpy())]
+        return torch.cat([images, more[0]]), torch.cat([labels, more[1]])
 
 
 def split_holdout(data: ImageSet, holdout: int, seed: int, device: torch.device) -> TrainingSet:
@@ -41,7 +54,8 @@ def split_holdout(data: ImageSet, holdout: int, seed: int, device: torch.device)
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     held, kept = order[:holdout], order[holdout:].sort().values
     parts = (images[kept], labels[kept], images[held], labels[held])
-    return TrainingSet(*(part.to(device) for part in parts))
+    images, labels, held_images, held_labels = (part.to(device) for part in parts)
+    return TrainingSet(images, labels, held_images, held_labels, data.extra)
 
 
 @torch.no_grad()

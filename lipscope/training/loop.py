@@ -103,13 +103,20 @@ def train(
         BusyError: another process trains in this folder.
         LipscopeError: the loss or a weight is no longer finite, or the folder cannot be written to.
         CheckpointError: the saved state or the metrics are damaged.
-        UsageError: a batch that cannot be shared among the processes, too few images, or both to compile and recompute.
+        UsageError: a batch that cannot be shared among the processes, too few images, both to compile and recompute, or
+            other extra images than the run's.
     """
     batch = min(run.recipe.batch_size, max(len(data) - run.recipe.holdout, 1))
     if batch % world.size:
         raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
     if compiled and run.recipe.recompute:
         raise UsageError("a run with --recompute cannot be compiled", next_step="leave out one of the two")
+    if (data.extra.sha256 if data.extra else "") != run.recipe.extra:
+        raise UsageError(
+            "these are not the extra images that the run learns from", where=str(run.path),
+            why=f"their file has the SHA-256 {run.recipe.extra}" if run.recipe.extra else "it learns from none",
+            next_step="give that file with --extra" if run.recipe.extra else "leave --extra out",
+        )  # fmt: skip
     asked = listeners or Listeners()
     last: StepEvent | None = None
 
@@ -139,7 +146,11 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
     recipe = run.recipe
     split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
     batch = min(recipe.batch_size, len(split.labels))
-    steps_per_epoch = len(split.labels) // batch
+    mixed = round(batch * recipe.extra_share)
+    own = batch - mixed
+    if not own or bool(mixed) != bool(recipe.extra):
+        raise UsageError(f"a batch of {batch} cannot be shared as {recipe.extra_share:g}", next_step="change --batch")
+    steps_per_epoch = len(split.labels) // own
 
     torch.manual_seed(recipe.seed)
     net = build(run.config.to_json(), str(run.path))
@@ -189,12 +200,16 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         if order_of != epoch:
             order = torch.randperm(len(split.labels), generator=_generator(recipe.seed, 0, epoch))
             order_of = epoch
-        chosen = world.share(order[within * batch : (within + 1) * batch]).to(world.device)
+        chosen = order[within * own : (within + 1) * own]
+        if split.extra is not None:
+            drawn = torch.randint(len(split.extra), (mixed,), generator=_generator(recipe.seed, 2, counters.step))
+            chosen = torch.cat([chosen, len(split.labels) + drawn])
+        pictures, labels = split.batch(world.share(chosen))
         draws = _generator(recipe.seed, 1, counters.step)
-        images = crop_and_flip(split.images[chosen], draws, world.part, batch)
+        images = crop_and_flip(pictures, draws, world.part, batch)
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
-        counters.sums += take_step(net, optimizer, (images, split.labels[chosen]), recipe, world, features)
+        counters.sums += take_step(net, optimizer, (images, labels), recipe, world, features)
         counters.step += 1
 
         last = pace.finished(counters.step)

@@ -11,6 +11,7 @@ from typing import Any
 
 import lipscope.data
 from lipscope.data import ImageSet
+from lipscope.data.extra import open_extra
 from lipscope.errors import UsageError
 from lipscope.models.architecture import Config
 from lipscope.models.registry import asked_for, kind_of
@@ -33,6 +34,9 @@ from lipscope.units import format_eps
 
 RUNS = Path("runs")
 
+EXTRA_SHARE = 0.75
+"""Three generated images to one of the data set's own, as Hu et al. (NeurIPS 2023) mix them."""
+
 NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "head")
 RECIPE = (
     "recipe", "epochs", "minutes", "batch_size", "accumulate", "recompute", "learning_rate", "loss", "gamma", "offset",
@@ -52,6 +56,8 @@ class Asked:
         out: the run folder; None for ``runs/NAME-DATE``.
         force: replace what lies there.
         data_dir: searched first.
+        extra: a file of more images to learn from.
+        extra_share: of every batch, taken from it.
     """
 
     dataset: str = "cifar10"
@@ -59,6 +65,8 @@ class Asked:
     out: Path | None = None
     force: bool = False
     data_dir: Path | None = None
+    extra: Path | None = None
+    extra_share: float | None = None
 
     def net(self) -> dict[str, Any]:
         """The options of the net but its name."""
@@ -111,6 +119,16 @@ def _config(asked: Asked, gpu: bool) -> Config:
     return asked_for(model, given, asked.dataset)
 
 
+def images_for(dataset: str, data_dir: Path | None, extra: Path | None) -> ImageSet:
+    """The training images of a data set, and those of a file to mix with them.
+
+    Raises:
+        DataError: no such data set here, or no such images in the file.
+    """
+    data = lipscope.data.load(dataset, "train", data_dir)
+    return data if extra is None else replace(data, extra=open_extra(extra, data.images.shape[1:], len(data.classes)))
+
+
 def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]:
     """The folder of a new run, and its training images.
 
@@ -119,7 +137,12 @@ def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]
         DataError: no such data set here.
     """
     config, recipe = planned(asked, here, note)
-    data = lipscope.data.load(asked.dataset, "train", asked.data_dir)
+    data = images_for(asked.dataset, asked.data_dir, asked.extra)
+    if data.extra is not None:
+        share = EXTRA_SHARE if asked.extra_share is None else asked.extra_share
+        recipe = replace(recipe, extra=data.extra.sha256, extra_share=share)
+    elif asked.extra_share is not None:
+        raise UsageError("--extra-share needs --extra", next_step="say which file the images are in")
     if asked.by_the_clock(here.device.type != "cpu"):
         config = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
     config = replace(config, classes=len(data.classes))
@@ -136,7 +159,7 @@ def longer_run(earlier: Path, asked: Asked, here: World) -> tuple[RunFolder, Ima
         UsageError: it is not said how long.
     """
     before = open_run(earlier)
-    data = lipscope.data.load(before.config.dataset, "train", asked.data_dir)
+    data = images_for(before.config.dataset, asked.data_dir, asked.extra)
     minutes = asked.given.get("minutes")
     if minutes is None:
         raise UsageError("--extend needs --minutes", next_step="say how long the whole training is to take")
@@ -153,7 +176,7 @@ def minutes_to(target: str, asked: Asked, here: World) -> int:
         UsageError: a target that cannot be read, that no measured setting reaches, or of an unmeasured data set;
             options that what was measured did not have.
     """
-    other = [name for name in (*NET, *RECIPE) if name in asked.given]
+    other = [name for name in (*NET, *RECIPE) if name in asked.given] + ["extra"] * (asked.extra is not None)
     if other:
         raise UsageError(
             "--target tells of the nets and the recipe that were measured", why=f"not of another {other[0]}",

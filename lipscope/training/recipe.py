@@ -62,6 +62,8 @@ class Recipe:
         accumulate: parts of a batch that pass one after another before the optimiser steps, for batches that do not
             fit into the memory at once.
         recompute: whether a step keeps only what enters each block, and computes the rest twice.
+        extra: SHA-256 of the file of more images that are learnt from; empty for none.
+        extra_share: of every batch, taken from them; an epoch is a pass over the data set's own images.
     """
 
     name: str
@@ -82,6 +84,8 @@ class Recipe:
     optimizer: str = "sgd"
     accumulate: int = 1
     recompute: bool = False
+    extra: str = ""
+    extra_share: float = 0.0
     minutes: float | None = None
     decay: float = 0.8
 
@@ -109,6 +113,9 @@ class Recipe:
         LOSSES.known(self.loss)
         if not self.temperature > 0:
             raise UsageError("temperature must be positive", why=f"got {self.temperature}")
+        if not (0 < self.extra_share < 1 if self.extra else self.extra_share == 0):
+            least = "over 0 and under 1" if self.extra else "0 without extra images"
+            raise UsageError(f"extra_share must be {least}", why=f"got {self.extra_share}")
         if not 0 <= self.seed < 2**63:
             raise UsageError("seed must be at least 0 and under 2^63", why=f"got {self.seed}")
         if self.minutes is not None and not 0 < self.minutes < math.inf:

@@ -49,7 +49,7 @@ def test_one_cycle_never_exceeds_the_largest_rate():
      ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63), ("warmup", 1.0), ("warmup", -0.1),
      ("loss", "hinge"),
      ("minutes", 0.0), ("minutes", float("inf")), ("decay", 1.0), ("optimizer", "adam"),
-     ("temperature", 0.0), ("temperature", float("nan"))],
+     ("temperature", 0.0), ("temperature", float("nan")), ("extra_share", 0.5)],
 )  # fmt: skip
 def test_what_cannot_be_trained_is_refused_by_name(name, value):
     with pytest.raises(UsageError) as caught:
