@@ -19,6 +19,15 @@ ATTACK = "the smallest change (l2) with which an attack changed the class: the t
 CLASS = "the label; `cat as dog` is a cat that the model takes for a dog"
 AT_EPS = "█ certified: right, with a radius above eps; ▒ right, but not proved at eps; ░ WRONG: another class"
 
+AT_RADII = {
+    "eps /255": "the radii of the literature, in 255ths; a press chooses one",
+    "~ attack ≤": "of the attacked images, those that the attack could not break: the true share is at most that",
+    "? attack ≤": "so says somebody else's file of an attack that was not made here",
+    "● proved": "right, and no change up to eps can make it wrong; this share of all images, in per cent",
+    "? claimed": "so says somebody else's file; nothing was proved here",
+}
+"""The table of radii, which two screens share."""
+
 GLOSSARY: Mapping[str, Mapping[str, str]] = {
     "overview-pane": {
         "✔": "YES: the constant L of the network is proved to be at most 1, for every input",
@@ -32,10 +41,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "pixels": "from pixels to logits: ● proved, the most that a change can grow on each part of the way",
         "per layer": "one bar a layer: low where its bound is at most 1, amber and higher where it is not",
         "gradient kept": KEPT,
-        "eps /255": "the radii of the literature, in 255ths; a press chooses one",
-        "~ attack ≤": "of the attacked images, those that the attack could not break: the true share is at most that",
-        "● proved": "right, and no change up to eps can make it wrong; this share of all images, in per cent",
-        "? claimed": "so says somebody else's file; nothing was proved here",
+        **AT_RADII,
         "sound": "radii are sound where the rounding errors of the evaluation itself are subtracted from them",
     },
     "layers-list": {
@@ -76,10 +82,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "◀ eps": "← → by 1/255, shift by 10/255, = types one; a press, a drag or the wheel on the plots choose one too",
         "radius": RADIUS,
         "█": AT_EPS,
-        "eps /255": "the radii of the literature, in 255ths; a press chooses one",
-        "~ attack ≤": "of the attacked images, those that the attack could not break: the true share is at most that",
-        "● proved": "right, and no change up to eps can make it wrong; this share of all images, in per cent",
-        "? claimed": "so says somebody else's file; nothing was proved here",
+        **AT_RADII,
         "average": "the mean radius over all images, a wrong one counting as 0",
         "sound": "the rounding errors of the evaluation itself are subtracted from these radii",
         "plots": "above: how many right images have each radius; below: the three shares at every eps",

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from rich.table import Table
 from rich.text import Text
+from textual import events
 from textual.app import ComposeResult
 from textual.widgets import Static
 
@@ -48,15 +49,20 @@ class HelpScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         """One table under a heading for each scope."""
         about = self._about
-        scopes = None if about is None else (about.title, MOVES)
-        table = help_table(self._keys, scopes, ids=self.app.size.width >= WITH_IDS)
-        inside: list[Table | Text | str] = [table, Text("\n" + LEGEND, style="dim")]
+        inside = [Static(id="help-keys"), Static(Text("\n" + LEGEND, style="dim"))]
         if about is not None:
-            inside = [f"{about.tooltip}. Needs {about.needs}.\n", grid(self._words.items()), "", *inside]
+            words = (f"{about.tooltip}. Needs {about.needs}.\n", grid(self._words.items()), "")
+            inside = [*(Static(part, markup=False) for part in words), *inside]
         yield self.box(
-            *(Static(part, markup=False) for part in inside), id="help", title="keys" if about is None else about.title,
+            *inside, id="help", title="keys" if about is None else about.title,
             keys="esc closes" if about is None else "? lists every key, esc closes",
         )  # fmt: skip
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The ids only where they leave room for the sentences."""
+        scopes = None if self._about is None else (self._about.title, MOVES)
+        table = help_table(self._keys, scopes, ids=event.size.width >= WITH_IDS)
+        self.query_one("#help-keys", Static).update(table)
 
 
 def help_table(

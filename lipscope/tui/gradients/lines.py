@@ -24,7 +24,7 @@ ONE, MINIMUM, LOW, HIGH, BAND, MEAN, RANDOM, BOTH, BEYOND = "╎·├┤─●�
 GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
 """What is drawn: the line at 1, the minimum, the 5 and 95 percentiles, what lies between, the means, off the axis."""
 
-LEGEND = "● mean  ├──┤ 5-95 %  · least, gradients of the margin   ○ mean of random ones (◉ both)   ╎ 1"
+LEGEND = "● mean  ├─┤ 5-95 %  · least  ○ random (◉ both)  ╎ 1"
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,8 @@ def line(row: GradientRow, over: Range, shape: Columns, *, deviation: bool) -> l
         number = "1".rjust(shape.number) if one else ratio_text(row.cumulative.mean, shape.number)
         runs.append((f" {number}", QUIET if one else style))
         if shape.bar:
-            runs.append((" " + cumulative_bar(row.cumulative.mean, shape.bar), "$foreground 40%"))
+            look = "$foreground 15%" if one else "$foreground 50%"
+            runs.append((" " + cumulative_bar(row.cumulative.mean, shape.bar), look))
     return runs
 
 

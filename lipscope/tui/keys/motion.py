@@ -1,4 +1,4 @@
-"""Where keys go, and moving about with those of vi, in tables, trees, lists and scrollers alike."""
+"""Where keys go, and moving about with those of vi, in lists and scrollers alike."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from textual.dom import DOMNode
 from textual.widget import Widget
-from textual.widgets import DataTable, OptionList, Tree
+from textual.widgets import OptionList
 
 TWICE = 1.0
 """Seconds between the two keys of ``gg``."""
@@ -50,7 +50,7 @@ def go(start: DOMNode | None, where: str) -> None:
                 place = _place(where, target.place, target.count, target.size.height)
                 target.choose(min(max(place, 0), target.count - 1))
             return
-        if isinstance(target, (DataTable, Tree, OptionList)):
+        if isinstance(target, OptionList):
             _move_cursor(target, where)
             return
         if target.allow_vertical_scroll or target.allow_horizontal_scroll:
@@ -60,26 +60,12 @@ def go(start: DOMNode | None, where: str) -> None:
         target = parent if isinstance(parent, Widget) else None
 
 
-def _move_cursor(target: DataTable[object] | Tree[object] | OptionList, where: str) -> None:
+def _move_cursor(target: OptionList, where: str) -> None:
     if where in ("left", "right"):
         target.scroll_relative(x=-2 if where == "left" else 2, animate=False)
-        return
-    if isinstance(target, DataTable):
-        at, count = target.cursor_row, target.row_count
-    elif isinstance(target, Tree):
-        at, count = target.cursor_line, target.last_line + 1
-    else:
-        at, count = target.highlighted or 0, target.option_count
-    if not count:
-        return
-    row = min(max(_place(where, at, count, target.size.height), 0), count - 1)
-    if isinstance(target, DataTable):
-        target.move_cursor(row=row)
-    elif isinstance(target, Tree):
-        target.cursor_line = row
-        target.scroll_to_line(row, animate=False)
-    else:
-        target.highlighted = row
+    elif count := target.option_count:
+        place = _place(where, target.highlighted or 0, count, target.size.height)
+        target.highlighted = min(max(place, 0), count - 1)
 
 
 def _place(where: str, at: int, count: int, height: int) -> int:

@@ -106,7 +106,10 @@ class RadiiPane(EpsPane):
         )  # fmt: skip
         wrong = len(certificates) - len(self._sorted)
         panel = self.query_one("#radii-curve-panel")
-        panel.border_title = f"radii of {len(self._sorted):,} right images, and the shares at each radius"
+        width = self.size.width
+        panel.border_title = (f"radii of {len(self._sorted):,} right images, and the " if width >= 70 else "") + (
+            "shares at each radius"
+        )
         panel.border_subtitle = f"{wrong:,} wrong have no radius"
         over = self._over
         self.query_one("#radii-histogram", Chart).show(
@@ -119,10 +122,10 @@ class RadiiPane(EpsPane):
         if attacked and self._attack:
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
-        in_short = ", ".join(
-            f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed
-        )
-        self.say_folded(left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=in_short)
+        shares = [f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed]
+        while len(shares) > 1 and len(", ".join(shares)) > width - 28:  # whole ones, as many as the line of words holds
+            shares.pop()
+        self.say_folded(left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=", ".join(shares))
 
     @property
     def _over(self) -> Range:

@@ -156,25 +156,31 @@ def figures(log: RunLog, width: int) -> list[str]:
     event = log.progress.event if log.progress is not None else None
     lines = []
     if event is not None and (done is None or event.step > done.step):
-        now = f"loss {event.loss:.3f}, clean {event.accuracy:.1%}, certified {event.certified:.1%}"
-        short = f"so far: {now} (est.)"
-        lines.append(f"so far: {now} (estimates); {event.images_per_second:,.0f} images/s" if width >= ROOMY else short)
+        now = f"so far: loss {event.loss:.3f}, clean {event.accuracy:.1%}, certified {event.certified:.1%}"
+        speed_now = f"; {event.images_per_second:,.0f} images/s" if width >= WIDE else ""
+        lines.append(f"{now} of training images (est.){speed_now}" if width >= ROOMY else f"{now} (est.)")
     if done is not None:
-        line = f"epoch {done.epoch}: loss {done.loss:.3f}, clean {done.train_accuracy:.1%}, " + (
-            f"certified {done.train_certified:.1%}"
-        )
+        clean, certified = f"{done.train_accuracy:.1%}", f"{done.train_certified:.1%}"
+        if width >= ROOMY:
+            line = f"epoch {done.epoch}: loss {done.loss:.3f}; training images: clean {clean}, certified {certified}"
+        else:
+            line = f"epoch {done.epoch} training: loss {done.loss:.3f}, clean ~{clean}, cert. ~{certified}"
         if done.validation_accuracy is not None and done.validation_certified is not None:
             held = (
                 f"held out: clean {done.validation_accuracy:.1%}, certified {done.validation_certified:.1%} (estimates)"
             )
-            lines += [f"{line}; {held}"] if width >= WIDE else [line, held]
+            lines += [f"{line}; {held}"] if width >= len(line) + len(held) + 2 else [line, held]
         else:
-            lines.append(f"{line} {'(estimates)' if width >= ROOMY else '(est.)'}")
+            lines.append(f"{line} (est.)" if width >= ROOMY else line)
         rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
-        cells, name = (16, "learning rate") if width >= ROOMY else (5, "rate")
+        name = "learning rate" if width >= ROOMY else "rate"
+        words = (
+            f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s ",
+            f"{name} {done.learning_rate:.3g} ",
+        )
+        cells = min(max((width - sum(map(len, words)) - 2) // 2, 0), 16)
         lines.append(
-            f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s {sparkline(speed.tolist(), cells)}  "
-            f"{name} {done.learning_rate:.3g} {sparkline(rate.tolist(), cells)}"
+            f"{words[0]}{sparkline(speed.tolist(), cells)}  {words[1]}{sparkline(rate.tolist(), cells)}".rstrip()
         )
     return lines
 

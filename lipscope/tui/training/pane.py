@@ -72,7 +72,7 @@ class TrainingPane(Pane):
     def on_mount(self) -> None:
         """What the letters and columns mean."""
         panel = self.query_one("#training-accuracy-panel")
-        panel.border_title = "~ accuracy: clean, and certified at 36/255"
+        panel.border_title = "~ clean, certified at 36/255"
         self.query_one("#training-layers").border_title = "layers that move"
         self.query_one("#training-list").display = False
 
