@@ -65,6 +65,7 @@ def _contradiction(claimed: Certificates, model: StoredModel, data: ImageSet) ->
         return "they are of another model"
     if (
         n != len(data)
+        or (claimed.data_name, claimed.data_split) != (data.name, data.split)
         or claimed.data_fingerprint != data.fingerprint()
         or not np.array_equal(np.sort(claimed.index), np.arange(n))
         or not np.array_equal(claimed.label, data.labels[claimed.index])

@@ -145,8 +145,8 @@ class Sum(Joint):
     def rounded(self, inputs: Sequence[Rounding], size: int, arithmetic: Arithmetic) -> Rounding:
         """A product and an addition for each value, the factor rounded to the arithmetic."""
         weights = [abs(factor) for factor in self.factors]
-        reach = outward(math.fsum(w * part.norm for w, part in zip(weights, inputs, strict=True)))
-        carried = outward(math.fsum(w * part.error for w, part in zip(weights, inputs, strict=True)))
+        reach = outward(sum_up([w * part.norm for w, part in zip(weights, inputs, strict=True)]))
+        carried = outward(sum_up([w * part.error for w, part in zip(weights, inputs, strict=True)]))
         lifted = max(1.0, *weights) * math.sqrt(size) + max(part.norm for part in inputs)
         flushed = 4 * len(inputs) * arithmetic.smallest * lifted
         own = outward(arithmetic.gamma(len(inputs) + 2) * reach + flushed)

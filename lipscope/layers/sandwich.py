@@ -103,7 +103,7 @@ class SandwichConv2d(FamilyConv2d):
         back = circular_product_rounding(adjoint(a), largest, inner.norm, places, arithmetic)
         error = arithmetic.held(outward(2 * (largest * inner.error + back)))
         zero = outward(2 * largest * offset)
-        return Rounding(error, arithmetic.held(outward(self.bound(input_shape).value * norm + zero + error)))
+        return Rounding(error, arithmetic.held(outward(largest * largest * norm + zero + error)))
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(out, H / stride, W / stride)."""

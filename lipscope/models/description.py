@@ -69,17 +69,17 @@ class Entry:
         return numbers[0], numbers[1]
 
     def number(self, key: str, default: float) -> float:
-        """A finite number."""
+        """A number that float32 holds."""
         value = self._get(key, default)
         if not _is_finite(value):
-            raise self.wrong(key, value, "a finite number")
+            raise self.wrong(key, value, f"a number of at most {LARGEST_NUMBER:g}")
         return float(value)
 
     def numbers(self, key: str) -> tuple[float, ...]:
-        """A list of finite numbers."""
+        """A list of numbers that float32 holds."""
         value = self._get(key, None)
         if not isinstance(value, list) or not all(map(_is_finite, value)):
-            raise self.wrong(key, value, "a list of finite numbers")
+            raise self.wrong(key, value, f"a list of numbers of at most {LARGEST_NUMBER:g}")
         return tuple(map(float, value))
 
     def wholes(self, key: str) -> tuple[int, ...]:
@@ -159,12 +159,13 @@ def _is_whole(value: Any, least: int = -WHOLE) -> TypeGuard[int]:
     return type(value) is int and least <= value <= WHOLE
 
 
+LARGEST_NUMBER = 3.4e38
+"""A little below what float32 holds, in which torch takes what is no tensor."""
+
+
 def _is_finite(value: Any) -> bool:
-    """Whether this is a number that float64 can hold; JSON can spell whole numbers of any size."""
-    try:
-        return type(value) in (int, float) and math.isfinite(value)
-    except OverflowError:
-        return False
+    """Whether this is a number of at most that size; JSON can spell whole numbers of any."""
+    return type(value) in (int, float) and abs(value) <= LARGEST_NUMBER
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ def test_another_order_of_the_records_is_the_same_claim(case: Case) -> None:
         (lambda kept: {"predicted": kept.predicted - 99}, "classes that the model does not have"),
         (lambda kept: {"index": kept.index + 1}, "of other images"),
         (lambda kept: {"label": kept.label[::-1].copy()}, "of other images"),
+        (lambda kept: {"data_split": "train, augmented"}, "of other images"),
         (lambda kept: {"model_sha256": "0" * 64}, "of another model"),
         (lambda kept: {"data_fingerprint": "0" * 64}, "of other images"),
         (lambda kept: {"data_order": "0" * 64}, "another order"),

@@ -248,6 +248,7 @@ def test_a_stored_number_that_float32_cannot_hold_proves_nothing_however_small_t
         assert not layer(-torch.eye(2).clamp(max=1e-3).reshape(2, *shape)).isfinite().all()
         assert layer.rounding(shape, 1e-3, FLOAT32).error == math.inf
     assert Sum((1e39,)).rounded([Rounding(0.0, 1e-3)], 2, FLOAT32).error == math.inf
+    assert Sum((1.0, 1.0)).rounded([Rounding(1e308, 1e308)] * 2, 2, FLOAT64).error == math.inf
 
 
 def test_a_layer_that_says_nothing_proves_nothing() -> None:
