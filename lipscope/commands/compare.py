@@ -58,12 +58,13 @@ def _number(found: dict[str, Any] | None, key: str) -> str:
 
 
 def _certified(certified: dict[str, Any]) -> list[str]:
-    from lipscope.records.certificates import WORDS
+    from lipscope.records.certificates import ADJECTIVES, WORDS
 
     a, b = certified["a"], certified["b"]
     lines = []
     if a or b:
-        lines.append(f"{'certified beyond':16s} {'A':>8s} {'B':>8s}")
+        called = {ADJECTIVES[side["standing"]] for side in (a, b) if side is not None}
+        lines.append(f"{' or '.join(sorted(called)) + ' beyond':16s} {'A':>8s} {'B':>8s}")
         lines.append(f"{'clean':16s} {_rate(a and a['clean'])} {_rate(b and b['clean'])}")
         for place, eps in enumerate((a or b)["certified"]):
             rows = (side and side["certified"][place] for side in (a, b))

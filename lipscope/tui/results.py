@@ -22,9 +22,10 @@ def standing_text(certificates: Certificates) -> str:
     return WORDS[certificates.standing]
 
 
-def verdict_words(certificates: Certificates) -> tuple[str, str]:
-    """``certified`` and its colour; what somebody else claims is not proved, and looks so."""
-    return ("claimed", "$text-warning") if certificates.standing == "claimed" else ("certified", "$text-success")
+def verdict_words(*certificates: Certificates) -> tuple[str, str]:
+    """``certified`` and its colour; what somebody else claims of one of them is not proved, and looks so."""
+    claimed = any(one.standing == "claimed" for one in certificates)
+    return ("claimed", "$text-warning") if claimed else ("certified", "$text-success")
 
 
 def radius_column(certificates: Certificates | None, words: str) -> str:

@@ -36,7 +36,7 @@ from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Goto, Sheet, named
 from lipscope.tui.plots.range import Range
-from lipscope.tui.results import radius_column
+from lipscope.tui.results import radius_column, verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart, Drawing, Series, percent_ticks
@@ -182,14 +182,15 @@ class ComparePane(EpsPane):
             lambda width: harmless(IMAGE_HEADING, width),
         )  # fmt: skip
         panel = self.query_one("#compare-images-panel")
-        panel.border_title = f"{len(only):,} certified {WHICH[self._which]}"
+        panel.border_title = f"{len(only):,} {verdict_words(first, second)[0]} {WHICH[self._which]}"
         panel.border_subtitle = "largest difference of radii first"
 
     def _counted(self) -> list[str]:
-        if self._common is None:
+        first, second = self._certificates
+        if self._common is None or first is None or second is None:
             return []
         counts = self._common.counts(self.eps)
-        return [f"certified by both {counts.both:,}, by neither {counts.neither:,}"]
+        return [f"{verdict_words(first, second)[0]} by both {counts.both:,}, by neither {counts.neither:,}"]
 
     def _say_folded(self) -> None:
         counts = self._common.counts(self.eps) if self._common is not None else None

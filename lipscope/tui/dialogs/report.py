@@ -17,6 +17,7 @@ from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import answer, chain, places_line, warnings
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.registry import SCREENS
+from lipscope.tui.results import verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS, format_eps
@@ -56,7 +57,7 @@ def head(state: State) -> list[str]:
         total = len(certificates)
         shares = (f"{format_eps(eps)}: {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS)
         stale = "OF ANOTHER MODEL " if state.stale else ""
-        lines.append(f"certified {stale}beyond " + ", ".join(shares) + f" of {total:,} images")
+        lines.append(f"{verdict_words(certificates)[0]} {stale}beyond " + ", ".join(shares) + f" of {total:,} images")
     lines += [f"warning: {text}" for text, _ in warnings(state)]
     return [line for line in lines if line]
 

@@ -268,7 +268,7 @@ class OverviewPane(EpsPane):
         proof = ""
         if certificates is not None:
             rate = rate_text(certificates.certified_count(self.eps), len(certificates))
-            proof = f"\t{rate} certified at {format_eps(self.eps)}"
+            proof = f"\t{rate} {verdict_words(certificates)[0]} at {format_eps(self.eps)}"
         return f"{line.text}\t{line.reason}{digest}{proof}"
 
     def cells(self) -> list[tuple[str, str]]:

@@ -43,7 +43,7 @@ def area_drawing(
         series = [Series("", fine, _rates(*overlay, fine), "bold $foreground", step=True)]
     return Drawing(
         over, series, fill=fill, ticks=percent_ticks(Range(0.0, 1.0)), mark=mark, gutter=GUTTER,
-        read=lambda x: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% certified at {x:.3f}",
+        read=lambda x: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
     )  # fmt: skip
 
 

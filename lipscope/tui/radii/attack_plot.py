@@ -43,7 +43,7 @@ class AttackPlot(Container):
         low, high = float(gap.min(initial=0.0)), float(gap.max(initial=0.0))
         self.query_one("#radii-gap", Chart).show(
             bars(gap, np.ones(len(gap)), Range(min(low, 0.0), max(high, 1e-9)), 0.0, log=log,
-                 foot="0: as far as proved")
+                 foot="0: at the radius")
         )  # fmt: skip
         panel = self.query_one("#radii-scatter-panel")
         panel.border_title = "attack distance over radius"

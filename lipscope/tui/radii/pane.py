@@ -19,7 +19,7 @@ from lipscope.tui.radii.area import GUTTER, area_drawing
 from lipscope.tui.radii.attack_plot import AttackPlot
 from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
 from lipscope.tui.radii.sheet import RADII_COLUMNS, radii_sheet
-from lipscope.tui.results import results_notice
+from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart, bars
@@ -222,7 +222,8 @@ class RadiiPane(EpsPane):
         if certificates is None:
             return ""
         certified, total = certificates.certified_count(self.eps), len(certificates)
-        line = f"eps {format_eps(self.eps)}\t{certified}\tof {total}\t{rate_text(certified, total)} certified"
+        word = verdict_words(certificates)[0]
+        line = f"eps {format_eps(self.eps)}\t{certified}\tof {total}\t{rate_text(certified, total)} {word}"
         row = self.chosen_class
         beside = f"\tclass {row.name}\t{row.certified} of {row.images}" if row is not None else ""
         return line + beside

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.radii.classes import class_rows
-from lipscope.tui.results import unbroken
+from lipscope.tui.results import unbroken, verdict_words
 from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
@@ -44,4 +44,6 @@ def radii_sheet(certificates: Certificates, eps: Fraction, listed: Sequence[Frac
         "images_attacked": int(certificates.attacked.sum()),
         "average_certified_radius": certificates.average_certified_radius(),
     }
-    return Sheet(RADII_COLUMNS, tuple(rows), facts)
+    word = verdict_words(certificates)[0]
+    columns = tuple(word if name == "certified" else name for name in RADII_COLUMNS)
+    return Sheet(columns, tuple(rows), facts)

@@ -130,7 +130,7 @@ async def test_the_mouse_reads_the_certified_share(model, script):
         await pilot.hover("#radii-area", offset=(column, 5))
         at = area.value_at(column)
         share = ((certificates.radius > at) & certificates.correct).mean()
-        await until(pilot, lambda: f"{100 * share:.1f}% certified at {at:.3f}" in screen_text(app))
+        await until(pilot, lambda: f"{100 * share:.1f}% right beyond {at:.3f}" in screen_text(app))
 
 
 async def test_enter_leads_to_the_images_and_escape_back(model, script):
