@@ -84,7 +84,7 @@ def adversarials_path(model: Path, folder: Path | None = None) -> Path:
     'model.adversarial.safetensors'
     """
     name = model.name.removesuffix(SUFFIX) + ".adversarial" + SUFFIX
-    return model.with_name(name) if folder is None else folder / name
+    return (model.parent if folder is None else folder) / name
 
 
 def origin_of(path: Path) -> Origin:

@@ -51,7 +51,7 @@ def kept_path(model: Path, folder: Path | None = None) -> Path:
     'model.inspected.jsonl'
     """
     name = model.name.removesuffix(SUFFIX) + ENDING
-    return model.with_name(name) if folder is None else folder / name
+    return (model.parent if folder is None else folder) / name
 
 
 class Cache:

@@ -50,7 +50,7 @@ def results_path(model: Path, folder: Path | None = None) -> Path:
     'model.certified.safetensors'
     """
     name = model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX
-    return model.with_name(name) if folder is None else folder / name
+    return (model.parent if folder is None else folder) / name
 
 
 def summary_path(results: Path) -> Path:

@@ -268,7 +268,7 @@ class Work:
 def results_beside(model: Path, folder: Path | None = None) -> Path:
     """:func:`lipscope.files.results.results_path`, without the numpy of that room: the first paint comes before it."""
     name = model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX
-    return model.with_name(name) if folder is None else folder / name
+    return (model.parent if folder is None else folder) / name
 
 
 def _read_results(path: Path) -> Results:
