@@ -41,6 +41,15 @@ def rounded(value: float, *, up: bool) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+def decimals_up(value: float, places: int) -> str:
+    """A finite number to so many decimals, never less than it is: a float times 100 can be rounded down, a decimal not.
+
+    >>> decimals_up(1.4046, 2), decimals_up(0.25671, 4)
+    ('1.41', '0.2568')
+    """
+    return f"{Decimal(value).quantize(Decimal(1).scaleb(-places), ROUND_CEILING):f}"
+
+
 def estimate_text(value: float) -> str:
     """An estimated number to the nearest: seven decimals where it could be 1, four digits elsewhere.
 

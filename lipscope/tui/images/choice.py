@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lipscope.tui.numerals import decimals_up
 from lipscope.tui.text import Fact, harmless
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 
@@ -134,7 +135,7 @@ def distance_text(distance: float) -> str:
     >>> distance_text(0.25671), distance_text(float("inf"))
     ('0.2568', 'none found')
     """
-    return f"{math.ceil(distance * 1e4) / 1e4:.4f}" if math.isfinite(distance) else "none found"
+    return decimals_up(distance, 4) if math.isfinite(distance) else "none found"
 
 
 def verdict_word(certificates: Certificates, row: int, eps: Fraction) -> str:

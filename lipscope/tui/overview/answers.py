@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lipscope.records import LayerReport, allowed, gradient_kept, loses_most
 from lipscope.records.verdict import IN_WORDS
-from lipscope.tui.numerals import bound_text, rounded
+from lipscope.tui.numerals import bound_text, decimals_up, rounded
 from lipscope.tui.overview.facts import headline
 from lipscope.tui.panes import Goto
 from lipscope.tui.text import harmless
@@ -72,7 +72,7 @@ def short(value: float) -> str:
         return "1"
     if value >= 1e6:
         return rounded(value, up=True)
-    return f"{math.ceil(value * 100) / 100:.2f}"
+    return decimals_up(value, 2)
 
 
 def places_line(places: list[tuple[str, str]], width: int) -> str:

@@ -1,10 +1,13 @@
 from dataclasses import replace
+from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lipscope.files.checkpoint import read_header
-from lipscope.records import Arrow, Bound, Chain, GradientNorms, LayerReport, Scope, Verdict
-from lipscope.tui.overview.answers import answer, bound_strip, chain, gradient_strip, places_line, warnings
+from lipscope.records import Arrow, Bound, Chain, GradientNorms, LayerReport, Scope, Verdict, allowed
+from lipscope.tui.overview.answers import answer, bound_strip, chain, gradient_strip, places_line, short, warnings
 from lipscope.tui.panes import Goto
 from lipscope.tui.work.state import Phase, State
 
@@ -69,3 +72,9 @@ def test_one_is_a_yes(state):
 
 def test_a_file_that_is_gone_has_no_verdict(state):
     assert answer(State(state.header, Phase.FAILED)).status == "pending"
+
+
+@given(st.floats(1e-300, 1e300))
+def test_a_bound_is_never_printed_smaller_than_it_is_but_for_1(value):
+    if not 0.995 <= value <= allowed(1):
+        assert Decimal(short(value)) >= Decimal(value)
