@@ -15,7 +15,7 @@ from lipscope.certification.summary import summary
 from lipscope.data import ImageSet
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import read_header
-from lipscope.files.results import OtherSchemaError, read_results, with_attacks_of, write_results
+from lipscope.files.results import OtherSchemaError, read_results, summary_path, with_attacks_of, write_results
 from lipscope.files.signing import Signer
 from lipscope.files.writing import require_place
 from lipscope.models.stored import StoredModel
@@ -80,7 +80,8 @@ def check_place(target: Path, *, force: bool) -> None:
         CheckpointError: it is damaged, or something else lies there.
         LipscopeError: the place cannot be written to.
     """
-    require_place(target)
+    for place in (target, summary_path(target)):
+        require_place(place)
     if not target.exists():
         return
     try:

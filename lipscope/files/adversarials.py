@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
+from lipscope.files.beside import beside
 from lipscope.files.checkpoint import SUFFIX, Header, opened_file, read_file_header, with_sorted_metadata
 from lipscope.files.opening import read_regular
 from lipscope.files.signing import NAME, UNSIGNED, Origin, Signer
@@ -83,8 +84,7 @@ def adversarials_path(model: Path, folder: Path | None = None) -> Path:
     >>> adversarials_path(Path("runs/a/model.safetensors")).name
     'model.adversarial.safetensors'
     """
-    name = model.name.removesuffix(SUFFIX) + ".adversarial" + SUFFIX
-    return (model.parent if folder is None else folder) / name
+    return beside(model, ".adversarial" + SUFFIX, folder)
 
 
 def origin_of(path: Path) -> Origin:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lipscope.errors import LipscopeError
+from lipscope.files.beside import beside
 from lipscope.files.checkpoint import SUFFIX, read_header, sha256_of
 from lipscope.files.kept_analysis import Cache
 from lipscope.files.kind import kind_beside
@@ -67,7 +68,7 @@ def _is_model(path: Path) -> bool:
 
 
 def _rates(model: Path) -> str:
-    summary = model.with_name(model.name.removesuffix(SUFFIX) + ".certified.json")
+    summary = beside(model, ".certified.json")
     try:
         facts = json.loads(read_regular(summary))
         clean, certified = float(facts["clean"]["rate"]), float(facts["certified"][0]["rate"])

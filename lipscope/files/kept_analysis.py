@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from lipscope.errors import LipscopeError
-from lipscope.files.checkpoint import SUFFIX
+from lipscope.files.beside import beside
 from lipscope.files.opening import open_regular
 from lipscope.files.plain import outline, revived
 from lipscope.files.signing import NAME, UNSIGNED, Signer
@@ -50,8 +50,7 @@ def kept_path(model: Path, folder: Path | None = None) -> Path:
     >>> kept_path(Path("runs/a/model.safetensors")).name
     'model.inspected.jsonl'
     """
-    name = model.name.removesuffix(SUFFIX) + ENDING
-    return (model.parent if folder is None else folder) / name
+    return beside(model, ENDING, folder)
 
 
 class Cache:

@@ -19,7 +19,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
-from lipscope.files.checkpoint import SUFFIX, atomic_path, opened_file, with_sorted_metadata
+from lipscope.files.beside import CERTIFIED, beside
+from lipscope.files.checkpoint import atomic_path, opened_file, with_sorted_metadata
 from lipscope.files.signing import NAME, UNSIGNED, Signer
 from lipscope.records.certificates import DATA, Certificates
 from lipscope.version import __version__
@@ -49,8 +50,7 @@ def results_path(model: Path, folder: Path | None = None) -> Path:
     >>> results_path(Path("runs/a/model.safetensors")).name
     'model.certified.safetensors'
     """
-    name = model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX
-    return (model.parent if folder is None else folder) / name
+    return beside(model, CERTIFIED, folder)
 
 
 def summary_path(results: Path) -> Path:

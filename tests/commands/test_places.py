@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lipscope.certification import run as certification_run
 from lipscope.cli import run
 from lipscope.files.locks import lock_path
-from lipscope.files.results import results_path
+from lipscope.files.results import results_path, summary_path
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -76,14 +77,15 @@ def test_a_place_that_is_no_file_is_refused_before_anything_is_computed(
     assert Path("precious").read_text() == "precious"
 
 
-@pytest.mark.parametrize("of", ["lock", "results"])
+@pytest.mark.parametrize("of", ["lock", "results", "summary"])
 def test_a_link_that_a_clone_brought_leads_certify_nowhere(
-    of: str, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+    of: str, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(certification_run, "_evaluate", None)  # it is refused before that is called
     precious = tiny_model.with_name("precious")
     precious.write_text("precious")
     results = results_path(tiny_model)
-    link = results if of == "results" else lock_path(results)
+    link = {"results": results, "lock": lock_path(results), "summary": summary_path(results)}[of]
     link.symlink_to("precious")
     assert run(["certify", str(tiny_model)]) != 0
     assert link.name in capsys.readouterr().err

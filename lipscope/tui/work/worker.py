@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from textual.message import Message
 
 from lipscope.errors import CheckpointError, LipscopeError
-from lipscope.files.checkpoint import SUFFIX, sha256_of
+from lipscope.files.beside import CERTIFIED, beside
+from lipscope.files.checkpoint import sha256_of
 from lipscope.files.matrices import Kernel
 from lipscope.records import AnalysisEvent
 from lipscope.tui.work.gallery import Answer, Evaluator, Gallery, Images
@@ -88,7 +89,7 @@ class Work:
         self._cache = means.cache
         self._fresh = fresh
         self._stamp = stamp_of(path)
-        self._results = results_beside(path, means.kept)
+        self._results = beside(path, CERTIFIED, means.kept)
         self._results_stamp = stamp_of(self._results)
         self._sha256: str | None = None
         self._events: deque[AnalysisEvent] = deque()
@@ -263,12 +264,6 @@ class Work:
             # The app's loop closed between its check and the call: nobody is left to tell.
             if not self._cancelled.is_set():
                 raise
-
-
-def results_beside(model: Path, folder: Path | None = None) -> Path:
-    """:func:`lipscope.files.results.results_path`, without the numpy of that room: the first paint comes before it."""
-    name = model.name.removesuffix(SUFFIX) + ".certified" + SUFFIX
-    return (model.parent if folder is None else folder) / name
 
 
 def _read_results(path: Path) -> Results:
