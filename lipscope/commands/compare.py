@@ -64,11 +64,12 @@ def _certified(certified: dict[str, Any]) -> list[str]:
     lines = []
     if a or b:
         called = {ADJECTIVES[side["standing"]] for side in (a, b) if side is not None}
-        lines.append(f"{' or '.join(sorted(called)) + ' beyond':16s} {'A':>8s} {'B':>8s}")
-        lines.append(f"{'clean':16s} {_rate(a and a['clean'])} {_rate(b and b['clean'])}")
+        title = f"{' or '.join(sorted(called))} beyond"
+        lines.append(f"{title:16s} {'A':>8s} {'B':>8s}")
+        lines.append(f"{'clean':{max(len(title), 16)}s} {_rate(a and a['clean'])} {_rate(b and b['clean'])}")
         for place, eps in enumerate((a or b)["certified"]):
             rows = (side and side["certified"][place] for side in (a, b))
-            lines.append(f"{eps['eps']:16s} " + " ".join(map(_rate, rows)))
+            lines.append(f"{eps['eps']:{max(len(title), 16)}s} " + " ".join(map(_rate, rows)))
         for letter, side in (("A", a), ("B", b)):
             if side is not None:
                 data = side["data"]

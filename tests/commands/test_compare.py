@@ -39,6 +39,14 @@ def pair(certified, tmp_path):
     return certified, other
 
 
+def test_radii_of_somebody_else_are_called_claimed(pair, capsys):
+    for path, word in zip(pair, ("certified or claimed beyond  ", "claimed beyond  "), strict=True):
+        place = results_path(path)
+        place.write_bytes(place.read_bytes()[:-1] + bytes([place.read_bytes()[-1] ^ 1]))
+        assert run(["inspect", *map(str, pair)]) == 0
+        assert any(line.startswith(word) for line in capsys.readouterr().out.splitlines())
+
+
 def as_json(capsys, *paths) -> dict:
     capsys.readouterr()
     assert run(["inspect", *map(str, paths), "--json"]) == 0

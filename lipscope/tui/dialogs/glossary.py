@@ -118,7 +118,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "certified": "right with a radius above 36/255, in float32: " + ESTIMATE,
         "held out": "on images that the training never sees; drawn dotted",
         "layer": "those whose bound or gradient changes by more than a thousandth; + lists the others",
-        "● bound ≤": BOUND + "; beside it how it went",
+        "? bound ≤": "the Lipschitz bound of the layer as the log has it, not proved here; beside it how it went",
         "~ gradient kept": KEPT + "; first and last epoch, beside it how it went",
     },
     "compare-pane": {

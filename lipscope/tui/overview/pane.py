@@ -26,7 +26,7 @@ from lipscope.tui.overview.answers import (
 )
 from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
 from lipscope.tui.panes import Goto, Sheet, Value, named
-from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, band_bar, counts
+from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, band_bar, counts, sure_style
 from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.eps_line import EpsLine
@@ -108,7 +108,8 @@ class SharesBar(Widget):
             (f"{NOT} {rate_text(shares[1], total)} not{gap}", "$text-warning"),
             (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
         )
-        return Content("\n").join([Content.assemble(*band_bar(*shares, max(self.size.width, 10))), words])
+        bar = band_bar(*shares, max(self.size.width, 10), sure_style(certificates))
+        return Content("\n").join([Content.assemble(*bar), words])
 
 
 class OverviewPane(EpsPane):

@@ -22,14 +22,19 @@ Runs = list[tuple[str, str]]
 """Characters with their styles."""
 
 
+def sure_style(certificates: Certificates) -> str:
+    """Of the certified share: what somebody else claims is not proved, and looks so."""
+    return STYLES[NOT if certificates.standing == "claimed" else CERTIFIED]
+
+
 def counts(certificates: Certificates, eps: Fraction) -> tuple[int, int, int]:
     """How many images are certified beyond a radius, right but not certified, wrong."""
     certified, correct = certificates.certified_count(eps), int(certificates.correct.sum())
     return certified, correct - certified, len(certificates) - correct
 
 
-def band_bar(certified: int, not_certified: int, wrong: int, width: int) -> Runs:
-    """The three shares side by side; the first in eighths of a cell.
+def band_bar(certified: int, not_certified: int, wrong: int, width: int, sure: str = STYLES[CERTIFIED]) -> Runs:
+    """The three shares side by side; the first, in the style ``sure``, in eighths of a cell.
 
     >>> "".join(text for text, _ in band_bar(5, 2, 3, 10))
     '█████▒▒░░░'
@@ -40,8 +45,8 @@ def band_bar(certified: int, not_certified: int, wrong: int, width: int) -> Runs
     part = EIGHTHS[rest] if rest else ""
     behind = NOT if right > full + 1 or not_certified else WRONG
     return [
-        (CERTIFIED * full, STYLES[CERTIFIED]),
-        (part, f"{STYLES[CERTIFIED]} on {BEHIND[behind]}"),
+        (CERTIFIED * full, sure),
+        (part, f"{sure} on {BEHIND[behind]}"),
         (NOT * (right - full - bool(rest)), STYLES[NOT]),
         (WRONG * (width - right), STYLES[WRONG]),
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG
+from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG, sure_style
 from lipscope.tui.plots.bars import BLOCKS
 from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
@@ -21,9 +21,14 @@ GUTTER = 6
 
 
 def area_drawing(
-    radii: Floats, total: int, over: Range, mark: float, overlay: tuple[Floats, int] | None = None
+    radii: Floats,
+    total: int,
+    over: Range,
+    mark: float,
+    overlay: tuple[Floats, int] | None = None,
+    sure: str = STYLES[CERTIFIED],
 ) -> Drawing:
-    """Green what is certified at each radius, amber what is right but not certified, red what is wrong.
+    """In the style ``sure`` what is certified at each radius, amber what is right but not certified, red what is wrong.
 
     Args:
         radii: (correct,) ascending, of the images that are classified correctly.
@@ -31,11 +36,12 @@ def area_drawing(
         over: the axis.
         mark: the radius chosen.
         overlay: (n,) ascending radii of the correct images of one class, and how many images it has.
+        sure: green, or that of claims.
     """
 
     def fill(columns: int, rows: int) -> tuple[Cells, list[str]]:
         places = over.low + (np.arange(columns) + 0.5) / columns * (over.high - over.low)
-        return area(_rates(radii, total, places), len(radii) / max(total, 1), rows), []
+        return area(_rates(radii, total, places), len(radii) / max(total, 1), rows, sure), []
 
     series = []
     if overlay is not None:
@@ -51,7 +57,7 @@ def area_of(certificates: Certificates, eps: Fraction) -> Drawing:
     """The same of all images of some results."""
     radii = np.sort(certificates.radius[certificates.correct])
     over = Range(0.0, max(float(radii[-1]) if len(radii) else 0.0, float(eps), 1e-9))
-    return area_drawing(radii, len(certificates), over, float(eps))
+    return area_drawing(radii, len(certificates), over, float(eps), sure=sure_style(certificates))
 
 
 def _rates(radii: Floats, total: int, at: Floats) -> Floats:
@@ -59,13 +65,14 @@ def _rates(radii: Floats, total: int, at: Floats) -> Floats:
     return beyond
 
 
-def area(certified: Floats, clean: float, rows: int) -> Cells:
+def area(certified: Floats, clean: float, rows: int, sure: str = STYLES[CERTIFIED]) -> Cells:
     """The shares over the radii, one column each, top row first.
 
     Args:
         certified: (columns,) rates in [0, 1], at most ``clean``.
         clean: the share of right predictions.
         rows: in cells; the whole height is 1.
+        sure: the style of the certified share.
 
     >>> ["".join(letter for letter, _ in row) for row in area(np.array([0.5, 0.0]), 0.75, 4)]
     ['░░', '▒▒', '█▒', '█▒']
@@ -79,8 +86,8 @@ def area(certified: Floats, clean: float, rows: int) -> Cells:
             over = min(max(height - 8 * row, 0), 8)
             sign = CERTIFIED if over == 8 else NOT if row < right else WRONG
             if 0 < over < 8:
-                line.append((BLOCKS[over], f"{STYLES[CERTIFIED]} on {BEHIND[sign]}"))
+                line.append((BLOCKS[over], f"{sure} on {BEHIND[sign]}"))
             else:
-                line.append((sign, STYLES[sign]))
+                line.append((sign, sure if sign == CERTIFIED else STYLES[sign]))
         cells.append(line)
     return cells

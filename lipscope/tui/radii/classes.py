@@ -10,7 +10,7 @@ import numpy as np
 
 from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.plots.bands import band_bar
+from lipscope.tui.plots.bands import CERTIFIED, STYLES, band_bar
 from lipscope.units import largest_not_above, radius_text
 
 if TYPE_CHECKING:
@@ -49,13 +49,14 @@ def class_rows(certificates: Certificates, eps: Fraction) -> list[ClassRow]:
     ]
 
 
-def class_line(row: ClassRow, width: int) -> list[tuple[str, str]]:
+def class_line(row: ClassRow, width: int, sure: str = STYLES[CERTIFIED]) -> list[tuple[str, str]]:
     """Name, a bar of the three shares, what is certified and the mean radius of the right ones."""
     mean = "–" if row.mean_radius is None else radius_text(row.mean_radius)
     figures = f" {rate_text(row.certified, row.images):>7} {mean:>7}"
     bar = width - WIDEST_CLASS - len(figures) - 2
     shares = (row.certified, row.correct - row.certified, row.images - row.correct)
-    return [(f"{row.name:{WIDEST_CLASS}} ", ""), *(band_bar(*shares, bar) if bar >= 6 else [("", "")]), (figures, "")]
+    drawn = band_bar(*shares, bar, sure) if bar >= 6 else [("", "")]
+    return [(f"{row.name:{WIDEST_CLASS}} ", ""), *drawn, (figures, "")]
 
 
 def class_heading(width: int) -> str:

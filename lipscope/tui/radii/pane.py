@@ -14,6 +14,7 @@ from lipscope.tui.images.choice import Choice
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Goto, Sheet, named
+from lipscope.tui.plots.bands import BEHIND, NOT, STYLES, sure_style
 from lipscope.tui.plots.range import Range
 from lipscope.tui.radii.area import GUTTER, area_drawing
 from lipscope.tui.radii.attack_plot import AttackPlot
@@ -100,9 +101,9 @@ class RadiiPane(EpsPane):
         self.query_one(EpsTable).show(certificates, self.eps, self.listed)
         self._lines = class_rows(certificates, self.eps)
         classes = self.query_one("#radii-classes", LongList)
-        lines = self._lines
+        lines, sure = self._lines, sure_style(certificates)
         classes.show(
-            len(lines), lambda place, width: class_line(lines[place], width), class_heading, place=classes.place
+            len(lines), lambda place, width: class_line(lines[place], width, sure), class_heading, place=classes.place
         )  # fmt: skip
         wrong = len(certificates) - len(self._sorted)
         panel = self.query_one("#radii-curve-panel")
@@ -114,7 +115,7 @@ class RadiiPane(EpsPane):
         over = self._over
         self.query_one("#radii-histogram", Chart).show(
             bars(self._sorted, np.ones(len(self._sorted)), over, float(self.eps), log=self._log, gutter=GUTTER,
-                 below="$warning", above="$success")
+                 below=BEHIND[NOT] if sure == STYLES[NOT] else STYLES[NOT], above=sure)
         )  # fmt: skip
         self._draw_area()
         attacked = certificates.attack_distance is not None
@@ -146,7 +147,9 @@ class RadiiPane(EpsPane):
             f"line: {name} alone" if overlay else f"{len(certificates) - len(self._sorted):,} wrong have no radius"
         )
         self.query_one("#radii-area", Chart).show(
-            area_drawing(self._sorted, len(certificates), self._over, float(self.eps), overlay)
+            area_drawing(
+                self._sorted, len(certificates), self._over, float(self.eps), overlay, sure_style(certificates)
+            )
         )
 
     @property

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from lipscope.files.run_log import RunLayers, RunLog, seconds_left
 from lipscope.records import RunEvent, allowed
-from lipscope.tui.numerals import rounded, seconds_text
+from lipscope.tui.numerals import seconds_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.plots.bars import bar, sparkline
@@ -36,7 +36,7 @@ class LayerRow:
 
     name: str  # name, kind: of the layer
     kind: str
-    bounds: NDArray[np.float64]  # its proved bound after each measured epoch; NaN where nothing is proved
+    bounds: NDArray[np.float64]  # as the log has it after each measured epoch; NaN where it has none
     gradients: NDArray[np.float64]  # the mean gradient ratio, an estimate; NaN where it was not measured
 
     @property
@@ -70,15 +70,6 @@ def ends(values: NDArray[np.float64]) -> tuple[float, float]:
     return (float(finite[0]), float(finite[-1])) if len(finite) else (math.nan, math.nan)
 
 
-def bound_cell(value: float) -> str:
-    """A proved bound, never printed smaller than it is; words where there is none.
-
-    >>> bound_cell(1.0 + 2.0**-30), bound_cell(float("nan"))
-    ('1.000000001', 'not proved')
-    """
-    return rounded(value, up=True) if math.isfinite(value) else "not proved"
-
-
 def ratio_cell(value: float) -> str:
     """An estimate in four decimals; a dash where it was not measured.
 
@@ -95,11 +86,14 @@ WIDE_LIST = 70
 
 
 def layer_line(row: LayerRow, width: int) -> list[tuple[str, str]]:
-    """Name, the last bound, the first and the last gradient; beside each how it went where there is room."""
+    """Name, the last bound, the first and the last gradient; beside each how it went where there is room.
+
+    Anybody can write a log, so its bounds are claims: no sign and no green of what is proved here.
+    """
     first, last = ends(row.gradients)
     bound = ends(row.bounds)[1]
     shown = short(bound) if math.isfinite(bound) else "not proved"
-    cells = [(f"{shown:>{NUMBER}} ", "$text-success" if bound <= allowed(1) else "$text-warning"),
+    cells = [(f"{shown:>{NUMBER}} ", "" if bound <= allowed(1) else "$text-warning"),
              (f"{sparkline(row.bounds.tolist(), TREND):{TREND}} ", "$foreground 60%"),
              (f"{ratio_cell(first):>6} → {ratio_cell(last):>6} ", ""),
              (f"{sparkline(row.gradients.tolist(), TREND):{TREND}}", "$foreground 60%")]  # fmt: skip
@@ -113,7 +107,7 @@ def layer_heading(width: int) -> str:
     """The names of the columns."""
     trends = width >= WIDE_LIST
     gap = " " * (TREND + 1) if trends else ""
-    columns = f"{'● bound ≤':>{NUMBER}} {gap}{'~ gradient kept':>16}{gap}"
+    columns = f"{'? bound ≤':>{NUMBER}} {gap}{'~ gradient kept':>16}{gap}"
     return f"{'layer':{max(width - len(columns), 8)}}{columns}"
 
 

@@ -2,7 +2,9 @@ import re
 
 from lipscope.tui.app import InspectApp
 from lipscope.tui.dialogs.report import Part, as_html, as_markdown, latex_row, markdown_row, report_parts
+from lipscope.tui.overview.pane import OverviewPane
 from lipscope.tui.panes import Sheet
+from lipscope.tui.radii.pane import RadiiPane
 from tests.tui.conftest import finished, write_radii
 
 
@@ -19,6 +21,22 @@ async def test_the_report_holds_every_digit_and_needs_no_other_file(model, scrip
     assert "certified beyond 36/255" in text
     assert page.count("<svg") == 4
     assert not re.search(r"(src|href)=|url\((?!#)|@import", page)
+
+
+async def test_what_somebody_else_certified_is_called_claimed(model, script):
+    write_radii(model, claimed=True)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("4")
+        parts = await report_parts(app)
+        panes = [app.query_one(kind) for kind in (OverviewPane, RadiiPane)]
+        assert all(" claimed" in pane.copied() and "certified" not in pane.copied() for pane in panes)
+        columns = panes[1].sheet().columns
+        assert "claimed" in columns
+        assert "certified" not in columns
+    text = as_markdown(app.state, parts)
+    assert "claimed beyond 36/255" in text
+    assert "certified beyond" not in text
 
 
 def test_hostile_names_are_text(model, script):
