@@ -31,6 +31,9 @@ DATA_NOTES = {
 }
 """What has to be said of images, by their fingerprint: those that the committed models were measured on."""
 
+LONGEST = 1e10
+"""Seconds that a training may claim to have taken: three centuries."""
+
 WHOLE = 10_000
 """Test images of either set."""
 
@@ -123,19 +126,26 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
     if not training:
         return ["- **Training**: the file says nothing of it"]
     lines = ["- **Training**: what follows is claimed by the file, and nothing here proves it"]
-    command = train_command_of(config or {}, training.get("recipe") or {})
+    claimed = training.get("recipe")
+    recipe: Mapping[str, Any] = claimed if isinstance(claimed, dict) else {}
+    command = train_command_of(config or {}, recipe)
     if command:
         lines.append(f"- **Command** that asks for the same: `{command}`")
     seconds, steps = training.get("wall_seconds"), training.get("steps")
-    took = [f"{duration(seconds)} of wall time"] if isinstance(seconds, (int, float)) else []
+    took = []
+    if isinstance(seconds, (int, float)) and 0 <= seconds < LONGEST:
+        took.append(f"{duration(seconds)} of wall time")
     took += [f"{steps} steps, epoch {training.get('epoch')}"] if isinstance(steps, int) else []
-    lines += [f"- **Took**: {', '.join(took)}"] if took else []
-    recipe = training.get("recipe") or {}
-    if recipe.get("extra"):
-        told = f"a share of {recipe.get('extra_share')} of every batch, from a file with the SHA-256 {recipe['extra']}"
-        lines.append(f"- **Extra images** that are not in the data set: {cut(told, 200)}")
-    known = {"Hardware and versions": training.get("hardware"), "Seed": training.get("seed")}
-    return lines + [f"- **{key}**: {cut(str(value), 200)}" for key, value in known.items() if value is not None]
+    known = {
+        "Took": ", ".join(took) or None,
+        "Hardware and versions": training.get("hardware"),
+        "Seed": training.get("seed"),
+        "Extra images": recipe.get("extra") and (
+            f"a share of {recipe.get('extra_share')} of every batch is not of the data set, but from a file with the "
+            f"SHA-256 {recipe['extra']}"
+        ),
+    }  # fmt: skip
+    return lines + [f"- **{key}**: {cut(str(value), 200)}" for key, value in known.items() if value not in (None, "")]
 
 
 def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:

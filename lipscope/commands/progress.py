@@ -125,13 +125,15 @@ class TrainingBar:
             return
         held = ""
         if event.validation_accuracy is not None and event.validation_certified is not None:
-            held = f"; held out: clean {event.validation_accuracy:.1%}, certified {event.validation_certified:.1%}"
+            held = (
+                f"; clean {event.validation_accuracy:.1%}, certified {event.validation_certified:.1%} of held-out ones"
+            )
         left = ""
         if self._left is not None and event.epoch < event.epochs:
             left = f", about {duration(self._left)} left"
         self._say(
-            f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}, clean {event.train_accuracy:.1%}, "
-            f"certified@36/255 {event.train_certified:.1%} (training images){held}; "
+            f"epoch {event.epoch}/{event.epochs}: loss {event.loss:.3f}; estimates: clean {event.train_accuracy:.1%}, "
+            f"certified@36/255 {event.train_certified:.1%} of training images{held}; "
             f"{event.images_per_second:.0f} images/s, {duration(event.seconds)}{left}"
         )
 

@@ -9,10 +9,11 @@ import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from lipscope.attacks.report import rows_of
 from lipscope.cli import run
@@ -110,6 +111,35 @@ def test_what_cannot_be_trained_gives_no_command() -> None:
 def test_what_a_file_claims_is_quoted() -> None:
     hostile = {"architecture": "lipconvnet", "dataset": "$(rm -rf ~)"}
     assert "--dataset '$(rm -rf ~)'" in train_command_of(hostile, {"name": "fast"})
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"recipe": "offset"}, {"recipe": ["a"]}, {"recipe": {"name": [], "extra": 5}}, {"wall_seconds": math.inf},
+        {"wall_seconds": 10**400}, {"steps": 3, "epoch": "1\n# PROVED"}, {"seed": "\x1b[2J"},
+    ],
+)  # fmt: skip
+def test_hostile_training_is_quoted_line_by_line(
+    training: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "model.safetensors"
+    metadata = {**read_header(SMALL).metadata, "lipscope.training": json.dumps(training)}
+    save_file(load_file(SMALL), path, metadata)
+    text = card_of(path, capsys)
+    assert "# PROVED" not in text.splitlines()
+    assert "\x1b" not in text
+
+
+def test_extra_images_are_told_of_with_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.safetensors"
+    recipe = {"name": "manifold", "extra": "ab" * 32, "extra_share": 0.25, "recompute": True}
+    metadata = {**read_header(SMALL).metadata, "lipscope.training": json.dumps({"recipe": recipe})}
+    save_file(load_file(SMALL), path, metadata)
+    text = card_of(path, capsys)
+    assert "--recompute --extra FILE --extra-share 0.25" in text
+    assert "- **Extra images**: a share of 0.25 of every batch is not of the data set" in text
+    assert "ab" * 32 in text
 
 
 @pytest.mark.slow

@@ -24,10 +24,10 @@ def test_without_a_terminal_one_line_an_epoch(capsys):
     assert stdout == ""
     assert stderr.splitlines() == [
         "lipscope: this will take about 7 min at 500 images/s",
-        "lipscope: epoch 2/8: loss 1.234, clean 50.0%, certified@36/255 25.0% (training images); 1234 images/s, 61 s, "
-        "about 7 min left",
-        "lipscope: epoch 2/8: loss 1.234, clean 50.0%, certified@36/255 25.0% (training images); "
-        "held out: clean 12.5%, certified 12.5%; 1234 images/s, 61 s, about 7 min left",
+        "lipscope: epoch 2/8: loss 1.234; estimates: clean 50.0%, certified@36/255 25.0% of training images; "
+        "1234 images/s, 61 s, about 7 min left",
+        "lipscope: epoch 2/8: loss 1.234; estimates: clean 50.0%, certified@36/255 25.0% of training images; "
+        "clean 12.5%, certified 12.5% of held-out ones; 1234 images/s, 61 s, about 7 min left",
     ]
 
 
