@@ -97,7 +97,9 @@ LARGEST_RATE = 1e30
     type=click.FloatRange(min=0, max=1, min_open=True, max_open=True),
     help="Of every batch, taken from --extra. [default: 0.75]",
 )
-@click.option("--recompute", is_flag=True, help="Less memory for a third more time: layers are computed twice.")
+@click.option(
+    "--recompute", is_flag=True, help="Less memory for a fifth to a half more time: layers are computed twice."
+)
 @click.option(
     "--lr",
     "learning_rate",
