@@ -200,7 +200,7 @@ class OverviewPane(EpsPane):
         self._draw_area(certificates)
         stale = self._state is not None and self._state.stale
         self.query_one("#overview-table").border_title = (
-            "certified accuracy of ANOTHER model" if stale else "certified accuracy, per cent"
+            f"{word} accuracy of ANOTHER model" if stale else f"{word} accuracy, per cent"
         )
 
     def _draw_area(self, certificates: Certificates) -> None:

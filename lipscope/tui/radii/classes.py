@@ -59,8 +59,9 @@ def class_line(row: ClassRow, width: int, sure: str = STYLES[CERTIFIED]) -> list
     return [(f"{row.name:{WIDEST_CLASS}} ", ""), *drawn, (figures, "")]
 
 
-def class_heading(width: int) -> str:
-    """The names of the columns."""
-    figures = f" {'cert.':>7} {'mean r':>7}"
+def class_heading(width: int, word: str) -> str:
+    """The names of the columns; ``word`` is what the first share is called."""
+    short = "cert." if word == "certified" else word
+    figures = f" {short:>7} {'mean r':>7}"
     bar = max(width - WIDEST_CLASS - len(figures) - 2, 0)
-    return f"{'class':{WIDEST_CLASS}} {'█ cert. ▒ not ░ wrong'[:bar]:{bar}}{figures}"
+    return f"{'class':{WIDEST_CLASS}} {f'█ {short} ▒ not ░ wrong'[:bar]:{bar}}{figures}"

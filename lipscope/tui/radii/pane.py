@@ -64,16 +64,12 @@ class RadiiPane(EpsPane):
                         yield Chart(id="radii-area")
                     yield AttackPlot()
                 with Container(id="radii-tables"):
-                    yield Panel(
-                        EpsTable(id="radii-accuracy", about=True),
-                        id="radii-accuracy-panel",
-                        title="certified accuracy, per cent of all images",
-                    )
+                    yield Panel(EpsTable(id="radii-accuracy", about=True), id="radii-accuracy-panel")
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
                         panel.border_title = "class by class"
                         yield LongList(id="radii-classes")
             yield FoldBar("#radii-plots", "left", "plots")
-            yield FoldBar("#radii-tables", "right", "certified")
+            yield FoldBar("#radii-tables", "right", "radii")
 
     def show(self, state: State) -> None:
         """Show another state."""
@@ -101,9 +97,11 @@ class RadiiPane(EpsPane):
         self.query_one(EpsTable).show(certificates, self.eps, self.listed)
         self._lines = class_rows(certificates, self.eps)
         classes = self.query_one("#radii-classes", LongList)
-        lines, sure = self._lines, sure_style(certificates)
+        lines, sure, word = self._lines, sure_style(certificates), verdict_words(certificates)[0]
+        self.query_one("#radii-accuracy-panel").border_title = f"{word} accuracy, per cent of all images"
         classes.show(
-            len(lines), lambda place, width: class_line(lines[place], width, sure), class_heading, place=classes.place
+            len(lines), lambda place, width: class_line(lines[place], width, sure),
+            lambda width: class_heading(width, word), place=classes.place
         )  # fmt: skip
         wrong = len(certificates) - len(self._sorted)
         panel = self.query_one("#radii-curve-panel")
@@ -124,9 +122,11 @@ class RadiiPane(EpsPane):
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
         shares = [f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed]
-        while len(shares) > 1 and len(", ".join(shares)) > width - 28:  # whole ones, as many as the line of words holds
+        while len(shares) > 1 and len(", ".join(shares)) > width - 32:  # whole ones, as many as the line of words holds
             shares.pop()
-        self.say_folded(left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=", ".join(shares))
+        self.say_folded(
+            left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=f"{', '.join(shares)} {word}"
+        )
 
     @property
     def _over(self) -> Range:

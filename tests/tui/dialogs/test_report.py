@@ -5,7 +5,7 @@ from lipscope.tui.dialogs.report import Part, as_html, as_markdown, latex_row, m
 from lipscope.tui.overview.pane import OverviewPane
 from lipscope.tui.panes import Sheet
 from lipscope.tui.radii.pane import RadiiPane
-from tests.tui.conftest import finished, write_radii
+from tests.tui.conftest import finished, screen_text, until, write_radii
 
 
 async def test_the_report_holds_every_digit_and_needs_no_other_file(model, script):
@@ -34,6 +34,8 @@ async def test_what_somebody_else_certified_is_called_claimed(model, script):
         columns = panes[1].sheet().columns
         assert "claimed" in columns
         assert "certified" not in columns
+        await until(pilot, lambda: "claimed accuracy, per cent" in screen_text(app))
+        assert not re.search(r"certified|cert\.", screen_text(app))
     text = as_markdown(app.state, parts)
     assert "claimed beyond 36/255" in text
     assert "certified beyond" not in text

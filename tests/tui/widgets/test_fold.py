@@ -79,4 +79,4 @@ async def test_the_line_says_what_is_folded(model, script):
         await pilot.press("2", "up", "right_square_bracket")
         await until(pilot, lambda: "selected: stage5.block1.conv, bound ≤ 1" in screen_text(app))
         await pilot.press(entry("radii").key)
-        await until(pilot, lambda: "certified: 36/255 44.70%" in screen_text(app))
+        await until(pilot, lambda: "radii: 36/255 44.70%" in screen_text(app))
