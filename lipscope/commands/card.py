@@ -31,8 +31,8 @@ DATA_NOTES = {
 }
 """What has to be said of images, by their fingerprint: those that the committed models were measured on."""
 
-LONGEST = 1e10
-"""Seconds that a training may claim to have taken: three centuries."""
+THREE_CENTURIES = 1e10
+"""In seconds: a file that claims a longer training says nothing of it."""
 
 WHOLE = 10_000
 """Test images of either set."""
@@ -133,7 +133,7 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
         lines.append(f"- **Command** that asks for the same: `{command}`")
     seconds, steps = training.get("wall_seconds"), training.get("steps")
     took = []
-    if isinstance(seconds, (int, float)) and 0 <= seconds < LONGEST:
+    if isinstance(seconds, (int, float)) and 0 <= seconds < THREE_CENTURIES:
         took.append(f"{duration(seconds)} of wall time")
     took += [f"{steps} steps, epoch {training.get('epoch')}"] if isinstance(steps, int) else []
     known = {
