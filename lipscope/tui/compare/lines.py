@@ -32,7 +32,9 @@ SAME = 1e-6
 
 
 def pairs_of(first: State, second: State) -> tuple[LayerPair, ...]:
-    """The layers of both, as far as they are known."""
+    """The layers of both; none unless all are known, as a layer would look like one of a single model."""
+    if any(one.verdict is None and one.phase is not Phase.DONE for one in (first, second)):
+        return ()
     return aligned(list(first.layers.values()), list(second.layers.values()))
 
 

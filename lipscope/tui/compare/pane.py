@@ -121,7 +121,7 @@ class ComparePane(EpsPane):
         words.display = bool(said)
         self.query_one("#compare-obstacle", Notice).show(obstacle(state, other))
         pairs = pairs_of(state, other)
-        if pairs != self._every:
+        if pairs != self._every or not pairs:
             self._every = pairs
             self._again()
         certificates = (certificates_of(state), certificates_of(other))
@@ -143,7 +143,8 @@ class ComparePane(EpsPane):
         side, every = self.query_one("#compare-layers-side"), self._every
         alone = sum(pair.first is None or pair.second is None for pair in every)
         also = f", {alone:,} in one model only" if alone else ""
-        side.border_title = f"{sum(map(differs, every)):,} of {len(every):,} layers differ{also}"
+        title = f"{sum(map(differs, every)):,} of {len(every):,} layers differ{also}"
+        side.border_title = title if every else "layers, once both models have their bounds"
         what = "" if self._quantity is None else f"{LABELS[self._quantity]} alone, "
         side.border_subtitle = what + ("largest difference first" if self._sorted else "forward order")
         self._say_folded()

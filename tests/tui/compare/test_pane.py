@@ -215,6 +215,8 @@ async def test_the_second_analysis_waits_for_the_first_and_both_are_cancelled(mo
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press(entry("compare").key)
         await until(pilot, lambda: app.state.done == 4)
+        await until(pilot, lambda: "layers, once both models have their bounds" in screen_text(app))
+        assert "only: " not in screen_text(app)  # nothing is known of B
         assert script.runs == 1
         await pilot.press("X")
         assert app.session.phase is app.other.phase is Phase.CANCELLED
