@@ -128,6 +128,11 @@ LARGEST_RATE = 1e30
     help="Of the loss, instead of the recipe's.",
 )
 @click.option(
+    "--end-temperature",
+    type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
+    help="To which the temperature falls as the learning rate falls. [default: it stays]",
+)
+@click.option(
     "--holdout", type=click.IntRange(min=0), help="Training images kept to pick the epoch; 0 takes the last epoch."
 )
 @click.option("--float32", is_flag=True, help="No bfloat16 activations.")

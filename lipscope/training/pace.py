@@ -1,4 +1,4 @@
-"""How many steps a training takes, and the learning rate of each: fixed by epochs, or by the clock.
+"""How many steps a training takes, and the learning rate and temperature of each: fixed by epochs, or by the clock.
 
 A training by the clock keeps its learning rate until the decay's share of the time is left, and then lowers it to 0
 over a number of steps that is fixed at that moment, so that resuming it is exact. The state from which it decays is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lipscope.training.recipe import Recipe, learning_rate_at
+from lipscope.training.recipe import Recipe, schedule_at
 
 WARMUP_STEPS = 200
 """Over which a training by the clock raises its learning rate: its length is not known yet."""
@@ -58,12 +58,22 @@ class Pace:
 
     def learning_rate(self, step: int) -> float:
         """Of the step after ``step`` finished ones."""
+        risen, left = self._schedule(step)
+        return self.recipe.learning_rate * risen * left
+
+    def temperature(self, step: int) -> float:
+        """Of the loss in the step after ``step`` finished ones: it falls as the learning rate does."""
+        first, last = self.recipe.temperature, self.recipe.end_temperature
+        return first if last is None else last + (first - last) * self._schedule(step)[1]
+
+    def _schedule(self, step: int) -> tuple[float, float]:
+        """How far the learning rate has risen, and how much of it is left."""
         if self.recipe.minutes is None:
-            return learning_rate_at(self.recipe, (step + 1) / (self.per_epoch * self.recipe.epochs))
-        rate = self.recipe.learning_rate * min(1.0, (step + 1) / WARMUP_STEPS)
+            return schedule_at(self.recipe, (step + 1) / (self.per_epoch * self.recipe.epochs))
+        risen = min(1.0, (step + 1) / WARMUP_STEPS)
         if self.decay_from is None or step < self.decay_from:
-            return rate
-        return rate * (self._last() - step) / (self._last() - self.decay_from)
+            return risen, 1.0
+        return risen, (self._last() - step) / (self._last() - self.decay_from)
 
     def _last(self) -> int:
         """The end of the decay: it takes its share of the time if steps go on at the speed of those before it."""

@@ -55,6 +55,8 @@ class Recipe:
         seed: of the initial weights, the held-out images, the batches and the augmentation.
         loss: a name in :data:`LOSSES`.
         temperature: of the loss, in units of the logits.
+        end_temperature: to which the temperature falls in proportion to the learning rate, once that falls; None keeps
+            it.
         minutes: wall time by which the training ends, instead of ``epochs`` and ``schedule``: the learning rate stays
             until ``decay`` of the time is left, and then falls linearly to 0. None trains by epochs.
         decay: share of the time, for a training by the clock.
@@ -81,6 +83,7 @@ class Recipe:
     seed: int = 0
     loss: str = "cross-entropy"
     temperature: float = 1.0
+    end_temperature: float | None = None
     optimizer: str = "sgd"
     accumulate: int = 1
     recompute: bool = False
@@ -111,8 +114,9 @@ class Recipe:
             if not number >= low:
                 raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
         LOSSES.known(self.loss)
-        if not self.temperature > 0:
-            raise UsageError("temperature must be positive", why=f"got {self.temperature}")
+        for name, kept in (("temperature", self.temperature), ("end_temperature", self.end_temperature)):
+            if kept is not None and not kept > 0:
+                raise UsageError(f"{name} must be positive", why=f"got {kept}")
         if not (0 < self.extra_share < 1 if self.extra else self.extra_share == 0):
             least = "over 0 and under 1" if self.extra else "0 without extra images"
             raise UsageError(f"extra_share must be {least}", why=f"got {self.extra_share}")
@@ -242,14 +246,16 @@ def for_convolutions(recipe: Recipe, conv: str) -> Recipe:
     return recipe if conv == "soc" else replace(recipe, weight_decay=0.0)
 
 
-def learning_rate_at(recipe: Recipe, progress: float) -> float:
-    """The learning rate after this share of all steps, in [0, 1].
+def schedule_at(recipe: Recipe, progress: float) -> tuple[float, float]:
+    """How far the learning rate has risen and how much of it is left after this share of all steps, each in [0, 1].
 
-    >>> learning_rate_at(paper(), 0.0), round(learning_rate_at(paper(), 0.5), 6)
-    (0.1, 0.01)
+    The learning rate is its largest value times both.
+
+    >>> schedule_at(paper(), 0.5), schedule_at(manifold(), 0.05), schedule_at(manifold(), 0.55)
+    ((1.0, 0.1), (0.5, 1.0), (1.0, 0.5))
     """
     if recipe.schedule == "step":
-        return recipe.learning_rate * (0.1 ** ((progress >= 0.5) + (progress >= 0.75)))
+        return 1.0, 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
     if progress < recipe.warmup:
-        return recipe.learning_rate * progress / recipe.warmup
-    return recipe.learning_rate * (1 - progress) / (1 - recipe.warmup)
+        return progress / recipe.warmup, 1.0
+    return 1.0, (1 - progress) / (1 - recipe.warmup)

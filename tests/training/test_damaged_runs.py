@@ -19,7 +19,7 @@ from lipscope.errors import LipscopeError
 from lipscope.files.run_log import LayerState, RunLayers, read_run
 from lipscope.models.registry import build
 from lipscope.records import RunEvent
-from lipscope.training.recipe import fast, learning_rate_at
+from lipscope.training.recipe import fast, schedule_at
 from lipscope.training.run import open_run
 from tests.always import always
 from tests.conftest import TINY
@@ -100,7 +100,7 @@ def test_every_damage_is_an_error_with_a_name(run: bytes, metrics: bytes, layers
             opened = open_run(folder)
             with torch.device("meta"):
                 build(opened.config.to_json(), place)
-            learning_rate_at(opened.recipe, 0.5)
+            schedule_at(opened.recipe, 0.5)
             (opened.recipe.epochs * opened.recipe.batch_size).bit_length()
         with suppress(LipscopeError):
             open_run(folder).forget_after(1)

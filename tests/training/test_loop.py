@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from functools import partial
 
@@ -17,8 +18,9 @@ from lipscope.models.stored import load_model
 from lipscope.processes.world import World
 from lipscope.training import loop
 from lipscope.training.loop import Listeners, _generator, train
-from lipscope.training.recipe import learning_rate_at
+from lipscope.training.recipe import schedule_at
 from lipscope.training.run import extend_run, open_run
+from lipscope.training.step import take_step
 from tests.conftest import TINY
 from tests.training.conftest import ALONE
 
@@ -181,7 +183,7 @@ def test_metrics_and_listeners_tell_the_same(new_run, few_images):
     assert [line["epoch"] for line in parsed] == [1, 2, 3]
     assert [line["step"] for line in parsed] == [6, 12, 18]
     assert [line["learning_rate"] for line in parsed] == [
-        learning_rate_at(run.recipe, progress) for progress in (6 / 18, 12 / 18, 1.0)
+        run.recipe.learning_rate * math.prod(schedule_at(run.recipe, progress)) for progress in (6 / 18, 12 / 18, 1.0)
     ]
     for line in parsed:
         assert line["schema"] == "lipscope.run/1"
@@ -468,3 +470,16 @@ def test_weights_that_overflow_in_the_last_step_are_not_stored(new_run, few_imag
         train(run, few_images, ALONE)
     assert not run.model.exists()
     assert run.load_state(ALONE.device)["step"] == 0
+
+
+def test_every_step_is_at_the_temperature_of_its_time(new_run, few_images, monkeypatch):
+    seen = []
+
+    def step(net, optimizer, batch, recipe, world, features):
+        seen.append(recipe.temperature)
+        return take_step(net, optimizer, batch, recipe, world, features)
+
+    monkeypatch.setattr(loop, "take_step", step)
+    run = new_run(temperature=2.0, end_temperature=1.0, schedule="one-cycle", warmup=0.0)
+    assert train(run, few_images, ALONE)
+    assert seen == pytest.approx([2 - step / 18 for step in range(1, 19)])

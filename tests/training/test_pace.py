@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lipscope.training.pace import WARMUP_STEPS, Pace
-from lipscope.training.recipe import learning_rate_at, manifold
+from lipscope.training.recipe import manifold, schedule_at
 
 CLOCK = replace(manifold(), minutes=10, learning_rate=0.1, decay=0.25)
 
@@ -16,7 +16,8 @@ def test_by_epochs_it_is_the_recipes_schedule():
     assert [pace.finished(step) for step in (0, 19, 20)] == [False, False, True]
     assert not pace.decay_due(19, 1e9)
     rates = [pace.learning_rate(step) for step in range(20)]
-    assert rates == [learning_rate_at(pace.recipe, (step + 1) / 20) for step in range(20)]
+    largest = pace.recipe.learning_rate
+    assert rates == [largest * risen * left for risen, left in (schedule_at(pace.recipe, k / 20) for k in range(1, 21))]
 
 
 def test_the_decay_begins_when_its_share_of_the_time_is_left():
@@ -54,3 +55,19 @@ def test_what_the_clock_has_fixed_makes_the_rest_exact():
     first, resumed = Pace(CLOCK, 100, decay_from=777), Pace(CLOCK, 100, decay_from=777)
     assert first.steps(800, 1.0) == resumed.steps(1000, 99.0)
     assert [first.learning_rate(s) for s in range(700, 1030)] == [resumed.learning_rate(s) for s in range(700, 1030)]
+
+
+def test_the_temperature_stays_while_the_learning_rate_rises_and_then_falls_with_it():
+    falling = replace(CLOCK, temperature=2.0, end_temperature=1.0)
+    pace = Pace(falling, per_epoch=100, decay_from=3000)
+    assert [pace.temperature(step) for step in (0, 2999, 3000, 3500)] == [2.0, 2.0, 2.0, 1.5]
+    assert pace.temperature(3999) == pytest.approx(1.001)
+    by_epochs = Pace(replace(falling, minutes=None, epochs=10), per_epoch=10)
+    for step in range(100):
+        fallen = by_epochs.learning_rate(step) / falling.learning_rate if step >= 10 else 1.0
+        assert by_epochs.temperature(step) == pytest.approx(1.0 + fallen)
+
+
+def test_a_temperature_without_an_end_stays():
+    pace = Pace(replace(CLOCK, temperature=2.0), per_epoch=100, decay_from=3000)
+    assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lipscope.errors import UsageError
-from lipscope.training.recipe import RECIPES, Recipe, fast, learning_rate_at, offset, paper
+from lipscope.training.recipe import RECIPES, Recipe, fast, offset, paper, schedule_at
 
 
 def test_the_papers_recipe():
@@ -13,6 +13,11 @@ def test_the_papers_recipe():
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.momentum) == (200, 128, 0.1, 0.9)
     assert (recipe.weight_decay, recipe.schedule, recipe.offset) == (5e-4, "step", 0.0)
     assert recipe.holdout == 5000
+
+
+def learning_rate_at(recipe, progress):
+    risen, left = schedule_at(recipe, progress)
+    return recipe.learning_rate * risen * left
 
 
 @pytest.mark.parametrize(
