@@ -127,6 +127,12 @@ class InspectApp(DialogApp):
         return any(session.busy for session in self._sessions)
 
     @property
+    def settled(self) -> bool:
+        """Whether all that can be computed now is computed, and the screens have been shown it."""
+        active = any(session.phase.active and not session.waiting for session in self._sessions)
+        return not (active or self.busy or self._repaint_pending)
+
+    @property
     def _sessions(self) -> tuple[Session, ...]:
         return (self.session,) if self.other is None else (self.session, self.other)
 

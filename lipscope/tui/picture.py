@@ -71,7 +71,7 @@ def whole_report(path: Path, means: Means, run: Path | None = None) -> tuple[str
 
 
 async def _computed(app: InspectApp) -> None:
-    while (app.state.phase.active and not app.session.waiting) or app.busy:
+    while not app.settled:
         await asyncio.sleep(LOOK_EVERY)
     if app.state.phase is Phase.FAILED and app.state.failure is not None:
         raise app.session.crash or app.state.failure
@@ -87,7 +87,7 @@ async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int],
         quiet = 0
         while quiet < QUIET:  # a screen may ask for more once it is in front, and for more again when that is there
             await pilot.pause(LOOK_EVERY)
-            quiet = 0 if app.busy else quiet + 1
+            quiet = quiet + 1 if app.settled else 0
         return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
 
 

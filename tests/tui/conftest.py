@@ -235,7 +235,7 @@ async def until(pilot: Pilot[None], condition: Callable[[], object]) -> None:
 async def finished(app: InspectApp, size: tuple[int, int] = (120, 36)) -> AsyncIterator[Pilot[None]]:
     """The app with everything computed, read and painted."""
     async with app.run_test(size=size) as pilot:
-        await until(pilot, lambda: not app.state.phase.active and not app.busy and not app._repaint_pending)
+        await until(pilot, lambda: app.settled)
         yield pilot
 
 

@@ -90,7 +90,7 @@ async def test_memory_is_flat_over_200_reloads(model, script):
         counts = []
         for number in range(RELOADS):
             app.session.reload()
-            while app.busy or app.state.phase.active or app._repaint_pending:
+            while not app.settled:
                 await asyncio.sleep(0.001)
             if number + 1 in (RELOADS // 4, RELOADS):
                 await pilot.pause(0.1)
@@ -104,7 +104,7 @@ async def test_memory_is_flat_over_repeated_looks_at_kernels(model, script):
     """Down and up through the layers with their kernels shown, and the file read again every time."""
     app = InspectApp(model, analyse=Means(script, look_every=60))
     async with app.run_test(size=(100, 30)) as pilot:
-        await until(pilot, lambda: not app.state.phase.active and not app.busy)
+        await until(pilot, lambda: app.settled)
         await pilot.press("2", "v", "v", "down")
         counts = []
         for number in range(24):
@@ -124,7 +124,7 @@ async def test_ten_thousand_images_answer_an_arrow_key(model, script, n):
     write_radii(model, n=n)
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: not app.state.phase.active and not app.busy)
+        await until(pilot, lambda: app.settled)
         await pilot.press(entry("radii").key)
         await until(pilot, lambda: "eps 36/255" in screen_text(app))
         waits = []
@@ -146,7 +146,7 @@ async def test_only_the_screen_in_front_follows_the_analysis(model, script, monk
     layers, radii = entry("layers").load(), entry("radii").load()
     app = InspectApp(model, analyse=script, screen="layers")
     async with app.run_test(size=(120, 36)) as pilot:
-        await until(pilot, lambda: app.state.phase is Phase.DONE and not app.busy and not app._repaint_pending)
+        await until(pilot, lambda: app.settled and app.state.phase is Phase.DONE)
         assert set(shown) == {layers}
         await pilot.press(entry("radii").key)
         await until(pilot, lambda: "certified accuracy" in screen_text(app))

@@ -65,7 +65,7 @@ class Scene:
             assert isinstance(app, InspectApp)
             await until(pilot, lambda: app.state.sha256 is not None and not app.state.results.reading)
             if script.hold_at is None:
-                await until(pilot, lambda: not app.state.phase.active and not app.busy)
+                await until(pilot, lambda: app.settled)
             else:
                 await until(pilot, lambda: app.state.done == script.hold_at)
             await pilot.press(entry(self.screen).key)

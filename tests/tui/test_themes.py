@@ -19,7 +19,7 @@ async def settled(pilot: Pilot[None], key: str) -> str:
     """What a screen says once everything that it reads in the background has come."""
     await pilot.press(key)
     app = pilot.app
-    await until(pilot, lambda: not app.busy and not app._repaint_pending)
+    await until(pilot, lambda: app.settled)
     said = ""
     while said != (now := screen_text(app)):
         said = now

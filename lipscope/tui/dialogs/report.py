@@ -24,10 +24,15 @@ from lipscope.units import DEFAULT_EPS, format_eps
 from lipscope.version import __version__
 
 if TYPE_CHECKING:
+    from textual.screen import Screen
+
     from lipscope.tui.dialogs.app import DialogApp
 
-PAINTED = 0.3
-"""Seconds that a screen needs to be laid out, shown and painted."""
+LAID_OUT = 3
+"""Rounds in which every widget works off what it was told: its new size, what it shows then, and what that moves."""
+
+LONGEST_WAIT = 10.0
+"""Seconds for a round, in case that a widget is removed meanwhile."""
 
 MOST_ROWS = 200
 """Of a table; the images of a test set are not listed one by one."""
@@ -130,13 +135,24 @@ def as_html(state: State, parts: Sequence[Part]) -> str:
     return "\n".join([*out, "</html>"]) + "\n"
 
 
+async def laid_out(screen: Screen[object]) -> None:
+    """Wait until everything on a screen has its place and shows what it was told to show."""
+    for _ in range(LAID_OUT):
+        told = []
+        for widget in (screen, *screen.walk_children()):
+            done = asyncio.Event()
+            if widget.call_after_refresh(done.set):
+                told.append(asyncio.create_task(done.wait()))
+        await asyncio.wait(told, timeout=LONGEST_WAIT)
+
+
 async def report_parts(app: DialogApp) -> list[Part]:
     """What the screens show that have something to show, the test images apart; the one in front stays."""
     front, parts = app.front_id, []
     for screen in SCREENS:
         if screen.id not in ("images", *(one for one in ("training", "compare") if app.absent(one))):
             app.action_show_tab(screen.id)
-            await asyncio.sleep(PAINTED)
+            await laid_out(app.screen)
             pane = app.front
             sheet = pane.sheet() if pane is not None else Sheet()
             parts.append(Part(screen.title, sheet, app.export_screenshot(title=screen.title)))

@@ -28,7 +28,7 @@ def other(tmp_path):
 async def comparing(pilot) -> ComparePane:
     app = pilot.app
     await pilot.press(entry("compare").key)
-    await until(pilot, lambda: not any(app._active) and not app.busy and not app._repaint_pending)
+    await until(pilot, lambda: app.settled)
     return app.query_one(ComparePane)
 
 

@@ -113,7 +113,7 @@ async def test_it_proposes_a_name_says_where_and_never_replaces_unasked(model, s
     monkeypatch.chdir(tmp_path)
     app = InspectApp(model, analyse=script)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        await until(pilot, lambda: not app.state.phase.active and not app.busy)
+        await until(pilot, lambda: app.settled)
         await pilot.press("e")
         await until(pilot, lambda: isinstance(app.screen, ExportScreen))
         assert app.screen.query_one("#export-path").value == "model-overview.svg"
