@@ -28,6 +28,9 @@ from lipscope.models.scales import Scales, scales_of
 MODERN = re.compile(r"((?:.*\.)?parametrizations\.[^.]+)\.(.+)", re.DOTALL)
 """The parametrised weight, and what belongs to it."""
 
+OLDER = re.compile(r"(.+?)((?:_(?:orig|mask|[guv]))+)", re.DOTALL)
+"""The same before torch 2.0: two ways on one weight leave one ending behind the other."""
+
 UNKNOWN = "the layer computes its weight from this tensor by a parametrisation that the file does not name"
 
 TINY = 2.0**-1000
@@ -72,8 +75,8 @@ def parametrised(tensors: Mapping[str, TensorInfo]) -> dict[str, Parametrised | 
     """By the names of all tensors that are no weights themselves: what they make up, or why that cannot be told."""
     inside: dict[str, set[str]] = {}
     for name in tensors:
-        if modern := MODERN.fullmatch(name):
-            inside.setdefault(modern[1], set()).add(modern[2])
+        if part := MODERN.fullmatch(name) or OLDER.fullmatch(name):
+            inside.setdefault(part[1], set()).add(part[2])
     found: dict[str, Parametrised | str] = {}
     for name in tensors:
         whole = _whole_of(name, tensors, inside)
@@ -95,6 +98,8 @@ def _whole_of(
         if parts == {"original", "0._u", "0._v"}:
             return Parametrised("spectral norm", f"{base}.original", (f"{base}.0._u", f"{base}.0._v"), spectral_norm)
         return UNKNOWN
+    if (older := OLDER.fullmatch(name)) and _twice(inside[older[1]]):
+        return UNKNOWN
     if name.endswith("_v") and (lengths := name[:-2] + "_g") in tensors:
         fits = _is_length(tensors, lengths, name)
         return Parametrised("weight norm", name, (lengths,), weight_norm) if fits else UNKNOWN
@@ -115,6 +120,12 @@ def _whole_of(
         lambda weight, values: Effective(scales.applied(weight, values), 0.0, 1.0),
         scales,
     )
+
+
+def _twice(endings: set[str]) -> bool:
+    """Whether a weight is computed from tensors of which one is computed itself, as a pruned ``weight_v`` is."""
+    before = {ending.rpartition("_")[0] for ending in endings}
+    return len(before) > 1 and any(ending.rfind("_orig") > 0 for ending in endings)
 
 
 def _is_length(tensors: Mapping[str, TensorInfo], lengths: str, directions: str) -> bool:

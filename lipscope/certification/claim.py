@@ -46,7 +46,7 @@ def check_claim(claimed: Certificates, model: StoredModel, data: ImageSet, *, de
     again = certify(model, data.subset(claimed.index[places]), device=device).certificates
     close = np.abs(again.radius - claimed.radius[places]) <= TOLERANCE
     agree = close & (again.predicted == claimed.predicted[places])
-    return Checked(len(places), int(np.count_nonzero(agree)))
+    return Checked(len(places), int(np.count_nonzero(agree)), attacks=claimed.attack_distance is not None)
 
 
 def check_at_hand(claimed: Certificates, path: Path, data_dir: Path | None) -> Checked | None:

@@ -45,7 +45,8 @@ def open_app(
         run_app(app)
         wanted = app.wanted and (file_of(app.wanted[0]), app.wanted[1] and file_of(app.wanted[1]))
         if wanted is not None:  # how the first file is connected says nothing of another one
-            means, screen = means_for(means.data_dir, None), "compare" if wanted[1] else None
+            means = means_for(means.data_dir, None, means.kept, no_keep=means.cache is None)
+            screen = "compare" if wanted[1] else None
     if app.busy:
         leave_at_once(app.return_code or 0)
 

@@ -14,7 +14,8 @@ from lipscope.processes.world import world
 from lipscope.records import RunEvent
 from lipscope.training.loop import Listeners
 from lipscope.training.loop import train as run_training
-from lipscope.training.recipe import RECIPES, Recipe
+from lipscope.training.plan import recipe_for
+from lipscope.training.recipe import Recipe
 from lipscope.training.run import create_run, open_run
 
 
@@ -64,9 +65,9 @@ def train(
     if resume:
         run = open_run(folder)
     else:
-        if isinstance(recipe, str):
-            recipe = RECIPES[recipe]()
         config = model or LipConvnetConfig(channels=16, dataset=images.name)
+        if isinstance(recipe, str):
+            recipe = recipe_for(config, recipe)
         run = create_run(folder, replace(config, classes=len(images.classes)), replace(recipe, **changes))
     with world(device) as here:
         run_training(run, images, here, Listeners(on_epoch=on_epoch))

@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from lipscope.errors import CheckpointError
 from lipscope.files.beside import beside
-from lipscope.files.checkpoint import SUFFIX, Header, opened_file, read_file_header, with_sorted_metadata
-from lipscope.files.opening import read_regular
+from lipscope.files.checkpoint import SUFFIX, Header, opened_file, with_sorted_metadata
 from lipscope.files.signing import NAME, UNSIGNED, Origin, Signer
 from lipscope.files.writing import atomic_path
 from lipscope.version import __version__
@@ -30,6 +29,7 @@ from lipscope.version import __version__
 SCHEMA = "lipscope.adversarial/1"
 
 ARRAYS = ("index", "original", "changed", "distance", "adversarial")
+DTYPES = {"I64": np.int64, "F64": np.float64, "F32": np.float32}
 
 SLACK = 1e-9
 """By how much a distance recomputed in another order of summation may differ from the kept one, which is rounded up."""
@@ -70,12 +70,14 @@ class Found:
         pixels: (C, H, W) float32.
         original, changed: the certified class, and the class there.
         distance: l2, rounded up.
+        origin: whose work the file is.
     """
 
     pixels: NDArray[np.float32]
     original: int
     changed: int
     distance: float
+    origin: Origin
 
 
 def adversarials_path(model: Path, folder: Path | None = None) -> Path:
@@ -85,18 +87,6 @@ def adversarials_path(model: Path, folder: Path | None = None) -> Path:
     'model.adversarial.safetensors'
     """
     return beside(model, ".adversarial" + SUFFIX, folder)
-
-
-def origin_of(path: Path) -> Origin:
-    """Whose work a file of adversarial images is; all of its bytes are read.
-
-    Raises:
-        CheckpointError: it cannot be read.
-    """
-    try:
-        return Signer().origin(read_regular(path))
-    except OSError as error:
-        raise CheckpointError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
 
 
 def nearest_of(old: Adversarials | None, new: Adversarials, *, force: bool = False) -> Adversarials:
@@ -170,7 +160,7 @@ def read_adversarials(path: Path, model_sha256: str, data_fingerprint: str) -> A
 def read_one(
     path: Path, index: int, model_sha256: str, data_fingerprint: str, image: NDArray[np.uint8] | None = None
 ) -> Found | None:
-    """The adversarial image of one record number; None where there is none. The others are not read.
+    """The adversarial image of one record number; None where there is none. The others are not looked at.
 
     Args:
         path: the file.
@@ -181,23 +171,36 @@ def read_one(
     Raises:
         CheckpointError: the file is damaged, or about another model or other images.
     """
-    _check_metadata(read_file_header(path), model_sha256, data_fingerprint)
+    with opened_file(path) as (header, whole):
+        _check_metadata(header, model_sha256, data_fingerprint)
+        content = whole()
     try:
-        with safe_open(path, framework="np") as file:
-            numbers: NDArray[np.int64] = file.get_tensor("index")
-            row = int(np.searchsorted(numbers, index))
-            if row >= len(numbers) or numbers[row] != index:
-                return None
-            part = {name: file.get_slice(name)[row : row + 1] for name in ARRAYS}
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError) as error:
+        arrays = _views(header, content)
+        row = int(np.searchsorted(arrays["index"], index))
+        if row >= len(arrays["index"]) or arrays["index"][row] != index:
+            return None
+        part = {name: arrays[name][row : row + 1] for name in ARRAYS}
+    except (KeyError, ValueError, TypeError) as error:
         raise _damaged(path, str(error)[:200]) from error
     one = Adversarials(**part, model_sha256=model_sha256, data_fingerprint=data_fingerprint)
     if not _fits_together(one):
         raise _damaged(path, f"what it holds of image {index} cannot be")
-    found = Found(one.adversarial[0], int(one.original[0]), int(one.changed[0]), float(one.distance[0]))
+    found = Found(
+        one.adversarial[0].copy(), int(one.original[0]), int(one.changed[0]), float(one.distance[0]),
+        Signer().origin(content),
+    )  # fmt: skip
     if image is not None and not _as_far_as_told(found, image):
         raise _damaged(path, f"the distance of image {index} is not that of its pixels")
     return found
+
+
+def _views(header: Header, content: bytes) -> dict[str, NDArray[Any]]:
+    """The arrays where they lie in the file, none of them copied."""
+    start = 8 + int.from_bytes(content[:8], "little")
+    return {
+        info.name: np.frombuffer(content, DTYPES[info.dtype], info.size, start + info.offsets[0]).reshape(info.shape)
+        for info in header.tensors
+    }
 
 
 def _as_far_as_told(found: Found, image: NDArray[np.uint8]) -> bool:

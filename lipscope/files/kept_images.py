@@ -40,12 +40,12 @@ class Adversarial:
 
 
 def nearest_adversarial(model: Path, question: Question, folder: Path | None = None) -> Adversarial | None:
-    """The adversarial image that `lipscope attack` kept of an image; None without one. The others are not read.
+    """The adversarial image that `lipscope attack` kept of an image; None without one.
 
     Raises:
         CheckpointError: the file is damaged, stale, or contradicts the results.
     """
-    from lipscope.files.adversarials import adversarials_path, origin_of, read_one
+    from lipscope.files.adversarials import adversarials_path, read_one
 
     path = adversarials_path(model, folder)
     if not path.exists():
@@ -59,7 +59,7 @@ def nearest_adversarial(model: Path, question: Question, folder: Path | None = N
             next_step="run `lipscope attack --force`",
         )  # fmt: skip
     return Adversarial(
-        found.pixels, found.changed, found.distance, found.distance == question.distance, origin_of(path).reason
+        found.pixels, found.changed, found.distance, found.distance == question.distance, found.origin.reason
     )
 
 

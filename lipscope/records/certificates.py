@@ -159,11 +159,13 @@ class Checked:
         sampled: images that were evaluated anew.
         agreed: how many of them have the claimed class and radius.
         objection: what contradicts the claim before any image is looked at; empty where nothing does.
+        attacks: whether the claim has attack distances too, which nothing here checks.
     """
 
     sampled: int
     agreed: int
     objection: str = ""
+    attacks: bool = False
 
     @property
     def holds(self) -> bool:
@@ -175,7 +177,10 @@ class Checked:
 
         >>> str(Checked(64, 63)), str(Checked(0, 0, "they are of another model"))
         ('claimed; 63 of 64 random images agree', 'claimed, and contradicted: they are of another model')
+        >>> str(Checked(64, 64, attacks=True))
+        'claimed; 64 of 64 random images agree; attack distances were not checked'
         """
         if self.objection:
             return f"claimed, and contradicted: {self.objection}"
-        return f"claimed; {self.agreed} of {self.sampled} random images agree"
+        unchecked = "; attack distances were not checked" if self.attacks else ""
+        return f"claimed; {self.agreed} of {self.sampled} random images agree{unchecked}"

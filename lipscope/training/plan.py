@@ -28,8 +28,8 @@ from lipscope.training.budget import (
     minutes_for,
     parse_target,
 )
-from lipscope.training.recipe import LOSSES, RECIPES, Recipe, for_convolutions, with_loss
-from lipscope.training.run import RunFolder, create_run, extend_run, open_run
+from lipscope.training.recipe import RECIPES, Recipe, for_convolutions, with_loss
+from lipscope.training.run import RunFolder, check_suited, create_run, extend_run, open_run
 from lipscope.units import format_eps
 
 RUNS = Path("runs")
@@ -93,23 +93,29 @@ def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
         given.setdefault("minutes", DEFAULT_MINUTES)
     else:
         config = _config(asked, gpu)
-        if not config.ONE_LIPSCHITZ:
-            if "gamma" in given:
-                raise UsageError("--gamma is for a net that is 1-Lipschitz", next_step="leave the option out")
-            if "loss" in given and LOSSES[given["loss"]].pairwise:
-                raise UsageError(f"--loss {given['loss']} is for a net that is 1-Lipschitz", next_step="take another")
-            # Radii of an expanding net are next to nothing: there is no certificate to regularise.
-            given["gamma"] = 0.0
     name = given.pop("recipe", None) or config.RECIPE
     if name is None:
         name = "paper" if gpu else "fast"
         note(f"recipe {name}, because this is a {'GPU' if gpu else 'CPU'} (choose with --recipe)")
-    recipe = for_convolutions(RECIPES[name](), getattr(config, "conv", "orthogonal"))
+    recipe = recipe_for(config, name)
     if given.pop("float32", False):
         recipe = replace(recipe, bfloat16=False)
     if "loss" in given:
         recipe = with_loss(recipe, given.pop("loss"))
-    return config, replace(recipe, **{key: given[key] for key in RECIPE if key in given})
+    recipe = replace(recipe, **{key: given[key] for key in RECIPE if key in given})
+    check_suited(config, recipe)
+    return config, recipe
+
+
+def recipe_for(config: Config, name: str) -> Recipe:
+    """The recipe of that name as it suits a net.
+
+    Raises:
+        UsageError: no recipe of that name.
+    """
+    recipe = for_convolutions(RECIPES[name](), getattr(config, "conv", "orthogonal"))
+    # Radii of an expanding net are next to nothing: there is no certificate to regularise.
+    return recipe if config.ONE_LIPSCHITZ else replace(recipe, gamma=0.0)
 
 
 def _config(asked: Asked, gpu: bool) -> Config:

@@ -27,8 +27,20 @@ from lipscope.files.writing import atomic_path
 from lipscope.models.architecture import Config
 from lipscope.models.registry import configuration
 from lipscope.records import RunEvent, StepEvent
-from lipscope.training.recipe import Recipe
+from lipscope.training.recipe import LOSSES, Recipe
 from lipscope.training.state import BEFORE_DIGESTS, NoDigestError, StateError, packed, sealed, unpacked
+
+
+def check_suited(config: Config, recipe: Recipe) -> None:
+    """Refuse a recipe that needs radii for a net that expands, which has next to none.
+
+    Raises:
+        UsageError: naming what needs them.
+    """
+    if not config.ONE_LIPSCHITZ:
+        for asked, name in ((recipe.gamma, "--gamma"), (LOSSES[recipe.loss].pairwise, f"--loss {recipe.loss}")):
+            if asked:
+                raise UsageError(f"{name} is for a net that is 1-Lipschitz", next_step="leave it out")
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,10 @@ class RunFolder:
     path: Path
     config: Config
     recipe: Recipe
+
+    def __post_init__(self) -> None:
+        """Refuse a recipe that does not suit the net: :func:`check_suited`."""
+        check_suited(self.config, self.recipe)
 
     @property
     def model(self) -> Path:

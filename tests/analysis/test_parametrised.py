@@ -74,6 +74,21 @@ def test_the_bound_is_about_the_weight_that_the_layer_computes(tmp_path, how, mo
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("wrap", "pruned"), [(spectral_norm, "weight_orig"), (weight_norm, "weight_v"), (weight_norm, "weight_g")]
+)
+def test_a_pruned_part_of_a_computed_weight_is_no_weight(tmp_path, wrap, pruned):
+    """What pruning leaves is normalised after that: its own norm was called that of the weight."""
+    layer = prune.random_unstructured(wrap(nn.Linear(5, 4)), pruned, 0.4)
+    save_file(dict(layer.state_dict()), tmp_path / "m.safetensors", {"format": "pt"})
+    rows = {row.name: row for row in inspect_report(tmp_path / "m.safetensors").layers}
+    assert {row.bound.reason for name, row in rows.items() if name != "bias"} == {UNKNOWN}
+    prune.random_unstructured(alone := nn.ParameterDict({"w_v": torch.ones(3, 2)}), "w_v", 0.4)
+    save_file(dict(alone.state_dict()), tmp_path / "n.safetensors", {"format": "pt"})
+    assert inspect_report(tmp_path / "n.safetensors").layers[1].bound.proved
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_the_stored_vectors_count_not_the_best_ones(tmp_path):
     """Vectors that are not singular ones make sigma small and the weight large: eval mode takes them as they are."""
     layer = spectral_norm(nn.Linear(3, 2)).double().eval()

@@ -34,6 +34,15 @@ def test_an_honest_claim_is_confirmed_where_it_was_looked_at(case: Case) -> None
     assert found.holds
 
 
+def test_distances_of_attacks_are_said_not_to_be_checked(case: Case) -> None:
+    claimed, model, data = case
+    found = check_claim(replace(claimed, attack_distance=claimed.radius * 9), model, data)
+    assert (found.holds, str(found)) == (
+        True,
+        "claimed; 64 of 64 random images agree; attack distances were not checked",
+    )
+
+
 def test_another_order_of_the_records_is_the_same_claim(case: Case) -> None:
     claimed, model, data = case
     back = np.arange(len(data))[::-1]

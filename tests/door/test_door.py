@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import runpy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +193,17 @@ def test_training_from_python_ends_in_a_proved_model(tmp_path: Path, few_images:
     assert lipscope.load(path).lipschitz_bound().proved
     with pytest.raises(UsageError, match="unknown recipe"):
         lipscope.train("slow", out=tmp_path / "other", data=few_images)
+
+
+@pytest.mark.parametrize("asked", [{"gamma": 0.1}, {"loss": "emma"}])
+def test_what_needs_radii_is_refused_for_a_net_that_expands(
+    tmp_path: Path, few_images: ImageSet, asked: dict[str, Any]
+) -> None:
+    from lipscope.models.resnet import ResNetConfig
+
+    with pytest.raises(UsageError, match="is for a net that is 1-Lipschitz"):
+        lipscope.train(model=ResNetConfig(dataset="synthetic"), out=tmp_path / "run", data=few_images, **asked)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

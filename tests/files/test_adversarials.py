@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from lipscope.errors import CheckpointError, LipscopeError
+from lipscope.files import adversarials
 from lipscope.files.adversarials import (
     Adversarials,
     adversarials_path,
     nearest_of,
-    origin_of,
     read_adversarials,
     read_one,
     write_adversarials,
@@ -165,17 +165,32 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def test_those_of_another_user_are_claims_and_get_no_signature_of_ones_own(path, tmp_path, monkeypatch):
     write_adversarials(path, made([0, 3]))
-    assert read_adversarials(path, SHA, PRINT).origin == origin_of(path) == Origin(own=True)
+    whose = lambda: read_one(path, 3, SHA, PRINT).origin  # noqa: E731
+    assert read_adversarials(path, SHA, PRINT).origin == whose() == Origin(own=True)
     elsewhere(monkeypatch, tmp_path / "other")
     claimed = read_adversarials(path, SHA, PRINT)
     assert not claimed.origin.own
-    assert origin_of(path) == claimed.origin
+    assert whose() == claimed.origin
     assert claimed.origin.reason
     for old, new in ((claimed, made([5])), (made([5]), claimed)):
         with pytest.raises(ValueError, match="somebody else"):
             nearest_of(old, new)
     with pytest.raises(ValueError, match="somebody else"):
         write_adversarials(path, claimed)
+
+
+def test_whose_an_image_is_comes_from_the_bytes_that_it_was_read_from(path, monkeypatch):
+    write_adversarials(path, made([0, 3]))
+    own = path.read_bytes()
+    path.write_bytes(own.replace(b"signature", b"signaturs"))
+    views = adversarials._views
+
+    def swapped(header, content):
+        path.write_bytes(own)  # another process puts this user's own in its place
+        return views(header, content)
+
+    monkeypatch.setattr(adversarials, "_views", swapped)
+    assert not read_one(path, 3, SHA, PRINT).origin.own
 
 
 def test_an_unsigned_file_is_a_claim(path):
