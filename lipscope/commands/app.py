@@ -156,8 +156,13 @@ def means_for(
 
 def _about(data_dir: Path | None, description: Path | None) -> str:
     """What an analysis depends on beside the file: where images are looked for, and how the tensors are connected."""
+    from lipscope.files.opening import read_regular
+
     described = None
-    if description is not None and description.is_file():
-        described = hashlib.sha256(description.read_bytes()).hexdigest()
+    if description is not None:
+        try:
+            described = hashlib.sha256(read_regular(description)).hexdigest()
+        except OSError as error:  # the analysis says so; no other answers in its place
+            described = str(error)
     folders = [str(data_dir) if data_dir else None, os.environ.get("LIPSCOPE_DATA")]
     return json.dumps({"data": folders, "description": described})

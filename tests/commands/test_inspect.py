@@ -4,6 +4,7 @@ import json
 import math
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from safetensors.torch import save_file
 from lipscope.analysis.analysis import inspect_report
 from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
-from lipscope.commands.app import means_for
+from lipscope.commands.app import means_for, open_app
 from lipscope.files.checkpoint import sha256_of
+from lipscope.files.kept_analysis import Kept
 from lipscope.files.results import read_results, results_path, write_results
 from lipscope.records import round_up
 from tests.models_on_disk import alter, one_weight, scaled, spoiled
@@ -491,3 +493,26 @@ def test_the_app_keeps_where_it_is_told_to(tmp_path):
     assert means.cache.places(model) == (folder / "model.inspected.jsonl",)
     assert means.kept == folder
     assert means_for(None, None, no_keep=True).cache is None
+
+
+def test_no_kept_analysis_answers_for_a_description_that_cannot_be_read(tmp_path):
+    model, sha256 = tmp_path / "model.safetensors", "a" * 64
+    model.touch()
+    means_for(None, None, tmp_path).cache.write(model, sha256, Kept((), 1.0))
+    assert means_for(None, None, tmp_path).cache.read(model, sha256) is not None
+    for description in (tmp_path / "missing.json", tmp_path):
+        assert means_for(None, description, tmp_path).cache.read(model, sha256) is None
+
+
+@pytest.mark.parametrize("no_keep", [True, False])
+def test_another_file_is_opened_with_the_same_means(tmp_path, monkeypatch, tiny_model, no_keep):
+    seen = []
+
+    def app(path, *, analyse, **_):
+        seen.append(analyse)
+        return SimpleNamespace(wanted=None if len(seen) > 1 else (tiny_model, None), busy=False)
+
+    monkeypatch.setattr("lipscope.tui.app.InspectApp", app)
+    monkeypatch.setattr("lipscope.commands.app.run_app", lambda app: None)
+    open_app(tiny_model, means_for(None, None, tmp_path, no_keep=no_keep), None)
+    assert [(means.cache is None, means.kept) for means in seen] == [(no_keep, tmp_path)] * 2
