@@ -179,7 +179,7 @@ def read_one(
         row = int(np.searchsorted(arrays["index"], index))
         if row >= len(arrays["index"]) or arrays["index"][row] != index:
             return None
-        part = {name: arrays[name][row : row + 1] for name in ARRAYS}
+        part: dict[str, Any] = {name: arrays[name][row : row + 1] for name in ARRAYS}
     except (KeyError, ValueError, TypeError) as error:
         raise _damaged(path, str(error)[:200]) from error
     one = Adversarials(**part, model_sha256=model_sha256, data_fingerprint=data_fingerprint)
