@@ -3,8 +3,8 @@
     python benchmarks/training_memory.py [--channels 32] [--blocks 1 2] [--batch 128] [--convs soc cayley]
 
 Every line is measured in a process of its own, on the CPU: the most that the process ever held, how much of that
-came after torch and lipscope were loaded, and the processor time of the last step. Published: ``benchmarks/baseline``,
-which has five layers, in float32; the others have bfloat16 activations.
+came after a first step of the smallest such net, and the processor time of the last step. Published:
+``benchmarks/baseline``, which has five layers, in float32; the others have bfloat16 activations.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ def stepper(kind: str, conv: str, blocks: int, channels: int, batch: int) -> Cal
 
 
 def measure(kind: str, conv: str, blocks: int, channels: int, batch: int) -> str:
-    """The line of one net; this process must not have trained another."""
+    """The line of one net; this process must not have trained another large one."""
+    stepper(kind, conv, 1, 2, 2)()  # what a first step loads of the libraries, whatever its size
     before, step = _peak(), stepper(kind, conv, blocks, channels, batch)
     for _ in range(STEPS):
         started = time.process_time()

@@ -40,5 +40,5 @@ def emma(logits: Tensor, labels: Tensor, offset: Tensor | float, temperature: fl
     return temperature * F.cross_entropy(worst / temperature, labels)
 
 
-EMMA = Loss(emma, 3 * 2**0.5 * EPS / NORMALISATION, 1.0, pairwise=True)
-"""The radius of the published training is 108/255 from its middle on; here it is so from the beginning."""
+EMMA = Loss(emma, 3 * 2**0.5 * EPS / NORMALISATION, 1.0, pairwise=True, rises=True)
+"""The radius of the published training: 108/255 from its middle on."""

@@ -209,7 +209,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         images = crop_and_flip(pictures, draws, world.part, batch)
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
-        now = replace(recipe, temperature=pace.temperature(counters.step))
+        now = replace(recipe, temperature=pace.temperature(counters.step), offset=pace.offset(counters.step))
         counters.sums += take_step(net, optimizer, (images, labels), now, world, features)
         counters.step += 1
 

@@ -113,12 +113,14 @@ class Loss:
         offset, temperature: in units of the logits of normalised pixels.
         pairwise: whether every pair of classes has an offset in proportion to its Lipschitz constant, (N, classes) for
             ``of``; ``offset`` is then that of rows at right angles.
+        rises: whether the offset is 0 at first and whole only from the middle of a training on.
     """
 
     of: Callable[[Tensor, Tensor, Any, float], Tensor]
     offset: float = 0.0
     temperature: float = 1.0
     pairwise: bool = False
+    rises: bool = False
 
     def __call__(
         self, logits: Tensor, labels: Tensor, offset: float, temperature: float, pair_constants: Tensor

@@ -1,4 +1,4 @@
-"""How many steps a training takes, and the learning rate and temperature of each: fixed by epochs, or by the clock.
+"""How many steps a training takes, and what changes from one to the next: fixed by epochs, or by the clock.
 
 A training by the clock keeps its learning rate until the decay's share of the time is left, and then lowers it to 0
 over a number of steps that is fixed at that moment, so that resuming it is exact. The state from which it decays is
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lipscope.training.recipe import Recipe, schedule_at
+from lipscope.training.recipe import LOSSES, Recipe, schedule_at
 
 WARMUP_STEPS = 200
 """Over which a training by the clock raises its learning rate: its length is not known yet."""
@@ -65,6 +65,22 @@ class Pace:
         """Of the loss in the step after ``step`` finished ones: it falls as the learning rate does."""
         first, last = self.recipe.temperature, self.recipe.end_temperature
         return first if last is None else last + (first - last) * self._schedule(step)[1]
+
+    def offset(self, step: int) -> float:
+        """Of the loss in the step after ``step`` finished ones: one that rises is whole from the middle on.
+
+        In a training by the clock the middle is not known, and the offset 0, before the decay.
+        """
+        if not LOSSES[self.recipe.loss].rises:
+            return self.recipe.offset
+        steps = self._known(step)
+        return self.recipe.offset * min(1.0, 2 * (step + 1) / steps) if steps else 0.0
+
+    def _known(self, step: int) -> int | None:
+        """How many steps there will be, as far as that is fixed after ``step`` of them."""
+        if self.recipe.minutes is None:
+            return self.per_epoch * self.recipe.epochs
+        return None if self.decay_from is None or step < self.decay_from else self._last()
 
     def _schedule(self, step: int) -> tuple[float, float]:
         """How far the learning rate has risen, and how much of it is left."""

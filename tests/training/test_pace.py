@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lipscope.training.pace import WARMUP_STEPS, Pace
-from lipscope.training.recipe import manifold, schedule_at
+from lipscope.training.recipe import manifold, schedule_at, with_loss
 
 CLOCK = replace(manifold(), minutes=10, learning_rate=0.1, decay=0.25)
 
@@ -71,3 +71,18 @@ def test_the_temperature_stays_while_the_learning_rate_rises_and_then_falls_with
 def test_a_temperature_without_an_end_stays():
     pace = Pace(replace(CLOCK, temperature=2.0), per_epoch=100, decay_from=3000)
     assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}
+
+
+def test_the_offset_of_a_loss_that_rises_is_whole_from_the_middle_on():
+    by_epochs = Pace(replace(with_loss(CLOCK, "emma"), minutes=None, epochs=10, offset=2.0), per_epoch=10)
+    assert [by_epochs.offset(step) for step in (0, 24, 49, 99)] == pytest.approx([0.04, 1.0, 2.0, 2.0])
+    assert by_epochs.offset(75) == 2.0
+    clock = Pace(replace(with_loss(CLOCK, "emma"), offset=2.0), per_epoch=100, decay_from=1000)
+    assert clock.steps(1000, 0.0) == 1333
+    assert [clock.offset(step) for step in (0, 999)] == [0.0, 0.0]
+    assert clock.offset(1000) == 2.0
+
+
+def test_the_offset_of_any_other_loss_stays():
+    pace = Pace(replace(CLOCK, offset=2.0), per_epoch=100, decay_from=3000)
+    assert {pace.offset(step) for step in range(0, 4000, 7)} == {2.0}
