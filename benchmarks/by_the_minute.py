@@ -18,7 +18,7 @@ from typing import Any
 from lipscope.commands.compare_layers import certified_run
 from lipscope.files.run_log import read_run
 
-RUNS, CERTIFIED = Path("runs/by-the-minute"), "certified-all.json"
+RUNS, CERTIFIED = Path("runs/by-the-minute"), "model.certified.json"
 CELLS = ("cifar10:5", "cifar10:30", "cifar10:120", "cifar100:5", "cifar100:30", "cifar100:120")
 RATES = ("36/255", "72/255", "108/255")
 

@@ -62,7 +62,9 @@ def compare_layers_command(
 
 
 def certified_run(folder: Path, options: Sequence[str], limit: int | None = None) -> dict[str, Any]:
-    """What `lipscope certify` says of a training: begun, or gone on with, unless the folder has it already.
+    """What `lipscope certify` says of a training, which is begun or gone on with unless it is finished.
+
+    Results are kept beside the model, as always: `lipscope inspect` on the folder above lists them while they come.
 
     Args:
         folder: of the run.
@@ -79,12 +81,8 @@ def certified_run(folder: Path, options: Sequence[str], limit: int | None = None
         _lipscope("train", *options, "--out", str(folder))
     elif not read_run(folder).finished:
         _lipscope("train", "--resume", str(folder))
-    kept = folder / f"certified-{limit or 'all'}.json"
-    if not kept.exists():
-        few = [] if limit is None else ["--limit", str(limit)]
-        text = _lipscope("certify", str(folder / "model.safetensors"), "--json", "--no-keep", *few)
-        kept.write_text(text, encoding="utf-8")
-    found: dict[str, Any] = json.loads(kept.read_text(encoding="utf-8"))
+    few = [] if limit is None else ["--limit", str(limit)]
+    found: dict[str, Any] = json.loads(_lipscope("certify", str(folder / "model.safetensors"), "--json", *few))
     return found
 
 

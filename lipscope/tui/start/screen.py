@@ -24,6 +24,7 @@ from lipscope.tui.overview.answers import SIGNS, STYLES
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
+from lipscope.tui.work.watch import SECONDS
 
 DAY = 86400.0
 ROOMY = 80
@@ -54,15 +55,14 @@ def found_heading(width: int) -> str:
 
 
 @dataclass
-class VerdictFound(Message):
-    """A kept analysis tells the verdict of a file."""
+class Listed(Message):
+    """What can be opened by now, with the verdicts of kept analyses."""
 
-    place: int
-    verdict: str
+    found: list[Found]
 
 
 class OpenScreen(Dialog[Choice | None]):
-    """Files and runs; enter opens one, b opens it beside the one that is open.
+    """Files and runs, looked at again while they are shown; enter opens one, b opens it beside the one that is open.
 
     Args:
         folders: that are listed.
@@ -75,8 +75,9 @@ class OpenScreen(Dialog[Choice | None]):
 
     def __init__(self, folders: Sequence[Path], recent: Sequence[Path], cache: Cache | None, *, alone: bool) -> None:
         super().__init__()
+        self._folders, self._recent, self._cache, self._alone = folders, recent, cache, alone
         self._found: list[Found] = found(folders, recent)
-        self._cache, self._alone = cache, alone
+        self._gone = threading.Event()
         self._where = ", ".join(harmless(folder, 40) for folder in folders)
 
     def compose(self) -> ComposeResult:
@@ -84,34 +85,47 @@ class OpenScreen(Dialog[Choice | None]):
         entry = Input(placeholder="path of a .safetensors file or of a run", id="open-path", compact=True)
         entry.display = False
         nothing = Notice("", id="open-nothing", classes="")
-        nothing.show("" if self._found else f"Nothing in {self._where}: `lipscope train` makes one, / opens a path.")
         keys = f"enter opens, {'' if self._alone else 'b as B, '}/ types a path, esc closes"
         yield self.box(LongList(id="open-list"), nothing, entry, id="open", title="open a model or a run", keys=keys)
 
     def on_mount(self) -> None:
-        """List what is here; the verdicts come from a thread."""
+        """List what is here; the verdicts, and what changes, come from a thread."""
         self._list()
         focus(self.query_one(LongList))
-        if self._cache is not None:
-            threading.Thread(target=self._look_up, args=(self._cache,), name="lipscope-verdicts", daemon=True).start()
+        threading.Thread(target=self._look, name="lipscope-found", daemon=True).start()
 
-    def _look_up(self, cache: Cache) -> None:
-        for place, one in enumerate(self._found):
-            model = one.path / f"model{SUFFIX}" if one.path.is_dir() else one.path
-            verdict = verdict_of(model, cache)
-            if verdict and not self.post_message(VerdictFound(place, verdict)):
+    def on_unmount(self) -> None:
+        """Let the thread end."""
+        self._gone.set()
+
+    def _look(self) -> None:
+        verdicts: dict[tuple[Path, float, int], str] = {}
+        while True:
+            listed = found(self._folders, self._recent)
+            for place, one in enumerate(listed):
+                key = (one.path, one.modified, one.size)
+                if key not in verdicts:
+                    model = one.path / f"model{SUFFIX}" if one.path.is_dir() else one.path
+                    verdicts[key] = "" if self._cache is None else verdict_of(model, self._cache)
+                listed[place] = replace(one, verdict=verdicts[key])
+            if not self.post_message(Listed(listed)) or self._gone.wait(SECONDS):
                 return
 
-    @on(VerdictFound)
-    def _told(self, message: VerdictFound) -> None:
-        self._found[message.place] = replace(self._found[message.place], verdict=message.verdict)
-        self._list()
+    @on(Listed)
+    def _told(self, message: Listed) -> None:
+        if message.found != self._found:
+            place = self.query_one(LongList).place
+            chosen = self._found[place].path if 0 <= place < len(self._found) else None
+            self._found = message.found
+            self._list(next((k for k, one in enumerate(self._found) if one.path == chosen), place))
 
-    def _list(self) -> None:
-        shown, now = self.query_one(LongList), time.time()
-        shown.show(
+    def _list(self, place: int = 0) -> None:
+        now = time.time()
+        words = "" if self._found else f"Nothing in {self._where}: `lipscope train` makes one, / opens a path."
+        self.query_one("#open-nothing", Notice).show(words)
+        self.query_one(LongList).show(
             len(self._found), lambda place, width: found_line(self._found[place], now, width),
-            found_heading, place=max(shown.place, 0),
+            found_heading, place=min(max(place, 0), max(len(self._found) - 1, 0)),
         )  # fmt: skip
 
     @on(LongList.Entered, "#open-list")
