@@ -58,10 +58,8 @@ def report(
         violations: how many there are.
     """
     n, radius = len(certificates), certificates.radius
-    found = np.isfinite(distance)
-    certified = [certificates.certified_count(r) for r in eps]
-    robust = [robust_count(certificates, distance, r) for r in eps]
-    clean = int(certificates.correct.sum())
+    found, rates = np.isfinite(distance), _rates(certificates, distance, eps)
+    pairs = zip(rates["robust"], rates["certified"], strict=True)
     ratio = distance[found & (radius > 0)] / radius[found & (radius > 0)]
     return {
         "schema": SCHEMA,
@@ -74,10 +72,8 @@ def report(
         },
         "lipschitz": {"value": certificates.lipschitz, "proved": certificates.standing == "proved"},
         "standing": certificates.standing,
-        "clean": {"count": clean, "rate": clean / n},
-        "certified": _rates(eps, certified, n),
-        "robust": _rates(eps, robust, n),
-        "gap": _rates(eps, [upper - lower for upper, lower in zip(robust, certified, strict=True)], n),
+        **rates,
+        "gap": [_rate(upper["count"] - lower["count"], n, lower["eps"]) for upper, lower in pairs],
         "distance": {
             "found": int(found.sum()),
             "in_float32": run["in_float32"],
@@ -91,6 +87,15 @@ def report(
         "violated": [dict(one) for one in violated],
         "environment": run["environment"],
     }
+
+
+def attacked_rates(certificates: Certificates, eps: Sequence[Fraction]) -> dict[str, Any] | None:
+    """What was certified of the attacked images, and what withstood the attacks (an estimate); None where none was."""
+    if certificates.attack_distance is None or not certificates.labelled or not certificates.attacked.any():
+        return None
+    rows = certificates.attacked
+    distance = certificates.attack_distance[rows]
+    return {"n": len(distance), **_rates(rows_of(certificates, certificates.index[rows]), distance, eps)}
 
 
 def run_record(settings: Settings, index: NDArray[np.int64], outcome: Outcome) -> dict[str, Any]:
@@ -178,5 +183,15 @@ def _same(run: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return bool(run.get("settings") == other["settings"] and run.get("images") == other["images"])
 
 
-def _rates(eps: Sequence[Fraction], counts: Sequence[int], n: int) -> list[dict[str, Any]]:
-    return [{"eps": format_eps(r), "count": k, "rate": k / n} for r, k in zip(eps, counts, strict=True)]
+def _rates(certificates: Certificates, distance: NDArray[np.float64], eps: Sequence[Fraction]) -> dict[str, Any]:
+    n = len(certificates)
+    return {
+        "clean": _rate(int(certificates.correct.sum()), n),
+        "certified": [_rate(certificates.certified_count(r), n, format_eps(r)) for r in eps],
+        "robust": [_rate(robust_count(certificates, distance, r), n, format_eps(r)) for r in eps],
+    }
+
+
+def _rate(count: int, n: int, eps: str | None = None) -> dict[str, Any]:
+    at = {} if eps is None else {"eps": eps}
+    return {**at, "count": count, "rate": count / n}

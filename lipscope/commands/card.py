@@ -206,6 +206,7 @@ def _certified(facts: Mapping[str, Any]) -> list[str]:
         lines += ["|---" * (len(columns) + 2) + "|"]
         shares = (f"{row['rate']:.2%} ({row['count']})" for _, row in columns)
         lines += [f"| {called} | {' | '.join(shares)} | {radius_text(facts['average_certified_radius'])} |", ""]
+    lines += _attacked(facts["attack"], called) if facts["attack"] else []
     worth = WORDS[facts["standing"]].replace("of your own", "of whoever made this card")
     lines += [f"- **Data**: {note}", f"- **Worth**: {worth}; `lipscope certify` proves them anew"]
     if facts["claim"] is not None:
@@ -217,3 +218,13 @@ def _certified(facts: Mapping[str, Any]) -> list[str]:
     if facts["curve"] is not None:
         lines += ["", "```", *curve_lines(facts["curve"], called), "```"]
     return lines
+
+
+def _attacked(facts: Mapping[str, Any], called: str) -> list[str]:
+    """What was certified of the attacked images, and what withstood."""
+    names = " | ".join(row["eps"] for row in facts["certified"])
+    rows = ((called, facts["certified"]), ("withstood the attacks (estimate)", facts["robust"]))
+    shown = (
+        f"| {name} | " + " | ".join(f"{row['rate']:.1%} ({row['count']})" for row in of) + " |" for name, of in rows
+    )
+    return [f"| {facts['n']} attacked images | {names} |", "|---" * (len(facts["certified"]) + 1) + "|", *shown, ""]

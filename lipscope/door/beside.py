@@ -9,6 +9,7 @@ from typing import Any
 
 from lipscope.analysis.analysis import inspect_report
 from lipscope.analysis.comparison import SCHEMA, aligned, images_json, layers_json, objection, shared
+from lipscope.attacks.report import attacked_rates
 from lipscope.certification.claim import check_at_hand
 from lipscope.certification.kept import Note
 from lipscope.certification.summary import summary
@@ -44,6 +45,7 @@ def radii_beside(
     """The summary of the radii beside a model, and whether they are about these very bytes; None without any.
 
     What somebody else claims is checked cheaply where model and images are at hand: ``claim`` says with what outcome.
+    ``attack`` has what was certified of the attacked images and what withstood (an estimate); None where none was.
     """
     certificates = results_beside(model, keep, note)
     if certificates is None:
@@ -52,7 +54,7 @@ def radii_beside(
     asked = certificates.standing == "claimed" and not facts["stale"]
     checked = check_at_hand(certificates, model, data_dir) if asked else None
     claim = None if checked is None else {**asdict(checked), "holds": checked.holds, "words": str(checked)}
-    return {**facts, "claim": claim}
+    return {**facts, "claim": claim, "attack": attacked_rates(certificates, DEFAULT_EPS)}
 
 
 def comparison(models: Sequence[Path], data_dir: Path | None, description: Path | None, note: Note) -> dict[str, Any]:

@@ -103,6 +103,23 @@ def test_a_part_of_the_images_is_not_called_all_of_them(tmp_path: Path, capsys: 
     assert "- **Data**: cifar10 test, 50 images" in text
 
 
+def test_attacked_images_have_a_table_of_their_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy = Path(shutil.copy(SMALL, tmp_path / "m.safetensors"))
+    kept = replace(read_results(results_path(SMALL)), standing="own", reason="")
+    attacked = kept.index < 50
+    distance = np.where(attacked, kept.radius + 0.05, np.inf)
+    write_results(results_path(copy), replace(kept, attack_distance=distance, attack={"attacked": [[0, 50]]}), {})
+    text = card_of(copy, capsys)
+    assert "| 50 attacked images | 36/255 | 72/255 | 108/255 | 255/255 |" in text
+    correct = kept.correct[attacked]
+    for name, reach in (("", kept.radius[attacked]), ("withstood the attacks (estimate)", distance[attacked])):
+        counts = [int((correct & (reach > eps)).sum()) for eps in EPS.values()]
+        (row,) = (
+            line for line in text.splitlines() if line.startswith(f"| {name or 'certified'} | {2 * counts[0]:.1f}%")
+        )
+        assert [int(count) for count in re.findall(r"\((\d+)\)", row)] == counts
+
+
 def test_what_cannot_be_trained_gives_no_command() -> None:
     assert train_command_of({"architecture": "no such"}, {"name": "offset"}) == ""
     assert train_command_of({"architecture": "lipconvnet"}, {"name": "$(rm -rf)"}) == ""
