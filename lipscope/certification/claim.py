@@ -87,4 +87,6 @@ def _contradiction(claimed: Certificates, model: StoredModel, data: ImageSet) ->
     follow = radius_of(torch.from_numpy(claimed.margin), predicted, runner_up, pairs).numpy()
     if not (np.abs(follow - claimed.radius) <= SLACK * (1 + follow)).all():
         return "their radii do not follow from their margins"
+    if claimed.attack_distance is not None and (claimed.attack_distance < claimed.radius).any():
+        return "their own attacks came inside their radii"
     return ""

@@ -66,6 +66,7 @@ def test_another_order_of_the_records_is_the_same_claim(case: Case) -> None:
         (lambda kept: {"model_sha256": "0" * 64}, "of another model"),
         (lambda kept: {"data_fingerprint": "0" * 64}, "of other images"),
         (lambda kept: {"data_order": "0" * 64}, "another order"),
+        (lambda kept: {"attack_distance": kept.radius / 2}, "their own attacks came inside their radii"),
     ],
 )
 def test_contradictions_are_named(case: Case, forged: Forge, reason: str) -> None:

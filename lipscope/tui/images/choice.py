@@ -175,7 +175,8 @@ def image_facts(
     ]
     facts.append((f"at {format_eps(eps)}", verdict_word(certificates, row, eps)))
     if certificates.attack_distance is not None:
-        facts.append(("attack", _attack_words(certificates, row, classes, found)))
+        whose = "claimed: " if certificates.standing == "claimed" else ""
+        facts.append(("attack", whose + _attack_words(certificates, row, classes, found)))
     if unkept:
         facts.append(("pixels", harmless(unkept, 300)))
     elif found is not None and found.claimed:
@@ -191,7 +192,8 @@ def _attack_words(
     if not math.isfinite(distance):
         was = bool(certificates.attacked[row])
         return "attacked: no other class was found" if was else "not attacked"
-    inside = ", INSIDE THE CERTIFIED RADIUS" if distance < certificates.radius[row] else ""
+    called = "CLAIMED" if certificates.standing == "claimed" else "CERTIFIED"
+    inside = f", INSIDE THE {called} RADIUS" if distance < certificates.radius[row] else ""
     words = f"class changes at {distance_text(distance)}{inside}"
     if found is None:
         return f"{words}; its pixels are not kept"

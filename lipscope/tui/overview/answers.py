@@ -162,7 +162,8 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
     if certificates is not None and certificates.attack_distance is not None:
         inside = int((certificates.attack_distance < certificates.radius).sum())
         if inside:
-            found.append((f"an attack came INSIDE {inside} certified radii", Goto("radii")))
+            whose = ("a claimed", "claimed") if certificates.standing == "claimed" else ("an", "certified")
+            found.append((f"{whose[0]} attack came INSIDE {inside} {whose[1]} radii", Goto("radii")))
     if state.phase is Phase.CANCELLED:
         found.append(("the analysis was cancelled; r starts it again", None))
     return found

@@ -108,8 +108,9 @@ def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
     told = facts(results([0], [1], [0.25679], [0.25671]))
     assert told["predicted"] == "d[red]og (WRONG)"
     assert told["radius"] == "≥ 0.2567 proved by an earlier run of your own"
-    claimed = facts(results([0], [1], [0.25679], standing="claimed"))
+    claimed = facts(results([0], [1], [0.25679], [0.25671], standing="claimed"))
     assert claimed["radius"] == "≥ 0.2567 claimed by somebody else"
+    assert claimed["attack"].startswith("claimed: class changes at 0.2568, INSIDE THE CLAIMED RADIUS")
     assert told["at 1/2"] == "WRONG"
     assert "class changes at 0.2568, INSIDE THE CERTIFIED RADIUS; its pixels are not kept" in told["attack"]
     kept = facts(results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3))
