@@ -26,7 +26,7 @@ NAMED = re.compile(r"(LARGEST|MOST|LONGEST|DEEPEST)(_[A-Z]+)?$")
 INTERNAL = {
     "analysis.images.LARGEST_BATCH", "analysis.spectra.density.MOST_SAMPLES", "analysis.spectra.memory.MOST_ROWS",
     "attacks.target.LARGEST_PASS", "bounds.series.LARGEST_RHO",
-    "commands.certify_text.MOST_PAIRS", "commands.compare.MOST_IMAGES", "commands.spectra.MOST_METHODS",
+    "commands.certify_text.MOST_PAIRS", "commands.compare.MOST_IMAGES", "commands.spectra.MOST",
     "data.pack.LARGEST_MANIFEST", "data.synthetic.LARGEST_SHIFT", "files.locks.LONGEST",
     "layers.prepared.LARGEST_MATRIX", "models.capture.patterns.LARGEST_REGION", "tui.images.half_blocks.LARGEST_SCALE",
     "tui.layers.kernel_map.MOST", "tui.overview.facts.MOST_CLAIMS",

@@ -46,7 +46,7 @@ def run_json(log: RunLog) -> dict[str, Any]:
         "best_epoch": best.epoch if best is not None else None,
         "progress": _finite(log.progress.to_json()) if log.progress is not None else None,
         "metrics": [_finite(event.to_json()) for event in log.epochs],
-        "labels": {**dict.fromkeys(ESTIMATES, "estimate; certified at 36/255"), "bound": CLAIMED},
+        "labels": {**dict.fromkeys(ESTIMATES, "estimate that the log claims; certified at 36/255"), "bound": CLAIMED},
         "layers": [_claimed(record.to_json()) for record in log.layers],
         "damage": [str(damage) for damage in log.damage],
     }
@@ -89,7 +89,7 @@ def _epoch(event: RunEvent) -> str:
         held = f"; held out: clean {event.validation_accuracy:.2%}, certified {event.validation_certified:.2%}"
     return (
         f"epoch {event.epoch}: loss {event.loss:.4f}; training images: clean {event.train_accuracy:.2%}, certified at "
-        f"36/255 {event.train_certified:.2%}{held} (estimates)"
+        f"36/255 {event.train_certified:.2%}{held} (estimates, by the log)"
     )
 
 

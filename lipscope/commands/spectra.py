@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
@@ -12,22 +13,28 @@ from lipscope.records import NEAR_ONE
 if TYPE_CHECKING:
     from lipscope.records import InspectReport, LayerReport, Spectrum
 
-MOST_METHODS = 12
+MOST = 12
+"""Different methods, reasons or notes that are listed."""
 
 
 def bound_lines(report: InspectReport) -> list[str]:
-    """The methods of the bounds with their arithmetic, each with the number of layers or tensors that it proves."""
-    methods: dict[str, int] = {}
-    for layer in report.layers:
-        if layer.bound.proved:
-            said = f"{layer.bound.label} by {layer.bound.method} ({layer.bound.arithmetic})"
-            methods[said] = methods.get(said, 0) + 1
-    if not methods:
-        return []
-    lines = [f"  {count:4d} x {cut(said, 150)}" for said, count in list(methods.items())[:MOST_METHODS]]
-    if len(methods) > MOST_METHODS:
-        lines.append(f"  and {len(methods) - MOST_METHODS} further methods; --json lists them")
-    return ["", "how the bounds are proved:", *lines]
+    """How the bounds were obtained and how tensors were read, each said once, with how many it is said of."""
+    layers = report.layers
+    methods = [f"{x.bound.label} by {x.bound.method} ({x.bound.arithmetic})" for x in layers if x.bound.proved]
+    reasons = [x.bound.reason for x in layers if not x.bound.proved]
+    notes = [note for x in layers if x.role == "tensor" for note in x.notes]
+    return [
+        *_counted("how the bounds are proved:", methods),
+        *_counted("why no bound is proved:", reasons),
+        *_counted("how tensors were read:", notes),
+    ]
+
+
+def _counted(title: str, said: list[str]) -> list[str]:
+    counts = Counter(said)
+    lines = [f"  {count:4d} x {cut(text, 250)}" for text, count in list(counts.items())[:MOST]]
+    more = [f"  and {len(counts) - MOST} further ones; --json lists them"] if len(counts) > MOST else []
+    return ["", title, *lines, *more] if lines else []
 
 
 def spectrum_lines(report: InspectReport) -> list[str]:

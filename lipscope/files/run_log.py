@@ -28,6 +28,9 @@ DESCRIPTION, METRICS, LAYERS, PROGRESS = "run.json", "metrics.jsonl", "layers.js
 LARGEST = 2**26
 """Bytes of a file of a run that are read; a training of ten thousand epochs writes less into its metrics."""
 
+LARGEST_NUMBER = 1e39
+"""Of a finite number in a line: beyond float32, and still short enough to be printed."""
+
 STALLED_AFTER = 120.0
 """Seconds without news, or as long as an epoch takes where that is longer."""
 
@@ -347,10 +350,10 @@ def _number(value: Any, kind: str, name: str) -> float | None:
         return _count(value, name)
     if type(value) not in (int, float):
         raise TypeError(f"{name} is not a number")
-    try:
-        return float(value)
-    except OverflowError as error:  # JSON's whole numbers have no end
-        raise TypeError(f"{name} is too large") from error
+    # JSON's whole numbers have no end; a loss may be infinite.
+    if LARGEST_NUMBER < abs(value) != math.inf:
+        raise TypeError(f"{name} is too large")
+    return float(value)
 
 
 def _count(value: Any, name: str = "a count") -> int:

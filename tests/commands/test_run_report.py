@@ -59,7 +59,7 @@ def test_in_words(run, capsys, tiny_model):
     text = capsys.readouterr().out
     assert f"run      {run.path}: RUNNING, epoch 2 of {EPOCHS} done, step 200" in text
     assert "epoch 2: loss 1.7678; training images: clean 45.00%, certified at 36/255 30.00%; held out: clean" in text
-    assert "(estimates)" in text
+    assert "(estimates, by the log)" in text
     assert "logged bound, epoch 1" in text
     assert "claimed by the log, not proved here" in text
     assert "proved bound" not in text

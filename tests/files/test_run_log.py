@@ -81,6 +81,7 @@ def test_a_half_written_last_line_is_not_news_yet(folder):
         (line(event(2)).replace('"epoch": 2', '"epoch": true'), "epoch is not a whole number"),
         (line(event(2)).replace('"epoch": 2', '"epoch": -1'), "epoch is not a whole number"),
         (line(event(2)).replace('"step": 20, ', ""), "without 'step'"),
+        (line(event(2, seconds=1e300)), "seconds is too large"),
         ("[" * 100_000, ""),
         ("\x00\x01", "not JSON"),
     ],
