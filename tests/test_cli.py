@@ -136,6 +136,17 @@ def test_a_bug_is_not_hidden(failing):
         run(["any"])
 
 
+@pytest.mark.parametrize(("before", "after"), [(None, "1"), ("0", "0")])
+def test_torch_is_asked_for_large_pages_unless_somebody_has_said(monkeypatch, before, after):
+    monkeypatch.setenv("THP_MEM_ALLOC_ENABLE", before or "")
+    if before is None:
+        monkeypatch.delenv("THP_MEM_ALLOC_ENABLE")
+    monkeypatch.setattr(sys, "argv", ["lipscope", "--version"])
+    with pytest.raises(SystemExit):
+        room.main()
+    assert room.os.environ["THP_MEM_ALLOC_ENABLE"] == after
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 @pytest.mark.parametrize("arguments", ["doctor", "certify nowhere --json", "certify --limit 0 --json", "--help"])
 @pytest.mark.parametrize("streams", [">/dev/full", ">/dev/full 2>/dev/full"])
