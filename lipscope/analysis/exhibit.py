@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def exhibit(
         CheckpointError: the model changed meanwhile, or the recomputed ratio does not exceed 1.
         LipscopeError: the place cannot be written to.
     """
-    if target.resolve() == path.resolve():
+    if os.path.realpath(target) == os.path.realpath(path):
         raise UsageError("--witness would overwrite the model", where=str(target))
     subject = load_subject(path, description)
     assert isinstance(subject, Subject)

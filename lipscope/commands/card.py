@@ -223,7 +223,8 @@ def _certified(facts: Mapping[str, Any]) -> list[str]:
 def _attacked(facts: Mapping[str, Any], called: str) -> list[str]:
     """What was certified of the attacked images, and what withstood."""
     names = " | ".join(row["eps"] for row in facts["certified"])
-    rows = ((called, facts["certified"]), ("withstood the attacks (estimate)", facts["robust"]))
+    worth = "claimed" if called == "claimed" else "estimate"
+    rows = ((called, facts["certified"]), (f"withstood the attacks ({worth})", facts["robust"]))
     shown = (
         f"| {name} | " + " | ".join(f"{row['rate']:.1%} ({row['count']})" for row in of) + " |" for name, of in rows
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -278,7 +279,7 @@ def _check_place(csv_file: Path, model: Path) -> None:
 
 def _same_file(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file, through links and ``..`` too."""
-    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _write_csv(file: Path | None, found: Answer) -> None:

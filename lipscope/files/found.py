@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,16 +36,17 @@ class Found:
 
 def found(folders: Iterable[Path], recent: Iterable[Path] = ()) -> list[Found]:
     """Runs and files in some folders, then recent ones, newest first; nothing twice, and nothing is analysed."""
-    seen: dict[Path, Found] = {}
+    seen: dict[str, Found] = {}
     for kind, paths in (("", _inside(folders)), ("recent", recent)):
         for path in paths:
             model = path / f"model{SUFFIX}" if path.is_dir() else path
-            if path.resolve() in seen or not (model.is_file() or is_run(path)):
+            real = os.path.realpath(path)  # Path.resolve refuses a loop of links with an error of its own
+            if real in seen or not (model.is_file() or is_run(path)):
                 continue
             status = (model if model.is_file() else path).stat()
             size = status.st_size if model.is_file() else 0
             name = kind or ("run" if path.is_dir() else "file")
-            seen[path.resolve()] = Found(path, name, status.st_mtime, size, "", _rates(model), _standing(path))
+            seen[real] = Found(path, name, status.st_mtime, size, "", _rates(model), _standing(path))
     return sorted(seen.values(), key=lambda one: -one.modified)[:MOST]
 
 

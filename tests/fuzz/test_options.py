@@ -22,7 +22,7 @@ ODD = (
     "", " ", ".", "..", "-", "--", "~nobody-here/x", "~", "x" * 252, "x" * 5000, "a/" * 3000, "1e308", "-1e308", "nan",
     "inf", "-1", "0", "9" * 20, "9" * 5000, "1/0", "1e99999999", "½", "\uff11",
     "\x1b[31m", "\udcff", "u\u0308\u202e", "a\nb",
-    "=1+1", "{", "[]", "%s%n", ",", "a,b", "3,3", "0x10", "cifar10", "m.safetensors", "link", "pipe", "nothing/below",
+    "=1+1", "{", "[]", "%s%n", ",", "a,b", "3,3", "0x10", "cifar10", "m.safetensors", "link", "loop", "pipe", "/dev/full", "nothing/below",
 )  # fmt: skip
 """Values nobody means, and names of things that are no plain files."""
 
@@ -68,6 +68,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         save_file({"a": np.eye(2, dtype=np.float32)}, "m.safetensors")
         os.mkfifo("pipe")
         Path("link").symlink_to("nowhere")
+        Path("loop").symlink_to("loop")
         yield folder
         os.chdir(before)
 
@@ -110,10 +111,11 @@ def test_a_working_directory_that_was_deleted(tmp_path: Path, place: Path) -> No
 @pytest.mark.parametrize(
     "option",
     [
-        ("--eps", "1e-300"), ("--eps", "3"), ("--csv", ""), ("--csv", "x" * 300), ("--csv", "link"), ("--csv", "pipe"),
-        ("--csv", "-"), ("--device", ""), ("--device", "cuda:99"), ("--device", "meta"), ("--indices", ""),
-        ("--indices", "-1"), ("--indices", "9" * 30), ("--batch", "99999999999"), ("--min-certified", "@"),
-        ("--min-certified", "nan@0"), ("--images", "nowhere"), ("--images", ""), ("--dataset", "mnist"),
+        ("--eps", "1e-300"), ("--eps", "3"), ("--csv", ""), ("--csv", "x" * 300), ("--csv", "link"),
+        ("--csv", "loop"), ("--csv", "pipe"), ("--csv", "-"), ("--device", ""), ("--device", "cuda:99"),
+        ("--device", "meta"), ("--indices", ""), ("--indices", "-1"), ("--indices", "9" * 30),
+        ("--batch", "99999999999"), ("--min-certified", "@"), ("--min-certified", "nan@0"),
+        ("--images", "nowhere"), ("--images", ""), ("--dataset", "mnist"),
     ],
     ids=str,
 )  # fmt: skip
