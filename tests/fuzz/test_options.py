@@ -22,7 +22,8 @@ ODD = (
     "", " ", ".", "..", "-", "--", "~nobody-here/x", "~", "x" * 252, "x" * 5000, "a/" * 3000, "1e308", "-1e308", "nan",
     "inf", "-1", "0", "9" * 20, "9" * 5000, "1/0", "1e99999999", "½", "\uff11",
     "\x1b[31m", "\udcff", "u\u0308\u202e", "a\nb",
-    "=1+1", "{", "[]", "%s%n", ",", "a,b", "3,3", "0x10", "cifar10", "m.safetensors", "link", "loop", "pipe", "/dev/full", "nothing/below",
+    "=1+1", "{", "[]", "%s%n", ",", "a,b", "3,3", "0x10", "cifar10", "m.safetensors", "link", "loop",
+    "pipe", "/dev/full", "nothing/below",
 )  # fmt: skip
 """Values nobody means, and names of things that are no plain files."""
 
