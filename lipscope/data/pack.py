@@ -11,6 +11,7 @@ import io
 import json
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from lipscope.data.locate import Located, find, not_found, target_folder
 from lipscope.data.releases import RELEASES, Release
 from lipscope.data.storage import cannot_write, check_room
 from lipscope.errors import DataError
+from lipscope.files.opening import open_regular
+from lipscope.files.writing import atomic_path
 
 SCHEMA = "lipscope.pack/1"
 STRIP = 500
@@ -34,6 +37,9 @@ LARGEST_PART = 60_000_000
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 100_000
+
+DAMAGE = (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, KeyError, ValueError)
+"""What a zip file that others wrote can raise: an encrypted entry or an unknown compression a RuntimeError."""
 
 Entry = tuple[str, bytes]
 OnProgress = Callable[[int, int], None]
@@ -78,7 +84,7 @@ def pack(
         destination.mkdir(parents=True, exist_ok=True)
         for number, entries in enumerate(_parts(_strips(place, total, on_progress), largest), start=1):
             path = destination / f"{name}.{number}.pack"
-            with zipfile.ZipFile(path, "w") as part:
+            with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as part:
                 part.writestr(MANIFEST, json.dumps({**manifest, "part": number}))
                 for entry, content in entries:
                     part.writestr(entry, content)
@@ -172,20 +178,20 @@ def _opened(parts: Sequence[Path]) -> tuple[dict[str, Any], Callable[[str], Iter
     manifest: dict[str, Any] | None = None
     for path in parts:
         try:
-            with zipfile.ZipFile(path) as part:
+            with open_regular(path) as file, zipfile.ZipFile(file) as part:
                 if part.getinfo(MANIFEST).file_size > LARGEST_MANIFEST:
                     raise ValueError("its manifest is too long")
                 found = json.loads(part.read(MANIFEST))
                 if not isinstance(found, dict) or found.pop("schema", None) != SCHEMA:
                     raise ValueError("its manifest is of another kind")
+                if not (isinstance(found.get("files"), dict) and _are_names(found.get("classes"))):
+                    raise ValueError("its manifest names no files or no classes")
                 found.pop("part", None)
                 places.update({name: path for name in part.namelist() if name != MANIFEST})
         except FileNotFoundError as error:
             raise DataError("no such file", where=str(path), next_step="check the path") from error
-        except (OSError, zipfile.BadZipFile, KeyError, ValueError, RecursionError) as error:
-            raise DataError(
-                "not a part that `lipscope data pack` made", where=str(path), why=str(error)[:200]
-            ) from error
+        except DAMAGE as error:
+            raise DataError("not a part that `lipscope data pack` made", where=str(path), why=_reason(error)) from error
         if manifest is not None and found != manifest:
             raise DataError("parts of different packs", where=str(path), next_step="name the parts of one")
         manifest = found
@@ -202,12 +208,20 @@ def _opened(parts: Sequence[Path]) -> tuple[dict[str, Any], Callable[[str], Iter
 def _read(path: Path, name: str) -> bytes:
     """One entry; no larger than 500 images may be."""
     try:
-        with zipfile.ZipFile(path) as part:
+        with open_regular(path) as file, zipfile.ZipFile(file) as part:
             if part.getinfo(name).file_size > 2 * STRIP * 32 * 32 * 3:
                 raise ValueError(f"{name} is too long")
             return part.read(name)
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise DataError("a damaged part", where=str(path), why=str(error)[:200]) from error
+    except DAMAGE as error:
+        raise DataError("a damaged part", where=str(path), why=_reason(error)) from error
+
+
+def _are_names(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in value)
+
+
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "strerror", None) or error)[:200]
 
 
 def _records(file: str, strip: tuple[bytes, bytes], release: Release) -> bytes:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from lipscope.data.load import load
 from lipscope.data.pack import MANIFEST, pack, unpack_parts
 from lipscope.data.releases import Release
-from lipscope.errors import DataError
+from lipscope.errors import DataError, LipscopeError
 from tests.data.makers import binary_files
 
 Tiny = tuple[Release, dict[str, bytes]]
@@ -84,6 +85,15 @@ def another_kind(entries: dict[str, bytes]) -> None:
     entries[MANIFEST] = b"[]"
 
 
+def files_by_number(entries: dict[str, bytes]) -> None:
+    manifest = json.loads(entries[MANIFEST])
+    entries[MANIFEST] = json.dumps({**manifest, "files": list(manifest["files"])}).encode()
+
+
+def no_classes(entries: dict[str, bytes]) -> None:
+    entries[MANIFEST] = json.dumps({**json.loads(entries[MANIFEST]), "classes": None}).encode()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -93,6 +103,8 @@ def another_kind(entries: dict[str, bytes]) -> None:
         (damage_a_picture, "cannot be read"),
         (rename, "unknown data set"),
         (another_kind, "not a part"),
+        (files_by_number, "names no files"),
+        (no_classes, "no classes"),
     ],
 )
 def test_damaged_parts_restore_nothing(here, tmp_path: Path, change, says: str) -> None:
@@ -103,6 +115,38 @@ def test_damaged_parts_restore_nothing(here, tmp_path: Path, change, says: str) 
     with pytest.raises(DataError, match=says):
         unpack_parts([part], data_dir=tmp_path / "elsewhere", releases=releases)
     assert not list((tmp_path / "elsewhere").glob("*"))
+
+
+def test_entries_that_cannot_be_unpacked_are_damage(here, tmp_path: Path) -> None:
+    releases, folder = here
+    (release,) = releases.values()
+    (part,) = pack(release.name, tmp_path, data_dir=folder.parent, releases=releases)
+    with zipfile.ZipFile(part) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in entries.items():
+            file.writestr(name, content)
+        begin = file.getinfo(next(name for name in entries if name.endswith(".webp"))).header_offset + 60
+    content = bytearray(part.read_bytes())
+    content[begin : begin + 40] = b"\xff" * 40
+    part.write_bytes(content)
+    with pytest.raises(DataError, match="a damaged part"):
+        unpack_parts([part], data_dir=tmp_path / "elsewhere", releases=releases)
+
+
+def test_devices_pipes_and_links_are_no_parts(here, tmp_path: Path) -> None:
+    releases, folder = here
+    (release,) = releases.values()
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/zero")):
+        with pytest.raises(DataError, match="not a file"):
+            unpack_parts([path], data_dir=tmp_path)
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    (tmp_path / f"{release.name}.1.pack").symlink_to(precious)
+    with pytest.raises(LipscopeError, match="symbolic link"):
+        pack(release.name, tmp_path, data_dir=folder.parent, releases=releases)
+    assert precious.read_text() == "precious"
 
 
 def test_what_is_no_part_is_named(tmp_path: Path) -> None:
