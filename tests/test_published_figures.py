@@ -10,14 +10,10 @@ import pytest
 from safetensors.numpy import load_file
 
 ROOT = Path(__file__).parents[1]
-CARDS = dict(
-    re.findall(
-        r"^## (\S+)\.safetensors\n(.*?)(?=^## |\Z)",
-        (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8"),
-        re.MULTILINE | re.DOTALL,
-    )
-)
-"""By the model's name, what the page of checkpoints says of it."""
+CARDS = {
+    path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "checkpoints").glob("*.md") if path.stem != "README"
+}
+"""By the model's name, what `lipscope card` wrote of it."""
 
 TABLES = {page: (ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "docs/results.md")}
 
@@ -41,22 +37,36 @@ def test_every_committed_model_has_a_card() -> None:
     } == set(CARDS) - {"shiftnet9-64-cifar10"}
 
 
+def test_the_page_of_checkpoints_names_every_card() -> None:
+    page = (ROOT / "checkpoints" / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\]\((\S+)\.md\)", page)) - {"../docs/experiments"} == set(CARDS)
+
+
 @pytest.mark.parametrize("name", CARDS)
-def test_the_card_has_the_counts_of_the_radii(name: str) -> None:
-    stated = re.findall(r"([0-9.]+)% \(([0-9]+)\)", CARDS[name])
+def test_the_card_has_the_counts_and_the_average_of_the_radii(name: str) -> None:
+    (row,) = (line for line in CARDS[name].splitlines() if line.startswith("| certified | ") and line.count("|") == 8)
+    stated = re.findall(r"([0-9.]+)% \(([0-9]+)\)", row)
     assert [int(count) for _, count in stated] == counts(name)
     assert [float(rate) for rate, _ in stated] == pytest.approx([count / 100 for count in counts(name)], abs=1e-9)
+    kept = load_file(model_file(name).with_suffix(".certified.safetensors"))
+    average = float((kept["radius"] * (kept["predicted"] == kept["label"])).mean())
+    (shown,) = re.findall(r"\| ([0-9.]+) \|$", row)
+    assert float(shown) <= average < float(shown) + 1e-4
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_the_card_has_the_average_radius_rounded_down(name: str) -> None:
+def test_the_card_has_what_was_attacked_of_a_thousand_images(name: str) -> None:
     kept = load_file(model_file(name).with_suffix(".certified.safetensors"))
-    average = float((kept["radius"] * (kept["predicted"] == kept["label"])).mean())
-    (stated,) = re.findall(r"\| ([0-9.]+) \|$", CARDS[name], re.MULTILINE)
-    assert float(stated) <= average < float(stated) + 1e-4
+    first = kept["index"] < 1000
+    right, reached = (kept["predicted"] == kept["label"])[first], kept["attack_distance"][first]
+    assert "| 1000 attacked images |" in CARDS[name]
+    (row,) = (line for line in CARDS[name].splitlines() if line.startswith("| withstood the attacks (estimate) |"))
+    counted = [int((right & (reached > eps / 255)).sum()) for eps in (36, 72, 108, 255)]
+    assert [int(count) for count in re.findall(r"\((\d+)\)", row)] == counted
+    assert (reached > kept["radius"][first]).all()
 
 
-@pytest.mark.parametrize("name", [name for name, card in CARDS.items() if "SHA-256" in card])
+@pytest.mark.parametrize("name", CARDS)
 def test_the_card_names_the_file(name: str) -> None:
     assert hashlib.sha256(model_file(name).read_bytes()).hexdigest() in CARDS[name]
 

@@ -25,7 +25,7 @@ from lipscope.training.augment import crop_and_flip
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.holdout import split_holdout, validate
 from lipscope.training.layerwise import Allowance, few_images
-from lipscope.training.pace import Pace
+from lipscope.training.pace import Decay, Pace
 from lipscope.training.run import RunFolder
 from lipscope.training.step import make_optimizer, take_step
 
@@ -64,14 +64,14 @@ class Counters:
             those of all processes.
         best: the best validation score so far.
         seconds: wall time of the earlier sessions of this run.
-        decay_from: the first step of the decay of a training by the clock.
+        decay: of a training by the clock.
     """
 
     step: int
     sums: Tensor
     best: float = -math.inf
     seconds: float = 0.0
-    decay_from: int | None = None
+    decay: Decay | None = None
 
 
 def train(
@@ -165,11 +165,12 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             net.load_state_dict(state.pop("net"))
             optimizer.load_state_dict(state.pop("optimizer"))
             counters = Counters(**state)
+            counters.decay = Decay(*counters.decay) if counters.decay is not None else None
             # Each takes an equal part, so that all parts together are the sums again.
             counters.sums /= world.size
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise run.damaged_state(error) from error
-    pace = Pace(recipe, steps_per_epoch, counters.decay_from)
+    pace = Pace(recipe, steps_per_epoch, counters.decay)
     if world.rank == 0:
         # The clock may end a training within an epoch, whose line then stays.
         whole, rest = divmod(counters.step, steps_per_epoch)
@@ -180,7 +181,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         """Together with the other processes: the sums are of all of them."""
         sums = world.total(counters.sums.clone())
         if world.rank == 0:
-            state = {**vars(counters), "sums": sums, "seconds": watch.seconds()}
+            decay = tuple(counters.decay) if counters.decay else None
+            state = {**vars(counters), "sums": sums, "seconds": watch.seconds(), "decay": decay}
             run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, stable)
         watch.saved = time.perf_counter()
 
@@ -191,7 +193,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         decay = pace.decay_due(counters.step, watch.seconds())
         stop, due, decay = world.any(listeners.should_stop(), watch.save_due(), decay)
         if decay:
-            counters.decay_from = pace.decay_from = counters.step
+            pace.begin_decay(counters.step)
+            counters.decay = pace.decay
         if stop or due or decay:
             save(stable=decay)
         if stop:
@@ -257,6 +260,11 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
                 layers = allowance.measure(frozen, layer_images, epoch + 1, counters.step)
             run.append(event, layers)
         listeners.on_epoch(event)
+        if recipe.minutes is not None and not last:
+            # By the clock of one process: every other must take the same steps.
+            clock = torch.tensor(watch.since_last(), dtype=torch.float64, device=world.device)
+            pace.set_decay(counters.step, *world.total(clock * (world.rank == 0)).tolist())
+            counters.decay = pace.decay
         counters.sums.zero_()
         save()
     return True
@@ -271,10 +279,17 @@ class Stopwatch:
         self._started = self.saved = self._reported = self._epoch_started = time.perf_counter()
         self._window = (self._started, counters.step)
         self._epoch_first = counters.step
+        self._marked = (self.seconds(), counters.step)
 
     def seconds(self) -> float:
         """Wall time of the run, over all its sessions."""
         return self._before + time.perf_counter() - self._started
+
+    def since_last(self) -> tuple[float, float]:
+        """Wall time of the run, and steps per second since this was asked last, everything between them included."""
+        before, now = self._marked, (self.seconds(), self._counters.step)
+        self._marked = now
+        return now[0], (now[1] - before[1]) / max(now[0] - before[0], 1e-9)
 
     def save_due(self) -> bool:
         """Whether the last save is too long ago, by this process's clock."""

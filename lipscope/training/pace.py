@@ -1,18 +1,28 @@
 """How many steps a training takes, and what changes from one to the next: fixed by epochs, or by the clock.
 
 A training by the clock keeps its learning rate until the decay's share of the time is left, and then lowers it to 0
-over a number of steps that is fixed at that moment, so that resuming it is exact. The state from which it decays is
-kept (``stable.pt``): a longer training may continue from there as if it had been asked for from the beginning.
+over a number of steps that is fixed at that moment, and again after every epoch: a machine may become slower or faster.
+What is fixed is part of the state, so that resuming it is exact. The state from which it decays is kept
+(``stable.pt``): a longer training may continue from there as if it had been asked for from the beginning.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lipscope.training.recipe import LOSSES, Recipe, schedule_at
 
 WARMUP_STEPS = 200
 """Over which a training by the clock raises its learning rate: its length is not known yet."""
+
+
+class Decay(NamedTuple):
+    """How the learning rate of a training by the clock falls to 0."""
+
+    first: int  # steps that were finished when this was fixed
+    left: float  # of the learning rate at that moment, in (0, 1]
+    last: int  # steps after which it is 0, and the training ends
 
 
 @dataclass
@@ -22,12 +32,29 @@ class Pace:
     Args:
         recipe: of the training.
         per_epoch: steps in one epoch.
-        decay_from: the first step of the decay of a training by the clock; None before the clock has said so.
+        decay: of a training by the clock; None before the clock has begun it.
     """
 
     recipe: Recipe
     per_epoch: int
-    decay_from: int | None = None
+    decay: Decay | None = None
+
+    def begin_decay(self, step: int) -> None:
+        """After ``step`` finished steps: it takes its share of the time if those to come are as fast."""
+        share = self.recipe.decay
+        self.decay = Decay(step, 1.0, step + max(1, round(step * share / (1 - share))))
+
+    def set_decay(self, step: int, seconds: float, per_second: float) -> None:
+        """Fix anew when a decay that has begun ends.
+
+        Args:
+            step: finished.
+            seconds: that they took.
+            per_second: steps, from now on.
+        """
+        if self.decay is not None and self.recipe.minutes is not None:
+            left = self._schedule(step)[1]
+            self.decay = Decay(step, left, step + max(1, round((60 * self.recipe.minutes - seconds) * per_second)))
 
     def steps(self, step: int, seconds: float) -> int:
         """All steps: exactly, but for a training by the clock that does not decay yet; then what is expected.
@@ -38,8 +65,8 @@ class Pace:
         """
         if self.recipe.minutes is None:
             return self.per_epoch * self.recipe.epochs
-        if self.decay_from is not None:
-            return self._last()
+        if self.decay is not None:
+            return self.decay.last
         speed = step / seconds if step and seconds > 0 else 0.0
         return max(step + 2, round(60 * self.recipe.minutes * speed))
 
@@ -47,12 +74,12 @@ class Pace:
         """Whether no step is left."""
         if self.recipe.minutes is None:
             return step >= self.per_epoch * self.recipe.epochs
-        return self.decay_from is not None and step >= self._last()
+        return self.decay is not None and step >= self.decay.last
 
     def decay_due(self, step: int, seconds: float) -> bool:
         """Whether the decay of a training by the clock should begin now."""
         minutes = self.recipe.minutes
-        if minutes is None or self.decay_from is not None or step == 0:
+        if minutes is None or self.decay is not None or step == 0:
             return False
         return seconds >= 60 * minutes * (1 - self.recipe.decay)
 
@@ -80,19 +107,14 @@ class Pace:
         """How many steps there will be, as far as that is fixed after ``step`` of them."""
         if self.recipe.minutes is None:
             return self.per_epoch * self.recipe.epochs
-        return None if self.decay_from is None or step < self.decay_from else self._last()
+        return None if self.decay is None or step < self.decay.first else self.decay.last
 
     def _schedule(self, step: int) -> tuple[float, float]:
         """How far the learning rate has risen, and how much of it is left."""
         if self.recipe.minutes is None:
             return schedule_at(self.recipe, (step + 1) / (self.per_epoch * self.recipe.epochs))
         risen = min(1.0, (step + 1) / WARMUP_STEPS)
-        if self.decay_from is None or step < self.decay_from:
+        if self.decay is None or step < self.decay.first:
             return risen, 1.0
-        return risen, (self._last() - step) / (self._last() - self.decay_from)
-
-    def _last(self) -> int:
-        """The end of the decay: it takes its share of the time if steps go on at the speed of those before it."""
-        assert self.decay_from is not None
-        share = self.recipe.decay
-        return self.decay_from + max(1, round(self.decay_from * share / (1 - share)))
+        first, left, last = self.decay
+        return risen, left * (last - step) / (last - first)

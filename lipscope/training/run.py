@@ -292,7 +292,7 @@ def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
             with atomic_path(now) as temporary:
                 temporary.write_bytes(read_regular(before))
     # The best score so far is of a model that this folder does not hold.
-    run.save_state({**state, "decay_from": None, "best": -math.inf})
+    run.save_state({**state, "decay": None, "best": -math.inf})
     return run
 
 

@@ -334,7 +334,7 @@ def test_the_stored_model_is_proved_and_says_what_it_claims(unbroken):
 
 def test_the_state_holds_no_more_than_it_takes(unbroken):
     state = unbroken.load_state(ALONE.device)
-    assert set(state) == {"step", "sums", "best", "seconds", "decay_from", "net", "optimizer"}
+    assert set(state) == {"step", "sums", "best", "seconds", "decay", "net", "optimizer"}
     assert state["step"] == STEPS
 
 
@@ -389,6 +389,17 @@ def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, pie
     assert (before["step"], last["step"], last["epoch"], last["epochs"]) == (12, 14, 3, 3)
     assert rates[-1] < rates[-2]
     assert read_header(run.model).training["steps"] in (6, 12, 14)
+
+
+def test_a_machine_that_becomes_slower_in_the_decay_keeps_to_its_time(new_run, few_images, monkeypatch):
+    """30 steps in 30 seconds, then each takes two: the first epoch of the decay, 6 steps, tells."""
+    monkeypatch.setattr(
+        loop.Stopwatch, "seconds", lambda self: float(max(self._counters.step, self._counters.step * 2 - 30))
+    )
+    run = new_run(minutes=1.0, decay=0.5, holdout=0, batch_size=50)
+    assert train(run, few_images, ALONE)
+    last = lines(run)[-1]
+    assert (last["step"], last["learning_rate"] > 0) == (45, True)
 
 
 @pytest.mark.usefixtures("one_step_a_second")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lipscope.training.pace import WARMUP_STEPS, Pace
+from lipscope.training.pace import WARMUP_STEPS, Decay, Pace
 from lipscope.training.recipe import manifold, schedule_at, with_loss
 
 CLOCK = replace(manifold(), minutes=10, learning_rate=0.1, decay=0.25)
@@ -25,7 +25,7 @@ def test_the_decay_begins_when_its_share_of_the_time_is_left():
     assert [pace.decay_due(3000, seconds) for seconds in (0.0, 449.9, 450.0, 700.0)] == [False, False, True, True]
     assert not pace.decay_due(0, 1e9)
     # 3,000 steps took 450 seconds, so 1,000 take the other 150.
-    pace.decay_from = 3000
+    pace.begin_decay(3000)
     assert pace.steps(3500, 500.0) == 4000
     assert [pace.finished(step) for step in (3000, 3999, 4000)] == [False, False, True]
     assert not pace.decay_due(3001, 1e9)
@@ -44,7 +44,7 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     stable = Pace(CLOCK, per_epoch=100)
     assert stable.learning_rate(0) == pytest.approx(0.1 / WARMUP_STEPS)
     assert stable.learning_rate(WARMUP_STEPS - 1) == stable.learning_rate(10**6) == 0.1
-    pace = Pace(CLOCK, per_epoch=100, decay_from=3000)
+    pace = Pace(CLOCK, per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert pace.learning_rate(2999) == pace.learning_rate(3000) == 0.1
     assert pace.learning_rate(3500) == pytest.approx(0.05)
     assert pace.learning_rate(3999) == pytest.approx(0.0001)
@@ -52,14 +52,14 @@ def test_the_learning_rate_rises_stays_and_falls_to_nothing():
 
 def test_what_the_clock_has_fixed_makes_the_rest_exact():
     """A resumed training, given only the step at which the decay began, does the same steps at the same rates."""
-    first, resumed = Pace(CLOCK, 100, decay_from=777), Pace(CLOCK, 100, decay_from=777)
+    first, resumed = Pace(CLOCK, 100, decay=Decay(777, 1.0, 1036)), Pace(CLOCK, 100, decay=Decay(777, 1.0, 1036))
     assert first.steps(800, 1.0) == resumed.steps(1000, 99.0)
     assert [first.learning_rate(s) for s in range(700, 1030)] == [resumed.learning_rate(s) for s in range(700, 1030)]
 
 
 def test_the_temperature_stays_while_the_learning_rate_rises_and_then_falls_with_it():
     falling = replace(CLOCK, temperature=2.0, end_temperature=1.0)
-    pace = Pace(falling, per_epoch=100, decay_from=3000)
+    pace = Pace(falling, per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert [pace.temperature(step) for step in (0, 2999, 3000, 3500)] == [2.0, 2.0, 2.0, 1.5]
     assert pace.temperature(3999) == pytest.approx(1.001)
     by_epochs = Pace(replace(falling, minutes=None, epochs=10), per_epoch=10)
@@ -69,7 +69,7 @@ def test_the_temperature_stays_while_the_learning_rate_rises_and_then_falls_with
 
 
 def test_a_temperature_without_an_end_stays():
-    pace = Pace(replace(CLOCK, temperature=2.0), per_epoch=100, decay_from=3000)
+    pace = Pace(replace(CLOCK, temperature=2.0), per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}
 
 
@@ -77,12 +77,37 @@ def test_the_offset_of_a_loss_that_rises_is_whole_from_the_middle_on():
     by_epochs = Pace(replace(with_loss(CLOCK, "emma"), minutes=None, epochs=10, offset=2.0), per_epoch=10)
     assert [by_epochs.offset(step) for step in (0, 24, 49, 99)] == pytest.approx([0.04, 1.0, 2.0, 2.0])
     assert by_epochs.offset(75) == 2.0
-    clock = Pace(replace(with_loss(CLOCK, "emma"), offset=2.0), per_epoch=100, decay_from=1000)
+    clock = Pace(replace(with_loss(CLOCK, "emma"), offset=2.0), per_epoch=100, decay=Decay(1000, 1.0, 1333))
     assert clock.steps(1000, 0.0) == 1333
     assert [clock.offset(step) for step in (0, 999)] == [0.0, 0.0]
     assert clock.offset(1000) == 2.0
 
 
 def test_the_offset_of_any_other_loss_stays():
-    pace = Pace(replace(CLOCK, offset=2.0), per_epoch=100, decay_from=3000)
+    pace = Pace(replace(CLOCK, offset=2.0), per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert {pace.offset(step) for step in range(0, 4000, 7)} == {2.0}
+
+
+def test_a_machine_that_becomes_slower_does_fewer_steps_and_the_rate_falls_without_a_jump():
+    pace = Pace(CLOCK, per_epoch=100)
+    pace.begin_decay(3000)
+    before = pace.learning_rate(3200)
+    pace.set_decay(3200, 480.0, 2.5)  # two minutes are left
+    assert pace.steps(3200, 480.0) == 3500
+    assert pace.learning_rate(3200) == before == pytest.approx(0.08)
+    assert pace.learning_rate(3350) == pytest.approx(0.04)
+    assert [pace.finished(step) for step in (3499, 3500)] == [False, True]
+
+
+def test_where_the_time_is_over_one_step_is_left():
+    pace = Pace(CLOCK, per_epoch=100)
+    pace.begin_decay(3000)
+    pace.set_decay(3900, 700.0, 5.0)
+    assert [pace.finished(step) for step in (3900, 3901)] == [False, True]
+
+
+def test_before_the_decay_and_by_epochs_nothing_is_fixed_anew():
+    for recipe in (CLOCK, replace(CLOCK, minutes=None)):
+        pace = Pace(recipe, per_epoch=100)
+        pace.set_decay(500, 60.0, 1.0)
+        assert pace.decay is None
