@@ -5,13 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import math
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from lipscope.certification.summary import class_name
-from lipscope.files.results import OPTIONAL
+from lipscope.errors import UsageError
+from lipscope.files.checkpoint import atomic_path
+from lipscope.files.results import OPTIONAL, results_path, summary_path
+from lipscope.files.writing import require_writable
 from lipscope.records.certificates import Certificates
 from lipscope.visible import cell
 
@@ -63,6 +68,35 @@ def as_csv(certificates: Certificates, files: Sequence[str] = ()) -> str:
         names = {f"{key}_name": class_name(certificates, row[key]) for key in named if row[key] is not None}
         writer.writerow({key: cell(value) for key, value in {**row, **names}.items()})
     return text.getvalue()
+
+
+def check_place(csv_file: Path, model: Path) -> None:
+    """Refuse, before anything is computed, a place that no CSV file can take.
+
+    Raises:
+        UsageError: the model, its results, or a folder that is not there.
+    """
+    where, results = f"--csv {csv_file}", results_path(model)
+    if any(_same_file(csv_file, kept) for kept in (model, results, summary_path(results))):
+        raise UsageError("would overwrite the model or its results", where=where, next_step="choose another name")
+    if not csv_file.absolute().parent.is_dir():
+        raise UsageError("no such folder", where=where, next_step="make it first")
+    require_writable(csv_file)
+
+
+def write_csv(csv_file: Path, certificates: Certificates, files: Sequence[str] = ()) -> None:
+    """One row per image, to a file, atomically.
+
+    Raises:
+        LipscopeError: the place cannot be written to.
+    """
+    with atomic_path(csv_file) as temporary:
+        temporary.write_text(as_csv(certificates, files), encoding="utf-8", newline="")
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file, through links and ``..`` too."""
+    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _finite(value: float) -> float | None:

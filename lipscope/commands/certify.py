@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
 from lipscope.commands.messages import narrate, say
 from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, device_option, json_option, one_of
-from lipscope.errors import CheckFailedError, LipscopeError, UsageError
+from lipscope.errors import UsageError
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from lipscope.certification.gate import Requirement
-    from lipscope.certification.run import Answer
-    from lipscope.certification.selection import Request
 
 SET_SCHEMA = "lipscope.certify-set/2"
 
@@ -122,55 +112,61 @@ def certify_command(
         (keep is not None and no_keep, "--keep and --no-keep exclude each other"),
     )
     chosen = models or (choose_model(None),)
+    (path, *others) = chosen
 
     from lipscope.certification.gate import parse_requirement
-    from lipscope.certification.selection import Request
-    from lipscope.processes.world import World, led
+    from lipscope.files.checkpoint import read_header
 
     required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
+    if not others:
+        read_header(path)  # what is no model is told before torch is loaded
+
+    from lipscope.certification.rows import as_csv, check_place, write_csv
+    from lipscope.certification.rows import per_image as rows_of
+    from lipscope.certification.run import Answer, answer
+    from lipscope.certification.selection import Request
+    from lipscope.certification.table import judged, table
+    from lipscope.commands.certify_text import set_text, text
+    from lipscope.commands.progress import images_bar
+    from lipscope.models.stored import load_model
+    from lipscope.processes.world import World, led
+
     request = Request(
         dataset=dataset, train_set=train_set, images=images, size=size, limit=limit, indices=indices, logits=logits,
         fast=fast, batch_size=batch_size, force=force, device=device, data_dir=data_dir, keep=keep, no_keep=no_keep,
     )  # fmt: skip
-    (path, *others) = chosen
     if csv_file is not None and not to_stdout:
-        _check_place(csv_file, path)
+        check_place(csv_file, path)
 
     def run(world: World) -> int:
         shared = replace(request, world=world, device=str(world.device))
+
+        def found(path: Path) -> Answer:
+            return answer(load_model(path), shared, narrate, images_bar)
+
         if others:
-            return _certify_set(chosen, shared, eps, required, as_json=as_json)
-        return _certify_one(path, shared, eps, required, csv_file, as_json=as_json, per_image=per_image)
+            models, code = table(chosen, found, eps, required, narrate)
+            sorted_by = [format_eps(radius) for radius in eps]
+            say(
+                json.dumps({"schema": SET_SCHEMA, "sorted_by": sorted_by[0], "models": models})
+                if as_json
+                else set_text(models, sorted_by)
+            )
+            return code
+        one = found(path)
+        facts, code = judged(one, path, eps, required, narrate)
+        if to_stdout:
+            say(as_csv(one.certificates, one.files), end="")
+        elif csv_file is not None:
+            write_csv(csv_file, one.certificates, one.files)
+            narrate(f"{len(one.certificates)} rows in {csv_file}")
+        if per_image:
+            facts["images"] = rows_of(one.certificates, one.logits if logits else None, one.files)
+        if not to_stdout:
+            say(json.dumps(facts) if as_json else text(facts, one.certificates))
+        return code
 
     return led(device, run)
-
-
-def _certify_one(
-    path: Path,
-    request: Request,
-    eps: Sequence[Fraction],
-    required: Sequence[Requirement],
-    csv_file: Path | None,
-    *,
-    as_json: bool,
-    per_image: bool,
-) -> int:
-    to_stdout = csv_file is not None and str(csv_file) == STDOUT
-    found = _answer(path, request)
-    facts, missed = _facts(found, path, eps, required)
-    if csv_file is not None:
-        _write_csv(None if to_stdout else csv_file, found)
-    if as_json:
-        if per_image:
-            from lipscope.certification.rows import per_image as rows_of
-
-            facts["images"] = rows_of(found.certificates, found.logits if request.logits else None, found.files)
-        say(json.dumps(facts))
-    elif not to_stdout:
-        from lipscope.commands.certify_text import text
-
-        say(text(facts, found.certificates))
-    return _exit_code(found, missed)
 
 
 def _refuse(*cases: tuple[bool, str]) -> None:
@@ -178,123 +174,3 @@ def _refuse(*cases: tuple[bool, str]) -> None:
     for wrong, what in cases:
         if wrong:
             raise UsageError(what)
-
-
-def _answer(path: Path, request: Request) -> Answer:
-    from lipscope.certification.run import answer
-    from lipscope.commands.progress import images_bar
-    from lipscope.models.stored import load_model
-
-    return answer(load_model(path), request, narrate, images_bar)
-
-
-def _facts(
-    found: Answer, path: Path, eps: Sequence[Fraction], required: Sequence[Requirement]
-) -> tuple[dict[str, Any], bool]:  # fmt: skip
-    """The summary with what became of the requirements, each miss told; and whether one was missed.
-
-    Raises:
-        UsageError: as :func:`lipscope.certification.gate.held`.
-    """
-    from lipscope.certification.gate import held
-    from lipscope.certification.summary import summary
-
-    facts = summary(found.certificates, str(path), eps, found.budget)
-    if not required:
-        return facts, False
-    outcomes = [held(wanted, found.certificates) for wanted in required]
-    for one in outcomes:
-        if not one.met:
-            narrate(f"{path}: {one}")
-    facts["min_certified"] = [one.to_json() for one in outcomes]
-    return facts, not all(one.met for one in outcomes)
-
-
-def _exit_code(found: Answer, missed: bool) -> int:
-    unkept = found.unkept.exit_code if found.unkept else 0
-    return max(unkept, CheckFailedError.exit_code if missed else 0)
-
-
-def _certify_set(
-    paths: Sequence[Path],
-    request: Request,
-    radii: Sequence[Fraction],
-    required: Sequence[Requirement],
-    *,
-    as_json: bool,
-) -> int:
-    """One table over several models; one that fails does not hide the others, and the worst exit code counts."""
-    certified: list[dict[str, Any]] = []
-    failed: list[dict[str, Any]] = []
-    worst = 0
-    for path in paths:
-        narrate(f"model {path}")
-        try:
-            found = _answer(path, request)
-            if not found.certificates.labelled:
-                raise UsageError("a table sorted by certified accuracy needs labels", where=str(request.images))
-            facts, missed = _facts(found, path, radii, required)
-        except LipscopeError as error:
-            narrate(str(error))
-            failed.append({"model": {"path": str(path)}, **error.to_json()})
-            worst = max(worst, error.exit_code)
-            continue
-        certified.append(facts)
-        worst = max(worst, _exit_code(found, missed))
-    certified.sort(key=_rank)
-    eps = [format_eps(radius) for radius in radii]
-    if as_json:
-        say(json.dumps({"schema": SET_SCHEMA, "sorted_by": eps[0], "models": certified + failed}))
-    else:
-        from lipscope.commands.certify_text import set_text
-
-        say(set_text(certified + failed, eps))
-    return worst
-
-
-def _rank(facts: dict[str, Any]) -> tuple[Fraction, Fraction, str]:
-    """The best certified accuracy at the first radius first, then clean accuracy, then the name."""
-    n = facts["data"]["n"]
-    shares = facts["certified"][0], facts["clean"]
-    first, clean = (Fraction(share["count"], n) for share in shares)
-    return -first, -clean, facts["model"]["path"]
-
-
-def _check_place(csv_file: Path, model: Path) -> None:
-    """Refuse, before anything is computed, a place that no CSV file can take.
-
-    Raises:
-        UsageError: the model, its results, or a folder that is not there.
-    """
-    from lipscope.files.results import results_path, summary_path
-    from lipscope.files.writing import require_writable
-
-    where, results = f"--csv {csv_file}", results_path(model)
-    if any(_same_file(csv_file, kept) for kept in (model, results, summary_path(results))):
-        raise UsageError("would overwrite the model or its results", where=where, next_step="choose another name")
-    if not csv_file.absolute().parent.is_dir():
-        raise UsageError("no such folder", where=where, next_step="make it first")
-    require_writable(csv_file)
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    """Whether two paths lead to one file, through links and ``..`` too."""
-    return os.path.realpath(one) == os.path.realpath(other) or (one.exists() and other.exists() and one.samefile(other))
-
-
-def _write_csv(file: Path | None, found: Answer) -> None:
-    """One row per image, to the file (atomically) or to stdout.
-
-    Raises:
-        LipscopeError: the place cannot be written to.
-    """
-    from lipscope.certification.rows import as_csv
-    from lipscope.files.checkpoint import atomic_path
-
-    content = as_csv(found.certificates, found.files)
-    if file is None:
-        say(content, end="")
-        return
-    with atomic_path(file) as temporary:
-        temporary.write_text(content, encoding="utf-8", newline="")
-    narrate(f"{len(found.certificates)} rows in {file}")
