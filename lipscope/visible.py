@@ -47,6 +47,16 @@ def escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
+def cut(text: str, width: int) -> str:
+    r"""Text from a file: visible characters on one line, and not too many of them.
+
+    >>> cut("a\x1b[31m", 40), cut("conv1.weight", 6)
+    ('a\\x1b[31m', 'conv1…')
+    """
+    harmless = visible(text[: width + 1])
+    return harmless if len(harmless) <= width else harmless[: width - 1] + "…"
+
+
 FORMULAS = ("=", "+", "-", "@")
 """What a spreadsheet takes for the beginning of a formula."""
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lipscope.commands.messages import cut, duration, narrate, say
+from lipscope.commands.messages import duration, narrate, say
 from lipscope.commands.models import choose_model, file_of
 from lipscope.commands.options import data_dir_option
+from lipscope.visible import cut
 
 if TYPE_CHECKING:
     from lipscope.records import InspectReport

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lipscope.commands.messages import cut
 from lipscope.commands.names import Names, column_of
 from lipscope.records import round_up
-from lipscope.visible import visible
+from lipscope.visible import cut, visible
 
 LEGEND = "A, B: bound proved, rounded up; sigma max, sigma min, gradient (mean of ||J^T g|| / ||g||): estimates."
 

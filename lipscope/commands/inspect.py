@@ -12,7 +12,7 @@ import click
 
 from lipscope.commands.app import draw_screen, means_for, open_app
 from lipscope.commands.gradients import gradient_lines
-from lipscope.commands.messages import cut, narrate, say
+from lipscope.commands.messages import narrate, say
 from lipscope.commands.models import choose_model
 from lipscope.commands.names import Names, column_of
 from lipscope.commands.options import data_dir_option, json_option
@@ -21,7 +21,7 @@ from lipscope.commands.spectra import bound_lines, spectrum_lines
 from lipscope.errors import CheckFailedError, UsageError
 from lipscope.records import round_up
 from lipscope.tui.registry import SCREENS
-from lipscope.visible import visible
+from lipscope.visible import cut, visible
 
 if TYPE_CHECKING:
     from lipscope.records import Chain, Estimate, InspectReport, LayerReport

@@ -78,13 +78,3 @@ def duration(seconds: float) -> str:
     if seconds < 5400:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
-
-
-def cut(text: str, width: int) -> str:
-    r"""Text from a file: visible characters on one line, and not too many of them.
-
-    >>> cut("a\x1b[31m", 40), cut("conv1.weight", 6)
-    ('a\\x1b[31m', 'conv1…')
-    """
-    harmless = visible(text[: width + 1])
-    return harmless if len(harmless) <= width else harmless[: width - 1] + "…"

@@ -7,10 +7,11 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from lipscope.commands.messages import cut, duration
+from lipscope.commands.messages import duration
 from lipscope.commands.names import Names, column_of
 from lipscope.files.run_log import LayerState, RunLog, seconds_left, standing_of
 from lipscope.records import RunEvent, round_up
+from lipscope.visible import cut
 
 SCHEMA = "lipscope.run-report/1"
 

@@ -6,9 +6,9 @@ from collections import Counter
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING
 
-from lipscope.commands.messages import cut
 from lipscope.commands.names import Names, column_of
 from lipscope.records import NEAR_ONE
+from lipscope.visible import cut
 
 if TYPE_CHECKING:
     from lipscope.records import InspectReport, LayerReport, Spectrum
