@@ -23,6 +23,7 @@ from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.training import budget
 from lipscope.training.run import open_run
 from tests.full_disk import full_disk
+from tests.training.test_processes import WATCHED
 
 pytestmark = pytest.mark.usefixtures("no_data")
 
@@ -243,29 +244,33 @@ def test_a_resumed_run_is_not_changed(tmp_path, capsys, options):
     assert f"{options[0]} cannot change a run that is resumed" in capsys.readouterr().err
 
 
-def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path):
+@pytest.mark.usefixtures("small")
+def test_killed_interrupted_and_resumed_is_bit_for_bit_the_same(start, tmp_path, monkeypatch, capsys):
     """SIGKILL after the first epoch, --resume, Ctrl-C in the next one, --resume: as if nothing had happened."""
-    options = (*SHORT, *FEW, "--epochs", 4, "--seed", 9)
+    options = (*SHORT, "--batch", 20, "--holdout", 140, "--epochs", 4, "--seed", 9)
     broken, whole = tmp_path / "broken", tmp_path / "whole"
-    reference = start("train", *options, "--out", whole)
-    killed = start("train", *options, "--out", broken).when(lambda: len(metrics(broken)) == 1, signal.SIGKILL)
-    assert killed.finish()[0] == -signal.SIGKILL
-    assert len(metrics(broken)) < 4
+
+    def process(befalls, *arguments):
+        with monkeypatch.context() as patch:
+            patch.setenv(*befalls)
+            return start(tmp_path, broken, *arguments, python=(str(WATCHED),)).finish()
+
+    assert process(("KILL_AFTER", "10"), *options, "--out", broken)[0] == -signal.SIGKILL
+    assert len(metrics(broken)) == 1
     assert standing_of(read_run(broken), time.time()) == "killed"
 
-    interrupted = start("train", "--resume", broken).when(lambda: len(metrics(broken)) == 2, signal.SIGINT)
-    code, stdout, stderr = interrupted.finish()
+    code, stdout, stderr = process(("STOP_AFTER", "11"), "--resume", broken)
     assert (code, stdout) == (130, ""), stderr
     assert f"stopped and saved; continue with `lipscope train --resume {broken}`" in stderr
     assert stderr.endswith("lipscope: interrupted\n")
     assert "Traceback" not in stderr
     state = open_run(broken).load_state(torch.device("cpu"))
-    assert 16 <= state["step"] < 32
+    assert state["step"] == 8 + 11
 
-    code, stdout, stderr = start("train", "--resume", broken).finish()
-    assert (code, stdout) == (0, f"{broken / 'model.safetensors'}\n"), stderr
-    code, _, stderr = reference.finish()
-    assert code == 0, stderr
+    for arguments, folder in ((("--resume", broken), broken), ((*options, "--out", whole), whole)):
+        capsys.readouterr()
+        assert train(*arguments) == 0
+        assert capsys.readouterr().out == f"{folder / 'model.safetensors'}\n"
     assert [line["epoch"] for line in metrics(broken)] == [1, 2, 3, 4]
     assert without_clocks(broken) == without_clocks(whole)
     ours, theirs = (load_file(folder / "model.safetensors") for folder in (broken, whole))

@@ -1,7 +1,7 @@
 """Run as one of several processes: lipscope, in which something befalls the last process in its second turn.
 
-Usage: rank.py killed|stopped|asleep|busy|nothing PATIENCE ARGUMENT...; a process that is silent or neither computes nor
-waits is waited for PATIENCE seconds.
+Usage: rank.py killed|interrupted|stopped|asleep|busy|nothing PATIENCE ARGUMENT...; a process that is
+silent or neither computes nor waits is waited for PATIENCE seconds.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ def befall(what: str, patience: float) -> None:
     """What happens to this process."""
     if what == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
+    if what == "interrupted":
+        signal.raise_signal(signal.SIGINT)
     if what == "stopped":
         os.kill(os.getpid(), signal.SIGSTOP)
     if what == "asleep":

@@ -90,7 +90,9 @@ def test_lipconvnets_stay_on_the_device_and_wait_for_nothing(
 
 
 @pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("conv", CONVOLUTIONS)
+@pytest.mark.parametrize(
+    "conv", [conv if conv in ("soc", "cayley") else pytest.param(conv, marks=pytest.mark.slow) for conv in CONVOLUTIONS]
+)
 def test_residual_networks_do_too(conv: str, training: bool) -> None:
     with pretended():
         on_the_gpu(logits_of(made(ResNetConfig(18, 4, conv), training=training)), (4, 10))

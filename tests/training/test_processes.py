@@ -14,7 +14,7 @@ from lipscope.training.run import open_run
 WATCHED = Path(__file__).with_name("watched_rank.py")
 OPTIONS = (
     "--dataset", "synthetic", "--channels", "2", "--activation", "hh1", "--float32", "--epochs", "2",
-    "--batch", "80", "--holdout", "4600", "--seed", "4",
+    "--batch", "40", "--holdout", "100", "--seed", "4",
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def test_two_processes(trained, tmp_path):
     for ours, theirs in zip(*lines, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)
         assert ours["train_accuracy"] == pytest.approx(theirs["train_accuracy"], abs=0.01)
-        assert ours["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.01)
+        assert ours["validation_accuracy"] == pytest.approx(theirs["validation_accuracy"], abs=0.011)  # one image
     best = 1 + max(range(2), key=lambda epoch: lines[0][epoch]["validation_certified"])
     stored = load_file(two.model)
     for name, tensor in torch.load(trained["two"] / f"rank1.epoch{best}.pt", weights_only=True).items():

@@ -1,7 +1,7 @@
-"""Run by torchrun: lipscope train, with a log of what this process writes below a folder.
+"""Run alone or by torchrun: lipscope train on 300 images, with a log of what this process writes below a folder.
 
 Usage: watched_rank.py LOGS RUN ARGUMENT...; writes LOGS/rank{r}.writes and LOGS/rank{r}.epoch{e}.pt. With
-STOP_AFTER=n in the environment the last process alone is interrupted after n steps, with KILL_AFTER=n it is killed.
+STOP_AFTER=n in the environment the last process is interrupted after n steps, with KILL_AFTER=n it is killed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from pathlib import Path
 
 import torch
 
+import lipscope.data
 from lipscope.cli import run
+from lipscope.data.synthetic import synthetic
 from lipscope.training import loop
 
 CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.chmod", "os.rmdir")
@@ -50,6 +52,8 @@ def main(logs: Path, folder: str, arguments: list[str]) -> int:
         return result
 
     loop.validate, loop.take_step = validate, take_step
+    few = synthetic("synthetic", "train").subset(range(300))
+    lipscope.data.load = lambda name, split, data_dir: few
     sys.addaudithook(watch)
     code = run(["train", *arguments])
     (logs / f"rank{rank}.writes").write_text("\n".join(writes))

@@ -19,8 +19,6 @@ from lipscope.tui.work.worker import Means
 from tests.tui.conftest import bounds, screen_text, until, write_radii
 from tests.waiting import GENEROUS
 
-RELOADS = 200
-
 
 class Factorising:
     """Waits, then is inside one singular value decomposition after another until it is told to stop."""
@@ -78,7 +76,8 @@ async def test_no_key_waits_while_a_thread_factorises(model):
         analysis.begin.set()
 
 
-async def test_memory_is_flat_over_200_reloads(model, script):
+@pytest.mark.parametrize("reloads", [60, pytest.param(200, marks=pytest.mark.slow)])
+async def test_memory_is_flat_over_reloads(model, script, reloads):
     write_radii(model, n=200)
     app = InspectApp(model, analyse=Means(script, look_every=60))
 
@@ -88,16 +87,16 @@ async def test_memory_is_flat_over_200_reloads(model, script):
 
     async with app.run_test(size=(80, 24)) as pilot:
         counts = []
-        for number in range(RELOADS):
+        for number in range(reloads):
             app.session.reload()
             while not app.settled:
                 await asyncio.sleep(0.001)
-            if number + 1 in (RELOADS // 4, RELOADS):
+            if number + 1 in (reloads // 4, reloads):
                 await pilot.pause(0.1)
                 counts.append(objects())
-        assert script.runs == RELOADS + 1
+        assert script.runs == reloads + 1
         script.threads.clear()
-        assert counts[1] < 1.02 * counts[0] + RELOADS, counts  # one thread object a reload is the test's own
+        assert counts[1] < 1.02 * counts[0] + reloads, counts  # one thread object a reload is the test's own
 
 
 async def test_memory_is_flat_over_repeated_looks_at_kernels(model, script):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lipscope.cli import run
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.tui.picture import parse_size, picture
 from lipscope.tui.registry import SCREENS
@@ -53,9 +54,9 @@ def test_a_size_that_is_none(text):
 def test_the_command_draws_without_a_terminal(tiny_model, tmp_path):
     target = tmp_path / "out.svg"
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), "LIPSCOPE_DATA": str(tmp_path)}
-    run = [sys.executable, "-m", "lipscope", "inspect", str(tiny_model), "--screenshot", str(target)]
+    arguments = ["inspect", str(tiny_model), "--screenshot", str(target)]
     answer = subprocess.run(
-        [*run, "--screen", "layers", "--size", "100x30"],
+        [sys.executable, "-m", "lipscope", *arguments, "--screen", "layers", "--size", "100x30"],
         capture_output=True, text=True, timeout=GENEROUS, check=False, stdin=subprocess.DEVNULL, env=environment,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
@@ -67,7 +68,4 @@ def test_the_command_draws_without_a_terminal(tiny_model, tmp_path):
     kept = Path(str(tiny_model).removesuffix(".safetensors") + ".inspected.jsonl")
     assert kept.exists()
     for wrong in (["--size", "huge"], ["--json"], ["--check"]):
-        answer = subprocess.run(
-            [*run, *wrong], capture_output=True, text=True, timeout=GENEROUS, check=False, env=environment
-        )
-        assert answer.returncode == 2, answer.stderr
+        assert run([*arguments, *wrong]) == 2

@@ -18,8 +18,21 @@ from tests.tui.conftest import Script, bounds, finished, screen_text, until, wri
 from tests.tui.pictured import Brightness, keep_adversarials, write_synthetic
 from tests.tui.runs import Run
 
-SIZES = [(60, 20), (80, 24), (120, 36), (200, 60)]
-MORE = [(60, 50), (160, 40), (70, 20), (80, 60), (99, 30), (100, 30), (160, 20), (200, 22), (240, 48), (320, 90)]
+SIZES = [(60, 20), (120, 36)]
+MORE = [
+    (80, 24),
+    (200, 60),
+    (60, 50),
+    (160, 40),
+    (70, 20),
+    (80, 60),
+    (99, 30),
+    (100, 30),
+    (160, 20),
+    (200, 22),
+    (240, 48),
+    (320, 90),
+]
 
 VIEWS: dict[str, tuple[str, ...]] = {
     "overview": (),

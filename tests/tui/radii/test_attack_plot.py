@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
@@ -74,16 +75,17 @@ async def test_without_an_attack_there_is_nothing_to_show(model, script):
         assert not app.query_one(AttackPlot).display
 
 
-async def test_small_screens_and_empty_attacks_do_not_break(model, script):
+@pytest.mark.parametrize("empty", [False, True])
+async def test_small_screens_and_empty_attacks_do_not_break(model, script, empty):
     found = attacked(model, limit=40)
-    distance = np.full(len(found), np.inf)
-    for size in ((60, 20), (80, 24), (200, 60)):
-        for results in (found, replace(found, attack_distance=distance)):
-            write_results(results_path(model), results, {})
-            app = InspectApp(model, analyse=script)
-            async with finished(app, size) as pilot:
-                await shown(pilot)
-                assert "attacked" in screen_text(app)
+    if empty:
+        write_results(results_path(model), replace(found, attack_distance=np.full(len(found), np.inf)), {})
+    app = InspectApp(model, analyse=script)
+    async with finished(app, (60, 20)) as pilot:
+        await shown(pilot)
+        for size in ((60, 20), (80, 24), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await until(pilot, lambda: "attacked" in screen_text(app))
 
 
 async def test_counts_are_of_the_attacked_images_and_look_like_no_share_of_all(model, script):
