@@ -199,11 +199,14 @@ def header_rows(tensors: Iterable[TensorInfo], *, active: bool) -> list[Row]:
     return [Row(name, _tensors_text(name, groups[name]), active=active) for name in sorted(groups, key=natural)]
 
 
+@lru_cache(maxsize=2**12)
+def _tensor_text(ending: str, shape: tuple[int, ...]) -> str:
+    """Of 100,000 tensors most end alike."""
+    return f"{harmless(ending.lstrip('.') or 'tensor', 20)} {shape_text(shape)}"
+
+
 def _tensors_text(group: str, tensors: list[TensorInfo]) -> str:
-    parts = [
-        f"{harmless(tensor.name[len(group) :].lstrip('.') or 'tensor', 20)} {shape_text(tensor.shape)}"
-        for tensor in tensors[:4]
-    ]
+    parts = [_tensor_text(tensor.name[len(group) :], tensor.shape) for tensor in tensors[:4]]
     return ", ".join(parts) + (f" and {len(tensors) - 4} more" if len(tensors) > 4 else "")
 
 
