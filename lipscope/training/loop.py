@@ -195,6 +195,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         if decay:
             pace.begin_decay(counters.step)
             counters.decay = pace.decay
+            watch.since_last()
         if stop or due or decay:
             save(stable=decay)
         if stop:
@@ -215,6 +216,11 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         now = replace(recipe, temperature=pace.temperature(counters.step), offset=pace.offset(counters.step))
         counters.sums += take_step(net, optimizer, (images, labels), now, world, features)
         counters.step += 1
+        if pace.is_due(counters.step):
+            # By the clock of one process: every other must take the same steps.
+            clock = torch.tensor(watch.since_last(), dtype=torch.float64, device=world.device)
+            pace.set_decay(counters.step, *world.total(clock * (world.rank == 0)).tolist())
+            counters.decay = pace.decay
 
         last = pace.finished(counters.step)
         if watch.report_due() or last:
@@ -260,11 +266,6 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
                 layers = allowance.measure(frozen, layer_images, epoch + 1, counters.step)
             run.append(event, layers)
         listeners.on_epoch(event)
-        if recipe.minutes is not None and not last:
-            # By the clock of one process: every other must take the same steps.
-            clock = torch.tensor(watch.since_last(), dtype=torch.float64, device=world.device)
-            pace.set_decay(counters.step, *world.total(clock * (world.rank == 0)).tolist())
-            counters.decay = pace.decay
         counters.sums.zero_()
         save()
     return True

@@ -1,7 +1,7 @@
 """How many steps a training takes, and what changes from one to the next: fixed by epochs, or by the clock.
 
 A training by the clock keeps its learning rate until the decay's share of the time is left, and then lowers it to 0
-over a number of steps that is fixed at that moment, and again after every epoch: a machine may become slower or faster.
+over a number of steps that is fixed at that moment, and again and again: a machine may become slower or faster.
 What is fixed is part of the state, so that resuming it is exact. The state from which it decays is kept
 (``stable.pt``): a longer training may continue from there as if it had been asked for from the beginning.
 """
@@ -43,6 +43,12 @@ class Pace:
         """After ``step`` finished steps: it takes its share of the time if those to come are as fast."""
         share = self.recipe.decay
         self.decay = Decay(step, 1.0, step + max(1, round(step * share / (1 - share))))
+
+    def is_due(self, step: int) -> bool:
+        """Whether to :meth:`set_decay` after ``step`` finished steps: a sixteenth of those that were left is done."""
+        if self.decay is None or self.finished(step):
+            return False
+        return step >= self.decay.first + max(1, (self.decay.last - self.decay.first) // 16)
 
     def set_decay(self, step: int, seconds: float, per_second: float) -> None:
         """Fix anew when a decay that has begun ends.

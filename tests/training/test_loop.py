@@ -392,7 +392,7 @@ def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, pie
 
 
 def test_a_machine_that_becomes_slower_in_the_decay_keeps_to_its_time(new_run, few_images, monkeypatch):
-    """30 steps in 30 seconds, then each takes two: the first epoch of the decay, 6 steps, tells."""
+    """30 steps in 30 seconds, then each takes two."""
     monkeypatch.setattr(
         loop.Stopwatch, "seconds", lambda self: float(max(self._counters.step, self._counters.step * 2 - 30))
     )

@@ -99,6 +99,15 @@ def test_a_machine_that_becomes_slower_does_fewer_steps_and_the_rate_falls_witho
     assert [pace.finished(step) for step in (3499, 3500)] == [False, True]
 
 
+def test_the_end_is_fixed_anew_after_a_sixteenth_of_what_was_left():
+    pace = Pace(CLOCK, per_epoch=100)
+    assert not pace.is_due(10**6)
+    pace.begin_decay(3000)
+    assert [pace.is_due(step) for step in (3000, 3061, 3062)] == [False, False, True]
+    pace.set_decay(3992, 599.0, 8.0)
+    assert [pace.is_due(step) for step in (3992, 3993, 4000)] == [False, True, False]
+
+
 def test_where_the_time_is_over_one_step_is_left():
     pace = Pace(CLOCK, per_epoch=100)
     pace.begin_decay(3000)
