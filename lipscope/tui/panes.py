@@ -19,14 +19,21 @@ from lipscope.tui.work.state import State
 Value = str | float | int | bool | None
 """What a cell of an export may hold."""
 
+Cells = Mapping[str, Value]
+"""One row by the names of its columns; a bound or an estimate is called so in its name."""
+
 
 @dataclass(frozen=True)
 class Sheet:
     """What a screen shows, as data."""
 
-    columns: tuple[str, ...] = ()  # the names of the columns; a bound or an estimate is called so in its name
-    rows: tuple[tuple[Value, ...], ...] = ()  # as shown, in the order shown
+    rows: Sequence[Cells] = ()  # as shown, in the order shown; all have the same columns
     facts: Mapping[str, Any] = field(default_factory=dict)  # what does not fit into columns; goes into the JSON alone
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(self.rows[0]) if self.rows else ()
 
 
 @dataclass
@@ -75,13 +82,13 @@ class Pane(Container, can_focus=True):
         """What is shown, as data."""
         return Sheet()
 
-    def cells(self) -> list[tuple[str, str]]:
-        """The values of the selected row by name, each as it is copied; empty when nothing is selected."""
-        return []
+    def cells(self) -> Cells:
+        """The selected row; empty when nothing is selected."""
+        return {}
 
     def copied(self) -> str:
-        """The selected row as text, tabs between cells; empty when nothing is selected."""
-        return "\t".join(value for _, value in self.cells())
+        """The selected row as text, tabs between the cells that are known; empty when nothing is selected."""
+        return "\t".join(str(value) for value in self.cells().values() if value is not None)
 
     def say_folded(self, **summaries: str) -> None:
         """What is in the panes on the ``left`` and on the ``right``, in a few words for the line of a folded one."""
@@ -90,10 +97,6 @@ class Pane(Container, can_focus=True):
                 bar.say(summaries[bar.side])
 
 
-def named(columns: Sequence[str], row: Sequence[Value]) -> list[tuple[str, str]]:
-    """The values of a row of a sheet by the names of its columns, without those that are not known.
-
-    >>> named(("a", "b", "c"), (1.5, None, "x"))
-    [('a', '1.5'), ('c', 'x')]
-    """
-    return [(name, str(value)) for name, value in zip(columns, row, strict=True) if value is not None]
+def of(thing: object, name: str) -> Any:
+    """A field of what may not be known; None where it is not."""
+    return None if thing is None else getattr(thing, name)

@@ -15,7 +15,6 @@ from textual.screen import Screen
 from lipscope.tui.dialogs.copy import copy, copy_cell
 from lipscope.tui.keys.bindings import DIALOGS, MOVES, described
 from lipscope.tui.registry import SCREENS, entry
-from lipscope.tui.widgets.over_axis import OverAxis
 
 if TYPE_CHECKING:
     from lipscope.tui.config import Config
@@ -95,9 +94,10 @@ class DialogApp(App[None]):
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """What the mouse rests on explains itself."""
         from lipscope.tui.dialogs.glossary import explained
+        from lipscope.tui.widgets.chart import Chart
 
         widget = event.widget
-        if widget is not None and self.front is not None and not isinstance(widget, OverAxis):
+        if widget is not None and self.front is not None and not isinstance(widget, Chart):
             offset = event.get_content_offset(widget)
             words = explained(widget, offset.x, offset.y) if offset is not None else None
             if words is not None and words != widget.tooltip:
@@ -111,7 +111,7 @@ class DialogApp(App[None]):
     def action_copy_cell(self) -> None:
         """Choose one value of what is selected, and copy it alone."""
         front = self.front
-        copy_cell(self, front.cells() if front is not None else [])
+        copy_cell(self, front.cells() if front is not None else {})
 
     def action_export(self) -> None:
         """Ask where to write what is shown, and write it."""

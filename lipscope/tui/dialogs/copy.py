@@ -13,6 +13,7 @@ from textual.widgets.option_list import Option
 
 from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
+from lipscope.tui.panes import Cells
 from lipscope.tui.text import harmless, pasteable
 
 NAME = 34
@@ -26,11 +27,7 @@ WIDEST = 90
 
 
 class CopyScreen(Dialog[str | None]):
-    """The values of one row by name; enter or a click copies one.
-
-    Args:
-        cells: names and values, as they are copied.
-    """
+    """The values of one row by name; enter or a click copies one."""
 
     BINDINGS = bindings_of("Copy", MOVES)
 
@@ -61,13 +58,13 @@ def copy(app: App[Any], text: str) -> None:
         app.notify("nothing is selected here", title="copy", timeout=3, markup=False)
 
 
-def copy_cell(app: App[Any], cells: list[tuple[str, str]]) -> None:
+def copy_cell(app: App[Any], cells: Cells) -> None:
     """Let the user choose one of the values by its name, and copy it."""
     from lipscope.tui.dialogs.report import latex_row, markdown_row
 
-    if cells:
-        values = [value for _, value in cells]
+    if known := [(name, str(value)) for name, value in cells.items() if value is not None]:
+        values = [value for _, value in known]
         rows = [("the row as Markdown", markdown_row(values)), ("the row as LaTeX", latex_row(values))]
-        app.push_screen(CopyScreen([*cells, *rows]), lambda text: None if text is None else copy(app, text))
+        app.push_screen(CopyScreen([*known, *rows]), lambda text: None if text is None else copy(app, text))
     else:
         copy(app, "")

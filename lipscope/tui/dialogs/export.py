@@ -23,12 +23,7 @@ from lipscope.tui.work.state import State
 
 
 class ExportScreen(Dialog[Path | None]):
-    """A list of formats and a line for the path; enter writes.
-
-    Args:
-        contents: format to what makes the text; only these formats are offered.
-        suggest: the path that is proposed for a format.
-    """
+    """A list of formats and a line for the path; enter writes."""
 
     BINDINGS = bindings_of("Export")
 

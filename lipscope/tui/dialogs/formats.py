@@ -32,7 +32,7 @@ def as_json(sheet: Sheet, screen: ScreenEntry, state: State) -> str:
         "stale": state.stale,
         **sheet.facts,
         "columns": list(sheet.columns),
-        "rows": [dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows],
+        "rows": list(sheet.rows),
     }
     return json.dumps(_finite(document), indent=1) + "\n"
 
@@ -53,7 +53,8 @@ def as_csv(sheet: Sheet) -> str:
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(sheet.columns)
     writer.writerows(
-        [cell(harmless(value, 1000) if isinstance(value, str) else value) for value in row] for row in sheet.rows
+        [cell(harmless(value, 1000) if isinstance(value, str) else value) for value in row.values()]
+        for row in sheet.rows
     )
     return lines.getvalue()
 

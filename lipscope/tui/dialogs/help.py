@@ -29,10 +29,7 @@ WITH_IDS = 100
 class HelpScreen(Dialog[None]):
     """Every key, what it does, and where it holds.
 
-    Args:
-        about: the screen to explain; None lists all keys.
-        keys: the user's own keys, by binding id.
-        words: what stands in the focused pane, and what it means.
+    ``about`` is the one screen to explain; ``words`` are what stands in the focused pane, and what it means.
     """
 
     BINDINGS = bindings_of("Help", MOVES)
@@ -70,10 +67,7 @@ def help_table(
 ) -> Table:
     """Keys and tooltips of the table of bindings.
 
-    Args:
-        keys: the user's own keys, by binding id.
-        scopes: which scopes, in that order; None is all.
-        ids: whether to print the ids, which ``config.toml`` uses.
+    ``keys`` are the user's own by binding id; ``ids`` prints those.
     """
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold", justify="right")

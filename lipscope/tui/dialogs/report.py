@@ -69,9 +69,9 @@ def head(state: State) -> list[str]:
 
 def table_rows(sheet: Sheet) -> list[tuple[str, ...]]:
     """Column names and rows, without columns in which nothing is known."""
-    kept = [k for k in range(len(sheet.columns)) if any(row[k] is not None for row in sheet.rows[:MOST_ROWS])]
-    names = tuple(sheet.columns[k] for k in kept)
-    return [names, *(tuple(_text(row[k]) for k in kept) for row in sheet.rows[:MOST_ROWS])]
+    rows = sheet.rows[:MOST_ROWS]
+    names = tuple(name for name in sheet.columns if any(row[name] is not None for row in rows))
+    return [names, *(tuple(_text(row[name]) for name in names) for row in rows)]
 
 
 def _text(value: Value) -> str:

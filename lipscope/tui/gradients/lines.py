@@ -10,7 +10,7 @@ from itertools import chain
 import numpy as np
 
 from lipscope.records import GRADIENT_KEPT, GradientNorms, LayerReport, gradient_kept, loses_most
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Cells, Sheet, of
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.plots.blocks import nice_ticks, spectrum_axis, tick_labels
 from lipscope.tui.plots.range import Range
@@ -71,9 +71,9 @@ def columns(width: int, longest: int) -> Columns:
     """What fits into ``width`` cells: names first, then the plot, then the cumulative column.
 
     >>> columns(60, 24)
-    Columns(name=20, mean=7, plot=22, number=7, bar=0)
+    Columns(name=24, mean=7, plot=18, number=7, bar=0)
     """
-    name = max(min(longest, width // 3, 44), 8)
+    name = max(min(longest, max(width // 3, 24), width - 26, 44), 8)
     bar = 0 if width < 76 else min(width // 8, 20)
     gaps = 4 + bool(bar)
     plot = max(width - name - 7 - 7 - bar - gaps, 8)
@@ -224,24 +224,19 @@ def absent(state: State) -> str:
     return "No gradients: on every image they vanish or overflow."
 
 
+STATISTICS = {"mean": "mean", "min": "minimum", "p05": "p05", "p95": "p95", "max": "maximum"}
+
+
 def gradient_sheet(state: State) -> Sheet:
     """The screen as data: statistics by layer, and the tightness among the facts."""
-    statistics = ("mean", "min", "p05", "p95", "max")
-    kinds = ("margin", "random", "cumulative")
-    names = tuple(f"{kind} {which} (estimate)" for kind in kinds for which in statistics)
-    rows = tuple(
-        (
-            row.name,
-            *chain.from_iterable(_numbers(norms) for norms in (row.margin, row.random, row.cumulative)),
-            row.most,
-        )
-        for row in gradient_rows(state)
-    )
+
+    def cells(row: GradientRow) -> Cells:
+        numbers = {
+            f"{kind} {name} (estimate)": of(norms, field)
+            for kind, norms in (("margin", row.margin), ("random", row.random), ("cumulative", row.cumulative))
+            for name, field in STATISTICS.items()
+        }
+        return {"layer": row.name, **numbers, "loses most": row.most}
+
     facts = {"tightness": state.tightness.to_json()} if state.tightness else {}
-    return Sheet(("layer", *names, "loses most"), rows, facts)
-
-
-def _numbers(norms: GradientNorms | None) -> tuple[Value, ...]:
-    if norms is None:
-        return (None,) * 5
-    return norms.mean, norms.minimum, norms.p05, norms.p95, norms.maximum
+    return Sheet([cells(row) for row in gradient_rows(state)], facts)

@@ -9,20 +9,7 @@ from textual.containers import Vertical
 from textual.widgets import Static
 
 from lipscope.records import Tightness
-from lipscope.tui.gradients.lines import (
-    LEGEND,
-    GradientRow,
-    absent,
-    columns,
-    gradient_axis,
-    gradient_rows,
-    gradient_sheet,
-    heading,
-    line,
-    share_text,
-    summary,
-    tightness_words,
-)
+from lipscope.tui.gradients import lines
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Goto, Pane, Sheet
@@ -42,7 +29,7 @@ class GradientsPane(Pane):
     def __init__(self) -> None:
         super().__init__(id="gradients-pane")
         self._state: State | None = None
-        self._rows: list[GradientRow] = []
+        self._rows: list[lines.GradientRow] = []
 
     def compose(self) -> ComposeResult:
         """Words on top, then the layers through the depth, then the tightness of the certificate."""
@@ -53,7 +40,7 @@ class GradientsPane(Pane):
             with Vertical(id="gradients-panel", classes="panel") as panel:
                 panel.border_title = "~ gradient norm passed back, ||Jᵀg|| / ||g||"
                 yield LongList(id="gradients-list")
-                yield Static(LEGEND, id="gradients-legend", markup=False)
+                yield Static(lines.LEGEND, id="gradients-legend", markup=False)
             words = Static(id="tightness-words", markup=False)
             yield Panel(words, Chart(id="tightness"), id="tightness-panel", title="~ tightness of the certificate")
 
@@ -62,27 +49,27 @@ class GradientsPane(Pane):
         before, self._state = self._state, state
         if before is not None and before.layers == state.layers and before.phase is state.phase:
             return
-        notice = absent(state)
+        notice = lines.absent(state)
         self.query_one("#gradients-failure", Notice).show(error_facts(state.failure))
         self.query_one("#gradients-notice", Notice).show("" if state.failure is not None else notice)
         self.query_one("#gradients-content").display = not notice
-        words = summary(state) + (" " + tightness_words(state) if state.tightness else "")
+        words = lines.summary(state) + (" " + lines.tightness_words(state) if state.tightness else "")
         self.query_one("#gradients-words", Static).update(words)
         self._list(state)
         self._show_tightness(state.tightness)
 
     def _list(self, state: State) -> None:
         """One line a layer; the cursor begins on the one that loses most."""
-        rows, layers = gradient_rows(state), self.query_one("#gradients-list", LongList)
+        rows, layers = lines.gradient_rows(state), self.query_one("#gradients-list", LongList)
         if not rows:
             return
-        over, deviation = gradient_axis(rows)
+        over, deviation = lines.gradient_axis(rows)
         longest = max(len(row.name) for row in rows)
         most = next((place for place, row in enumerate(rows) if row.most), 0)
         layers.show(
             len(rows),
-            lambda place, width: line(rows[place], over, columns(width, longest), deviation=deviation),
-            lambda width: heading(over, columns(width, longest), deviation=deviation),
+            lambda place, width: lines.line(rows[place], over, lines.columns(width, longest), deviation=deviation),
+            lambda width: lines.heading(over, lines.columns(width, longest), deviation=deviation),
             place=most if layers.place < 1 else layers.place,
         )
         self._rows = rows
@@ -107,7 +94,7 @@ class GradientsPane(Pane):
         values = np.asarray(tight.values)
         self.query_one("#tightness", Chart).show(
             bars(values, np.ones(len(values)), Range(0.0, max(1.0, float(values.max()))), tight.mean,
-                 foot=f"mean {share_text(tight.mean)}")
+                 foot=f"mean {lines.share_text(tight.mean)}")
         )  # fmt: skip
 
     def focus_main(self) -> None:
@@ -116,4 +103,4 @@ class GradientsPane(Pane):
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-        return gradient_sheet(self._state) if self._state is not None else Sheet()
+        return lines.gradient_sheet(self._state) if self._state is not None else Sheet()

@@ -9,35 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.tui.images.choice import KEEPS, SORTS, Choice, class_name, verdict_word
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.results import radius_column
 from lipscope.units import format_eps
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
 
-SHEET_COLUMNS = (
-    "image", "label", "label_name", "predicted", "runner_up", radius_column(None, "radius"),
-    "attack distance (upper bound)", "attacked", "at_eps",
-)  # fmt: skip
-
 
 def images_sheet(
     certificates: Certificates, rows: NDArray[np.int64], choice: Choice, classes: tuple[str, ...]
 ) -> Sheet:
     """The images in these rows."""
-    tried = certificates.attacked
+    tried, distance = certificates.attacked, certificates.attack_distance
 
-    def line(row: int) -> tuple[Value, ...]:
-        distance = certificates.attack_distance
+    def line(row: int) -> Cells:
         found = None if distance is None or not math.isfinite(distance[row]) else float(distance[row])
         label = int(certificates.label[row])
-        return (
-            int(certificates.index[row]), label, class_name(classes, label, 200),
-            int(certificates.predicted[row]), int(certificates.runner_up[row]), float(certificates.radius[row]),
-            found, bool(tried[row]),
-            verdict_word(certificates, row, choice.eps),
-        )  # fmt: skip
+        return {
+            "image": int(certificates.index[row]), "label": label, "label_name": class_name(classes, label, 200),
+            "predicted": int(certificates.predicted[row]), "runner_up": int(certificates.runner_up[row]),
+            radius_column(certificates, "radius"): float(certificates.radius[row]),
+            "attack distance (upper bound)": found, "attacked": bool(tried[row]),
+            "at_eps": verdict_word(certificates, row, choice.eps),
+        }  # fmt: skip
 
     facts = {
         "standing": certificates.standing,
@@ -51,5 +46,4 @@ def images_sheet(
             "fingerprint": certificates.data_fingerprint,
         },
     }
-    columns = (*SHEET_COLUMNS[:5], radius_column(certificates, "radius"), *SHEET_COLUMNS[6:])
-    return Sheet(columns, tuple(line(row) for row in rows.tolist()), facts)
+    return Sheet([line(row) for row in rows.tolist()], facts)

@@ -14,7 +14,7 @@ from lipscope.files.run_log import RunLayers, RunLog, seconds_left
 from lipscope.records import RunEvent, allowed
 from lipscope.tui.numerals import seconds_text
 from lipscope.tui.overview.answers import short
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Sheet
 from lipscope.tui.plots.bars import bar, sparkline
 from lipscope.tui.text import harmless
 from lipscope.tui.work.run_watch import RunView
@@ -213,18 +213,23 @@ def notice(state: State) -> str:
     return " ".join(words)
 
 
-SHEET = (
-    "epoch", "step", "loss", "clean, training (estimate)", "certified at 36/255, training (estimate)",
-    "clean, held out (estimate)", "certified at 36/255, held out (estimate)", "learning rate", "images/s", "seconds",
-)  # fmt: skip
+COLUMNS = {
+    "epoch": "epoch", "step": "step", "loss": "loss",
+    "clean, training (estimate)": "train_accuracy",
+    "certified at 36/255, training (estimate)": "train_certified",
+    "clean, held out (estimate)": "validation_accuracy",
+    "certified at 36/255, held out (estimate)": "validation_certified",
+    "learning rate": "learning_rate", "images/s": "images_per_second", "seconds": "seconds",
+}  # fmt: skip
+"""Names of the columns of a sheet, and the fields of an epoch."""
 
 
 def training_sheet(state: State) -> Sheet:
     """One row an epoch; the run's description and the layers, epoch by epoch, among the facts."""
     log = state.run.log if state.run is not None else None
     if log is None or state.run is None:
-        return Sheet(SHEET, (), {"notice": notice(state)})
-    rows = tuple(_row(event) for event in log.epochs)
+        return Sheet(facts={"notice": notice(state)})
+    rows = [{name: getattr(event, field) for name, field in COLUMNS.items()} for event in log.epochs]
     facts = {
         "run": str(state.run.path),
         "standing": state.run.standing,
@@ -233,11 +238,4 @@ def training_sheet(state: State) -> Sheet:
         "layers": [record.to_json() for record in log.layers],
         "notice": notice(state),
     }
-    return Sheet(SHEET, rows, facts)
-
-
-def _row(event: RunEvent) -> tuple[Value, ...]:
-    return (
-        event.epoch, event.step, event.loss, event.train_accuracy, event.train_certified, event.validation_accuracy,
-        event.validation_certified, event.learning_rate, event.images_per_second, event.seconds,
-    )  # fmt: skip
+    return Sheet(rows, facts)

@@ -13,21 +13,10 @@ from textual.widgets import Static
 from lipscope.files.run_log import RunLog
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Goto, Pane, Sheet, named
+from lipscope.tui.panes import Cells, Goto, Pane, Sheet
 from lipscope.tui.text import harmless
+from lipscope.tui.training import lines
 from lipscope.tui.training.curves import loss_drawing, rates_drawing
-from lipscope.tui.training.lines import (
-    LayerRow,
-    column,
-    ends,
-    figures,
-    layer_heading,
-    layer_line,
-    layer_rows,
-    notice,
-    progress_words,
-    training_sheet,
-)
 from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
@@ -51,7 +40,7 @@ class TrainingPane(Pane):
         self._view: RunView | None = None
         self._log_axis = False
         self._unfolded = False
-        self._rows: list[LayerRow] = []
+        self._rows: list[lines.LayerRow] = []
 
     def compose(self) -> ComposeResult:
         """Words on top, then the curves beside or above the layers, then what the training says."""
@@ -82,15 +71,15 @@ class TrainingPane(Pane):
         if before is not None and before.run == state.run:
             return
         self._view = view = state.run
-        self.query_one(Notice).show(notice(state))
+        self.query_one(Notice).show(lines.notice(state))
         log = view.log if view is not None else None
         told = log is not None and bool(log.epochs or log.layers or log.progress)
         self.set_class(not told, "-empty")
         self.query_one("#training-content").display = told
         said = self.query_one("#training-said", Static)
-        lines = view.said[-SAID:] if view is not None else ()
-        said.display = bool(lines)
-        said.update("\n".join(harmless(line, 400) for line in lines))
+        tail = view.said[-SAID:] if view is not None else ()
+        said.display = bool(tail)
+        said.update("\n".join(harmless(line, 400) for line in tail))
         self.refresh_bindings()
         if told:
             self._redraw()
@@ -110,7 +99,7 @@ class TrainingPane(Pane):
         if view is None or log is None or not self.query_one("#training-content").display:
             return
         width = max(self.size.width - 2, 20)
-        first, *rest = [progress_words(view, width), *figures(log, width)]
+        first, *rest = [lines.progress_words(view, width), *lines.figures(log, width)]
         self.query_one("#training-words", Static).update(
             Content("\n").join([Content.styled(first, "bold"), *(Content(line) for line in rest)])
         )
@@ -124,7 +113,7 @@ class TrainingPane(Pane):
 
     def _list_layers(self, log: RunLog) -> None:
         """The layers whose numbers change, and how many do not; all of them where that is wanted."""
-        every = layer_rows(log.layers)
+        every = lines.layer_rows(log.layers)
         moving = [row for row in every if row.moves]
         self._rows = every if self._unfolded else moving
         rest = 0 if self._unfolded else len(every) - len(moving)
@@ -138,21 +127,21 @@ class TrainingPane(Pane):
 
         def line(place: int, width: int) -> list[tuple[str, str]]:
             if place < len(rows):
-                return layer_line(rows[place], width)
+                return lines.layer_line(rows[place], width)
             return [(f"{rest} more whose bound and gradient stay (+ unfolds)", "$foreground 60%")]
 
-        layers.show(len(rows) + bool(rest), line, layer_heading, place=layers.place)
+        layers.show(len(rows) + bool(rest), line, lines.layer_heading, place=layers.place)
         panel.border_title = f"{len(moving)} of {len(every)} layers move"
         last = log.layers[-1] if log.layers else None
         panel.border_subtitle = f"{harmless(last.images, 30)}, epoch {last.epoch}" if last is not None else ""
 
     @property
-    def _chosen(self) -> LayerRow | None:
+    def _chosen(self) -> lines.LayerRow | None:
         place = self.query_one("#training-list", LongList).place
         return self._rows[place] if 0 <= place < len(self._rows) else None
 
     def _draw_curves(self, log: RunLog) -> None:
-        values = column(log.epochs, "loss")
+        values = lines.column(log.epochs, "loss")
         panel = self.query_one("#training-loss-panel")
         panel.border_title = "loss, training" + (", logarithmic" if self._log_axis else "")
         finite = values[np.isfinite(values)]
@@ -191,12 +180,15 @@ class TrainingPane(Pane):
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-        return training_sheet(self._state) if self._state is not None else Sheet()
+        return lines.training_sheet(self._state) if self._state is not None else Sheet()
 
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> Cells:
         """The numbers of the layer under the cursor, at the first epoch and the last."""
         row = self._chosen if self._view is not None and self._view.log is not None else None
         if row is None:
-            return []
-        names = ("layer", "first bound", "last bound", "first gradient", "last gradient")
-        return named(names, (row.name, *ends(row.bounds), *ends(row.gradients)))
+            return {}
+        (bound, last_bound), (gradient, last_gradient) = lines.ends(row.bounds), lines.ends(row.gradients)
+        return {
+            "layer": row.name, "first bound": bound, "last bound": last_bound, "first gradient": gradient,
+            "last gradient": last_gradient,
+        }  # fmt: skip

@@ -32,7 +32,14 @@ async def export(pilot, keys: str, path: str) -> Path:
 
 
 def test_csv_escapes_names_that_are_formulas_or_drive_terminals():
-    text = as_csv(Sheet(("name", "value"), (("=cmd()", 1.5), ('a,"b"\n\x1b[2J', None), ("-1", True))))
+    text = as_csv(
+        Sheet(
+            [
+                {"name": name, "value": value}
+                for name, value in (("=cmd()", 1.5), ('a,"b"\n\x1b[2J', None), ("-1", True))
+            ]
+        )
+    )
     rows = list(csv.reader(io.StringIO(text)))
     assert rows == [["name", "value"], ["'=cmd()", "1.5"], ['a,"b"\\n\\x1b[2J', ""], ["'-1", "True"]]
 
@@ -40,7 +47,7 @@ def test_csv_escapes_names_that_are_formulas_or_drive_terminals():
 def test_json_is_json_even_of_nan(model):
     from lipscope.files.checkpoint import read_header
 
-    text = as_json(Sheet(("x",), ((float("nan"),), (1.0,))), SCREENS[0], State(read_header(model)))
+    text = as_json(Sheet([{"x": float("nan")}, {"x": 1.0}]), SCREENS[0], State(read_header(model)))
     document = json.loads(text, parse_constant=pytest.fail)
     assert document["rows"] == [{"x": None}, {"x": 1.0}]
     assert document["schema"] == "lipscope.screen/1"
@@ -206,7 +213,7 @@ async def test_capital_c_copies_one_value_alone(model, script, screen, keys, nam
         await until(pilot, lambda: app.clipboard)
         assert "\t" not in app.clipboard
         assert copied in app.clipboard
-        assert app.clipboard == dict(app.front.cells())[name]
+        assert app.clipboard == str(app.front.cells()[name])
 
 
 async def test_escape_and_the_mouse_work_in_the_list_of_values(model, script):
@@ -240,9 +247,9 @@ async def test_with_nothing_selected_the_clipboard_is_left_alone(model):
         assert app.clipboard == ""
 
 
-def test_hostile_estimates_do_not_break_the_sheet():
+def test_every_row_of_layers_has_the_same_columns():
     from lipscope.tui.layers.rows import Row
-    from lipscope.tui.layers.sheet import SHEET_COLUMNS, sheet_row
+    from lipscope.tui.layers.sheet import sheet_row
 
     report = replace(bounds()[1], sigma_max=Estimate(float("inf"), "\x1b"))
-    assert len(sheet_row(Row("a", "b", report))) == len(SHEET_COLUMNS)
+    assert list(sheet_row(Row("a", "b", report))) == list(sheet_row(Row("a", "b")))

@@ -43,7 +43,7 @@ async def test_what_somebody_else_certified_is_called_claimed(model, script):
 
 def test_hostile_names_are_text(model, script):
     app = InspectApp(model, analyse=script)
-    part = Part("x", Sheet(("a",), (("<script>|`=1",),)), "")
+    part = Part("x", Sheet([{"a": "<script>|`=1"}]), "")
     assert "<script>" not in as_html(app.state, [part])
     assert "\\|" in as_markdown(app.state, [part])
 

@@ -161,7 +161,7 @@ def test_the_sheet_holds_every_number(state):
     sheet = gradient_sheet(state)
     assert len(sheet.columns) == 17
     assert sheet.columns[1] == "margin mean (estimate)"
-    assert [row[0] for row in sheet.rows] == ["first", "second", "third"]
-    assert [row[-1] for row in sheet.rows] == [False, True, False]
-    assert sheet.rows[0][1] == 0.9
+    assert [row["layer"] for row in sheet.rows] == ["first", "second", "third"]
+    assert [row["loses most"] for row in sheet.rows] == [False, True, False]
+    assert sheet.rows[0]["margin mean (estimate)"] == 0.9
     assert sheet.facts["tightness"]["mean"] == 0.5

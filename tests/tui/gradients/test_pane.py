@@ -152,5 +152,5 @@ async def test_the_sheet_for_export(model, measuring):
     app = InspectApp(model, analyse=measuring)
     async with finished(app) as pilot:
         sheet = (await gradients(pilot)).sheet()
-        assert [row[0] for row in sheet.rows] == [report.name for report in bounds()]
-        assert [row[0] for row in sheet.rows if row[-1]] == [LOSER]
+        assert [row["layer"] for row in sheet.rows] == [report.name for report in bounds()]
+        assert [row["layer"] for row in sheet.rows if row["loses most"]] == [LOSER]

@@ -19,7 +19,7 @@ from lipscope.tui.images.choice import (
     logit_rows,
     sorts_of,
 )
-from lipscope.tui.images.sheet import SHEET_COLUMNS, images_sheet
+from lipscope.tui.images.sheet import images_sheet
 from tests.always import always
 
 EPS = Fraction(1, 2)
@@ -150,10 +150,9 @@ def test_the_sheet_has_the_list_as_shown():
     certificates = results([0, 1, 0], [0, 0, 0], [0.9, 0.1, 0.2], [1.0, float("inf"), 0.3])
     choice = Choice(sort="radius", eps=EPS)
     sheet = images_sheet(certificates, arranged(certificates, choice), choice, certificates.classes)
-    assert sheet.columns == SHEET_COLUMNS
-    assert [row[0] for row in sheet.rows] == [10, 20, 0]
-    assert [row[-1] for row in sheet.rows] == ["WRONG", "uncertified", "certified"]
-    assert [row[6] for row in sheet.rows] == [None, 0.3, 1.0]
+    assert [row["image"] for row in sheet.rows] == [10, 20, 0]
+    assert [row["at_eps"] for row in sheet.rows] == ["WRONG", "uncertified", "certified"]
+    assert [row["attack distance (upper bound)"] for row in sheet.rows] == [None, 0.3, 1.0]
     assert sheet.facts["order"] == "smallest radius first"
     claimed = images_sheet(replace(certificates, standing="claimed"), np.arange(3), choice, certificates.classes)
     assert [name for name in sheet.columns if name not in claimed.columns] == ["radius (proved lower bound)"]

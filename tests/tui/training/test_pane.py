@@ -265,8 +265,8 @@ async def test_the_sheet_for_export(run):
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: "epoch 3 of 8 done" in shown(app))
         sheet = app.query_one(TrainingPane).sheet()
-        assert [row[0] for row in sheet.rows] == [1, 2, 3]
-        assert sheet.rows[2][2] == run.event(3).loss
+        assert [row["epoch"] for row in sheet.rows] == [1, 2, 3]
+        assert sheet.rows[2]["loss"] == run.event(3).loss
         assert "estimate" in sheet.columns[3]
         assert [len(record["layers"]) for record in sheet.facts["layers"]] == [len(LAYERS)] * 3
         json.dumps(sheet.facts, allow_nan=False)
