@@ -1,37 +1,68 @@
-"""The kernel of a layer as matrices: all taps side by side, or one after another where they would be too small."""
+"""The kernel of a layer as a picture: all taps together, or one after another where they would be too small."""
 
 from __future__ import annotations
 
+import numpy as np
 from rich.cells import cell_len
-from textual.content import Content
+from rich.segment import Segment
+from rich.style import Style
+from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.files.matrices import Kernel, extremes
-from lipscope.tui.layers.heat import NEGATIVE, POSITIVE, SMALLEST_TILE, Tile, character, level, tile, together
+from lipscope.tui.images.half_blocks import LARGEST_SCALE, Pixels, coloured_line, plain_line
+from lipscope.tui.images.pictures import without_colours
 from lipscope.tui.numerals import estimate_text, shape_text
 from lipscope.tui.text import harmless
 
-MOST = 9999
-"""Entries a side of a block; what is printed of it has no more digits."""
+SMALLEST = (4, 8)
+"""Rows and columns of cells; where all taps together would have less each, one is shown at a time."""
+
+UNKNOWN = (255, 0, 0)
+"""The colour of what is not finite."""
 
 READING = "Reading the kernel …"
 
 
+def block_for(shape: tuple[int, int], rows: int, columns: int) -> tuple[int, int]:
+    """How many rows and columns of entries one pixel stands for, so that a matrix fits into cells of two pixels.
+
+    >>> block_for((32, 32), 16, 32), block_for((100, 10), 10, 80)
+    ((1, 1), (5, 1))
+    """
+    return -(-shape[0] // (2 * rows)), -(-shape[1] // columns)
+
+
+def painted(kernel: Kernel, tap: int, rows: int, columns: int) -> Pixels:
+    """One tap: grey for 0, brighter for positive and darker for negative entries, by the square root of their share.
+
+    A pixel is the entry of largest magnitude of its block; a small matrix is drawn larger.
+    """
+    assert kernel.taps is not None
+    values = extremes(kernel.taps[tap : tap + 1], block_for(kernel.taps.shape[1:], rows, columns))[0]
+    times = min(max(min(2 * rows // values.shape[0], columns // values.shape[1]), 1), LARGEST_SCALE)
+    known = np.nan_to_num(values.astype(np.float64)).repeat(times, 0).repeat(times, 1)
+    light = np.sign(known) * np.sqrt(np.abs(known) / (kernel.scale or 1.0))
+    pixels: Pixels = np.rint(127.5 + 127.5 * np.stack([light] * 3)).astype(np.uint8)
+    pixels[:, np.isnan(values).repeat(times, 0).repeat(times, 1)] = np.array(UNKNOWN, np.uint8)[:, None]
+    return pixels
+
+
 class KernelMap(Widget):
-    """Characters for entries; the same picture with and without colours."""
+    """Half blocks where there are colours, else dots."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._kernel: Kernel | None = None
         self._words = ""
-        self._drawn: dict[tuple[int, Tile], tuple[str, ...]] = {}
+        self._lines: list[list[Segment]] = []
+        self._drawn_for: object = None
         self.tap = 0
 
     def show(self, kernel: Kernel | None, words: str) -> None:
         """Show a kernel; words where there is none."""
         if kernel is not self._kernel or words != self._words:
-            self._kernel, self._words = kernel, words
-            self._drawn.clear()
+            self._kernel, self._words, self._drawn_for = kernel, words, None
             self.refresh()
 
     def turn(self) -> None:
@@ -39,106 +70,85 @@ class KernelMap(Widget):
         self.tap += 1
         self.refresh()
 
-    def render(self) -> Content:
-        """What it is, the matrices, and what the characters mean."""
-        width, height = self.size
-        kernel = self._kernel
+    def render_line(self, y: int) -> Strip:
+        """One line of what it is, of the matrices, or of what their greys mean."""
+        style, wanted = self.rich_style, (self.size, self.tap, without_colours(self.app), self.app.theme)
+        if wanted != self._drawn_for:
+            self._drawn_for, self._lines = wanted, self._made(style)
+        line = self._lines[y] if y < len(self._lines) else []
+        return Strip(line).adjust_cell_length(self.size.width, style).crop(0, self.size.width)
+
+    def _made(self, style: Style) -> list[list[Segment]]:
+        (width, height), kernel = self.size, self._kernel
         if kernel is None or kernel.taps is None or width < 1:
-            return Content.styled(self._words, "$foreground 60%")
+            return [[Segment(line, style)] for line in wrapped(self._words.split(" "), max(width, 1), " ")]
+        below = wrapped(_legend(kernel), width)
+        count = kernel.grid[0] * kernel.grid[1]
         # The drawing depends on the lines that are left, the words above it on the drawing: measured with the longest.
-        below = _wrapped(_legend(kernel), width)
-        above = _wrapped(self._about(kernel, Tile((MOST, MOST), 1), [0]), width)
-        rows = height - len(above) - len(below)
-        if rows < 1 or width < SMALLEST_TILE[1]:
-            return Content(harmless(self._about(kernel, Tile((1, 1), 1), [])[0], max(width, 1)))
-        drawing, numbers = self._chosen(kernel, rows, width)
-        above = _wrapped(self._about(kernel, drawing, numbers), width)
-        lines = [Content.styled(above[0], "bold"), *map(Content, above[1:])]
-        lines += [_coloured(line) for line in self._lines(kernel, drawing, numbers)]
-        lines += [Content.styled(line, "$foreground 60%") for line in below]
-        return Content("\n").join(lines[:height])
+        rows = height - len(below) - len(wrapped(_about(kernel, count - 1, (9999, 9999)), width))
+        if rows < 1 or width < SMALLEST[1]:
+            return [[Segment(harmless(_about(kernel, None, (1, 1))[0], width), style)]]
+        each = (rows - kernel.grid[0] + 1) // kernel.grid[0], (width - kernel.grid[1] + 1) // kernel.grid[1]
+        fits = count > 1 and each[0] >= SMALLEST[0] and each[1] >= SMALLEST[1]
+        place = self.tap % (count + fits)
+        together = fits and place == 0
+        tap, room = (None, each) if together else (place - fits, (rows, width))
+        tiles = [painted(kernel, one, *room) for one in (range(count) if together else [place - fits])]
+        above = wrapped(_about(kernel, tap, block_for(kernel.taps.shape[1:], *room)), width)
+        lines = [[Segment(line, style + Style(bold=not number))] for number, line in enumerate(above)]
+        across = kernel.grid[1] if together else 1
+        for first in range(0, len(tiles), across):
+            lines += [[]] if first else []
+            lines += self._row(tiles[first : first + across], style)
+        return [*lines, *([Segment(line, style + Style(dim=True))] for line in below)]
 
-    @staticmethod
-    def _about(kernel: Kernel, drawing: Tile, numbers: list[int]) -> list[str]:
-        """Phrases above the matrices."""
-        taps = kernel.grid[0] * kernel.grid[1]
-        phrases = [f"{harmless(kernel.tensor, 40, keep='end')} {shape_text(kernel.shape)}", "as stored"]
-        if taps > 1 and len(numbers) == taps:
-            phrases.append(f"{kernel.grid[0]} x {kernel.grid[1]} taps")
-        elif taps > 1 and numbers:
-            row, column = divmod(numbers[0], kernel.grid[1])
-            phrases.append(f"tap {numbers[0] + 1} of {taps}, row {row + 1}, column {column + 1} (a: next)")
-        down, across = (drawing.block[axis] * kernel.block[axis] for axis in (0, 1))
-        each = "one entry" if down * across == 1 else f"largest of {down} x {across} entries"
-        return [*phrases, "outputs down, inputs across", f"a character: {each}"]
-
-    def _chosen(self, kernel: Kernel, rows: int, columns: int) -> tuple[Tile, list[int]]:
-        """How each matrix is drawn, and which taps are."""
-        assert kernel.taps is not None
-        count, shape = len(kernel.taps), (kernel.taps.shape[1], kernel.taps.shape[2])
-        all_of_them = together(shape, kernel.grid, rows, columns) if count > 1 else None
-        place = self.tap % (count + 1 if all_of_them is not None else count)
-        if all_of_them is not None and place == 0:
-            return all_of_them, list(range(count))
-        return tile(shape, rows, columns), [place - 1 if all_of_them is not None else place]
-
-    def _lines(self, kernel: Kernel, drawing: Tile, numbers: list[int]) -> list[str]:
-        blocks = [self._characters(kernel, number, drawing) for number in numbers]
-        across = kernel.grid[1] if len(numbers) > 1 else 1
-        lines: list[str] = []
-        for first in range(0, len(blocks), across):
-            if first:
-                lines.append("┼".join(["─" * len(blocks[0][0])] * across))
-            lines += ["│".join(parts) for parts in zip(*blocks[first : first + across], strict=True)]
+    def _row(self, tiles: list[Pixels], style: Style) -> list[list[Segment]]:
+        """Some taps beside one another, line by line."""
+        plain, dark = without_colours(self.app), self.app.current_theme.dark
+        lines: list[list[Segment]] = []
+        for y in range(-(-tiles[0].shape[1] // 2)):
+            line: list[Segment] = []
+            for tile in tiles:
+                line += [Segment(plain_line(tile, y, dark=dark), style)] if plain else coloured_line(tile, y)
+                line.append(Segment(" ", style))
+            lines.append(line[:-1])
         return lines
 
-    def _characters(self, kernel: Kernel, number: int, drawing: Tile) -> tuple[str, ...]:
-        """One tap, line by line; made once for a kernel and a size."""
-        assert kernel.taps is not None
-        if (number, drawing) not in self._drawn:
-            matrix = extremes(kernel.taps[number : number + 1], drawing.block)[0]
-            steps = level(matrix, kernel.scale).tolist()
-            self._drawn[number, drawing] = tuple(
-                "".join(character(step) * drawing.wide for step in row) for row in steps
-            )
-        return self._drawn[number, drawing]
+
+def _about(kernel: Kernel, tap: int | None, block: tuple[int, int]) -> list[str]:
+    """Phrases above the matrices; without a tap all stand together."""
+    taps = kernel.grid[0] * kernel.grid[1]
+    phrases = [f"{harmless(kernel.tensor, 40, keep='end')} {shape_text(kernel.shape)}", "as stored"]
+    if taps > 1 and tap is None:
+        phrases.append(f"{kernel.grid[0]} x {kernel.grid[1]} taps")
+    elif taps > 1 and tap is not None:
+        row, column = divmod(tap, kernel.grid[1])
+        phrases.append(f"tap {tap + 1} of {taps}, row {row + 1}, column {column + 1} (a: next)")
+    down, across = (block[axis] * kernel.block[axis] for axis in (0, 1))
+    each = "one entry" if down * across == 1 else f"largest of {down} x {across} entries"
+    return [*phrases, "outputs down, inputs across", f"a square: {each}"]
 
 
 def _legend(kernel: Kernel) -> list[str]:
-    """Phrases below the matrices: what the characters mean."""
+    """Phrases below the matrices: what the greys mean."""
     phrases = [
-        f"{POSITIVE} positive", f"{NEGATIVE} negative", "from 1/16, 1/8, 1/4, 1/2 of s", ". less", "blank 0",
+        "bright: positive", "grey: 0", "dark: negative", "by the square root of |entry| / s",
         f"s = {estimate_text(kernel.scale)}, the largest |entry|",
     ]  # fmt: skip
-    return [*phrases, f"? {kernel.unknown:,} not finite"] if kernel.unknown else phrases
+    return [*phrases, f"red: {kernel.unknown:,} not finite"] if kernel.unknown else phrases
 
 
-def _wrapped(phrases: list[str], width: int) -> list[str]:
+def wrapped(phrases: list[str], width: int, joint: str = "; ") -> list[str]:
     """Whole phrases on lines of at most so many cells."""
     lines = [""]
     for phrase in phrases:
         text = harmless(phrase, width)
-        joined = f"{lines[-1]}; {text}" if lines[-1] else text
+        joined = f"{lines[-1]}{joint}{text}" if lines[-1] else text
         if cell_len(joined) <= width:
             lines[-1] = joined
         else:
             lines.append(text)
     return lines
-
-
-def _coloured(line: str) -> Content:
-    """Colour that says the same as the characters."""
-    content = Content(line)
-    for characters, style in ((POSITIVE, "$primary"), (NEGATIVE, "$warning"), ("│─┼", "$foreground 35%")):
-        start = None
-        for place, letter in enumerate(line + "\n"):
-            inside = letter in characters
-            if inside and start is None:
-                start = place
-            elif not inside and start is not None:
-                content = content.stylize(style, start, place)
-                start = None
-    return content
 
 
 def words_for(kernel: Kernel | None, layer: str, on_disk: str) -> str:

@@ -64,7 +64,7 @@ def layout(width: int, longest: int) -> Layout:
     rest -= gradient + 1 if gradient else 0
     name = max(min(name, rest), 8)
     rest -= name + 1
-    kind = 30 if rest >= 30 + SHAPES + 60 else 18 if rest >= 18 + 16 else 0
+    kind = 30 if rest >= 30 + SHAPES + 45 else 18 if rest >= 18 + 16 else 0
     rest -= kind + 1 if kind else 0
     shapes = SHAPES if rest >= SHAPES + 30 else 0
     rest -= shapes + 1 if shapes else 0
@@ -185,7 +185,7 @@ def heading(columns: Layout, over: Range) -> str:
         for tick, label in zip(ticks, tick_labels(ticks), strict=True):
             at = min(over.column(tick, columns.strip), columns.strip - len(label))
             line[at : at + len(label)] = label
-        if line[3:5] == ["─", "─"]:
+        if line[2:6] == ["─"] * 4:
             line[3:5] = "~σ"
         text += " " + "".join(line)[: columns.strip]
     return text + (f" {'~ gradient kept':{columns.gradient}}" if columns.gradient else "")

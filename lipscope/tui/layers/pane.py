@@ -13,8 +13,8 @@ from lipscope.tui.keys.motion import focus
 from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
 from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, folded, main_row, next_sort, row_text, rows
-from lipscope.tui.layers.sheet import SHEET_COLUMNS, sheet_row
-from lipscope.tui.panes import Pane, Sheet, named
+from lipscope.tui.layers.sheet import sheet_row
+from lipscope.tui.panes import Cells, Pane, Sheet
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
@@ -274,12 +274,12 @@ class LayersPane(Pane):
         state = self._state
         notes = {row.key: list(row.report.notes) for row in self._shown() if row.report and row.report.notes}
         facts = {"gradients": _gradients_of(state), "notes": notes} if state is not None else {}
-        return Sheet(SHEET_COLUMNS, tuple(sheet_row(row) for row in self._shown()), facts)
+        return Sheet([sheet_row(row) for row in self._shown()], facts)
 
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> Cells:
         """The numbers of the selected layer."""
         row = self.chosen
-        return named(SHEET_COLUMNS, sheet_row(row)) if row is not None else []
+        return sheet_row(row) if row is not None else {}
 
 
 def _gradients_of(state: State) -> str | None:

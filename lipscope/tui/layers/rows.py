@@ -122,12 +122,7 @@ RUN = 3
 
 
 def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> list[Item]:
-    """Rows of which there is nothing to see folded with their neighbours, but for those that were unfolded.
-
-    Args:
-        all_rows: in forward order.
-        unfolded: the first names of runs that are open.
-    """
+    """Rows of which there is nothing to see folded with their neighbours, but for those that were unfolded."""
     items: list[Item] = []
     for kind, group in groupby(all_rows, key=lambda row: "plain" if plain(row) else "aside" if aside(row) else ""):
         run = tuple(group)
