@@ -30,6 +30,8 @@ from lipscope.models.scales import EIGHT_BITS
 from lipscope.models.tensors import DTYPES, read_tensor
 from lipscope.records import Bound, LayerReport
 
+NOT_FINITE = Bound.unproved("holds NaN or infinite values")
+
 WHOLE = 2**22
 """Numbers of a tensor that is read whole (32 MB in float64); a larger one is read a slab at a time."""
 
@@ -84,7 +86,9 @@ def analyse_tensor(header: Header, info: TensorInfo, whole: Parametrised | str |
     report = listed(header, info, whole)
     kind = tensor_kind(header, info)
     if kind == "other" or isinstance(whole, str) or (whole is not None and info.name != whole.carrier):
-        return report
+        read = info.dtype in DTYPES and 0 < info.size <= WHOLE
+        spoiled = read and not bool(torch.isfinite(read_tensor(header, info)).all())
+        return replace(report, bound=NOT_FINITE) if spoiled else report
     readings = readings_of(header, info) if kind == "convolution kernel" else ()
     if whole is not None:
         report = _noted(report, f"bound of the weight that {whole.how} gives with {', '.join(whole.others)}")
@@ -111,7 +115,7 @@ def analyse_tensor(header: Header, info: TensorInfo, whole: Parametrised | str |
     tensor = read_tensor(header, info)
     others = [] if whole is None else [read_tensor(header, _info(header, name)) for name in whole.others]
     if not all(bool(torch.isfinite(values).all()) for values in (tensor, *others)):
-        return replace(report, bound=Bound.unproved("holds NaN or infinite values"))
+        return replace(report, bound=NOT_FINITE)
     found = Effective(tensor, 0.0, 1.0) if whole is None else whole.compute(tensor, *others)
     if isinstance(found, str):
         return replace(report, bound=Bound.unproved(found))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lipscope.records import LayerReport, allowed, gradient_kept, loses_most
+from lipscope.records import LayerReport, Verdict, allowed, gradient_kept, loses_most
 from lipscope.records.verdict import IN_WORDS
 from lipscope.tui.numerals import bound_text, decimals_up, rounded
-from lipscope.tui.overview.facts import headline
 from lipscope.tui.panes import Goto
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
@@ -25,28 +24,50 @@ SIGNS = {"proved": "✔", "bounded": "≤", "not-proved": "?", "violated": "✘"
 class Answer:
     """Whether it is 1-Lipschitz."""
 
-    status: str  # of the verdict, or ``pending``
+    status: str  # ``proved``, ``bounded``, ``violated``, ``not-proved``, or ``pending`` while there is none
+    text: str  # the verdict in one line
     words: str  # the answer, after its sign
-    sentence: str  # what that means
-    reason: str  # what decides
+    sentence: str = ""  # what that means
+    reason: str = ""  # what decides
 
 
 def answer(state: State) -> Answer:
     """The verdict as an answer; why there is none (yet)."""
-    line, verdict = headline(state), state.verdict
-    if line.status == "pending" or verdict is None:
-        return Answer("pending", line.text, "", line.reason)
-    constant = verdict.lipschitz
-    if line.status in ("proved", "bounded") and constant is not None and math.isfinite(constant):
-        most = "1" if constant <= 1 else rounded(constant, up=True)
-        start, end = (verdict.scope.start, verdict.scope.end) if verdict.scope else ("input", "output")
-        sentence = f"a change of 1 in the {IN_WORDS.get(start, start)} moves the {end} by at most {most}"
-        if line.status == "proved":
-            return Answer("proved", f"YES, PROVED   L ≤ {most}", sentence, line.reason)
-        return Answer("bounded", f"NOT PROVED: only L ≤ {most} is", sentence, line.reason)
-    if line.status == "violated":
-        return Answer("violated", "NO, VIOLATED", line.text.removeprefix("VIOLATED: "), line.reason)
-    return Answer("not-proved", "NOT PROVED", "no bound holds for the whole network", line.reason)
+    verdict = state.verdict
+    if verdict is not None and (state.phase.active or not verdict.searching):
+        return _answer_of(verdict)
+    again = "cancelled before a violation was searched for" if verdict is not None else "the analysis was cancelled"
+    reasons = {
+        Phase.FAILED: "the analysis failed, see below",
+        Phase.CANCELLED: f"{again}; r starts it again",
+        Phase.DONE: "the analysis ended without one",
+    }
+    if state.phase in reasons:
+        return Answer("pending", "NO VERDICT", "NO VERDICT", reason=reasons[state.phase])
+    words = "CHECKING whether it is 1-Lipschitz …"
+    return Answer("pending", words, words, reason="each layer's bound is proved first")
+
+
+def _answer_of(verdict: Verdict) -> Answer:
+    reason = harmless(verdict.reason, 400) + ("; a violation is still searched for" if verdict.searching else "")
+    constant = verdict.lipschitz if verdict.lipschitz is not None and math.isfinite(verdict.lipschitz) else None
+    if verdict.status == "violated":
+        shown = f" (a ratio of {rounded(constant, up=False)} was found)" if constant else ""
+        what = f"{harmless(verdict.layer, 40, keep='end')} is not 1-Lipschitz" if verdict.layer else "not 1-Lipschitz"
+        return Answer("violated", f"VIOLATED: {what}{shown}", "NO, VIOLATED", what + shown, reason)
+    if verdict.status == "not-proved" or constant is None:
+        if verdict.status != "not-proved":  # a claim of proof without a finite number is no proof, whoever makes it
+            reason = f"the bound is not a finite number; {reason}"
+        return Answer("not-proved", "NOT PROVED", "NOT PROVED", "no bound holds for the whole network", reason)
+    limit, most = rounded(constant, up=True), "1" if constant <= 1 else rounded(constant, up=True)
+    start, end = (verdict.scope.start, verdict.scope.end) if verdict.scope else ("input", "output")
+    sentence = f"a change of 1 in the {IN_WORDS.get(start, start)} moves the {end} by at most {most}"
+    about = f" {verdict.scope}" if verdict.scope else ""
+    if verdict.status == "proved" and constant <= allowed(1):
+        text = f"PROVED 1-Lipschitz (L ≤ {limit}){about}"
+        return Answer("proved", text, f"YES, PROVED   L ≤ {most}", sentence, reason)
+    text = f"BOUNDED: L ≤ {limit} is proved{about}, 1-Lipschitz is not"
+    return Answer("bounded", text, f"NOT PROVED: only L ≤ {most} is", sentence, reason)
 
 
 def chain(state: State) -> list[tuple[str, str]]:
@@ -144,7 +165,7 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
         if _not_finite(report)
     ]
     verdict = state.verdict
-    if verdict is not None and verdict.layer and headline(state).status != "proved":
+    if verdict is not None and verdict.layer and answer(state).status != "proved":
         found.append((f"{harmless(verdict.layer, 40, keep='end')} decides the verdict", Goto("layers", verdict.layer)))
     else:
         found += [
@@ -171,4 +192,5 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
 
 def _not_finite(report: LayerReport) -> bool:
     sigma = report.sigma_max.value if report.sigma_max is not None else 0.0
-    return math.isnan(report.bound.value) or math.isnan(sigma) or any("not finite" in note for note in report.notes)
+    said = (report.bound.reason, *report.notes)
+    return math.isnan(report.bound.value) or math.isnan(sigma) or any("NaN or infinite" in text for text in said)

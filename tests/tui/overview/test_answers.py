@@ -1,10 +1,13 @@
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.numpy import save_file
 
+from lipscope.analysis.tensors import analyse_tensor
 from lipscope.files.checkpoint import read_header
 from lipscope.records import Arrow, Bound, Chain, GradientNorms, LayerReport, Scope, Verdict, allowed
 from lipscope.tui.overview.answers import answer, bound_strip, chain, gradient_strip, places_line, short, warnings
@@ -61,6 +64,17 @@ def test_nan_is_a_warning(state):
     broken = LayerReport("nan", "conv", None, None, Bound(float("nan"), "by hand"))
     found = warnings(replace(state, layers={**state.layers, "nan": broken}))
     assert any("nan holds numbers that are not finite" in text for text, _ in found)
+
+
+@pytest.mark.parametrize("name", ["fc.weight", "fc.bias"])
+def test_a_file_from_elsewhere_with_nan_is_a_warning(tmp_path, name):
+    tensors = {"fc.weight": np.ones((4, 4), np.float32), "fc.bias": np.ones(4, np.float32)}
+    tensors[name].flat[2] = np.nan
+    save_file(tensors, tmp_path / "m.safetensors")
+    header = read_header(tmp_path / "m.safetensors")
+    layers = {info.name: analyse_tensor(header, info) for info in header.tensors}
+    state = State(header, Phase.DONE, layers)
+    assert [text for text, _ in warnings(state)] == [f"{name} holds numbers that are not finite"]
 
 
 def test_one_is_a_yes(state):

@@ -6,7 +6,8 @@ import pytest
 
 from lipscope.files.checkpoint import Header, read_header
 from lipscope.records import Scope, Verdict
-from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
+from lipscope.tui.overview.answers import answer
+from lipscope.tui.overview.facts import claims, file_facts, recomputed, unknowable
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured, write_checkpoint
 
@@ -85,7 +86,7 @@ def test_recomputed_before_anything_is_known(state):
 
 
 def test_headline_of_a_proof(state):
-    line = headline(state)
+    line = answer(state)
     assert line.status == "proved"
     assert line.text == "PROVED 1-Lipschitz (L ≤ 1.0000000004)"
     assert line.reason == VERDICT.reason
@@ -93,7 +94,7 @@ def test_headline_of_a_proof(state):
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), None])
 def test_a_proof_without_a_finite_number_is_none(state, value):
-    line = headline(replace(state, verdict=Verdict("proved", value, "of NaN")))
+    line = answer(replace(state, verdict=Verdict("proved", value, "of NaN")))
     assert (line.status, line.text) == ("not-proved", "NOT PROVED")
     assert "not a finite number" in line.reason
 
@@ -121,7 +122,7 @@ def test_a_proof_without_a_finite_number_is_none(state, value):
     ],
 )
 def test_headlines(state, verdict, status, text):
-    line = headline(replace(state, verdict=verdict))
+    line = answer(replace(state, verdict=verdict))
     assert line.status == status
     assert line.text == text
 
@@ -136,7 +137,7 @@ def test_headlines(state, verdict, status, text):
     ],
 )
 def test_a_search_that_did_not_end_leaves_no_success(state, phase, text):
-    line = headline(replace(state, verdict=Verdict("proved", 1.0, "r", searching=True), phase=phase))
+    line = answer(replace(state, verdict=Verdict("proved", 1.0, "r", searching=True), phase=phase))
     assert line.text == text
     assert (line.status == "proved") == (phase is Phase.RUNNING)
     if phase is Phase.RUNNING:
@@ -154,7 +155,7 @@ def test_a_search_that_did_not_end_leaves_no_success(state, phase, text):
     ],
 )
 def test_without_a_verdict_none_is_shown(state, phase, word):
-    line = headline(replace(state, verdict=None, phase=phase))
+    line = answer(replace(state, verdict=None, phase=phase))
     assert line.status == "pending"
     assert line.text.startswith(word)
 
