@@ -24,18 +24,19 @@ from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, go
 from lipscope.tui.keys.typed_ahead import TypedAhead
-from lipscope.tui.overview.facts import headline
+from lipscope.tui.overview.answers import answer
 from lipscope.tui.panes import Goto, Pane
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.results import changed_words
 from lipscope.tui.settings import Remembered
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
-from lipscope.tui.widgets.title import TitleLine
+from lipscope.tui.widgets.title import title_line
 from lipscope.tui.work.job import Job, JobTold, JobView
 from lipscope.tui.work.messages import Wanted, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunRead
@@ -166,7 +167,7 @@ class InspectApp(DialogApp):
 
     def compose(self) -> ComposeResult:
         """The overview; the other screens come after the first paint."""
-        yield TitleLine(self._path)
+        yield Drawn(id="title")
         yield Notice("", id="changed", classes="")
         with ScreenTabs(initial=self._first.id):
             first, *others = SCREENS
@@ -268,8 +269,10 @@ class InspectApp(DialogApp):
             self.refresh_bindings()
         other = self.other.state if self.other is not None else None
         base = self.screen_stack[0]
-        base.query_one(TitleLine).show(
-            headline(state), state.header.path, active=state.phase.active, training=self.session.waiting
+        base.query_one("#title", Drawn).show(
+            lambda width, height: title_line(
+                answer(state), state.header.path, width, active=state.phase.active, training=self.session.waiting
+            )
         )
         words, live = changed_words(state)
         base.query_one("#changed", Notice).set_class(live, "-news").show(words)
@@ -350,6 +353,11 @@ class InspectApp(DialogApp):
         self._tabs.active = tab
         self._show_front()
         self._focus_main()  # not when the message of the change arrives: the next key may come before it
+
+    async def action_front(self, name: str, *parameters: object) -> None:
+        """An action of the screen in front: what is pressed with the mouse asks for it."""
+        if self.front is not None:
+            await self.run_action(("", name, parameters), self.front)
 
     def action_cancel(self) -> None:
         """Stop the analysis."""

@@ -36,15 +36,7 @@ def picture(
 ) -> str:
     """Open the app on a file, wait until everything is computed, and draw one screen.
 
-    Args:
-        path: the model.
-        means: what the work is done with.
-        screen: its id.
-        size: columns and rows.
-        keys: pressed on that screen before it is drawn.
-        theme: the name of a built-in theme; Textual's own by default.
-        run: the folder of the training that writes the model, which need not be there yet.
-        other: a second model that it is compared with.
+    ``keys`` are pressed on the screen before it is drawn; the folder ``run`` need not hold a model yet.
 
     Raises:
         LipscopeError: the file cannot be read, or the analysis failed.

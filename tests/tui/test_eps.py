@@ -6,12 +6,14 @@ import pytest
 from textual.widget import Widget
 
 from lipscope.tui.app import InspectApp
+from lipscope.tui.overview.pane import OverviewPane
 from lipscope.tui.registry import entry
 from lipscope.tui.settings import Remembered, remembered
 from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.units import format_eps
-from tests.tui.conftest import finished, until, write_radii
+from tests.tui.conftest import finished, screen_text, until, write_radii
 
 
 @pytest.mark.parametrize("screen", ["overview", "radii"])
@@ -57,4 +59,29 @@ async def test_a_typed_radius_is_listed_from_then_on_and_a_fold_stays(model, scr
         await pilot.press("4", "left")
         await until(pilot, lambda: Fraction(1, 2) in again.query_one("#radii-accuracy", EpsTable).radii(100))
         assert again.query_one("#radii-tables").has_class("-folded")
-        assert format_eps(Fraction(1, 2)) in [row[1] for row in again.front.sheet().rows]
+        assert format_eps(Fraction(1, 2)) in [row["radius_above"] for row in again.front.sheet().rows]
+
+
+async def test_the_arrows_beside_eps_move_it_and_a_press_between_them_types(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        pane = app.query_one(OverviewPane)
+        await pilot.click("#overview-eps", offset=(2, 0))
+        await until(pilot, lambda: pane.eps == Fraction(35, 255))
+        button = len(" ◀ eps 35/255 ▶ ")
+        await pilot.click("#overview-eps", offset=(button - 1, 0))
+        await until(pilot, lambda: pane.eps == Fraction(36, 255))
+        await pilot.click("#overview-eps", offset=(button // 2, 0))
+        await until(pilot, lambda: pane.query_one(EpsLine).typing)
+
+
+async def test_a_press_on_a_chip_keeps_its_images(model, script):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("5")
+        await until(pilot, lambda: "2,000 of 2,000: all images" in screen_text(app))
+        line = next(text for text in screen_text(app).split("\n") if " wrong " in text)
+        await pilot.click("#images-chips", offset=(line.index("wrong"), 0))
+        await until(pilot, lambda: "classified wrongly" in screen_text(app))

@@ -14,18 +14,37 @@ from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Cells, Sheet, Value
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
-CELL, CHANGE, WHAT = 10, 9, 10
-"""Cells of a number, of a difference, and of what is compared."""
-
 WIDEST_NAME = 34
 
 LABELS = {"bound": "● bound ≤", "sigma_max": "~ σ max", "sigma_min": "~ σ min", "gradient_norm": "~ gradient"}
+SHORT_LABELS = {**LABELS, "bound": "● ≤", "gradient_norm": "~ grad"}
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The widths of the columns in cells: fewer digits before a name is cut."""
+
+    name: int
+    what: int
+    cell: int  # of a number
+    change: int  # of a difference
+
+
+def columns(width: int) -> Columns:
+    """What fits into a list of so many cells.
+
+    >>> columns(76).name, columns(54).name
+    (33, 25)
+    """
+    what, cell, change = (10, 10, 9) if width >= 66 else (7, 7, 8)
+    return Columns(max(min(width - what - 2 * cell - change - 4, WIDEST_NAME), 8), what, cell, change)
+
 
 SAME = 1e-6
 """Two numbers that differ by no more are the same: singular values are measured to no more."""
@@ -71,10 +90,7 @@ class Difference:
 def differences(pairs: Sequence[LayerPair], only: str | None, *, alike: bool) -> list[Difference]:
     """A line for every number that differs; with ``alike`` one for each of the other layers too.
 
-    Args:
-        pairs: in forward order.
-        only: the key of the one quantity that is compared; None for all.
-        alike: whether layers are listed of which nothing differs.
+    ``only`` is the key of the one quantity that is compared; None for all.
     """
     lines = []
     wanted = [one for one in QUANTITIES if only in (None, one.key)]
@@ -88,36 +104,46 @@ def differences(pairs: Sequence[LayerPair], only: str | None, *, alike: bool) ->
 
 def heading(width: int) -> str:
     """The names of the columns."""
-    name = _name_width(width)
-    return harmless(f"{'layer':{name}} {'':{WHAT}} {'A':>{CELL}} {'B':>{CELL}} {'B − A':>{CHANGE}}", width)
-
-
-def _name_width(width: int) -> int:
-    return max(min(width - WHAT - 2 * CELL - CHANGE - 4, WIDEST_NAME), 8)
+    of = columns(width)
+    return harmless(
+        f"{'layer':{of.name}} {'':{of.what}} {'A':>{of.cell}} {'B':>{of.cell}} {'B − A':>{of.change}}", width
+    )
 
 
 def difference_line(line: Difference, width: int) -> list[tuple[str, str]]:
     """One number of a layer in both models, and by how much the second is larger; what is alike is quiet."""
-    pair, quantity, name = line.pair, line.quantity, _name_width(width)
+    pair, quantity, of = line.pair, line.quantity, columns(width)
     alone = "" if pair.first and pair.second else f"{'A' if pair.second is None else 'B'} only: "
-    label = harmless(pair.name, max(name - len(alone), 1), keep="end")
-    a, b = (number_text(quantity, report) for report in (pair.first, pair.second))
+    label = harmless(pair.name, max(of.name - len(alone), 1), keep="end")
+    what = (LABELS if len(LABELS["gradient_norm"]) <= of.what else SHORT_LABELS)[quantity.key]
+    a, b = (number_text(quantity, report, of.cell) for report in (pair.first, pair.second))
     style = "" if changed(pair, quantity) else "$foreground 60%"
     return [
-        (f"{alone + label:{name}} ", style), (f"{LABELS[quantity.key]:{WHAT}}", "$foreground 60%"),
-        (f" {a:>{CELL}} {b:>{CELL}} ", style), (f"{difference_text(quantity, pair):>{CHANGE}}", f"bold {style}"),
+        (f"{alone + label:{of.name}} ", style), (f"{what:{of.what}}", "$foreground 60%"),
+        (f" {a:>{of.cell}} {b:>{of.cell}} ", style),
+        (f"{difference_text(quantity, pair, of.change):>{of.change}}", f"bold {style}"),
     ]  # fmt: skip
 
 
-def number_text(quantity: Quantity, report: LayerReport | None) -> str:
+def fitted(value: float, cells: int, digits: int, sign: str = "") -> str:
+    """At most so many significant digits, fewer where they do not fit.
+
+    >>> fitted(1.234567e-5, 10, 6), fitted(0.7779180, 7, 6), fitted(-1.2345e-5, 8, 3, "+")
+    ('1.235e-05', '0.7779', '-1.2e-05')
+    """
+    texts = [f"{value:{sign}.{most}g}" for most in range(digits, 0, -1)]
+    return next((text for text in texts if len(text) <= cells), texts[-1])
+
+
+def number_text(quantity: Quantity, report: LayerReport | None, cells: int) -> str:
     """The number in a report, rounded up where it is a bound."""
     value = None if report is None else quantity.of(report)
     if report is None or value is None:
-        return "not proved" if report is not None and quantity.key == "bound" else "–"
-    return short(value) if quantity.key == "bound" else f"{value:.6g}"[:CELL]
+        return ("not proved" if cells >= 10 else "open") if report is not None and quantity.key == "bound" else "–"
+    return short(value) if quantity.key == "bound" else fitted(value, cells, 6 if cells >= 10 else 4)
 
 
-def difference_text(quantity: Quantity, pair: LayerPair) -> str:
+def difference_text(quantity: Quantity, pair: LayerPair, cells: int = 9) -> str:
     """Second minus first with its sign; an equals sign where there is none.
 
     >>> from lipscope.records import Bound, LayerReport
@@ -128,10 +154,10 @@ def difference_text(quantity: Quantity, pair: LayerPair) -> str:
     change = quantity.difference(pair)
     if change is None:
         return "–"
-    return f"{change:+.3g}" if abs(change) > SAME else "="
+    return fitted(change, cells, 3, "+") if abs(change) > SAME else "="
 
 
-def verdict_line(letter: str, state: State) -> Content:
+def verdict_line(letter: str, state: State, width: int) -> Content:
     """Sign and words of the verdict of one model, what is certified of it, and its file."""
     said, certificates = answer(state), certificates_of(state)
     proof = ""
@@ -139,10 +165,11 @@ def verdict_line(letter: str, state: State) -> Content:
         eps = DEFAULT_EPS[0]
         mark = "  claimed " if certificates.standing == "claimed" else "  "
         proof = f"{mark}{rate_text(certificates.certified_count(eps), len(certificates))} at {format_eps(eps)}"
-    return Content.assemble(
-        (f"{letter}  ", "bold"), (f"{SIGNS[said.status]} {said.words}", f"bold {STYLES[said.status]}"), (proof, "bold"),
-        (f"  {harmless(state.header.path, 60, keep='end')}", "$foreground 60%"),
-    )  # fmt: skip
+    start = Content.assemble(
+        (f"{letter}  ", "bold"), (f"{SIGNS[said.status]} {said.words}", f"bold {STYLES[said.status]}"), (proof, "bold")
+    )
+    file = harmless(state.header.path, max(width - start.cell_length - 2, 12), keep="end")
+    return Content.assemble(start, (f"  {file}", "$foreground 60%"))
 
 
 def certificates_of(state: State | None) -> Certificates | None:
@@ -228,23 +255,19 @@ def image_line(common: Shared, row: int, classes: tuple[str, ...], width: int) -
 
 IMAGE_HEADING = f"{'image':>6} {'A':>7} {'B':>7}  class"
 
-SHEET_COLUMNS = (
-    "layer", "in",
-    *(f"{which} {words}" for words in ("bound (proved)", "sigma_max (estimate)", "sigma_min (estimate)",
-                                       "gradient_norm (estimate)") for which in ("a", "b", "b minus a")),
-)  # fmt: skip
-
 
 def compare_sheet(first: State, second: State, pairs: Iterable[LayerPair], eps: Fraction) -> Sheet:
     """The layers as shown; the certified counts and the images that one model alone certifies in the JSON."""
-    rows: list[tuple[Value, ...]] = []
+    rows: list[Cells] = []
     for pair in pairs:
         where = "both" if pair.first and pair.second else "a" if pair.first else "b"
-        cells: list[Value] = [pair.name, where]
+        cells: dict[str, Value] = {"layer": pair.name, "in": where}
         for quantity in QUANTITIES:
-            cells += [quantity.of(report) if report else None for report in (pair.first, pair.second)]
-            cells.append(quantity.difference(pair))
-        rows.append(tuple(cells))
+            words = f"{quantity.key} ({'proved' if quantity.key == 'bound' else 'estimate'})"
+            for letter, report in (("a", pair.first), ("b", pair.second)):
+                cells[f"{letter} {words}"] = quantity.of(report) if report else None
+            cells[f"b minus a {words}"] = quantity.difference(pair)
+        rows.append(cells)
     facts: dict[str, object] = {
         "a": str(first.header.path), "b": str(second.header.path), "eps": format_eps(eps),
         "not_compared": obstacle(first, second) or None,
@@ -259,4 +282,4 @@ def compare_sheet(first: State, second: State, pairs: Iterable[LayerPair], eps: 
             "images_only_a": common.index[common.only(eps, "first")].tolist(),
             "images_only_b": common.index[common.only(eps, "second")].tolist(),
         }  # fmt: skip
-    return Sheet(SHEET_COLUMNS, tuple(rows), facts)
+    return Sheet(rows, facts)

@@ -12,34 +12,17 @@ from textual.widgets import Static
 
 from lipscope.analysis.comparison import LayerPair, Shared, objection, shared
 from lipscope.records.certificates import Certificates
-from lipscope.tui.compare.lines import (
-    IMAGE_HEADING,
-    LABELS,
-    SHEET_COLUMNS,
-    WHICH,
-    Difference,
-    accuracy_lines,
-    certificates_of,
-    compare_sheet,
-    difference_line,
-    differences,
-    differs,
-    heading,
-    image_line,
-    obstacle,
-    pairs_of,
-    verdict_line,
-    warnings,
-)
+from lipscope.tui.compare import lines
 from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Goto, Sheet, named
+from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.range import Range
 from lipscope.tui.results import radius_column, verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart, Drawing, Series, percent_ticks
+from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
@@ -68,7 +51,7 @@ class ComparePane(EpsPane):
         self._sorted = False
         self._which = "either"
         self._every: tuple[LayerPair, ...] = ()
-        self._lines: list[Difference] = []
+        self._lines: list[lines.Difference] = []
         self._unfolded = False
         self._certificates: tuple[Certificates | None, Certificates | None] = (None, None)
         self._common: Shared | None = None
@@ -78,18 +61,18 @@ class ComparePane(EpsPane):
         """Words on top, the layers, and what is certified beside them."""
         yield Notice("compare", id="compare-alone")
         with Vertical(id="compare-content"):
-            yield Static(id="compare-files", markup=False)
+            yield Drawn(id="compare-files")
             yield Static(id="compare-warnings", markup=False)
             with Container(id="compare-panes"):
                 with Vertical(id="compare-certified"):
                     yield Notice("not compared", id="compare-obstacle")
-                    yield EpsLine(id="compare-line")
+                    yield EpsLine(self.choose_eps, id="compare-line")
                     with Container(id="compare-rates"):
                         yield Static(id="compare-accuracy", markup=False)
                         yield Panel(
-                            Chart(id="compare-curve"),
+                            Chart(id="compare-curve", pick=self.pick_eps, turn=self.action_move),
                             id="compare-curve-panel",
-                            title="certified: A whole line, B broken, the gap shaded",
+                            title="certified: A whole, B broken, gap shaded",
                         )
                 with Container(id="compare-lists"):
                     with Vertical(id="compare-layers-side", classes="panel"):
@@ -112,19 +95,21 @@ class ComparePane(EpsPane):
         self.query_one("#compare-content").display = other is not None
         if other is None:
             return
-        self.query_one("#compare-files", Static).update(
-            Content("\n").join(verdict_line(letter, one) for letter, one in (("A", state), ("B", other)))
+        self.query_one("#compare-files", Drawn).show(
+            lambda width, height: Content("\n").join(
+                lines.verdict_line(letter, one, width) for letter, one in (("A", state), ("B", other))
+            )
         )
-        said = warnings(state, other)
+        said = lines.warnings(state, other)
         words = self.query_one("#compare-warnings", Static)
         words.update(said)
         words.display = bool(said)
-        self.query_one("#compare-obstacle", Notice).show(obstacle(state, other))
-        pairs = pairs_of(state, other)
+        self.query_one("#compare-obstacle", Notice).show(lines.obstacle(state, other))
+        pairs = lines.pairs_of(state, other)
         if pairs != self._every or not pairs:
             self._every = pairs
             self._again()
-        certificates = (certificates_of(state), certificates_of(other))
+        certificates = (lines.certificates_of(state), lines.certificates_of(other))
         if any(now is not before for now, before in zip(certificates, self._certificates, strict=True)):
             self._certificates = certificates
             a, b = certificates
@@ -134,18 +119,21 @@ class ComparePane(EpsPane):
             self._list_certified()
 
     def _again(self) -> None:
-        lines = differences(self._every, self._quantity, alike=self._unfolded)
-        self._lines = lines = sorted(lines, key=lambda line: line.rank) if self._sorted else lines
+        found = lines.differences(self._every, self._quantity, alike=self._unfolded)
+        self._lines = found = sorted(found, key=lambda line: line.rank) if self._sorted else found
         layers = self.query_one("#compare-layers", LongList)
         layers.show(
-            len(lines), lambda place, width: difference_line(lines[place], width), heading, place=max(layers.place, 0)
+            len(found),
+            lambda place, width: lines.difference_line(found[place], width),
+            lines.heading,
+            place=max(layers.place, 0),
         )
         side, every = self.query_one("#compare-layers-side"), self._every
         alone = sum(pair.first is None or pair.second is None for pair in every)
         also = f", {alone:,} in one model only" if alone else ""
-        title = f"{sum(map(differs, every)):,} of {len(every):,} layers differ{also}"
+        title = f"{sum(map(lines.differs, every)):,} of {len(every):,} layers differ{also}"
         side.border_title = title if every else "layers, once both models have their bounds"
-        what = "" if self._quantity is None else f"{LABELS[self._quantity]} alone, "
+        what = "" if self._quantity is None else f"{lines.LABELS[self._quantity]} alone, "
         side.border_subtitle = what + ("largest difference first" if self._sorted else "forward order")
         self._say_folded()
 
@@ -153,7 +141,7 @@ class ComparePane(EpsPane):
         first, second = self._certificates
         common = self._common
         accuracy = self.query_one("#compare-accuracy", Static)
-        accuracy.update("\n".join([*accuracy_lines(first, second, self.eps, self.listed), *self._counted()]))
+        accuracy.update("\n".join([*lines.accuracy_lines(first, second, self.eps, self.listed), *self._counted()]))
         accuracy.set_class(first is None and second is None, "-absent")
         self.set_class(common is None, "-apart")
         if common is None:
@@ -179,11 +167,11 @@ class ComparePane(EpsPane):
         self._only = only = common.only(self.eps, self._which)
         names = first.classes or second.classes
         self.query_one("#compare-images", LongList).show(
-            len(only), lambda place, width: image_line(common, int(only[place]), names, width),
-            lambda width: harmless(IMAGE_HEADING, width),
+            len(only), lambda place, width: lines.image_line(common, int(only[place]), names, width),
+            lambda width: harmless(lines.IMAGE_HEADING, width),
         )  # fmt: skip
         panel = self.query_one("#compare-images-panel")
-        panel.border_title = f"{len(only):,} {verdict_words(first, second)[0]} {WHICH[self._which]}"
+        panel.border_title = f"{len(only):,} {verdict_words(first, second)[0]} {lines.WHICH[self._which]}"
         panel.border_subtitle = "largest difference of radii first"
 
     def _counted(self) -> list[str]:
@@ -196,7 +184,7 @@ class ComparePane(EpsPane):
     def _say_folded(self) -> None:
         counts = self._common.counts(self.eps) if self._common is not None else None
         certified = f"only A {counts.only_first:,}, only B {counts.only_second:,}" if counts else "not compared"
-        self.say_folded(left=f"{sum(map(differs, self._every)):,} differ", right=certified)
+        self.say_folded(left=f"{sum(map(lines.differs, self._every)):,} differ", right=certified)
 
     @property
     def certificates(self) -> Certificates | None:
@@ -224,7 +212,7 @@ class ComparePane(EpsPane):
 
     def action_quantity(self) -> None:
         """Compare the next quantity alone; after the last one all."""
-        self._quantity = next_of([None, *LABELS], self._quantity)
+        self._quantity = next_of([None, *lines.LABELS], self._quantity)
         self._again()
 
     def action_sort(self) -> None:
@@ -253,7 +241,7 @@ class ComparePane(EpsPane):
 
     def action_which(self) -> None:
         """List the images that the other model alone certifies."""
-        self._which = next_of(list(WHICH), self._which)
+        self._which = next_of(list(lines.WHICH), self._which)
         self._list_certified()
 
     def action_enter(self) -> None:
@@ -289,11 +277,11 @@ class ComparePane(EpsPane):
     def sheet(self) -> Sheet:
         """The layers as shown, and what is certified."""
         if self._one is None or self._other is None:
-            return Sheet(SHEET_COLUMNS, (), {"notice": ALONE})
+            return Sheet(facts={"notice": ALONE})
         shown = {line.pair.name: line.pair for line in self._lines}
-        return compare_sheet(self._one, self._other, shown.values(), self.eps)
+        return lines.compare_sheet(self._one, self._other, shown.values(), self.eps)
 
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> Cells:
         """The numbers of the line under the cursor of the list in focus."""
         images = self.query_one("#compare-images", LongList)
         common = self._common
@@ -301,9 +289,9 @@ class ComparePane(EpsPane):
             row = int(self._only[images.place])
             radii = (float(radius) if radius >= 0 else "wrong" for radius in (common.first[row], common.second[row]))
             a, b = (radius_column(one, f"radius by {name}") for one, name in zip(self._certificates, "ab", strict=True))
-            return named(("image", a, b, "label"), (int(common.index[row]), *radii, int(common.label[row])))
+            found = dict(zip((a, b), radii, strict=True))
+            return {"image": int(common.index[row]), **found, "label": int(common.label[row])}
         place = self.query_one("#compare-layers", LongList).place
         if self._one is None or self._other is None or not 0 <= place < len(self._lines):
-            return []
-        only = compare_sheet(self._one, self._other, [self._lines[place].pair], self.eps)
-        return named(only.columns, only.rows[0])
+            return {}
+        return lines.compare_sheet(self._one, self._other, [self._lines[place].pair], self.eps).rows[0]

@@ -157,13 +157,7 @@ def image_facts(
 ) -> list[Fact]:
     """What is known of one image, each number called a bound or an estimate.
 
-    Args:
-        certificates: of all images.
-        row: of this one.
-        eps: the radius that it is judged at.
-        classes: their names.
-        found: the adversarial image that was kept.
-        unkept: why the file of adversarial images is not used.
+    ``unkept`` says why the file of adversarial images is not used.
     """
     right = bool(certificates.correct[row])
     predicted = class_name(classes, int(certificates.predicted[row]))

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
+from textual.content import Content
 from textual.widgets import Static
 
 from lipscope.tui.images.choice import image_facts
-from lipscope.tui.images.logit_bars import LogitBars
+from lipscope.tui.images.logit_bars import logit_bars
 from lipscope.tui.images.pictures import Pictures, pictures_of
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.notice import grid
 from lipscope.tui.work.state import State
 
@@ -41,7 +43,7 @@ class ImageDetail(Container):
         yield Pictures(id="image-pictures")
         with VerticalScroll(id="image-words", can_focus=False):
             yield Static(id="image-facts", markup=False)
-        yield LogitBars()
+        yield Drawn(id="logit-bars")
 
     def show(self, state: State, row: int, eps: Fraction, classes: tuple[str, ...]) -> None:
         """Show the image in a row of the results; -1 shows that nothing is listed."""
@@ -53,12 +55,12 @@ class ImageDetail(Container):
             now is not before for now, before in zip(about, self._about, strict=True)
         )  # fmt: skip
         self._about, self._at = about, at
-        pictures, bars = self.query_one(Pictures), self.query_one(LogitBars)
+        pictures, bars = self.query_one(Pictures), self.query_one("#logit-bars", Drawn)
         facts = self.query_one("#image-facts", Static)
         if certificates is None or row < 0:
             pictures.show([], "No image passes the filters: f and n choose others.")
             facts.update("")
-            bars.say("")
+            bars.show(lambda width, height: Content(""))
             return
         answer = state.answer if state.answer is not None and state.answer.row == row else None
         found: Adversarial | None = answer.adversarial if answer else None
@@ -70,10 +72,10 @@ class ImageDetail(Container):
         self.set_class(pixels is not None and found is not None, "-pair")
         known = image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")
         facts.update(grid(known), layout=other)  # another eps changes a word, and no line
-        if answer is not None and answer.logits is not None:
-            bars.show(answer.logits, certificates, row, classes)
+        if answer is not None and (logits := answer.logits) is not None:
+            bars.show(lambda width, height: logit_bars(logits, certificates, row, classes, width, height))
         else:
-            bars.say(_no_logits(state, answer))
+            bars.show(lambda width, height: Content.styled(_no_logits(state, answer), "$foreground 60%"))
 
     def on_resize(self, event: events.Resize) -> None:
         """Where there is no room for words beside the picture, they stand below."""

@@ -26,11 +26,11 @@ from lipscope.tui.images.choice import (
     verdict_word,
 )
 from lipscope.tui.images.detail import ImageDetail
-from lipscope.tui.images.sheet import SHEET_COLUMNS, images_sheet
+from lipscope.tui.images.sheet import images_sheet
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Sheet, named
+from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
@@ -80,7 +80,7 @@ class ImagesPane(EpsPane):
         """A line of words and the filters on top, the picture, and the list beside it."""
         yield Notice("results", id="images-notice")
         with Vertical(id="images-content"):
-            yield EpsLine(id="images-line")
+            yield EpsLine(self.choose_eps, id="images-line")
             yield Chips(id="images-chips")
             entry = Input(placeholder="the number of an image, or a class", id="images-search", compact=True)
             entry.display = False
@@ -271,11 +271,11 @@ class ImagesPane(EpsPane):
             self.focus_main()
         return was
 
-    @on(Chips.Pressed)
-    def _chip(self, message: Chips.Pressed) -> None:
-        if message.name in KEEPS:
-            self._choose(replace(self._choice, keep=message.name))
-        elif message.name == "label":
+    def action_chip(self, name: str) -> None:
+        """A filter, the next class, or the next order."""
+        if name in KEEPS:
+            self._choose(replace(self._choice, keep=name))
+        elif name == "label":
             self.action_label(1)
         else:
             self.action_sort()
@@ -352,16 +352,15 @@ class ImagesPane(EpsPane):
         certificates = self.certificates
         if certificates is None:
             notice = results_notice(self._state) if self._state is not None else ""
-            return Sheet(SHEET_COLUMNS, (), {"notice": notice})
+            return Sheet(facts={"notice": notice})
         return images_sheet(certificates, self._rows, self._choice, self._names)
 
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> Cells:
         """The numbers of the image under the cursor."""
         certificates = self.certificates
         if certificates is None or self._row < 0:
-            return []
-        only = images_sheet(certificates, np.array([self._row]), self._choice, self._names)
-        return named(only.columns, only.rows[0])
+            return {}
+        return images_sheet(certificates, np.array([self._row]), self._choice, self._names).rows[0]
 
 
 def _heading(certificates: Certificates) -> Callable[[int], str]:

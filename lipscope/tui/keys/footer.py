@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from textual import events
 from textual.binding import Binding
 from textual.content import Content
 from textual.screen import Screen
@@ -70,9 +69,7 @@ def fitting(entries: list[Hint], width: int) -> list[Hint]:
 class KeysLine(Widget):
     """One line of keys; a click presses one."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._at: list[tuple[int, int, str]] = []
+    auto_links = False
 
     def on_mount(self) -> None:
         """Follow the focus."""
@@ -91,22 +88,9 @@ class KeysLine(Widget):
             return Content.assemble(*(part for key, words in pairs for part in ((key, "bold $text-primary"), words)))
         shown = fitting(hints((binding, self.app.get_key_display(binding)) for binding in active), self.size.width)
         parts: list[tuple[str, str] | str] = []
-        self._at = []
-        column = 0
         for entry in shown:
-            for key, text in entry.keys:
-                self._at.append((column, column + cell_len(text), key))
-                parts.append((text, "bold $text-primary"))
-                column += cell_len(text)
-            words = f" {entry.words}"
-            if len(entry.keys) == 1:
-                self._at[-1] = (self._at[-1][0], column + cell_len(words), entry.keys[0][0])
-            parts.append(words + " " * GAP)
-            column += cell_len(words) + GAP
+            presses = [f"@click=app.simulate_key('{key}')" for key, _ in entry.keys]
+            for (_, text), press in zip(entry.keys, presses, strict=True):
+                parts.append((text, f"bold $text-primary {press}"))
+            parts += [(f" {entry.words}", presses[0] if len(presses) == 1 else ""), " " * GAP]
         return Content.assemble(*parts)
-
-    def on_click(self, event: events.Click) -> None:
-        """Press the key under the mouse."""
-        for start, end, key in self._at:
-            if start <= event.x < end:
-                self.app.simulate_key(key)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header
-from lipscope.records import NEAR_ONE, Estimate, LayerReport, Verdict, allowed
-from lipscope.tui.numerals import bound_text, estimate_text, rounded, seconds_text, size_text
+from lipscope.records import NEAR_ONE, Estimate, LayerReport
+from lipscope.tui.numerals import bound_text, estimate_text, seconds_text, size_text
 from lipscope.tui.text import Fact, harmless
-from lipscope.tui.work.state import Phase, State
+from lipscope.tui.work.state import State
 
 CLAIMED_FIRST = {
     "architecture": "architecture",
@@ -162,48 +161,3 @@ def unknowable(state: State) -> str:
         "layers, their strides, paddings and activations, and the size of the input are not in the file, so "
         "the Lipschitz constant of the network cannot be known from it. `--describe arch.json` says it."
     )
-
-
-@dataclass(frozen=True)
-class Headline:
-    """The answer in one line."""
-
-    status: str  # ``proved``, ``bounded``, ``violated``, ``not-proved``, or ``pending`` while there is none
-    text: str  # the line
-    reason: str = ""  # the sentence under it
-
-
-def headline(state: State) -> Headline:
-    """The verdict, or why there is none (yet)."""
-    verdict = state.verdict
-    if verdict is not None and (state.phase.active or not verdict.searching):
-        return _verdict_headline(verdict)
-    if state.phase is Phase.FAILED:
-        return Headline("pending", "NO VERDICT", "the analysis failed, see below")
-    if state.phase is Phase.CANCELLED and verdict is not None:
-        return Headline("pending", "NO VERDICT", "cancelled before a violation was searched for; r starts it again")
-    if state.phase is Phase.CANCELLED:
-        return Headline("pending", "NO VERDICT", "the analysis was cancelled; r starts it again")
-    if state.phase is Phase.DONE:
-        return Headline("pending", "NO VERDICT", "the analysis ended without one")
-    return Headline("pending", "CHECKING whether it is 1-Lipschitz …", "each layer's bound is proved first")
-
-
-def _verdict_headline(verdict: Verdict) -> Headline:
-    searching = "; a violation is still searched for" if verdict.searching else ""
-    reason = harmless(verdict.reason, 400) + searching
-    about = f" {verdict.scope}" if verdict.scope else ""
-    if verdict.status == "violated":
-        ratio = verdict.lipschitz
-        shown = f" (a ratio of {rounded(ratio, up=False)} was found)" if ratio and math.isfinite(ratio) else ""
-        what = f"{harmless(verdict.layer, 40, keep='end')} is not 1-Lipschitz" if verdict.layer else "not 1-Lipschitz"
-        return Headline("violated", f"VIOLATED: {what}{shown}", reason)
-    if verdict.status == "not-proved":
-        return Headline("not-proved", "NOT PROVED", reason)
-    if verdict.lipschitz is None or not math.isfinite(verdict.lipschitz):
-        # A claim of proof without a finite number is no proof, whoever makes it.
-        return Headline("not-proved", "NOT PROVED", f"the bound is not a finite number; {reason}")
-    limit = f"L ≤ {rounded(verdict.lipschitz, up=True)}"
-    if verdict.status == "proved" and verdict.lipschitz <= allowed(1):
-        return Headline("proved", f"PROVED 1-Lipschitz ({limit}){about}", reason)
-    return Headline("bounded", f"BOUNDED: {limit} is proved{about}, 1-Lipschitz is not", reason)

@@ -24,11 +24,12 @@ from lipscope.tui.overview.answers import (
     places_line,
     warnings,
 )
-from lipscope.tui.overview.facts import claims, file_facts, headline, recomputed, unknowable
-from lipscope.tui.panes import Goto, Sheet, Value, named
+from lipscope.tui.overview.facts import claims, file_facts, recomputed, unknowable
+from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, band_bar, counts, sure_style
 from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
+from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.long_list import LongList
@@ -42,74 +43,46 @@ if TYPE_CHECKING:
 
 NEXT = (
     "[@click=app.show_tab('layers')][b]2[/b] Layers[/]  [@click=app.show_tab('radii')][b]4[/b] Radii[/]  "
-    "[@click=app.help][b]?[/b] help[/]\n[@click=app.about][b]i[/b] file, recipe, hardware[/]"
+    "[@click=app.about][b]i[/b] file[/]  [@click=app.help][b]?[/b] help[/]"
 )
 
+CHAIN = (
+    "● is proved: the most that a change can grow on the way from one place to the next. "
+    "~ is an estimate: the share of the gradient's norm that the layer losing most passes back."
+)
 
 HUGE = 48
-"""Lines from which on the shares at every eps are drawn too."""
+"""Lines from which on the shares at every eps and of every class are drawn too."""
 
 
-class ChainStrip(Widget):
-    """From pixels to logits in one line, and under it the layers one by one."""
-
-    def __init__(self) -> None:
-        super().__init__(id="chain-strip")
-        self._state: State | None = None
-        self.tooltip = (
-            "● is proved: the most that a change can grow on the way from one place to the next. "
-            "~ is an estimate: the share of the gradient's norm that the layer losing most passes back."
-        )
-
-    def show(self, state: State) -> None:
-        """Show another state."""
-        self._state = state
-        self.refresh(layout=True)
-
-    def render(self) -> Content:
-        """One line or two."""
-        state, width = self._state, self.size.width
-        places = chain(state) if state is not None else []
-        if state is None or not places:
-            return Content.styled("the chain is known when the bounds are proved", "$foreground 60%")
-        cells = max(min((width - 60) // 2, 40), 8)
-        bars, said = bound_strip(state, cells)
-        kept, told = gradient_strip(state, cells)
-        layers = Content.assemble(("per layer ", "$foreground 60%"), *bars, f" {said}   ")
-        gradient = Content.assemble(("gradient kept ", "$foreground 60%"), *kept, f" {told}") if kept else Content("")
-        first = Content.styled(places_line(places, width), "bold")
-        if layers.cell_length + gradient.cell_length <= width:
-            return Content("\n").join([first, Content.assemble(layers, gradient)])
-        return Content("\n").join([first, layers, gradient])
+def chain_lines(state: State, width: int) -> Content:
+    """From pixels to logits in one line, and under it the layers one by one in one or two."""
+    places = chain(state)
+    if not places:
+        return Content.styled("the chain is known when the bounds are proved", "$foreground 60%")
+    cells = max(min((width - 60) // 2, 40), 8)
+    bars, said = bound_strip(state, cells)
+    kept, told = gradient_strip(state, cells)
+    layers = Content.assemble(("per layer ", "$foreground 60%"), *bars, f" {said}   ")
+    gradient = Content.assemble(("gradient kept ", "$foreground 60%"), *kept, f" {told}") if kept else Content("")
+    first = Content.styled(places_line(places, width), "bold")
+    if layers.cell_length + gradient.cell_length <= width:
+        return Content("\n").join([first, Content.assemble(layers, gradient)])
+    return Content("\n").join([first, layers, gradient])
 
 
-class SharesBar(Widget):
+def shares_bar(certificates: Certificates, eps: Fraction, width: int) -> Content:
     """The three shares at eps as a bar over the width there is, and in words under it."""
-
-    def __init__(self) -> None:
-        super().__init__(id="overview-bar")
-        self._of: tuple[Certificates, Fraction] | None = None
-
-    def show(self, certificates: Certificates, eps: Fraction) -> None:
-        """Show the shares at another radius, or of other results."""
-        self._of = certificates, eps
-        self.refresh()
-
-    def render(self) -> Content:
-        """Two lines."""
-        if self._of is None:
-            return Content("")
-        certificates, eps = self._of
-        shares, total = counts(certificates, eps), len(certificates)
-        word, style = verdict_words(certificates)
-        gap = "  " if self.size.width >= 43 else " "
-        words = Content.assemble(
-            (f"{CERTIFIED} {word if self.size.width >= 40 else 'cert.'}{gap}", style),
-            (f"{NOT} {rate_text(shares[1], total)} not{gap}", "$text-warning"),
-            (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
-        )
-        bar = band_bar(*shares, max(self.size.width, 10), sure_style(certificates))
-        return Content("\n").join([Content.assemble(*bar), words])
+    shares, total = counts(certificates, eps), len(certificates)
+    word, style = verdict_words(certificates)
+    gap = "  " if width >= 43 else " "
+    words = Content.assemble(
+        (f"{CERTIFIED} {word if width >= 40 else 'cert.'}{gap}", style),
+        (f"{NOT} {rate_text(shares[1], total)} not{gap}", "$text-warning"),
+        (f"{WRONG} {rate_text(shares[2], total)} wrong", "$text-error"),
+    )
+    bar = band_bar(*shares, max(width, 10), sure_style(certificates))
+    return Content("\n").join([Content.assemble(*bar), words])
 
 
 class OverviewPane(EpsPane):
@@ -121,6 +94,7 @@ class OverviewPane(EpsPane):
         super().__init__(id="overview-pane")
         self._state: State | None = None
         self._warnings: list[tuple[str, Goto | None]] = []
+        self._labels: list[int] = []  # of the classes that are listed
 
     def compose(self) -> ComposeResult:
         """Two answers, the chain between them, the radii of the literature, what to worry about; last the file."""
@@ -130,15 +104,17 @@ class OverviewPane(EpsPane):
                 with Panel(id="is-it", title="IS IT 1-LIPSCHITZ?"):
                     yield Static(id="verdict", markup=False)
                 with Panel(id="proves", title="WHAT DOES IT PROVE?"):
-                    yield EpsLine(id="overview-eps")
+                    yield EpsLine(self.choose_eps, id="overview-eps")
                     yield Digits(id="overview-digits")
-                    yield SharesBar()
+                    yield Drawn(id="overview-bar")
                     yield Notice("", id="overview-results")
-            yield Panel(ChainStrip(), id="chain", title="pixels to logits")
+            strip = Drawn(id="chain-strip")
+            strip.tooltip = CHAIN
+            yield Panel(strip, id="chain", title="pixels to logits")
             yield Notice("what cannot be known", id="unknowable")
             with Container(id="overview-below"):
                 with Panel(id="overview-table"):
-                    yield EpsTable(id="overview-accuracy")
+                    yield EpsTable(self.choose_eps, id="overview-accuracy")
                 with Vertical(id="overview-worries", classes="panel"):
                     yield LongList(id="overview-warnings")
                     yield Static(NEXT, id="overview-next")
@@ -165,7 +141,7 @@ class OverviewPane(EpsPane):
         lines += [Content(text) for text in (said.sentence,) if text]
         lines += [Content.styled(said.reason, "$foreground 60%")] if said.reason else []
         self.query_one("#verdict", Static).update(Content("\n").join(lines))
-        self.query_one(ChainStrip).show(state)
+        self.query_one("#chain-strip", Drawn).show(lambda width, height: chain_lines(state, width), layout=True)
         self.query_one("#chain").display = bool(chain(state)) or state.modelled
         self.query_one("#file", Notice).show(file_facts(state))
         self.query_one("#claims", Notice).show(claims(state.header))
@@ -195,24 +171,43 @@ class OverviewPane(EpsPane):
         word, style = verdict_words(certificates)
         self.set_class(word == "claimed", "-claimed")
         self.query_one(EpsLine).say(self.eps, f"{rate} {word}", style=style)
-        self.query_one(SharesBar).show(certificates, self.eps)
+        eps = self.eps
+        self.query_one("#overview-bar", Drawn).show(lambda width, height: shares_bar(certificates, eps, width))
         self.query_one(EpsTable).show(certificates, self.eps, self.listed)
-        self._draw_area(certificates)
+        self._draw_more(certificates)
         stale = self._state is not None and self._state.stale
         self.query_one("#overview-table").border_title = (
             f"{word} accuracy of ANOTHER model" if stale else f"{word} accuracy, per cent"
         )
 
-    def _draw_area(self, certificates: Certificates) -> None:
-        """Where there is much room: the three shares at every eps."""
+    def _draw_more(self, certificates: Certificates) -> None:
+        """Where there is much room: the shares at every eps, and those of every class, the least certified first."""
         if not self.has_class("-huge"):
             return
         from lipscope.tui.radii.area import area_of  # numpy, which the first paint does without
+        from lipscope.tui.radii.classes import class_heading, class_line, class_rows
         from lipscope.tui.widgets.chart import Chart
 
         if not self.query("#overview-area"):
-            self.query_one("#overview-table").mount(Chart(id="overview-area"))
+            self.query_one("#overview-worries").mount(LongList(id="overview-classes"), before="#overview-next")
+            self.query_one("#overview-table").mount(
+                Chart(id="overview-area", pick=self.pick_eps, turn=self.action_move)
+            )
         self.query_one("#overview-area", Chart).show(area_of(certificates, self.eps))
+        rows = sorted(class_rows(certificates, self.eps), key=lambda row: row.certified / row.images)
+        sure, word = sure_style(certificates), verdict_words(certificates)[0]
+        self._labels = [row.label for row in rows]
+        self.query_one("#overview-classes", LongList).show(
+            len(rows), lambda place, width: class_line(rows[place], width, sure),
+            lambda width: class_heading(width, word),
+        )  # fmt: skip
+
+    @on(LongList.Entered, "#overview-classes")
+    def _class_pressed(self, message: LongList.Entered) -> None:
+        """The images of a class."""
+        from lipscope.tui.images.choice import Choice
+
+        self.post_message(Goto("images", Choice(label=self._labels[message.place], eps=self.eps)))
 
     def on_resize(self, event: events.Resize) -> None:
         """There may be more room."""
@@ -251,20 +246,22 @@ class OverviewPane(EpsPane):
         """The facts: who says them, their label and their text."""
         state = self._state
         if state is None:
-            return Sheet(("source", "fact", "value"), ())
-        line = headline(state)
-        rows: list[tuple[Value, ...]] = [("verdict", line.text, line.reason)]
-        rows += [("recomputed", label, value) for label, value in recomputed(state)]
-        rows += [("file", label, value) for label, value in file_facts(state)]
-        rows += [("claimed", label, value) for label, value in claims(state.header)]
-        return Sheet(("source", "fact", "value"), tuple(rows))
+            return Sheet()
+        line = answer(state)
+        said = {
+            "verdict": [(line.text, line.reason)], "recomputed": recomputed(state), "file": file_facts(state),
+            "claimed": claims(state.header),
+        }  # fmt: skip
+        return Sheet(
+            [{"source": who, "fact": fact, "value": value} for who, facts in said.items() for fact, value in facts]
+        )
 
     def copied(self) -> str:
         """The verdict in one line, with the file's hash, and what is certified at eps."""
         state = self._state
         if state is None:
             return ""
-        line, certificates = headline(state), state.results.certificates
+        line, certificates = answer(state), state.results.certificates
         digest = f"\tsha256 {state.sha256}" if state.sha256 else ""
         proof = ""
         if certificates is not None:
@@ -272,20 +269,14 @@ class OverviewPane(EpsPane):
             proof = f"\t{rate} {verdict_words(certificates)[0]} at {format_eps(self.eps)}"
         return f"{line.text}\t{line.reason}{digest}{proof}"
 
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> Cells:
         """The verdict, and what tells one file from another."""
         if self._state is None:
-            return []
-        line = headline(self._state)
-        verdict, sha256 = self._state.verdict, self._state.sha256
-        bound = verdict.lipschitz if verdict is not None else None
-        return named(
-            ("verdict", "reason", "lipschitz (proved upper bound)", "sha256", "path"),
-            (
-                line.text,
-                line.reason,
-                bound if line.status in ("proved", "bounded") else None,
-                sha256,
-                str(self._state.header.path),
-            ),
-        )
+            return {}
+        line, verdict = answer(self._state), self._state.verdict
+        known = verdict is not None and line.status in ("proved", "bounded")
+        return {
+            "verdict": line.text, "reason": line.reason,
+            "lipschitz (proved upper bound)": verdict.lipschitz if verdict is not None and known else None,
+            "sha256": self._state.sha256, "path": str(self._state.header.path),
+        }  # fmt: skip

@@ -68,11 +68,7 @@ def _rates(radii: Floats, total: int, at: Floats) -> Floats:
 def area(certified: Floats, clean: float, rows: int, sure: str = STYLES[CERTIFIED]) -> Cells:
     """The shares over the radii, one column each, top row first.
 
-    Args:
-        certified: (columns,) rates in [0, 1], at most ``clean``.
-        clean: the share of right predictions.
-        rows: in cells; the whole height is 1.
-        sure: the style of the certified share.
+    ``certified`` are rates in [0, 1], at most ``clean``, the share of right predictions; the whole height is 1.
 
     >>> ["".join(letter for letter, _ in row) for row in area(np.array([0.5, 0.0]), 0.75, 4)]
     ['░░', '▒▒', '█▒', '█▒']

@@ -13,13 +13,13 @@ from textual.widget import Widget
 from lipscope.tui.images.choice import Choice
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.panes import Goto, Sheet, named
+from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import BEHIND, NOT, STYLES, sure_style
 from lipscope.tui.plots.range import Range
 from lipscope.tui.radii.area import GUTTER, area_drawing
 from lipscope.tui.radii.attack_plot import AttackPlot
 from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
-from lipscope.tui.radii.sheet import RADII_COLUMNS, radii_sheet
+from lipscope.tui.radii.sheet import radii_sheet
 from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
@@ -56,15 +56,15 @@ class RadiiPane(EpsPane):
         """A line of words on top; histogram and area on one axis, tables beside them."""
         yield Notice("results", id="radii-notice")
         with Vertical(id="radii-content"):
-            yield EpsLine(id="eps-line")
+            yield EpsLine(self.choose_eps, id="eps-line")
             with Container(id="radii-panes"):
                 with Container(id="radii-plots"):
                     with Vertical(id="radii-curve-panel", classes="panel"):
-                        yield Chart(id="radii-histogram")
-                        yield Chart(id="radii-area")
+                        for name in ("radii-histogram", "radii-area"):
+                            yield Chart(id=name, pick=self.pick_eps, turn=self.action_move)
                     yield AttackPlot()
                 with Container(id="radii-tables"):
-                    yield Panel(EpsTable(id="radii-accuracy", about=True), id="radii-accuracy-panel")
+                    yield Panel(EpsTable(self.choose_eps, id="radii-accuracy", about=True), id="radii-accuracy-panel")
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
                         panel.border_title = "class by class"
                         yield LongList(id="radii-classes")
@@ -105,10 +105,8 @@ class RadiiPane(EpsPane):
         )  # fmt: skip
         wrong = len(certificates) - len(self._sorted)
         panel = self.query_one("#radii-curve-panel")
-        width = self.size.width
-        panel.border_title = (f"radii of {len(self._sorted):,} right images, and the " if width >= 70 else "") + (
-            "shares at each radius"
-        )
+        width, title = self.size.width, f"radii of {len(self._sorted):,} right images, and the shares at each radius"
+        panel.border_title = title if len(title) + 6 <= panel.size.width else "radii and the shares at each radius"
         panel.border_subtitle = f"{wrong:,} wrong have no radius"
         over = self._over
         self.query_one("#radii-histogram", Chart).show(
@@ -216,7 +214,7 @@ class RadiiPane(EpsPane):
         """All images at the radii that are listed and at eps, then every class at eps."""
         certificates = self._certificates
         if certificates is None:
-            return Sheet(RADII_COLUMNS, (), {"notice": self._notice})
+            return Sheet(facts={"notice": self._notice})
         return radii_sheet(certificates, self.eps, self.listed)
 
     def copied(self) -> str:
@@ -231,15 +229,14 @@ class RadiiPane(EpsPane):
         beside = f"\tclass {row.name}\t{row.certified} of {row.images}" if row is not None else ""
         return line + beside
 
-    def cells(self) -> list[tuple[str, str]]:
+    def cells(self) -> Cells:
         """The numbers at eps, and those of the class under the cursor."""
-        certificates = self._certificates
+        certificates, row = self._certificates, self.chosen_class
         if certificates is None:
-            return []
-        sheet, row = radii_sheet(certificates, self.eps), self.chosen_class
-        lines = [line for line in sheet.rows if line[0] == "all" and line[1] == format_eps(self.eps)]
-        lines += [line for line in sheet.rows if row is not None and line[0] == row.label]
-        return [
-            (f"{'all' if row is None or line[0] == 'all' else row.name}: {name}", value)
-            for line in lines for name, value in named(sheet.columns, line)
-        ]  # fmt: skip
+            return {}
+        wanted = [("all", format_eps(self.eps)), *([(row.label, format_eps(self.eps))] if row is not None else [])]
+        return {
+            f"{line['class_name'] or 'all'}: {name}": value
+            for line in radii_sheet(certificates, self.eps).rows if (line["class"], line["radius_above"]) in wanted
+            for name, value in line.items()
+        }  # fmt: skip

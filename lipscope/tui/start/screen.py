@@ -64,11 +64,7 @@ class Listed(Message):
 class OpenScreen(Dialog[Choice | None]):
     """Files and runs, looked at again while they are shown; enter opens one, b opens it beside the one that is open.
 
-    Args:
-        folders: that are listed.
-        recent: files that were open before.
-        cache: keeps analyses.
-        alone: whether nothing is open yet.
+    ``alone`` says that nothing is open yet, so that nothing can be opened beside it.
     """
 
     BINDINGS = bindings_of("Open", MOVES)

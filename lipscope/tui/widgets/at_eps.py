@@ -7,11 +7,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
-
 from lipscope.tui.panes import Pane
 from lipscope.tui.widgets.eps_line import EpsLine, moved
-from lipscope.tui.widgets.over_axis import OverAxis
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
@@ -62,35 +59,23 @@ class EpsPane(Pane):
 
     def action_type_eps(self) -> None:
         """Type a radius."""
-        self.query_one(EpsLine).open_entry()
-
-    @on(EpsLine.Changed)
-    def _typed(self, message: EpsLine.Changed) -> None:
-        message.stop()
-        self.focus_main()
-        self.choose_eps(message.eps, typed=message.typed)
+        self.query_one(EpsLine).open()
 
     def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""
         self.take_eps(eps)  # here at once: the next key moves on from it
         self.eps_moved(eps, typed=typed)
 
-    @on(OverAxis.Picked)
-    def _picked(self, message: OverAxis.Picked) -> None:
-        message.stop()
-        self.choose_eps(moved(eps_near(message.value), 0))
-
-    @on(OverAxis.Turned)
-    def _turned(self, message: OverAxis.Turned) -> None:
-        message.stop()
-        self.action_move(message.steps)
+    def pick_eps(self, value: float) -> None:
+        """Take the radius next to a number of a plot's axis."""
+        self.choose_eps(moved(eps_near(value), 0))
 
     def step_back(self) -> bool:
         """Leave a typed radius; False where none is being typed."""
         line = self.query_one(EpsLine)
         if not line.typing:
             return False
-        line.close_entry()
+        line.close()
         self.focus_main()
         return True
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+from textual import events
 from textual.content import Content
+from textual.widget import Widget
 
 from lipscope.tui.plots.blocks import axis, bin_counts, count_labels, histogram, nice_ticks, tick_labels
 from lipscope.tui.plots.canvas import Floats, braille, line, points
 from lipscope.tui.plots.range import UNIT, Range
-from lipscope.tui.widgets.over_axis import OverAxis
 
 SMALLEST = (14, 3)
 """Cells; below that there is no room for curves and axes."""
@@ -68,17 +69,82 @@ class Drawing:
     foot: str = ""  # words under the arrowhead; left out where there is no room
 
 
-class Chart(OverAxis):
-    """Curves, bars and areas over an axis; a crosshair under the mouse reads their values."""
+class Chart(Widget):
+    """Curves, bars and areas over an axis; a crosshair under the mouse reads their values.
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+    Args:
+        pick: takes a number of the axis that was pressed, or dragged to; None where none is chosen.
+        turn: takes the turns of the wheel: one up or one down.
+    """
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002 - Textual's name
+        pick: Callable[[float], None] | None = None,
+        turn: Callable[[int], None] | None = None,
+    ) -> None:
         super().__init__(id=id)
+        self._pick, self._turn = pick, turn
         self.drawing: Drawing | None = None
+        self.first, self.columns = 0, 0  # of the axis, in cells
+        self.hovered: float | None = None
 
     def show(self, drawing: Drawing | None) -> None:
         """Draw something else, or nothing."""
         self.drawing = drawing
         self.refresh()
+
+    def value_at(self, column: int) -> float | None:
+        """The number in the middle of a column of the widget; None beside the axis."""
+        place = column - self.first
+        if self.drawing is None or not 0 <= place < self.columns:
+            return None
+        over = self.drawing.over
+        return over.low + (place + 0.5) / self.columns * (over.high - over.low)
+
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Choose."""
+        if self._pick is not None:
+            self.capture_mouse()
+            self._choose(event)
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        """Drag, or read."""
+        if event.button:
+            self._choose(event)
+        self._hover(self.value_at(event.x))
+
+    def on_mouse_up(self) -> None:
+        """The drag ends."""
+        self.release_mouse()
+
+    def on_leave(self) -> None:
+        """Nothing is read any more."""
+        self._hover(None)
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """One more."""
+        self._wheel(event, 1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """One less."""
+        self._wheel(event, -1)
+
+    def _wheel(self, event: events.MouseEvent, steps: int) -> None:
+        if self._turn is not None:
+            event.stop()
+            self._turn(steps)
+
+    def _choose(self, event: events.MouseEvent) -> None:
+        value = self.value_at(min(max(event.x, self.first), self.first + self.columns - 1))
+        if value is not None and self._pick is not None:
+            self._pick(value)
+
+    def _hover(self, value: float | None) -> None:
+        if value != self.hovered:
+            self.hovered = value
+            self.refresh()
 
     def render(self) -> Content:
         """Caption, what is drawn with labels on the left, the axis, the words of the mark."""
@@ -90,7 +156,7 @@ class Chart(OverAxis):
         rows = height - 2 - caption - foot
         rungs, labels = (drawing.ticks or (lambda most: _ticks(drawing.up, most)))(max(rows // 3, 2))
         gutter = max(drawing.gutter, 0 if drawing.fill else max(map(len, labels), default=0))
-        self.first, self.columns, self.over = gutter + 1, width - gutter - 1, drawing.over
+        self.first, self.columns = gutter + 1, width - gutter - 1
         cells, beside = (drawing.fill or _nothing)(self.columns, rows)
         _fill(drawing, cells, self.columns, rows)
         if drawing.named:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
+from textual.style import Style
 from textual.widgets import Input, Static
 
 from lipscope.errors import UsageError
@@ -20,7 +20,7 @@ from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, counts
 from lipscope.tui.results import verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.notice import Notice
-from lipscope.units import DEFAULT_EPS, LARGEST_EPS, format_eps, parse_eps
+from lipscope.units import LARGEST_EPS, format_eps, parse_eps
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -29,20 +29,22 @@ STEP = Fraction(1, 255)
 
 
 class EpsLine(Vertical):
-    """One line of words, and a place to type while typing."""
+    """One line of words, and a place to type while typing.
 
-    _eps, _after = DEFAULT_EPS[0], 0
+    Args:
+        choose: takes a radius, and whether it was typed.
+    """
 
-    @dataclass
-    class Changed(Message):
-        """Another radius was typed, or pressed."""
-
-        eps: Fraction
-        typed: bool = False
+    def __init__(self, choose: Callable[..., None], *, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._choose = choose
 
     def compose(self) -> ComposeResult:
         """The words, the entry and its complaint."""
-        yield Static(id="eps-words", markup=False)
+        words = Static(id="eps-words", markup=False)
+        words.auto_links = False  # its arrows look like a button
+        words.tooltip = "eps in l2 over pixels in [0, 1]: ◀ ▶ move it, a press on it types another"
+        yield words
         entry = Input(placeholder="a radius such as 36/255 or 0.5", id="eps-entry", compact=True, max_length=40)
         entry.display = False
         yield entry
@@ -64,44 +66,27 @@ class EpsLine(Vertical):
 
     def say(self, eps: Fraction, bold: str, *rest: tuple[str, str] | str, style: str = "") -> None:
         """Show a radius with words, the first of them bold."""
-        self._eps = eps
-        button = f" ◀ eps {format_eps(eps)} ▶ "
-        self._after = len(button)
+        parts = ((" ◀ ", "'move', -1"), (f"eps {format_eps(eps)}", "'type_eps'"), (" ▶ ", "'move', 1"))
+        look = Style(bold=True, reverse=True)
+        button = [(words, look + Style.from_meta({"@click": f"app.front({action})"})) for words, action in parts]
         self.query_one("#eps-words", Static).update(
-            Content.assemble((button, "bold reverse"), "  ", (bold, f"bold {style}"), *rest),
+            Content.assemble(*button, "  ", (bold, f"bold {style}"), *rest),
             layout=False,  # always one line: moving eps moves nothing else
         )
-
-    def on_mount(self) -> None:
-        """What a press does."""
-        self.query_one(
-            "#eps-words"
-        ).tooltip = "eps in l2 over pixels in [0, 1]: ◀ ▶ move it, a press on it types another"
-
-    @on(events.Click, "#eps-words")
-    def _pressed(self, event: events.Click) -> None:
-        """The arrows move eps, between them it is typed."""
-        if event.x >= self._after or self.typing:
-            return
-        event.stop()
-        if 3 <= event.x < self._after - 3:
-            self.open_entry()
-        else:
-            self.post_message(self.Changed(moved(self._eps, -1 if event.x < 3 else 1)))
 
     @property
     def typing(self) -> bool:
         """Whether the entry is open."""
         return self.query_one("#eps-entry", Input).display
 
-    def open_entry(self) -> None:
+    def open(self) -> None:
         """Let the user type a radius."""
         entry = self.query_one("#eps-entry", Input)
         entry.value = ""
         entry.display = True
         focus(entry)
 
-    def close_entry(self) -> None:
+    def close(self) -> None:
         """Back to words."""
         self.query_one("#eps-entry", Input).display = False
         self._complain("")
@@ -121,8 +106,8 @@ class EpsLine(Vertical):
                 message.input.value = f"{typed}/255"
                 message.input.cursor_position = len(message.input.value)
             return
-        self.close_entry()
-        self.post_message(self.Changed(eps, typed=True))
+        self.close()
+        self._choose(eps, typed=True)
 
     @on(Input.Changed, "#eps-entry")
     def _typing(self, message: Input.Changed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,6 @@ from textual.content import Content
 from textual.widget import Widget
 
 from lipscope.tui.results import data_text, standing_text, unbroken
-from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
 if TYPE_CHECKING:
@@ -22,10 +21,11 @@ TITLE = 13
 
 
 class EpsTable(Widget):
-    """One column a radius, 0 first; the chosen one is marked. A click on a column chooses it."""
+    """One column a radius, 0 first; the chosen one is marked. A click on a column hands it to ``choose``."""
 
-    def __init__(self, *, id: str, about: bool = False) -> None:  # noqa: A002 - Textual's name
+    def __init__(self, choose: Callable[[Fraction], None], *, id: str, about: bool = False) -> None:  # noqa: A002
         super().__init__(id=id)
+        self._choose = choose
         self._certificates: Certificates | None = None
         self._chosen: Fraction | None = None
         self._listed: Sequence[Fraction] = DEFAULT_EPS
@@ -89,4 +89,4 @@ class EpsTable(Widget):
         """Choose the radius of the column under the mouse."""
         radii, place = self.radii(self.size.width), (event.x - TITLE) // CELL
         if self._certificates is not None and 0 <= place < len(radii):
-            self.post_message(EpsLine.Changed(radii[place]))
+            self._choose(radii[place])

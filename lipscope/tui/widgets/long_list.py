@@ -25,11 +25,7 @@ Line = Callable[[int, int], str | Runs]
 
 
 class LongList(ScrollView, can_focus=True, inherit_bindings=False):
-    """Lines under a heading that stays; the line of the cursor is marked.
-
-    Args:
-        id: of the widget.
-    """
+    """Lines under a heading that stays; the line of the cursor is marked."""
 
     BINDINGS = [  # noqa: RUF012 - Textual declares a class variable
         Binding("pageup", "page(-1)", "Page up", show=False),
@@ -88,11 +84,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
     def show(self, count: int, line: Line, heading: Callable[[int], str | Runs], *, place: int = 0) -> None:
         """Show other lines.
 
-        Args:
-            count: how many.
-            line: makes one, harmless and at most as wide as told.
-            heading: makes the line that stays on top.
-            place: of the cursor.
+        ``line`` makes one, harmless and at most as wide as told.
         """
         self._count, self._line, self._heading = count, line, heading
         self.virtual_size = Size(self._width, count + 1)

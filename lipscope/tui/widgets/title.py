@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 from textual.content import Content
-from textual.widget import Widget
 
-from lipscope.tui.overview.answers import STYLES
-from lipscope.tui.overview.facts import Headline
+from lipscope.tui.overview.answers import STYLES, Answer
 from lipscope.tui.text import harmless
 from lipscope.version import __version__
 
@@ -20,26 +18,12 @@ WORDS = {
 }
 
 
-class TitleLine(Widget):
-    """The program, the file and the verdict's word."""
-
-    def __init__(self, path: object) -> None:
-        super().__init__()
-        self._path = path
-        self._word, self._status = "", "pending"
-
-    def show(self, headline: Headline, path: object, *, active: bool, training: bool = False) -> None:
-        """Show another verdict, or another file; while the analysis runs there is none yet."""
-        self._path, self._status = path, headline.status
-        pending = headline.status == "pending" and active
-        self._word = ("TRAINING" if training else "CHECKING") if pending else WORDS[headline.status]
-        self.refresh()
-
-    def render(self) -> Content:
-        """``lipscope 0.1.0  runs/a/model.safetensors        PROVED``."""
-        program = f" lipscope {__version__}  "
-        word = f"  {self._word} "
-        room = self.size.width - cell_len(program) - cell_len(word)
-        path = harmless(self._path, room, keep="end") if room > 1 else ""
-        gap = " " * max(room - cell_len(path), 0)
-        return Content.assemble((program, "bold $text-primary"), path, gap, (word, f"bold {STYLES[self._status]}"))
+def title_line(answer: Answer, path: object, width: int, *, active: bool, training: bool = False) -> Content:
+    """``lipscope 0.1.0  runs/a/model.safetensors        PROVED``; while the analysis runs there is no verdict yet."""
+    pending = answer.status == "pending" and active
+    verdict = ("TRAINING" if training else "CHECKING") if pending else WORDS[answer.status]
+    program, word = f" lipscope {__version__}  ", f"  {verdict} "
+    room = width - cell_len(program) - cell_len(word)
+    shown = harmless(path, room, keep="end") if room > 1 else ""
+    gap = " " * max(room - cell_len(shown), 0)
+    return Content.assemble((program, "bold $text-primary"), shown, gap, (word, f"bold {STYLES[answer.status]}"))

@@ -58,14 +58,8 @@ class Answer:
 class Gallery:
     """Threads that start when they are first asked; each answers what was asked last: the user has moved on.
 
-    Args:
-        path: the model.
-        read: a split of a data set by name.
-        evaluator: reads the model; None where nobody can evaluate it.
-        tell: takes the images, answers and kernels, from any thread.
-        guard: runs a function, and hands over what escapes it.
-        kept: the folder of what attacks kept; None for the model's.
-        stamp: of the file that was opened: another one's tensors would not be those of the analysis.
+    ``guard`` runs a function and hands over what escapes it; ``stamp`` is that of the file that was opened, as another
+    one's tensors would not be those of the analysis.
     """
 
     def __init__(

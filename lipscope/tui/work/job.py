@@ -36,13 +36,7 @@ class JobTold(Message):
 
 
 class Job:
-    """Runs ``lipscope NAME ARGUMENTS``; what it says on stderr is handed over, and its end.
-
-    Args:
-        name: of the command.
-        arguments: after it.
-        post: hands a message to the app; safe to call from any thread.
-    """
+    """Runs ``lipscope NAME ARGUMENTS``; what it says on stderr is handed over, and its end."""
 
     def __init__(self, name: str, arguments: Sequence[str], post: Callable[[Message], bool]) -> None:
         self._name, self._post = name, post

@@ -12,10 +12,7 @@ Question = TypeVar("Question")
 class Latest(Generic[Question]):
     """Starts its thread with the first question; while one is answered, only the last that came waits.
 
-    Args:
-        answer: answers one question; runs in the thread.
-        name: of the thread.
-        guard: runs a function, and hands over what escapes it.
+    ``answer`` runs in the thread, inside ``guard``, which hands over what escapes it.
     """
 
     def __init__(

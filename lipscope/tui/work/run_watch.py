@@ -55,12 +55,7 @@ class Child:
 class RunWatch:
     """A thread that reads the folder whenever a file of it has changed.
 
-    Args:
-        path: the folder.
-        post: hands a message to the app; safe to call from any thread.
-        look_every: seconds between two looks.
-        now: tells seconds since 1970.
-        child: the training, where this process has started it.
+    ``now`` tells seconds since 1970; ``child`` is the training, where this process has started it.
     """
 
     def __init__(

@@ -107,11 +107,7 @@ class Session:
         return self._work is not None and self._work.alive
 
     def start(self, *, fresh: bool = False) -> None:
-        """Start the work, behind that of an earlier start, which is cancelled.
-
-        Args:
-            fresh: whether to analyse although there may be kept results.
-        """
+        """Start the work, behind that of an earlier start, which is cancelled."""
         if self._watch is not None and not self._watch.started:
             self._watch.start()
         if self._waiting:

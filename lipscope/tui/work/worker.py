@@ -65,12 +65,8 @@ class Means:
 class Work:
     """Threads: one analyses the model, one reads the results and hashes the model, two watch these files.
 
-    Args:
-        path: the model.
-        means: what it is done with.
-        post: hands a message to the app; safe to call from any thread.
-        after: work whose analysis must end first (that on the same file was cancelled): two never compute at once.
-        fresh: whether to analyse although there may be kept results.
+    Work in ``after`` must have ended its analysis first: two never compute at once. With ``fresh`` nothing kept
+    answers.
     """
 
     def __init__(
