@@ -114,13 +114,12 @@ class InspectApp(DialogApp):
         self._folds: dict[str, bool] = {}
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self._job: Job | None = None
-        self._job_view, self._job_was_none = JobView(""), True
+        self._job_view = JobView("")
         self._data_dir = [] if means.data_dir is None else ["--data-dir", str(means.data_dir)]
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
         self.other: Session | None = None
         if other is not None:
             self.other = Session(other, means, post=self.post_message, changed=self._changed, behind=self.session)
-        self._actives = self._active
 
     @property
     def busy(self) -> bool:
@@ -136,10 +135,6 @@ class InspectApp(DialogApp):
     @property
     def _sessions(self) -> tuple[Session, ...]:
         return (self.session,) if self.other is None else (self.session, self.other)
-
-    @property
-    def _active(self) -> tuple[bool, ...]:
-        return tuple(session.phase.active for session in self._sessions)
 
     @property
     def _radii(self) -> tuple[Fraction, ...]:
@@ -264,9 +259,7 @@ class InspectApp(DialogApp):
         if not self._open:
             return
         started, state = time.monotonic(), self.state
-        if self._active != self._actives:
-            self._actives = self._active
-            self.refresh_bindings()
+        self.refresh_bindings()
         other = self.other.state if self.other is not None else None
         base = self.screen_stack[0]
         base.query_one("#title", Drawn).show(
@@ -279,9 +272,6 @@ class InspectApp(DialogApp):
         job = self._job_view if self._job is not None else None
         at_work = state if other is None or state.phase.active or not other.phase.active else other
         base.query_one(ProgressLine).show(at_work, job)
-        if (job is None) != self._job_was_none:
-            self._job_was_none = job is None
-            self.refresh_bindings()
         for pane in self._panes():
             pane.compare(other)
         self._tabs.dim(self.absent)
@@ -345,7 +335,8 @@ class InspectApp(DialogApp):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel, swap while there are two."""
-        return {"cancel": any(self._active) or self._job is not None, "swap": self.other is not None}.get(action, True)
+        busy = self._job is not None or any(session.phase.active for session in self._sessions)
+        return {"cancel": busy, "swap": self.other is not None}.get(action, True)
 
     def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""

@@ -65,13 +65,7 @@ SCREENS: tuple[ScreenEntry, ...] = (
 def entry(screen: str) -> ScreenEntry:
     """The screen of that id.
 
-    Raises:
-        KeyError: there is none.
-
     >>> entry("radii").title
     'Radii'
     """
-    for candidate in SCREENS:
-        if candidate.id == screen:
-            return candidate
-    raise KeyError(screen)
+    return {one.id: one for one in SCREENS}[screen]

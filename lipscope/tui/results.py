@@ -15,13 +15,6 @@ if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
 
 
-def standing_text(certificates: Certificates) -> str:
-    """Whose radii these are, in words."""
-    from lipscope.records.certificates import WORDS
-
-    return WORDS[certificates.standing]
-
-
 def verdict_words(*certificates: Certificates) -> tuple[str, str]:
     """``certified`` and its colour; what somebody else claims of one of them is not proved, and looks so."""
     claimed = any(one.standing == "claimed" for one in certificates)
@@ -38,10 +31,12 @@ def radius_column(certificates: Certificates | None, words: str) -> str:
     return f"{words} ({'claimed' if claimed else 'proved lower bound'})"
 
 
-def data_text(certificates: Certificates) -> str:
-    """Which images they are about."""
+def about_text(certificates: Certificates) -> list[str]:
+    """Which images the radii are about, and whose they are."""
+    from lipscope.records.certificates import WORDS
+
     name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
-    return f"{len(certificates):,} images of {name}"
+    return [f"{len(certificates):,} images of {name}", WORDS[certificates.standing]]
 
 
 def unbroken(certificates: Certificates, eps: Fraction) -> tuple[int, int] | None:

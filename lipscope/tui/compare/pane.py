@@ -235,9 +235,9 @@ class ComparePane(EpsPane):
     @on(LongList.Entered, "#compare-layers")
     def action_open_layer(self) -> None:
         """The layer under the cursor, as A has it."""
-        place = self.query_one("#compare-layers", LongList).place
-        if 0 <= place < len(self._lines) and self._lines[place].pair.first is not None:
-            self.post_message(Goto("layers", self._lines[place].pair.name))
+        line = self.query_one("#compare-layers", LongList).under(self._lines)
+        if line is not None and line.pair.first is not None:
+            self.post_message(Goto("layers", line.pair.name))
 
     def action_which(self) -> None:
         """List the images that the other model alone certifies."""
@@ -291,7 +291,7 @@ class ComparePane(EpsPane):
             a, b = (radius_column(one, f"radius by {name}") for one, name in zip(self._certificates, "ab", strict=True))
             found = dict(zip((a, b), radii, strict=True))
             return {"image": int(common.index[row]), **found, "label": int(common.label[row])}
-        place = self.query_one("#compare-layers", LongList).place
-        if self._one is None or self._other is None or not 0 <= place < len(self._lines):
+        line = self.query_one("#compare-layers", LongList).under(self._lines)
+        if self._one is None or self._other is None or line is None:
             return {}
-        return lines.compare_sheet(self._one, self._other, [self._lines[place].pair], self.eps).rows[0]
+        return lines.compare_sheet(self._one, self._other, [line.pair], self.eps).rows[0]

@@ -62,7 +62,7 @@ class DialogApp(App[None]):
 
         folders = [Path("runs"), Path("checkpoints"), self._path.parent]
         self.push_screen(
-            OpenScreen(folders, self._remembered.recent, self.session.cache, alone=False), self._open_chosen
+            OpenScreen(folders, self._remembered.recent, self.session.means.cache, alone=False), self._open_chosen
         )  # fmt: skip
 
     def _open_chosen(self, choice: tuple[Path, bool] | None) -> None:

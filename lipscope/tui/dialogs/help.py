@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from lipscope.tui.dialogs.dialog import Dialog
-from lipscope.tui.keys.bindings import MOVES, bindings_of, described, key_text
+from lipscope.tui.keys.bindings import BINDINGS, MOVES, bindings_of, key_text
 from lipscope.tui.registry import ScreenEntry
 from lipscope.tui.widgets.notice import grid
 
@@ -74,16 +74,12 @@ def help_table(
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(no_wrap=True, style="dim")
-    scope_before = ""
-    entries = list(described())
-    if scopes is not None:
-        entries = [entry for scope in scopes for entry in entries if entry[0] == scope]
-    for scope, binding in entries:
-        if scope != scope_before:
-            if scope_before:
-                table.add_row("", "", "", "")
-            table.add_row("", Text(scope, style="bold"), "", "")
-            scope_before = scope
-        key = keys.get(str(binding.id)) or key_text(binding)
-        table.add_row(Text(key), Text(binding.description), Text(binding.tooltip), Text(str(binding.id) if ids else ""))
+    for scope in scopes or BINDINGS:
+        if table.row_count:
+            table.add_row()
+        table.add_row("", Text(scope, style="bold"))
+        for binding in BINDINGS.get(scope, ()):
+            key = keys.get(str(binding.id)) or key_text(binding)
+            cells = (key, binding.description, binding.tooltip, str(binding.id) if ids else "")
+            table.add_row(*map(Text, cells))
     return table

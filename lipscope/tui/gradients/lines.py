@@ -9,10 +9,10 @@ from itertools import chain
 
 import numpy as np
 
-from lipscope.records import GRADIENT_KEPT, GradientNorms, LayerReport, gradient_kept, loses_most
+from lipscope.records import GRADIENT_KEPT, LayerReport, gradient_kept, loses_most
 from lipscope.tui.panes import Cells, Sheet, of
 from lipscope.tui.plots.bars import bar
-from lipscope.tui.plots.blocks import nice_ticks, spectrum_axis, tick_labels
+from lipscope.tui.plots.blocks import axis_line, spectrum_axis
 from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
@@ -28,18 +28,6 @@ LEGEND = "● mean  ├─┤ 5-95 %  · least  ○ random (◉ both)  ╎ 1"
 
 
 @dataclass(frozen=True)
-class GradientRow:
-    """One layer of the screen."""
-
-    name: str  # as in the file
-    role: str  # the normalisation scales, so it does not set the axis
-    margin: GradientNorms | None  # margin, random, cumulative: what was measured
-    random: GradientNorms | None
-    cumulative: GradientNorms | None
-    most: bool  # whether it is the layer that loses most
-
-
-@dataclass(frozen=True)
 class Columns:
     """The widths of the columns, in cells; 0 for one that has no room."""
 
@@ -50,21 +38,9 @@ class Columns:
     bar: int
 
 
-def gradient_rows(state: State) -> list[GradientRow]:
-    """The layers that have been measured, in forward order."""
-    losing = loses_most(state.layers.values())
-    return [_row(report, losing) for report in state.layers.values() if report.gradient_norm]
-
-
-def _row(report: LayerReport, losing: LayerReport | None) -> GradientRow:
-    return GradientRow(
-        report.name,
-        report.role,
-        report.gradient_norm,
-        report.gradient_norm_random,
-        report.gradient_norm_cumulative,
-        losing is not None and losing.name == report.name,
-    )
+def measured(state: State) -> list[LayerReport]:
+    """The layers whose gradient norms are known, in forward order."""
+    return [report for report in state.layers.values() if report.gradient_norm]
 
 
 def columns(width: int, longest: int) -> Columns:
@@ -80,38 +56,44 @@ def columns(width: int, longest: int) -> Columns:
     return Columns(name, 7, plot, 7, bar)
 
 
-def gradient_axis(rows: Iterable[GradientRow]) -> tuple[Range, bool]:
+def gradient_axis(reports: Iterable[LayerReport]) -> tuple[Range, bool]:
     """The axis of all ratios but the normalisation's, 1 always on it, and whether it is of the deviation from 1."""
-    body = [norms for row in rows if row.role != "normalisation" for norms in (row.margin, row.random) if norms]
+    body = [
+        norms for one in reports if one.role != "normalisation"
+        for norms in (one.gradient_norm, one.gradient_norm_random) if norms
+    ]  # fmt: skip
     values = chain.from_iterable((norms.minimum, norms.mean, norms.p95) for norms in body)
     finite = [value for value in values if math.isfinite(value)]
     return spectrum_axis(np.asarray(finite, dtype=np.float64))
 
 
-def strip(row: GradientRow, over: Range, width: int, *, deviation: bool = False) -> list[tuple[str, str]]:
+def strip(report: LayerReport, over: Range, width: int, *, deviation: bool = False) -> list[tuple[str, str]]:
     """The distribution of one layer on the axis; what lies beyond its ends is drawn at the end.
 
+    >>> from lipscope.records import Bound, GradientNorms
     >>> norms = GradientNorms(0.5, 0.2, 1.0, 0.4, 0.7, "by hand")
-    >>> "".join(sign for sign, _ in strip(GradientRow("a", "body", norms, None, None, False), Range(0.0, 1.0), 21))
+    >>> report = LayerReport("a", "", None, None, Bound(1.0, ""), gradient_norm=norms)
+    >>> "".join(sign for sign, _ in strip(report, Range(0.0, 1.0), 21))
     '    ·   ├─●───┤     ╎'
     """
     cells = [(" ", "")] * width
+    margin, random = report.gradient_norm, report.gradient_norm_random
 
     def at(value: float) -> int:
         return over.column(value - deviation, width) if math.isfinite(value) else width - 1
 
     cells[at(1.0)] = (ONE, QUIET)
-    if row.margin is not None:
-        style = GOOD if row.margin.mean >= GRADIENT_KEPT else BAD
-        cells[at(row.margin.minimum)] = (MINIMUM, style)
-        low, high = at(row.margin.p05), at(row.margin.p95)
+    if margin is not None:
+        style = GOOD if margin.mean >= GRADIENT_KEPT else BAD
+        cells[at(margin.minimum)] = (MINIMUM, style)
+        low, high = at(margin.p05), at(margin.p95)
         cells[low : high + 1] = [(BAND, style)] * (high + 1 - low)
         cells[low], cells[high] = (LOW, style), (HIGH, style)
-        cells[at(row.margin.mean)] = (MEAN, style)
-    if row.random is not None:
-        random = at(row.random.mean)
-        cells[random] = (BOTH if cells[random][0] == MEAN else RANDOM, cells[random][1] or QUIET)
-    if row.margin is not None and not row.margin.mean - deviation <= over.high:
+        cells[at(margin.mean)] = (MEAN, style)
+    if random is not None:
+        place = at(random.mean)
+        cells[place] = (BOTH if cells[place][0] == MEAN else RANDOM, cells[place][1] or QUIET)
+    if margin is not None and not margin.mean - deviation <= over.high:
         cells[-1] = (BEYOND, QUIET)
     return cells
 
@@ -127,11 +109,7 @@ def cumulative_bar(value: float, width: int) -> str:
 
 def heading(over: Range, shape: Columns, *, deviation: bool) -> str:
     """The names of the columns, the ticks of the axis between them."""
-    line = ["─"] * shape.plot
-    ticks = nice_ticks(over, max(shape.plot // 9, 3))
-    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-        start = min(over.column(tick, shape.plot), shape.plot - len(label))
-        line[start : start + len(label)] = label
+    line = axis_line(over, shape.plot, max(shape.plot // 9, 3))
     what = "~mean-1" if deviation else "~mean"
     cumulative = "cumul." if not shape.bar else f"{'cumul.':{shape.number}s} {'from 0 to 1':{shape.bar}s}"
     return f"{'layer':{shape.name}s} {what:>{shape.mean}s} {''.join(line)} {cumulative[: shape.number + shape.bar + 1]}"
@@ -149,34 +127,34 @@ def ratio_text(value: float, width: int, *, deviation: bool = False) -> str:
     return (f"{value:.4f}" if abs(value) < 100 else f"{value:.1e}").rjust(width)
 
 
-def line(row: GradientRow, over: Range, shape: Columns, *, deviation: bool) -> list[tuple[str, str]]:
+def line(report: LayerReport, over: Range, shape: Columns, *, deviation: bool, most: bool) -> list[tuple[str, str]]:
     """One layer in its columns; the one that loses most is bold."""
     # The normalisation scales: its ratio is no small deviation from 1 even where the others are.
-    small = deviation and row.role == "body"
-    mean = ratio_text(row.margin.mean, shape.mean, deviation=small) if row.margin else ""
-    whole = row.margin is not None and abs(row.margin.mean - 1) < ROUNDING
-    style = "bold" if row.most else QUIET if row.role != "body" else ""
+    small = deviation and report.role == "body"
+    margin, cumulative = report.gradient_norm, report.gradient_norm_cumulative
+    mean = ratio_text(margin.mean, shape.mean, deviation=small) if margin else ""
+    whole = margin is not None and abs(margin.mean - 1) < ROUNDING
+    style = "bold" if most else QUIET if report.role != "body" else ""
     runs = [
-        (f"{harmless(row.name, shape.name, keep='end'):{shape.name}s} ", style),
+        (f"{harmless(report.name, shape.name, keep='end'):{shape.name}s} ", style),
         (f"{'1' if whole and not small else mean:>{shape.mean}s} ", QUIET if whole else style),
-        *strip(row, over, shape.plot, deviation=deviation),
+        *strip(report, over, shape.plot, deviation=deviation),
     ]
-    if row.cumulative is not None:
-        one = abs(row.cumulative.mean - 1) < ROUNDING
-        number = "1".rjust(shape.number) if one else ratio_text(row.cumulative.mean, shape.number)
+    if cumulative is not None:
+        one = abs(cumulative.mean - 1) < ROUNDING
+        number = "1".rjust(shape.number) if one else ratio_text(cumulative.mean, shape.number)
         runs.append((f" {number}", QUIET if one else style))
         if shape.bar:
             look = "$foreground 15%" if one else "$foreground 50%"
-            runs.append((" " + cumulative_bar(row.cumulative.mean, shape.bar), look))
+            runs.append((" " + cumulative_bar(cumulative.mean, shape.bar), look))
     return runs
 
 
 def summary(state: State) -> str:
     """The layer that loses most, in a sentence, and what that was measured on."""
-    rows = gradient_rows(state)
-    if not rows:
+    images = next((harmless(one.gradient_norm.images, 60) for one in measured(state) if one.gradient_norm), None)
+    if images is None:
         return ""
-    images = next((harmless(row.margin.images, 60) for row in rows if row.margin), "")
     most = loses_most(state.layers.values())
     if most is None or most.gradient_norm is None:
         first = "No layer of the body loses gradient: each passes back over 0.9999 of what its bound allows."
@@ -208,7 +186,7 @@ def share_text(value: float) -> str:
 
 def absent(state: State) -> str:
     """Why there is nothing to see (yet); empty when there is."""
-    if gradient_rows(state):
+    if measured(state):
         return ""
     if not state.modelled and state.layers:
         return (
@@ -229,14 +207,16 @@ STATISTICS = {"mean": "mean", "min": "minimum", "p05": "p05", "p95": "p95", "max
 
 def gradient_sheet(state: State) -> Sheet:
     """The screen as data: statistics by layer, and the tightness among the facts."""
+    most = loses_most(state.layers.values())
 
-    def cells(row: GradientRow) -> Cells:
+    def cells(report: LayerReport) -> Cells:
+        kinds = {"margin": "gradient_norm", "random": "gradient_norm_random", "cumulative": "gradient_norm_cumulative"}
         numbers = {
-            f"{kind} {name} (estimate)": of(norms, field)
-            for kind, norms in (("margin", row.margin), ("random", row.random), ("cumulative", row.cumulative))
+            f"{kind} {name} (estimate)": of(getattr(report, norms), field)
+            for kind, norms in kinds.items()
             for name, field in STATISTICS.items()
         }
-        return {"layer": row.name, **numbers, "loses most": row.most}
+        return {"layer": report.name, **numbers, "loses most": report is most}
 
     facts = {"tightness": state.tightness.to_json()} if state.tightness else {}
-    return Sheet([cells(row) for row in gradient_rows(state)], facts)
+    return Sheet([cells(report) for report in measured(state)], facts)

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.widgets import Static
 
-from lipscope.records import Tightness
+from lipscope.records import LayerReport, Tightness, loses_most
 from lipscope.tui.gradients import lines
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
@@ -29,7 +29,7 @@ class GradientsPane(Pane):
     def __init__(self) -> None:
         super().__init__(id="gradients-pane")
         self._state: State | None = None
-        self._rows: list[lines.GradientRow] = []
+        self._rows: list[LayerReport] = []
 
     def compose(self) -> ComposeResult:
         """Words on top, then the layers through the depth, then the tightness of the certificate."""
@@ -60,26 +60,30 @@ class GradientsPane(Pane):
 
     def _list(self, state: State) -> None:
         """One line a layer; the cursor begins on the one that loses most."""
-        rows, layers = lines.gradient_rows(state), self.query_one("#gradients-list", LongList)
+        self._rows = rows = lines.measured(state)
         if not rows:
             return
+        layers, losing = self.query_one("#gradients-list", LongList), loses_most(rows)
         over, deviation = lines.gradient_axis(rows)
         longest = max(len(row.name) for row in rows)
-        most = next((place for place, row in enumerate(rows) if row.most), 0)
+        most = next((place for place, row in enumerate(rows) if row is losing), 0)
+
+        def line(place: int, width: int) -> list[tuple[str, str]]:
+            row, shape = rows[place], lines.columns(width, longest)
+            return lines.line(row, over, shape, deviation=deviation, most=row is losing)
+
         layers.show(
             len(rows),
-            lambda place, width: lines.line(rows[place], over, lines.columns(width, longest), deviation=deviation),
+            line,
             lambda width: lines.heading(over, lines.columns(width, longest), deviation=deviation),
             place=most if layers.place < 1 else layers.place,
         )
-        self._rows = rows
 
     @on(LongList.Entered, "#gradients-list")
     def action_cause(self) -> None:
         """The spectrum of the layer under the cursor."""
-        place = self.query_one("#gradients-list", LongList).place
-        if 0 <= place < len(self._rows):
-            self.post_message(Goto("layers", self._rows[place].name))
+        if (row := self.query_one("#gradients-list", LongList).under(self._rows)) is not None:
+            self.post_message(Goto("layers", row.name))
 
     def _show_tightness(self, tight: Tightness | None) -> None:
         self.set_class(tight is not None, "-with-tightness")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -64,11 +65,6 @@ class Pictures(Widget):
         self.refresh()
 
     @property
-    def hidden(self) -> int:
-        """How many pictures there is no room for."""
-        return len(self._pictures) - self._fitting()[0] if self._pictures else 0
-
-    @property
     def several(self) -> bool:
         """Whether there is more than one picture."""
         return len(self._pictures) > 1
@@ -96,7 +92,8 @@ class Pictures(Widget):
         columns, rows = self.size
         style = self.rich_style
         if not self._pictures or columns < SMALLEST[0] or rows < SMALLEST[1]:
-            return self._line_of_words(y, style)
+            lines = wrap(self._words, max(columns, 1))
+            return Strip([Segment(lines[y] if y < len(lines) else "", style)]).adjust_cell_length(columns, style)
         number, tall, wide = self._fitting()
         chosen = (self._pictures * 2)[self._first : self._first + number]
         if self._drawn_for != (self.size, self._first):
@@ -117,22 +114,6 @@ class Pictures(Widget):
             else:
                 segments += coloured_line(pixels, y - 1)
         return Strip(segments).adjust_cell_length(columns, style).crop(0, columns)
-
-    def _line_of_words(self, y: int, style: Style) -> Strip:
-        columns = self.size.width
-        lines = _wrapped(self._words, max(columns, 1))
-        text = lines[y] if y < len(lines) else ""
-        return Strip([Segment(text.ljust(columns), style)]).crop(0, columns)
-
-
-def _wrapped(words: str, columns: int) -> list[str]:
-    from rich.console import Console
-    from rich.text import Text
-
-    if not words:
-        return []
-    lines = Text(words).wrap(Console(width=columns), columns)
-    return [line.plain.rstrip() for line in lines]
 
 
 def without_colours(app: App[object]) -> bool:

@@ -32,7 +32,7 @@ class Thumbnails(Widget, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="images-grid")
-        self._count, self._place, self._first = 0, -1, 0
+        self.count, self.place, self._first = 0, -1, 0
         self._pixels: Callable[[int], Pixels | None] = lambda place: None
         self._words: Callable[[int], str] = lambda place: ""
         self._drawn: dict[int, Pixels | None] = {}
@@ -41,7 +41,7 @@ class Thumbnails(Widget, can_focus=True):
         self, count: int, place: int, pixels: Callable[[int], Pixels | None], words: Callable[[int], str]
     ) -> None:  # fmt: skip
         """Show other images."""
-        self._count, self._place, self._pixels, self._words = count, place, pixels, words
+        self.count, self.place, self._pixels, self._words = count, place, pixels, words
         self._drawn.clear()
         self._into_sight()
 
@@ -50,27 +50,17 @@ class Thumbnails(Widget, can_focus=True):
         """Pictures a row."""
         return max(self.size.width // (WIDE + 1), 1)
 
-    @property
-    def place(self) -> int:
-        """The image under the cursor."""
-        return self._place
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-        return self._count
-
     def choose(self, place: int) -> None:
         """Put the cursor on another image; the list beside follows."""
-        self.post_message(LongList.Chosen(self, min(max(place, 0), self._count - 1)))
+        self.post_message(LongList.Chosen(self, min(max(place, 0), self.count - 1)))
 
     def action_step(self, steps: int) -> None:
         """One to the side."""
-        self.choose(self._place + steps)
+        self.choose(self.place + steps)
 
     def action_page(self, pages: int) -> None:
         """As many as are in sight."""
-        self.choose(self._place + pages * self.across * max(self.size.height // (TALL + 1), 1))
+        self.choose(self.place + pages * self.across * max(self.size.height // (TALL + 1), 1))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there."""
@@ -82,7 +72,7 @@ class Thumbnails(Widget, can_focus=True):
 
     def _into_sight(self) -> None:
         rows = max(self.size.height // (TALL + 1), 1)
-        row, first = max(self._place, 0) // self.across, self._first // self.across
+        row, first = max(self.place, 0) // self.across, self._first // self.across
         self._first = min(max(first, row - rows + 1), row) * self.across
         self.refresh()
 
@@ -92,9 +82,9 @@ class Thumbnails(Widget, can_focus=True):
         inside = y % (TALL + 1)
         start = self._first + y // (TALL + 1) * self.across
         segments: list[Segment] = []
-        for place in range(start, min(start + self.across, self._count)):
+        for place in range(start, min(start + self.across, self.count)):
             if inside == TALL:
-                look = Style(reverse=True, bold=True) if place == self._place else Style()
+                look = Style(reverse=True, bold=True) if place == self.place else Style()
                 segments.append(Segment(harmless(self._words(place), WIDE).ljust(WIDE), style + look))
             else:
                 segments += self._picture(place, inside, style)

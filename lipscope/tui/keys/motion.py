@@ -16,13 +16,8 @@ TWICE = 1.0
 class Listing(Protocol):
     """A widget with a cursor of its own on one of many lines."""
 
-    @property
-    def place(self) -> int:
-        """The line under the cursor."""
-
-    @property
-    def count(self) -> int:
-        """How many lines there are."""
+    place: int  # the line under the cursor
+    count: int  # how many lines there are
 
     def choose(self, place: int) -> None:
         """Put the cursor on another line."""
@@ -75,12 +70,9 @@ def _place(where: str, at: int, count: int, height: int) -> int:
 
 
 def _scroll(target: Widget, where: str) -> None:
-    if where == "first":
-        target.scroll_home(animate=False)
-    elif where == "last":
-        target.scroll_end(animate=False)
+    if where in ("left", "right"):
+        target.scroll_relative(x=-2 if where == "left" else 2, animate=False)
     else:
-        half = max(target.size.height // 2, 1)
-        x = {"left": -2, "right": 2}.get(where, 0)
-        y = {"up": -1, "down": 1, "half_up": -half, "half_down": half}.get(where, 0)
-        target.scroll_relative(x=x, y=y, animate=False)
+        target.scroll_to(
+            y=_place(where, round(target.scroll_y), target.max_scroll_y + 1, target.size.height), animate=False
+        )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 import numpy as np
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -81,7 +83,7 @@ class KernelMap(Widget):
     def _made(self, style: Style) -> list[list[Segment]]:
         (width, height), kernel = self.size, self._kernel
         if kernel is None or kernel.taps is None or width < 1:
-            return [[Segment(line, style)] for line in wrapped(self._words.split(" "), max(width, 1), " ")]
+            return [[Segment(line, style)] for line in wrap(self._words, max(width, 1))]
         below = wrapped(_legend(kernel), width)
         count = kernel.grid[0] * kernel.grid[1]
         # The drawing depends on the lines that are left, the words above it on the drawing: measured with the longest.
@@ -138,12 +140,12 @@ def _legend(kernel: Kernel) -> list[str]:
     return [*phrases, f"red: {kernel.unknown:,} not finite"] if kernel.unknown else phrases
 
 
-def wrapped(phrases: list[str], width: int, joint: str = "; ") -> list[str]:
+def wrapped(phrases: list[str], width: int) -> list[str]:
     """Whole phrases on lines of at most so many cells."""
     lines = [""]
     for phrase in phrases:
         text = harmless(phrase, width)
-        joined = f"{lines[-1]}{joint}{text}" if lines[-1] else text
+        joined = f"{lines[-1]}; {text}" if lines[-1] else text
         if cell_len(joined) <= width:
             lines[-1] = joined
         else:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
-from lipscope.tui.layers.rows import Item, Row
+from lipscope.tui.layers.rows import Item, Row, aside
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.plots.bars import BLOCKS, bar
-from lipscope.tui.plots.blocks import bin_counts, nice_ticks, tick_labels
+from lipscope.tui.plots.blocks import axis_line, bin_counts
 from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
 
@@ -38,35 +38,37 @@ class Layout:
     gradient: int
 
 
-WIDEST = 34
-"""Cells of a name at most."""
+WIDEST, WIDEST_ALONE = 34, 56
+"""Cells of a name at most; more where nothing was measured that needs the room."""
 
 
 def longest_name(items: Iterable[Item]) -> int:
     """The cells that the names want; of tens of thousands only as many are measured as need be."""
     longest = 8
     for item in items:
-        longest = max(longest, len(harmless(item.name, WIDEST)))
-        if longest >= WIDEST:
+        longest = max(longest, len(harmless(item.name, WIDEST_ALONE)))
+        if longest >= WIDEST_ALONE:
             break
     return longest
 
 
-def layout(width: int, longest: int) -> Layout:
+def layout(width: int, longest: int, *, alone: bool = False) -> Layout:
     """The columns that fit: name and bound always, then the gradient, the strip, the kind, the shapes.
+
+    ``alone`` is said of tensors without a model: they have neither gradients nor shapes of what goes through them.
 
     >>> layout(60, 24), layout(24, 24).strip
     (Layout(name=24, kind=0, shapes=0, strip=0, gradient=18), 0)
     """
     rest = width - BOUND - 1
-    name = max(min(longest, WIDEST, rest), 8)
-    gradient = GRADIENT if rest - min(name, 20) - GRADIENT - 1 >= 0 else 0
+    name = max(min(longest, WIDEST_ALONE if alone else WIDEST, rest), 8)
+    gradient = GRADIENT if rest - min(name, 20) - GRADIENT - 1 >= 0 and not alone else 0
     rest -= gradient + 1 if gradient else 0
     name = max(min(name, rest), 8)
     rest -= name + 1
-    kind = 30 if rest >= 30 + SHAPES + 45 else 18 if rest >= 18 + 16 else 0
+    kind = 30 if rest >= 30 + (16 if alone else SHAPES + 45) else 18 if rest >= 18 + 16 else 0
     rest -= kind + 1 if kind else 0
-    shapes = SHAPES if rest >= SHAPES + 30 else 0
+    shapes = SHAPES if rest >= SHAPES + 30 and not alone else 0
     rest -= shapes + 1 if shapes else 0
     return Layout(name, kind, shapes, min(rest, 60) if rest >= 6 else 0, gradient)
 
@@ -118,7 +120,7 @@ def bound_run(row: Row, width: int) -> tuple[str, str]:
         return (PENDING if row.active else ABSENT).rjust(width), QUIET
     bound = report.bound
     if not bound.proved or not math.isfinite(bound.value):
-        return "not proved".rjust(width), BAD if report.role in ("body", "tensor") else QUIET
+        return "not proved".rjust(width), QUIET if report.role not in ("body", "tensor") or aside(row) else BAD
     if bound.value <= allowed(1):
         return (short(bound.value) if bound.value > 0 else "0").rjust(width), QUIET
     return f"● {short(bound.value)}".rjust(width)[-width:], "bold" if report.role != "body" else BAD
@@ -180,14 +182,10 @@ def heading(columns: Layout, over: Range) -> str:
     text += f"{'in → out':{columns.shapes}} " if columns.shapes else ""
     text += "● bound ≤".rjust(BOUND)
     if columns.strip:
-        line = ["─"] * columns.strip
-        ticks = nice_ticks(over, max(columns.strip // 6, 2))
-        for tick, label in zip(ticks, tick_labels(ticks), strict=True):
-            at = min(over.column(tick, columns.strip), columns.strip - len(label))
-            line[at : at + len(label)] = label
+        line = axis_line(over, columns.strip, max(columns.strip // 6, 2))
         if line[2:6] == ["─"] * 4:
             line[3:5] = "~σ"
-        text += " " + "".join(line)[: columns.strip]
+        text += " " + "".join(line)
     return text + (f" {'~ gradient kept':{columns.gradient}}" if columns.gradient else "")
 
 

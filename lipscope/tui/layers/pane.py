@@ -12,7 +12,7 @@ from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
-from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, folded, main_row, next_sort, row_text, rows
+from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, by_name, folded, main_row, next_sort, row_text, rows
 from lipscope.tui.layers.sheet import sheet_row
 from lipscope.tui.panes import Cells, Pane, Sheet
 from lipscope.tui.text import harmless
@@ -99,7 +99,7 @@ class LayersPane(Pane):
         over = sigma_axis(row.report for row in shown if row.report is not None)
 
         def columns(width: int) -> Layout:
-            return layout(width, longest)
+            return layout(width, longest, alone=not state.modelled)
 
         self.query_one(LongList).show(
             len(items), lambda at, width: item_line(items[at], columns(width), over, most),
@@ -117,7 +117,7 @@ class LayersPane(Pane):
     def _say_order(self) -> None:
         order = SORTS[self._sort][1] if self._sort is not None else "forward order"
         if self._sort is None and self._state is not None and not self._state.modelled:
-            order = "by name"
+            order = "by name" if by_name(self._state.header) else "in the order of the file"
         if self._reverse:
             order += ", reversed"
         side = self.query_one("#table-side")
@@ -127,8 +127,7 @@ class LayersPane(Pane):
 
     @property
     def _item(self) -> Item | None:
-        place = self.query_one(LongList).place
-        return self._items[place] if 0 <= place < len(self._items) else None
+        return self.query_one(LongList).under(self._items)
 
     @property
     def chosen(self) -> Row | None:
@@ -173,8 +172,9 @@ class LayersPane(Pane):
     @on(LongList.HeadingPressed, "#layers-list")
     def _sort_by_heading(self, message: LongList.HeadingPressed) -> None:
         """The first click sorts, the second reverses, the third leaves the forward order."""
-        longest = longest_name(self._items)
-        key = sort_at(layout(self.query_one(LongList).size.width, longest), message.place)
+        alone = self._state is not None and not self._state.modelled
+        shown = layout(self.query_one(LongList).size.width, longest_name(self._items), alone=alone)
+        key = sort_at(shown, message.place)
         if self._sort != key:
             self._sort, self._reverse = key, False
         elif not self._reverse:

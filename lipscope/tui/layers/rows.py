@@ -6,10 +6,10 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Any, NamedTuple
 
-from lipscope.files.checkpoint import TensorInfo
+from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.records import GRADIENT_KEPT, NEAR_ONE, LayerReport, allowed, loses_most
 from lipscope.tui.numerals import bound_text, estimate_text, shape_text
 from lipscope.tui.text import harmless
@@ -86,10 +86,17 @@ def plain(row: Row) -> bool:
     )  # fmt: skip
 
 
+def spoiled(report: LayerReport) -> bool:
+    """Whether some of its numbers are not finite."""
+    sigma = report.sigma_max.value if report.sigma_max is not None else 0.0
+    said = (report.bound.reason, *report.notes)
+    return math.isnan(report.bound.value) or math.isnan(sigma) or any("NaN or infinite" in text for text in said)
+
+
 def aside(row: Row) -> bool:
-    """Whether it is a tensor that is no map: a bias, a buffer."""
+    """Whether it is a tensor that is no map: a bias, a buffer; one that holds NaN is not passed over."""
     report = row.report
-    return report is not None and report.role == "tensor" and not report.bound.proved
+    return report is not None and report.role == "tensor" and not report.bound.proved and not spoiled(report)
 
 
 class Item(NamedTuple):
@@ -159,11 +166,12 @@ def row_text(row: Row) -> str:
 def rows(state: State) -> list[Row]:
     """The layers in forward order; before they are known, what the header lists, in natural order.
 
-    A file without a model has no forward order: its tensors are listed in the natural order of their names.
+    A file without a model has no forward order: its tensors are listed in the order of the file, or in the natural
+    order of their names where its writer has sorted them.
     """
     active = state.phase.active
     known = [Row(name, report.kind, report, active) for name, report in state.layers.items()]
-    if known and all(row.report and row.report.role == "tensor" for row in known):
+    if known and all(row.report and row.report.role == "tensor" for row in known) and by_name(state.header):
         known.sort(key=lambda row: natural(row.key))
     if state.verdict is not None:
         return known
@@ -175,6 +183,11 @@ def rows(state: State) -> list[Row]:
     if state.header.config is not None:  # lipscope's own names: activations follow, the head comes last
         waiting.sort(key=lambda row: (row.key == "head", natural(row.key.replace(".activation", ".~"))))
     return known + waiting
+
+
+def by_name(header: Header) -> bool:
+    """Whether the writer of a file has sorted its tensors by name, those of one type together, as most do."""
+    return all(one.name <= other.name for one, other in pairwise(header.tensors) if one.dtype == other.dtype)
 
 
 def parent(name: str) -> str:

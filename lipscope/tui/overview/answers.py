@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from lipscope.records import LayerReport, Verdict, allowed, gradient_kept, loses_most
+from lipscope.records import Verdict, allowed, gradient_kept, loses_most
 from lipscope.records.verdict import IN_WORDS
+from lipscope.tui.layers.rows import spoiled
 from lipscope.tui.numerals import bound_text, decimals_up, rounded
 from lipscope.tui.panes import Goto
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
+
+Item = TypeVar("Item")
 
 STYLES = {
     "proved": "$text-success", "bounded": "$text-warning", "not-proved": "$text-warning", "violated": "$text-error",
@@ -120,13 +125,9 @@ def bound_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
     bounds = [report.bound for report in state.layers.values() if report.role == "body"]
     if not bounds:
         return [], ""
-    each = -(-len(bounds) // cells)
     runs = []
-    for start in range(0, len(bounds), each):
-        bound = max(
-            bounds[start : start + each],
-            key=lambda one: one.value if one.proved and math.isfinite(one.value) else math.inf,
-        )
+    for some in _neighbours(bounds, cells):
+        bound = max(some, key=lambda one: one.value if one.proved and math.isfinite(one.value) else math.inf)
         known = bound.proved and math.isfinite(bound.value)
         within = known and bound.value <= allowed(1)
         level = min(2 + int(2 * math.log2(max(bound.value, 1.0))), 7) if known else 7
@@ -137,6 +138,12 @@ def bound_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
     return runs, f"{len(above)} of {len(bounds)} above 1 or not proved"
 
 
+def _neighbours(values: Sequence[Item], cells: int) -> list[Sequence[Item]]:
+    """The values in at most so many groups, one after another."""
+    each = -(-len(values) // cells)
+    return [values[start : start + each] for start in range(0, len(values), each)]
+
+
 def gradient_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
     """One bar a layer of the body, or the least of neighbours: the share of the gradient's norm that it passes back."""
     reports = [report for report in state.layers.values() if report.role == "body"]
@@ -144,9 +151,8 @@ def gradient_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str
     if not kept:
         return [], ""
     runs = []
-    each = -(-len(kept) // cells)
-    for start in range(0, len(kept), each):
-        value = min(kept[start : start + each], key=lambda one: one if math.isfinite(one) else -math.inf)
+    for some in _neighbours(kept, cells):
+        value = min(some, key=lambda one: one if math.isfinite(one) else -math.inf)
         level = min(max(round(8 * value) - 1, 0), 7) if math.isfinite(value) else 7
         runs.append(("▁▂▃▄▅▆▇█"[level], "$text-success" if value > 0.99 else "$text-warning"))
     most = loses_most(state.layers.values())
@@ -162,7 +168,7 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
     found: list[tuple[str, Goto | None]] = [
         (f"{harmless(report.name, 40, keep='end')} holds numbers that are not finite", Goto("layers", report.name))
         for report in state.layers.values()
-        if _not_finite(report)
+        if spoiled(report)
     ]
     verdict = state.verdict
     if verdict is not None and verdict.layer and answer(state).status != "proved":
@@ -188,9 +194,3 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
     if state.phase is Phase.CANCELLED:
         found.append(("the analysis was cancelled; r starts it again", None))
     return found
-
-
-def _not_finite(report: LayerReport) -> bool:
-    sigma = report.sigma_max.value if report.sigma_max is not None else 0.0
-    said = (report.bound.reason, *report.notes)
-    return math.isnan(report.bound.value) or math.isnan(sigma) or any("NaN or infinite" in text for text in said)

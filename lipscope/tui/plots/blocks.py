@@ -114,6 +114,20 @@ def axis(over: Range, columns: int, *, whole: bool = False) -> tuple[str, str]:
     return "".join(line), "".join(labels)
 
 
+def axis_line(over: Range, columns: int, most: int) -> list[str]:
+    """A rule with at most so many labels in it, each from its tick on: the axis in the heading of a list.
+
+    >>> "".join(axis_line(Range(0.0, 2.0), 21, 3))
+    '0─────────1─────────2'
+    """
+    line = ["─"] * columns
+    ticks = nice_ticks(over, most)
+    for tick, label in zip(ticks, tick_labels(ticks), strict=True):
+        start = min(over.column(tick, columns), columns - len(label))
+        line[start : start + len(label)] = label
+    return line[:columns]
+
+
 def count_labels(largest: float, rows: int, *, log: bool = False) -> list[str]:
     """Labels for the count axis, top row first: the largest count, and on a log axis the powers of ten below it.
 

@@ -153,8 +153,7 @@ class RadiiPane(EpsPane):
     @property
     def chosen_class(self) -> ClassRow | None:
         """The class under the cursor."""
-        place = self.query_one("#radii-classes", LongList).place
-        return self._lines[place] if 0 <= place < len(self._lines) else None
+        return self.query_one("#radii-classes", LongList).under(self._lines)
 
     def on_resize(self) -> None:
         """Words as the new width wants them."""

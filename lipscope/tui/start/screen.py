@@ -134,9 +134,8 @@ class OpenScreen(Dialog[Choice | None]):
         self._leave(second=not self._alone)
 
     def _leave(self, *, second: bool) -> None:
-        place = self.query_one(LongList).place
-        if 0 <= place < len(self._found):
-            self.dismiss((self._found[place].path, second))
+        if (one := self.query_one(LongList).under(self._found)) is not None:
+            self.dismiss((one.path, second))
 
     def action_type(self) -> None:
         """Type another path."""

@@ -137,8 +137,7 @@ class TrainingPane(Pane):
 
     @property
     def _chosen(self) -> lines.LayerRow | None:
-        place = self.query_one("#training-list", LongList).place
-        return self._rows[place] if 0 <= place < len(self._rows) else None
+        return self.query_one("#training-list", LongList).under(self._rows)
 
     def _draw_curves(self, log: RunLog) -> None:
         values = lines.column(log.epochs, "loss")

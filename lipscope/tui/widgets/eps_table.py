@@ -10,7 +10,7 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.results import data_text, standing_text, unbroken
+from lipscope.tui.results import about_text, unbroken
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class EpsTable(Widget):
         lines.append(self._row("? claimed" if claimed else "● proved", shares, style))
         if self._about:
             mean = radius_text(certificates.average_certified_radius())
-            words = [f"average radius {mean}", data_text(certificates), standing_text(certificates)]
+            words = [f"average radius {mean}", *about_text(certificates)]
             if 0 < attacked < total:
                 words.append(f"* of the {attacked:,} attacked")
             lines += [Content.styled(word, "$foreground 60%") for word in words]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from rich.cells import cell_len
 from rich.segment import Segment
@@ -19,6 +20,8 @@ from textual.widget import Widget
 
 Runs = Sequence[tuple[str, str]]
 """Pieces of a line, each with its style."""
+
+Item = TypeVar("Item")
 
 Line = Callable[[int, int], str | Runs]
 """The text of a line, from its place and the width that there is."""
@@ -55,8 +58,8 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
-        self._count = 0
-        self._place = -1
+        self.count = 0
+        self.place = -1  # the line under the cursor; -1 where there is none
         self._line: Line = lambda place, width: ""
         self._heading: Callable[[int], str | Runs] = lambda width: ""
         self._styles: dict[str, RichStyle] = {}
@@ -71,49 +74,43 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         heading = self._heading(self._width)
         return heading if isinstance(heading, str) else "".join(part for part, _ in heading)
 
-    @property
-    def place(self) -> int:
-        """The line under the cursor; -1 when there is none."""
-        return self._place
-
-    @property
-    def count(self) -> int:
-        """How many lines there are."""
-        return self._count
+    def under(self, items: Sequence[Item]) -> Item | None:
+        """Of what is listed line by line, the one under the cursor; None where it is on none."""
+        return items[self.place] if 0 <= self.place < len(items) else None
 
     def show(self, count: int, line: Line, heading: Callable[[int], str | Runs], *, place: int = 0) -> None:
         """Show other lines.
 
         ``line`` makes one, harmless and at most as wide as told.
         """
-        self._count, self._line, self._heading = count, line, heading
+        self.count, self._line, self._heading = count, line, heading
         self.virtual_size = Size(self._width, count + 1)
-        self._place = min(max(place, 0), count - 1)
+        self.place = min(max(place, 0), count - 1)
         self.refresh()
         self._into_sight()
-        self.post_message(self.Chosen(self, self._place))
+        self.post_message(self.Chosen(self, self.place))
 
     def choose(self, place: int) -> None:
         """Put the cursor on another line."""
-        if place != self._place and 0 <= place < self._count:
-            self._place = place
+        if place != self.place and 0 <= place < self.count:
+            self.place = place
             self.refresh()
             self._into_sight()
             self.post_message(self.Chosen(self, place))
 
     def _into_sight(self) -> None:
         room = self.size.height - 1
-        if room < 1 or self._place < 0:
+        if room < 1 or self.place < 0:
             return
         top = self.scroll_offset.y
-        if self._place < top:
-            self.scroll_to(y=self._place, animate=False, immediate=True)
-        elif self._place >= top + room:
-            self.scroll_to(y=self._place - room + 1, animate=False, immediate=True)
+        if self.place < top:
+            self.scroll_to(y=self.place, animate=False, immediate=True)
+        elif self.place >= top + room:
+            self.scroll_to(y=self.place - room + 1, animate=False, immediate=True)
 
     def on_resize(self, _event: events.Resize) -> None:
         """Keep the cursor in sight."""
-        self.virtual_size = Size(self._width, self._count + 1)
+        self.virtual_size = Size(self._width, self.count + 1)
         self._into_sight()
 
     def notify_style_update(self) -> None:
@@ -123,11 +120,11 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def action_page(self, pages: int) -> None:
         """A page up or down."""
-        self.choose(min(max(self._place + pages * max(self.size.height - 2, 1), 0), self._count - 1))
+        self.choose(min(max(self.place + pages * max(self.size.height - 2, 1), 0), self.count - 1))
 
     def action_end(self, which: int) -> None:
         """To the first line, or to the last."""
-        self.choose(0 if which < 0 else self._count - 1)
+        self.choose(0 if which < 0 else self.count - 1)
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there; on the line that has it, enter it."""
@@ -137,7 +134,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         place = self.scroll_offset.y + offset.y - 1
         if offset.y == 0:
             self.post_message(self.HeadingPressed(self, offset.x))
-        elif place == self._place:
+        elif place == self.place:
             self.post_message(self.Entered(self, place))
         else:
             self.choose(place)
@@ -149,16 +146,16 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         if y == 0:
             return self._strip(self._heading(width), width, style + RichStyle(bold=True), RichStyle(underline=True))
         place = self.scroll_offset.y + y - 1
-        if not 0 <= place < self._count:
+        if not 0 <= place < self.count:
             return Strip.blank(width, style)
         over = RichStyle()
-        if place == self._place:
+        if place == self.place:
             colour = self._style("on $primary 50%" if self.has_focus else "on $foreground 15%")
             over = RichStyle(reverse=True, bold=self.has_focus) if self.app.no_color else colour
         strip = self._strip(self._line(place, width), width, style, over)
         name, *others = strip
         drawn = any("─" <= letter <= "▟" for one in others for letter in one.text)
-        if place == self._place and self.app.no_color and drawn:  # what is drawn stays as it is
+        if place == self.place and self.app.no_color and drawn:  # what is drawn stays as it is
             upright = RichStyle(reverse=False)
             return Strip([name, *(Segment(one.text, (one.style or style) + upright) for one in others)])
         return strip

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from textual.message import Message
 
@@ -22,9 +22,6 @@ from lipscope.tui.work.messages import Analysed, Crashed, Learned, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunView, RunWatch
 from lipscope.tui.work.state import Phase, State
 from lipscope.tui.work.worker import Means, Work
-
-if TYPE_CHECKING:
-    from lipscope.files.kept_analysis import Cache
 
 LASTING = ("verdict", "chain", "tightness")
 """What an event tells of the whole file."""
@@ -61,7 +58,7 @@ class Session:
         child: Child | None = None,
     ) -> None:
         self._path = path
-        self._means = means
+        self.means = means
         self._post = post
         self._changed = changed
         self._behind = behind
@@ -69,8 +66,9 @@ class Session:
         self._layers: dict[str, LayerReport] = {}
         self._layers_changed = False
         self._child = child
-        self._waiting = run is not None and (child is not None or not path.exists())
-        ahead = run is not None and self._waiting
+        # there is nothing to analyse yet, or not before the training has ended
+        self.waiting = run is not None and (child is not None or not path.exists())
+        ahead = run is not None and self.waiting
         self._state = State(
             Header(path, 0, (), config=read_run(run).config) if ahead and run else read_model_header(path)
         )
@@ -92,16 +90,6 @@ class Session:
         return self._state.phase
 
     @property
-    def waiting(self) -> bool:
-        """Whether there is nothing to analyse yet, or not before the training has ended."""
-        return self._waiting
-
-    @property
-    def cache(self) -> Cache | None:
-        """Where analyses are kept."""
-        return self._means.cache
-
-    @property
     def busy(self) -> bool:
         """Whether a thread still computes."""
         return self._work is not None and self._work.alive
@@ -110,7 +98,7 @@ class Session:
         """Start the work, behind that of an earlier start, which is cancelled."""
         if self._watch is not None and not self._watch.started:
             self._watch.start()
-        if self._waiting:
+        if self.waiting:
             self._set(replace(self._state, doing=NO_MODEL))
             return
         if self._work is not None:
@@ -118,7 +106,7 @@ class Session:
         self._layers = {}
         ahead = self._behind._work if self._behind is not None else None
         after = [work for work in (self._work, ahead) if work is not None]
-        self._work = Work(self._path, self._means, self._post, after=after, fresh=fresh)
+        self._work = Work(self._path, self.means, self._post, after=after, fresh=fresh)
         self._work.start()
         self._set(State(self._state.header, run=self._state.run))
 
@@ -127,23 +115,23 @@ class Session:
         try:
             header = read_model_header(self._path)
         except CheckpointError as failure:
-            if not self._waiting:
+            if not self.waiting:
                 self.cancel()
                 self._state = State(self._state.header, run=self._state.run)  # nothing holds of a file that is gone
                 self._fail(failure)
             return
-        self._waiting = False
+        self.waiting = False
         self._state = State(header, run=self._state.run)
         self.start(fresh=True)
 
     def learn_run(self, view: RunView) -> None:
         """Learn what the run folder tells; a model that was waited for is analysed once it is there."""
         doing = self._state.doing
-        if self._waiting:
+        if self.waiting:
             doing = TRAINING if view.model else NO_MODEL
         self._set(replace(self._state, run=view, doing=doing))
-        if self._waiting and view.model and (self._child is None or view.ended):
-            self._waiting = False
+        if self.waiting and view.model and (self._child is None or view.ended):
+            self.waiting = False
             try:
                 self._state = replace(self._state, header=read_model_header(self._path))
             except CheckpointError as failure:

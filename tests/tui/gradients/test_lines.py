@@ -8,14 +8,13 @@ import pytest
 from lipscope.errors import CheckpointError
 from lipscope.records import Bound, GradientNorms, LayerReport, Tightness
 from lipscope.tui.gradients.lines import (
-    GradientRow,
     absent,
     columns,
     cumulative_bar,
     gradient_axis,
-    gradient_rows,
     gradient_sheet,
     line,
+    measured,
     ratio_text,
     strip,
     summary,
@@ -41,6 +40,11 @@ def layer(name: str, mean: float, **changes) -> LayerReport:
     )  # fmt: skip
 
 
+def report(name: str, role: str, margin: GradientNorms, random: GradientNorms | None = None) -> LayerReport:
+    bound = Bound(1.0, "by hand")
+    return LayerReport(name, "", None, None, bound, role=role, gradient_norm=margin, gradient_norm_random=random)
+
+
 @pytest.fixture
 def state(model):
     from lipscope.files.checkpoint import read_header
@@ -55,7 +59,7 @@ def text(runs) -> str:
 
 
 def test_the_marks_stand_where_the_numbers_are():
-    row = GradientRow("a", "body", norms(0.5, 0.1, 0.3, 0.7), norms(0.2, 0, 0, 1), None, False)
+    row = report("a", "body", norms(0.5, 0.1, 0.3, 0.7), norms(0.2, 0, 0, 1))
     drawn = text(strip(row, Range(0.0, 1.0), 101))
     places = {mark: drawn.index(mark) for mark in "·├●┤○╎"}
     assert places == {"·": 10, "├": 30, "●": 50, "┤": 70, "○": 20, "╎": 100}
@@ -63,31 +67,31 @@ def test_the_marks_stand_where_the_numbers_are():
 
 
 def test_means_that_coincide_have_a_mark_of_their_own():
-    row = GradientRow("a", "body", norms(0.5, 0.5, 0.5, 0.5), norms(0.5, 0, 0, 1), None, False)
+    row = report("a", "body", norms(0.5, 0.5, 0.5, 0.5), norms(0.5, 0, 0, 1))
     assert text(strip(row, Range(0.0, 1.0), 11)) == "     ◉    ╎"
 
 
 def test_what_lies_beyond_the_axis_points_there():
-    row = GradientRow("normalize", "normalisation", norms(3.9, 3.9, 3.9, 3.9), None, None, False)
+    row = report("normalize", "normalisation", norms(3.9, 3.9, 3.9, 3.9))
     assert strip(row, Range(0.0, 1.2), 13)[-1][0] == "▶"
-    infinite = GradientRow("a", "body", norms(float("inf"), 0.5, 0.5, float("inf")), None, None, False)
+    infinite = report("a", "body", norms(float("inf"), 0.5, 0.5, float("inf")))
     assert strip(infinite, Range(0.0, 1.2), 13)[-1][0] == "▶"
 
 
 def test_a_tiny_spread_is_drawn_around_one():
-    row = GradientRow("a", "body", norms(1 - 2e-6, 1 - 4e-6, 1 - 3e-6, 1), None, None, False)
+    row = report("a", "body", norms(1 - 2e-6, 1 - 4e-6, 1 - 3e-6, 1))
     over, deviation = gradient_axis([row])
     assert deviation
     assert over.low < -4e-6 < 0 < over.high
     drawn = text(strip(row, over, 41, deviation=True))
     assert drawn.index("·") < drawn.index("├") < drawn.index("●") < drawn.index("┤")
-    assert "-2.0e-6" in text(line(row, over, columns(80, 10), deviation=True))
+    assert "-2.0e-6" in text(line(row, over, columns(80, 10), deviation=True, most=False))
 
 
 def test_the_normalisation_does_not_set_the_axis():
     rows = [
-        GradientRow("normalize", "normalisation", norms(3.9, 3.9, 3.9, 3.9), None, None, False),
-        GradientRow("a", "body", norms(0.9, 0.8, 0.85, 0.95), None, None, False),
+        report("normalize", "normalisation", norms(3.9, 3.9, 3.9, 3.9)),
+        report("a", "body", norms(0.9, 0.8, 0.85, 0.95)),
     ]
     over, _ = gradient_axis(rows)
     assert 0.7 < over.low < 0.8
@@ -98,9 +102,9 @@ def test_the_normalisation_does_not_set_the_axis():
 @pytest.mark.parametrize("longest", [3, 25, 500])
 def test_every_line_fits(state, width, longest):
     shape = columns(width, longest)
-    over, deviation = gradient_axis(gradient_rows(state))
-    for row in gradient_rows(state):
-        shown = text(line(replace(row, name="x" * longest), over, shape, deviation=deviation))
+    over, deviation = gradient_axis(measured(state))
+    for row in measured(state):
+        shown = text(line(replace(row, name="x" * longest), over, shape, deviation=deviation, most=False))
         assert len(shown) <= max(width, shape.name + 7 + 8 + 7 + 4)
 
 
@@ -120,7 +124,7 @@ def test_bars_are_proportional():
 
 
 def test_the_layer_that_loses_most_is_named(state):
-    assert [row.most for row in gradient_rows(state)] == [False, True, False]
+    assert [row["loses most"] for row in gradient_sheet(state).rows] == [False, True, False]
     assert summary(state).startswith("Loses most: second, which passes back 0.6000 of the norm.")
     assert "Estimates on 64 images of cifar10 test." in summary(state)
     assert "0.500 times as steep" in tightness_words(state)

@@ -44,10 +44,16 @@ def test_real_rows_replace_the_headers_as_they_come(model):
 
 
 def test_tensors_of_an_unknown_file_cover_their_group_and_sort_naturally():
-    names = ("layer10.conv.weight", "layer2.conv.weight", "layer2.conv.bias")
-    reports = {name: LayerReport(name, "tensor", None, None, Bound(1.0, "norm"), role="tensor") for name in names[:2]}
+    names = ("layer10.conv.weight", "layer2.conv.bias", "layer2.conv.weight")
+    reports = {name: LayerReport(name, "tensor", None, None, Bound(1.0, "norm"), role="tensor") for name in names[::2]}
     listed = rows(State(header(*names), phase=Phase.RUNNING, layers=reports))
     assert [row.key for row in listed] == ["layer2.conv.weight", "layer10.conv.weight"]
+
+
+def test_an_order_that_the_writer_has_chosen_stays():
+    names = ("stem.weight", "block.weight", "fc.weight")
+    reports = {name: LayerReport(name, "tensor", None, None, Bound(1.0, "norm"), role="tensor") for name in names}
+    assert [row.key for row in rows(State(header(*names), layers=reports))] == list(names)
 
 
 def test_many_tensors_of_one_name_are_summed_up():
@@ -132,6 +138,9 @@ def test_biases_and_buffers_are_folded_away():
         [tensor("a.weight", True), tensor("a.bias", False), tensor("a.mean", False), tensor("b.weight", True)]
     )
     assert [item.key for item in items] == ["a.weight", "a.bias", "b.weight"]
+    nan = LayerReport("a.kernel", "", None, None, Bound.unproved("holds NaN or infinite values"), role="tensor")
+    items = folded([tensor("a.bias", False), Row("a.kernel", "", nan), tensor("a.mean", False)])
+    assert [item.key for item in items] == ["a.bias", "a.kernel", "a.mean"]
 
 
 def test_natural_survives_a_name_of_digits():
