@@ -262,11 +262,8 @@ class InspectApp(DialogApp):
         self.refresh_bindings()
         other = self.other.state if self.other is not None else None
         base = self.screen_stack[0]
-        base.query_one("#title", Drawn).show(
-            lambda width, height: title_line(
-                answer(state), state.header.path, width, active=state.phase.active, training=self.session.waiting
-            )
-        )
+        session = self.session
+        base.query_one("#title", Drawn).show(lambda width, height: title_line(answer(state), session, width))
         words, live = changed_words(state)
         base.query_one("#changed", Notice).set_class(live, "-news").show(words)
         job = self._job_view if self._job is not None else None
@@ -335,7 +332,7 @@ class InspectApp(DialogApp):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel, swap while there are two."""
-        busy = self._job is not None or any(session.phase.active for session in self._sessions)
+        busy = self._job is not None or any(one.phase.active and not one.waiting for one in self._sessions)
         return {"cancel": busy, "swap": self.other is not None}.get(action, True)
 
     def action_show_tab(self, tab: str) -> None:

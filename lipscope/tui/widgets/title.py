@@ -7,6 +7,7 @@ from textual.content import Content
 
 from lipscope.tui.overview.answers import STYLES, Answer
 from lipscope.tui.text import harmless
+from lipscope.tui.work.session import Session
 from lipscope.version import __version__
 
 WORDS = {
@@ -14,15 +15,14 @@ WORDS = {
     "bounded": "BOUNDED",
     "violated": "VIOLATED",
     "not-proved": "NOT PROVED",
-    "pending": "NO VERDICT",
 }
 
 
-def title_line(answer: Answer, path: object, width: int, *, active: bool, training: bool = False) -> Content:
-    """``lipscope 0.1.0  runs/a/model.safetensors        PROVED``; while the analysis runs there is no verdict yet."""
-    pending = answer.status == "pending" and active
-    verdict = ("TRAINING" if training else "CHECKING") if pending else WORDS[answer.status]
-    program, word = f" lipscope {__version__}  ", f"  {verdict} "
+def title_line(answer: Answer, session: Session, width: int) -> Content:
+    """``lipscope 0.1.0  runs/a/model.safetensors        PROVED``; what is going on where there is no verdict yet."""
+    path, active = session.state.header.path, session.phase.active and not session.idle
+    pending = ("TRAINING" if session.waiting else "CHECKING") if active else "NO VERDICT"
+    program, word = f" lipscope {__version__}  ", f"  {WORDS.get(answer.status, pending)} "
     room = width - cell_len(program) - cell_len(word)
     shown = harmless(path, room, keep="end") if room > 1 else ""
     gap = " " * max(room - cell_len(shown), 0)

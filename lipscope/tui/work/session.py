@@ -90,6 +90,11 @@ class Session:
         return self._state.phase
 
     @property
+    def idle(self) -> bool:
+        """Whether the training that would write the model has ended without one."""
+        return self.waiting and self._state.run is not None and self._state.run.ended
+
+    @property
     def busy(self) -> bool:
         """Whether a thread still computes."""
         return self._work is not None and self._work.alive

@@ -137,6 +137,9 @@ async def test_a_run_that_ended_early_says_how_to_go_on(run, status, text):
         await until(pilot, lambda: text in said(app))
         assert "--resume" in said(app)
         assert status.upper() in shown(app)
+        lines = screen_text(app).split("\n")
+        assert "NO VERDICT" in lines[0]
+        assert "X Cancel" not in lines[-1]
 
 
 async def test_damaged_lines_are_named_and_the_rest_is_shown(run):
