@@ -183,7 +183,7 @@ def heading(columns: Layout, over: Range) -> str:
     text += "● bound ≤".rjust(BOUND)
     if columns.strip:
         line = axis_line(over, columns.strip, max(columns.strip // 6, 2))
-        if line[2:6] == ["─"] * 4:
+        if line[3:6] == ["─"] * 3:
             line[3:5] = "~σ"
         text += " " + "".join(line)
     return text + (f" {'~ gradient kept':{columns.gradient}}" if columns.gradient else "")

@@ -106,7 +106,7 @@ class RadiiPane(EpsPane):
         wrong = len(certificates) - len(self._sorted)
         panel = self.query_one("#radii-curve-panel")
         width, title = self.size.width, f"radii of {len(self._sorted):,} right images, and the shares at each radius"
-        panel.border_title = title if len(title) + 6 <= panel.size.width else "radii and the shares at each radius"
+        panel.border_title = title if len(title) + 4 <= panel.size.width else "radii and the shares at each radius"
         panel.border_subtitle = f"{wrong:,} wrong have no radius"
         over = self._over
         self.query_one("#radii-histogram", Chart).show(
