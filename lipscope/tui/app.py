@@ -54,15 +54,8 @@ LONGEST_PAUSE = 2.0
 class InspectApp(DialogApp):
     """Shows one checkpoint.
 
-    Args:
-        path: the model; its header is read here, before there is a screen.
-        analyse: yields the analysis of the file at a path, step by step, in a thread; or all means of the work.
-        config: what the user has set.
-        screen: the screen to open with.
-        other: a second model that it is compared with.
-        run: the folder of the training that writes the model, which need not be there yet.
-        child: that training, where this process has started it.
-        remembered: what the last session left behind.
+    ``analyse`` yields the analysis of the file at a path, step by step, in a thread, or is all means of the work; the
+    folder ``run`` need not be there yet; ``child`` is its training, where this process has started it.
 
     Raises:
         CheckpointError: the header, or the description of the run, cannot be read.

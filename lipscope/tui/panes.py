@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
@@ -100,3 +100,8 @@ class Pane(Container, can_focus=True):
 def of(thing: object, name: str) -> Any:
     """A field of what may not be known; None where it is not."""
     return None if thing is None else getattr(thing, name)
+
+
+def same(now: Iterable[object], before: Iterable[object]) -> bool:
+    """Whether all are the very objects that they were: arrays are not looked into."""
+    return all(one is other for one, other in zip(now, before, strict=True))

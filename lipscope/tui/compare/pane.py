@@ -16,7 +16,7 @@ from lipscope.tui.compare import lines
 from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Cells, Goto, Sheet
+from lipscope.tui.panes import Cells, Goto, Sheet, same
 from lipscope.tui.plots.range import Range
 from lipscope.tui.results import radius_column, verdict_words
 from lipscope.tui.text import harmless
@@ -110,7 +110,7 @@ class ComparePane(EpsPane):
             self._every = pairs
             self._again()
         certificates = (lines.certificates_of(state), lines.certificates_of(other))
-        if any(now is not before for now, before in zip(certificates, self._certificates, strict=True)):
+        if not same(certificates, self._certificates):
             self._certificates = certificates
             a, b = certificates
             comparable = a is not None and b is not None and not objection(a, b)

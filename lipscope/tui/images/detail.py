@@ -14,6 +14,7 @@ from textual.widgets import Static
 from lipscope.tui.images.choice import image_facts
 from lipscope.tui.images.logit_bars import logit_bars
 from lipscope.tui.images.pictures import Pictures, pictures_of
+from lipscope.tui.panes import same
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.notice import grid
@@ -49,11 +50,9 @@ class ImageDetail(Container):
         """Show the image in a row of the results; -1 shows that nothing is listed."""
         certificates = state.results.certificates
         about, at = (certificates, state.images, state.answer), (row, eps)
-        if at == self._at and all(now is before for now, before in zip(about, self._about, strict=True)):
+        if at == self._at and same(about, self._about):
             return
-        other = self._at is None or self._at[0] != row or any(
-            now is not before for now, before in zip(about, self._about, strict=True)
-        )  # fmt: skip
+        other = self._at is None or self._at[0] != row or not same(about, self._about)
         self._about, self._at = about, at
         pictures, bars = self.query_one(Pictures), self.query_one("#logit-bars", Drawn)
         facts = self.query_one("#image-facts", Static)

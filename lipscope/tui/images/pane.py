@@ -30,7 +30,7 @@ from lipscope.tui.images.sheet import images_sheet
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Cells, Sheet
+from lipscope.tui.panes import Cells, Sheet, same
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
@@ -138,7 +138,7 @@ class ImagesPane(EpsPane):
             self.post_message(Wanted(lambda session: session.want_images()))
         elif not images.reading and self._row >= 0:
             about, row = (certificates, images), self._row
-            if row != self._asked_row or any(now is not then for now, then in zip(about, self._asked, strict=True)):
+            if row != self._asked_row or not same(about, self._asked):
                 self._asked, self._asked_row = about, row
                 self.set_timer(ANSWER_AFTER, lambda: self._ask_for(row))
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from rich.text import Text
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
-from textual.message import Message
 from textual.widgets import Static
 
 from lipscope.files.matrices import Kernel
@@ -40,10 +39,11 @@ BELOW = 22
 
 
 class Plots(Container):
-    """What is drawn of a layer; knows when there is room for two drawings."""
+    """What is drawn of a layer; knows when there is room for two drawings, and says so to ``arranged``."""
 
-    class Arranged(Message):
-        """There is room for another number of drawings."""
+    def __init__(self, arranged: Callable[[], None]) -> None:
+        super().__init__(id="detail-plots")
+        self._arranged = arranged
 
     @property
     def roomy(self) -> bool:
@@ -55,7 +55,7 @@ class Plots(Container):
         beside = event.size.width >= BESIDE
         self.set_class(beside, "-beside")
         self.set_class(not beside and event.size.height >= BELOW, "-below")
-        self.post_message(self.Arranged())
+        self._arranged()
 
 
 class LayerDetail(Vertical):
@@ -71,7 +71,7 @@ class LayerDetail(Vertical):
 
     def compose(self) -> ComposeResult:
         """Facts that scroll, and what is drawn."""
-        with Plots(id="detail-plots"):
+        with Plots(self._say_view):
             yield Chart(id="spectrum")
             yield Chart(id="spectrum-curve")
             yield KernelMap(id="kernel")
@@ -143,7 +143,6 @@ class LayerDetail(Vertical):
             return angle_bars(harmless(name, 20), report.angles[name], place, log=self.log_axis)
         return None if report is None or report.spectrum is None else spectrum_bars(report.spectrum, log=self.log_axis)
 
-    @on(Plots.Arranged)
     def _say_view(self) -> None:
         both = self._both and self.view != "kernel"
         self.border_subtitle = f"{'histogram and sorted curve' if both else VIEWS[self.view]}, v: next"

@@ -32,9 +32,7 @@ def sorted_drawing(spectrum: Spectrum) -> Drawing | None:
 def by_rank(spectrum: Spectrum, points: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Ranks from 0 to the number of singular values, and the value that holds there, largest first.
 
-    Args:
-        spectrum: its weights say how many singular values each of its values stands for.
-        points: at most so many; what is not finite is left out.
+    What is not finite is left out; its weights say how many singular values each of its values stands for.
 
     >>> by_rank(Spectrum((2.0, 1.0), (1.0, 3.0), 4, "by hand", True), 5)
     (array([0., 1., 2., 3., 4.]), array([2., 2., 1., 1., 1.]))

@@ -218,10 +218,12 @@ class OverviewPane(EpsPane):
         """What is certified at the radius chosen."""
         self._show_proof()
 
-    @on(events.Click, "#is-it, #proves, #chain")
-    def _panel_pressed(self, event: events.Click) -> None:
-        if event.widget is not None and not isinstance(event.widget, EpsTable):
-            self._lead(next(one.id for one in event.widget.ancestors_with_self if isinstance(one, Panel)))
+    def on_click(self, event: events.Click) -> None:
+        """Where what is in the panel under the mouse comes from."""
+        inside = event.widget.ancestors_with_self if event.widget is not None else ()
+        panel = next((one.id for one in inside if isinstance(one, Panel)), None)
+        if panel in ("is-it", "proves", "chain"):
+            self._lead(panel)
 
     def _lead(self, panel: str | None) -> None:
         """Where what is in a panel comes from."""

@@ -30,13 +30,7 @@ def area_drawing(
 ) -> Drawing:
     """In the style ``sure`` what is certified at each radius, amber what is right but not certified, red what is wrong.
 
-    Args:
-        radii: (correct,) ascending, of the images that are classified correctly.
-        total: how many images there are.
-        over: the axis.
-        mark: the radius chosen.
-        overlay: (n,) ascending radii of the correct images of one class, and how many images it has.
-        sure: green, or that of claims.
+    ``radii`` are those of the correct images, ascending; ``overlay`` those of one class, and how many images it has.
     """
 
     def fill(columns: int, rows: int) -> tuple[Cells, list[str]]:

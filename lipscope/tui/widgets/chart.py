@@ -213,14 +213,7 @@ def bars(
 ) -> Drawing:  # fmt: skip
     """A histogram: bars of eighth blocks over an axis, an arrowhead at one position.
 
-    Args:
-        values, weights: (n,) what is counted, and how often each counts.
-        over: the axis.
-        mark: the marked position.
-        log: whether the count axis is logarithmic.
-        gutter: cells of the labels on the left, at least.
-        below, above: the styles of the bars left of the mark, and from there on.
-        foot, caption: words under the mark and above the bars.
+    ``below`` and ``above`` are the styles of the bars left of the mark, and from there on.
     """
     gutter = max(len(f"{float(weights.sum()):,.0f}"), gutter)
     counted: dict[int, Floats] = {}

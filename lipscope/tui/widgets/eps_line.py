@@ -31,8 +31,7 @@ STEP = Fraction(1, 255)
 class EpsLine(Vertical):
     """One line of words, and a place to type while typing.
 
-    Args:
-        choose: takes a radius, and whether it was typed.
+    ``choose`` takes a radius, and whether it was typed.
     """
 
     def __init__(self, choose: Callable[..., None], *, id: str) -> None:  # noqa: A002 - Textual's name

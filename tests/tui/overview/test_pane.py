@@ -114,3 +114,14 @@ async def test_it_scrolls_where_it_does_not_fit(model, script):
         await pilot.press("G")
         await until(pilot, lambda: "written by" in screen_text(app))
         assert app.query_one("#overview-scroll").scroll_y > 0
+
+
+@pytest.mark.parametrize(
+    ("inside", "screen"), [("#verdict", "layers"), ("#overview-bar", "radii"), ("#chain-strip", "gradients")]
+)
+async def test_a_press_on_what_is_in_a_panel_leads_to_where_it_comes_from(model, script, inside, screen):
+    write_radii(model)
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.click(inside, offset=(2, 0))
+        await until(pilot, lambda: app.front_id == screen)
