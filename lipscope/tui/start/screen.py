@@ -30,13 +30,18 @@ DAY = 86400.0
 ROOMY = 80
 """Columns for age and size beside the name."""
 
+WITH_WORDS = 60
+"""Columns for the word of a verdict beside its sign."""
+
 Choice = tuple[Path, bool]
 """What is opened, and whether as the second of two models."""
 
 
 def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
     """Verdict, accuracy, age, size, path."""
-    verdict = f"{SIGNS.get(one.verdict, ' ')} {one.verdict.replace('-', ' '):11}"
+    verdict = f"{SIGNS.get(one.verdict, ' ')} "
+    if width >= WITH_WORDS:
+        verdict += f"{one.verdict.replace('-', ' '):11}"
     seconds = max(now - one.modified, 0.0)
     age = seconds_text(seconds) if seconds < DAY else f"{seconds / DAY:.0f} days"
     details = f"{one.rates or one.standing:16} "
@@ -49,9 +54,8 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
 
 def found_heading(width: int) -> str:
     """The names of the columns."""
-    return (
-        f"  {'verdict':11}{'clean / claimed':16} " + (f"{'age':>12} {'size':>8}  " if width >= ROOMY else "") + "file"
-    )
+    verdict = f"{'verdict':11}" if width >= WITH_WORDS else ""
+    return f"  {verdict}{'clean / claimed':16} " + (f"{'age':>12} {'size':>8}  " if width >= ROOMY else "") + "file"
 
 
 @dataclass
