@@ -6,18 +6,16 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipscope.files.kept_images import Adversarial
+from lipscope.records.certificates import Certificates
 from lipscope.tui.numerals import decimals_up
 from lipscope.tui.text import Fact, harmless
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
-
-if TYPE_CHECKING:
-    from lipscope.files.kept_images import Adversarial
-    from lipscope.records.certificates import Certificates
 
 RADIUS = {
     "proved": "proved",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -11,6 +10,7 @@ from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
+from lipscope.files.kept_images import Adversarial
 from lipscope.tui.images.choice import image_facts
 from lipscope.tui.images.logit_bars import logit_bars
 from lipscope.tui.images.pictures import Pictures, pictures_of
@@ -18,11 +18,8 @@ from lipscope.tui.panes import same
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.notice import grid
+from lipscope.tui.work.gallery import Answer
 from lipscope.tui.work.state import State
-
-if TYPE_CHECKING:
-    from lipscope.files.kept_images import Adversarial
-    from lipscope.tui.work.gallery import Answer
 
 NEEDED = 50
 """Columns for a picture and words beside it; where there are less they stand below."""

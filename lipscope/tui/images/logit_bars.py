@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 from textual.content import Content
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import class_name, logit_rows
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.text import harmless
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 LEGEND = "P predicted  R runner-up  L label"
 SHORT_LEGEND = "P predicted R next L label"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from textual import events, on
@@ -13,6 +12,7 @@ from textual.containers import Container, Vertical
 from textual.widget import Widget
 from textual.widgets import Input
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import (
     KEEPS,
     SORTS,
@@ -44,9 +44,6 @@ from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
 from lipscope.units import radius_text
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
 """Before the word of a verdict."""

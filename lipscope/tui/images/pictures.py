@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from textwrap import wrap
-from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.segment import Segment
@@ -14,12 +13,10 @@ from textual.app import App
 from textual.strip import Strip
 from textual.widget import Widget
 
+from lipscope.files.kept_images import Adversarial
 from lipscope.tui.images.choice import class_name, distance_text
 from lipscope.tui.images.half_blocks import Pixels, coloured_line, difference, fitting, plain_line, resized
 from lipscope.tui.text import harmless
-
-if TYPE_CHECKING:
-    from lipscope.files.kept_images import Adversarial
 
 GAP = 2
 SMALLEST = (8, 4)

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import KEEPS, SORTS, Choice, class_name, verdict_word
 from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.results import radius_column
 from lipscope.units import format_eps
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 
 def images_sheet(

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG, sure_style
 from lipscope.tui.plots.bars import BLOCKS
 from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
 from lipscope.tui.widgets.chart import Cells, Drawing, Series, percent_ticks
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 GUTTER = 6
 """Cells left of the axis, in the histogram above too."""

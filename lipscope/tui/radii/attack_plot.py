@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.plots.range import Range
 from lipscope.tui.widgets.chart import Chart, Drawing, Series, bars
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 
 class AttackPlot(Container):

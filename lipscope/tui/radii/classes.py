@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.plots.bands import CERTIFIED, STYLES, band_bar
 from lipscope.units import largest_not_above, radius_text
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 WIDEST_CLASS = 10
 """Cells of a class's name."""

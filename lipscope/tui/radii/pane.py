@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import Choice
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.numerals import rate_text
@@ -32,9 +31,6 @@ from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 
 class RadiiPane(EpsPane):

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
+from lipscope.records.certificates import Certificates
 from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.radii.classes import class_rows
 from lipscope.tui.results import unbroken, verdict_words
 from lipscope.units import DEFAULT_EPS, format_eps
-
-if TYPE_CHECKING:
-    from lipscope.records.certificates import Certificates
 
 
 def radii_sheet(certificates: Certificates, eps: Fraction, listed: Sequence[Fraction] = DEFAULT_EPS) -> Sheet:
