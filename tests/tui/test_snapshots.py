@@ -150,7 +150,7 @@ def write_unknown(path: Path) -> None:
 
 def test_a_kernel(snap_compare) -> None:
     write_checkpoint(Path("model.safetensors"))
-    assert compare(snap_compare, Script(), Scene("layers", ("v", "v", "enter"), "kernel, v: next"), SMALL)
+    assert compare(snap_compare, Script(), Scene("layers", ("G", "v", "v", "enter"), "head.weight"), SMALL)
 
 
 def test_help_here_leaves_the_app_visible(snap_compare) -> None:

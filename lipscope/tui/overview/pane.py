@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 NEXT = (
     "[@click=app.show_tab('layers')][b]2[/b] Layers[/]  [@click=app.show_tab('radii')][b]4[/b] Radii[/]  "
-    "[@click=app.about][b]i[/b] file[/]  [@click=app.help][b]?[/b] help[/]"
+    "[@click=app.help][b]?[/b] help[/]"
 )
 
 CHAIN = (

@@ -234,9 +234,10 @@ async def test_z_gives_both_curves_the_whole_screen_and_escape_takes_it_back(mod
     app = InspectApp(model, analyse=script, other=other)
     async with finished(app, (60, 20)) as pilot:
         await comparing(pilot)
-        assert "the gap shaded" not in screen_text(app)
+        assert "gap shaded" not in screen_text(app)
+        assert all(f"{name}.safetensors" in screen_text(app) for name in (model.stem[-4:], other.stem[-4:]))
         await pilot.press("z")
-        await until(pilot, lambda: "A whole line, B broken" in screen_text(app))
+        await until(pilot, lambda: "A whole, B broken, gap shaded" in screen_text(app))
         await pilot.press("escape")
-        await until(pilot, lambda: "the gap shaded" not in screen_text(app))
+        await until(pilot, lambda: "gap shaded" not in screen_text(app))
         assert app.query_one("#compare-layers").region.area

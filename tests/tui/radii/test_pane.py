@@ -3,6 +3,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
+from textual import events
 
 from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
@@ -115,7 +116,7 @@ async def test_eps_follows_click_drag_and_wheel(model, script):
         await pilot.hover("#radii-area", offset=(column + 5, 3))
         await pilot.mouse_up("#radii-area", offset=(column + 5, 3))
         before = pane.eps
-        area.post_message(area.Turned(1))
+        area.post_message(events.MouseScrollUp(area, column, 3, 0, -1, 0, False, False, False))
         await until(pilot, lambda: pane.eps == before + Fraction(1, 255))
 
 
