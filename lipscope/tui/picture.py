@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
+from textual.pilot import Pilot
+
 from lipscope.errors import UsageError
 from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
@@ -76,11 +78,16 @@ async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int],
         await pilot.pause(4 * LOOK_EVERY)
         for key in keys:
             await pilot.press(key)
-        quiet = 0
-        while quiet < QUIET:  # a screen may ask for more once it is in front, and for more again when that is there
-            await pilot.pause(LOOK_EVERY)
-            quiet = quiet + 1 if app.settled else 0
+        await quiet(app, pilot)
         return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
+
+
+async def quiet(app: InspectApp, pilot: Pilot[None]) -> None:
+    """Wait until nothing is computed: a screen may ask for more once it is in front, and again when it has that."""
+    looks = 0
+    while looks < QUIET:
+        await pilot.pause(LOOK_EVERY)
+        looks = looks + 1 if app.settled else 0
 
 
 def parse_size(text: str) -> tuple[int, int]:
