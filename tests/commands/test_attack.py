@@ -251,7 +251,7 @@ def test_claims_about_other_images_are_refused(certified, tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_ctrl_c_keeps_what_is_done_and_the_next_run_continues(certified, start):
+def test_ctrl_c_keeps_what_is_done_and_the_next_run_continues(certified, start, capsys):
     side = certified.parent / "model.certified.attack.part.safetensors"
     arguments = ("attack", certified, "--limit", "24", "--batch", "4", *QUICK)
     before = load_file(results_path(certified))
@@ -262,7 +262,8 @@ def test_ctrl_c_keeps_what_is_done_and_the_next_run_continues(certified, start):
     kept = read_results(results_path(certified))
     assert kept.attack_distance is None
     assert np.array_equal(before["radius"], kept.radius)
-    code, out, err = start(*arguments, "--json").finish()
+    code = run([*map(str, arguments), "--json"])
+    out, err = capsys.readouterr()
     facts = json.loads(out)
     assert facts["data"]["n"] == 24
     assert code == (5 if facts["violations"] else 0)

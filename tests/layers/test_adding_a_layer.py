@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
+import lipscope.data
 from lipscope.bounds.rounding import FLOAT32, FLOAT64
 from lipscope.cli import run
 from lipscope.layers.convolutions import CONVOLUTIONS
@@ -69,11 +70,12 @@ def test_no_rounding_bound_is_claimed_while_it_trains() -> None:
     assert math.isinf(layer.rounding((3, 4, 4), 1.0, FLOAT64).error)
 
 
-def test_after_the_line_it_trains_inspects_and_certifies(monkeypatch, tmp_path, capsys):
+def test_after_the_line_it_trains_inspects_and_certifies(monkeypatch, tmp_path, capsys, few_images):
     ((name, place),) = eval("{" + LINE + "}").items()
     monkeypatch.setitem(CONVOLUTIONS.places, name, place)
     out = tmp_path / "run"
-    options = ("--dataset", "synthetic", "--channels", "2", "--epochs", "1", "--batch", "500", "--holdout", "4000")
+    options = ("--dataset", "synthetic", "--channels", "2", "--epochs", "1", "--batch", "100", "--holdout", "100")
+    monkeypatch.setattr(lipscope.data, "load", lambda name, split, data_dir: few_images)
     assert run(["train", "--conv", "schur", *options, "--out", str(out)]) == 0
     model = str(out / "model.safetensors")
     assert run(["inspect", "--check", model]) == 0

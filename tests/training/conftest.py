@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,10 @@ def _no_data_elsewhere(no_data: Path) -> None:
 def new_run(tmp_path: Path) -> Callable[..., RunFolder]:
     """A run folder for three short epochs; keywords change the recipe."""
 
-    def make(name: str = "run", config: LipConvnetConfig = TINY, **changes: Any) -> RunFolder:
-        recipe = replace(fast(), **{"epochs": 3, "batch_size": 40, "holdout": 60, "bfloat16": False, **changes})
-        return create_run(tmp_path / name, config, recipe)
+    return partial(new_run_in, tmp_path)
 
-    return make
+
+def new_run_in(folder: Path, name: str = "run", config: LipConvnetConfig = TINY, **changes: Any) -> RunFolder:
+    """As the fixture does, in any folder."""
+    recipe = replace(fast(), **{"epochs": 3, "batch_size": 40, "holdout": 60, "bfloat16": False, **changes})
+    return create_run(folder / name, config, recipe)

@@ -22,7 +22,7 @@ from lipscope.training.recipe import schedule_at
 from lipscope.training.run import extend_run, open_run
 from lipscope.training.step import take_step
 from tests.conftest import TINY
-from tests.training.conftest import ALONE
+from tests.training.conftest import ALONE, new_run_in
 
 STEPS = 18
 """Three epochs of six batches of 40 of the 240 images that are learnt from."""
@@ -57,9 +57,9 @@ class StopAfter:
         return self.left < 0
 
 
-@pytest.fixture
-def unbroken(new_run, few_images):
-    run = new_run("unbroken")
+@pytest.fixture(scope="module")
+def unbroken(few_images, tmp_path_factory):
+    run = new_run_in(tmp_path_factory.mktemp("unbroken"))
     assert train(run, few_images, ALONE)
     return run
 

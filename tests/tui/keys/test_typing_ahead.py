@@ -20,12 +20,18 @@ def typed(app: InspectApp, *keys: str) -> None:
         app.post_message(events.Key(key, {"slash": "/"}.get(key, key if len(key) == 1 else None)))
 
 
-@pytest.mark.parametrize("keys", ["34", "42", "25"])
-async def test_a_number_key_at_any_moment_of_the_change_before_stays_in_front(model, script, keys):
+@pytest.mark.parametrize(
+    ("keys", "moments"),
+    [
+        *((keys, range(2 * first, 40, 6)) for first, keys in enumerate(["34", "42", "25"])),
+        *(pytest.param(keys, range(0, 40, 2), marks=pytest.mark.slow) for keys in ("34", "42", "25")),
+    ],
+)
+async def test_a_number_key_at_any_moment_of_the_change_before_stays_in_front(model, script, keys, moments):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         last = next(screen.id for screen in SCREENS if screen.key == keys[1])
-        for turns in range(0, 40, 2):
+        for turns in moments:
             typed(app, keys[0])
             for _ in range(turns):
                 await asyncio.sleep(0)
