@@ -117,6 +117,7 @@ def read_results(path: Path) -> Certificates:
     try:
         arrays = load(content)
         about = json.loads(metadata["about"])
+        json.dumps(about, allow_nan=False)  # what repeats NaN or 1e999 would print no JSON
         told = {name: about[name] for name in ABOUT if name in about}
         if schema == SCHEMA:
             standing, reason = ("own", "") if origin.own else ("claimed", origin.reason)

@@ -270,6 +270,7 @@ RUN = {"settings": {}, "images": [[0, 2]], "nearest": {"pgd": 1}, "in_float32": 
         *({"attack": {"runs": [RUN, {**RUN, "images": pairs}]}} for pairs in
           (["x"], [[0]], [[0, 1.0]], [[-1, 1]], [[2, 1]], [[0, 10**9]], [[0, 10**400]])),
         {"lipschitz": float("nan")}, {"lipschitz": -1.0}, {"lipschitz": 10**400},
+        {"environment": {"dtype": math.nan}}, {"environment": {"threads": [math.inf]}},
     ],
     ids=lambda told: str(told)[:40],
 )  # fmt: skip
