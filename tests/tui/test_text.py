@@ -2,14 +2,14 @@ import time
 import unicodedata
 
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from lipscope.tui.text import COPIED, harmless, pasteable
+from tests.always import always
 
 
-@given(st.text(), st.integers(1, 40), st.sampled_from(["start", "end"]))
+@always(text=st.text(), width=st.integers(1, 40), keep=st.sampled_from(["start", "end"]))
 def test_no_text_moves_the_cursor_or_leaves_its_place(text, width, keep):
     shown = harmless(text, width, keep=keep)
     assert cell_len(shown) <= width
@@ -17,7 +17,7 @@ def test_no_text_moves_the_cursor_or_leaves_its_place(text, width, keep):
     shown.encode()  # a lone surrogate could not be written to a terminal
 
 
-@given(st.text(alphabet=st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20))
+@always(text=st.text(alphabet=st.characters(codec="ascii", exclude_categories=["Cc"]), max_size=20))
 def test_plain_text_that_fits_is_unchanged(text):
     assert harmless(text, 20) == text
 
@@ -60,7 +60,7 @@ def test_ten_megabytes_cost_nothing():
     assert time.thread_time() - start < 0.05
 
 
-@given(st.text())
+@always(text=st.text())
 def test_a_copy_has_all_letters_and_sets_nothing_off(text):
     copied = pasteable(text)
     assert all(c == "\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in copied)

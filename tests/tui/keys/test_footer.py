@@ -1,10 +1,10 @@
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from lipscope.tui.app import InspectApp
 from lipscope.tui.dialogs.help import HelpScreen
 from lipscope.tui.keys.footer import GAP, IMPORTANT, Hint, KeysLine, fitting
+from tests.always import always
 from tests.tui.conftest import finished, screen_text, until
 
 NAMES = [*IMPORTANT, "export", "palette", "analysis.reload", "a", "b", "c"]
@@ -17,7 +17,7 @@ def a_hint(name: str) -> st.SearchStrategy[Hint]:
 HINTS = st.lists(st.sampled_from(NAMES), unique=True).flatmap(lambda names: st.tuples(*map(a_hint, names)))
 
 
-@given(HINTS, st.integers(0, 120))
+@always(hints=HINTS, width=st.integers(0, 120))
 def test_what_fits_is_in_order_and_the_important_ones_go_last(hints, width):
     kept = fitting(list(hints), width)
     assert kept == [hint for hint in hints if hint in kept]

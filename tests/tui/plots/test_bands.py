@@ -2,17 +2,22 @@ from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
 from hypothesis import strategies as st
 
 from lipscope.files.results import read_results, results_path
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG, band_bar, counts, sure_style
 from lipscope.tui.radii.area import area
 from lipscope.tui.radii.classes import class_line, class_rows
+from tests.always import always
 from tests.tui.conftest import write_radii
 
 
-@given(st.integers(0, 100), st.integers(0, 100), st.integers(0, 100), st.integers(6, 80))
+@always(
+    certified=st.integers(0, 100),
+    not_certified=st.integers(0, 100),
+    wrong=st.integers(0, 100),
+    width=st.integers(6, 80),
+)
 def test_a_bar_is_as_wide_as_told_and_in_order(certified, not_certified, wrong, width):
     text = "".join(part for part, _ in band_bar(certified, not_certified, wrong, width))
     assert len(text) == width

@@ -2,7 +2,6 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from lipscope.tui.plots.blocks import (
@@ -16,6 +15,7 @@ from lipscope.tui.plots.blocks import (
     spectrum_axis,
     tick_labels,
 )
+from tests.always import always
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_log_characters():
     assert histogram([0, 1, 3, 7], 3, log=True) == ["   █", "  ██", " ███"]
 
 
-@given(st.lists(st.integers(0, 10**6), min_size=1, max_size=50), st.integers(1, 20), st.booleans())
+@always(counts=st.lists(st.integers(0, 10**6), min_size=1, max_size=50), rows=st.integers(1, 20), log=st.booleans())
 def test_bars_are_as_high_as_their_counts(counts, rows, log):
     drawn = histogram(counts, rows, log=log)
     assert [len(row) for row in drawn] == [len(counts)] * rows
@@ -49,7 +49,7 @@ def test_bars_are_as_high_as_their_counts(counts, rows, log):
         assert sum(" ▁▂▃▄▅▆▇█".index(cell) for cell in cells) == tall[column]
 
 
-@given(st.lists(st.floats(-2, 3), min_size=1, max_size=200), st.integers(1, 60))
+@always(values=st.lists(st.floats(-2, 3), min_size=1, max_size=200), columns=st.integers(1, 60))
 def test_binning_agrees_with_numpy(values, columns):
     clipped = np.clip(values, 0.0, 1.0)
     edges = np.arange(1, columns) * (1 / columns)
@@ -64,7 +64,7 @@ def test_weights_count():
     assert bin_counts([0.1, 0.9], Range(0.0, 1.0), 2, [3.0, 0.5]).tolist() == [3.0, 0.5]
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6), st.integers(2, 12))
+@always(low=st.floats(-1e6, 1e6), span=st.floats(1e-9, 1e6), most=st.integers(2, 12))
 def test_ticks_are_nice_and_inside(low, span, most):
     over = Range(low, low + span)
     if over.high - over.low < 1e-12 * max(abs(low), 1):

@@ -1,14 +1,14 @@
 import itertools
 
 import numpy as np
-from hypothesis import given
 from hypothesis import strategies as st
 
 from lipscope.tui.plots.canvas import braille, line, points, rows_of
 from lipscope.tui.plots.range import Range
+from tests.always import always
 
 
-@given(st.floats(0, 1), st.integers(1, 30))
+@always(value=st.floats(0, 1), rows=st.integers(1, 30))
 def test_a_dot_lies_in_the_row_of_its_tick(value, rows):
     up = Range(0.0, 1.0)
     assert rows_of(np.array([value]), up, rows)[0] // 4 == rows - 1 - up.column(value, rows)

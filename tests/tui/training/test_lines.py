@@ -2,7 +2,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
 from hypothesis import strategies as st
 
 from lipscope.files.run_log import read_run, seconds_left
@@ -18,6 +17,7 @@ from lipscope.tui.training.lines import (
     progress_words,
 )
 from lipscope.tui.work.run_watch import RunView
+from tests.always import always
 from tests.tui.runs import EPOCHS, LAYERS, STEPS, Run
 
 
@@ -52,7 +52,7 @@ def test_held_out_values_are_gaps_where_nothing_is_held_out(tmp_path):
     assert np.isnan(column(read_run(run.path).epochs, "validation_accuracy")).all()
 
 
-@given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=200), st.integers(1, 40))
+@always(values=st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=200), cells=st.integers(1, 40))
 def test_a_trend_fits_its_cells_for_any_numbers(values, cells):
     drawn = sparkline(values, cells)
     assert len(drawn) <= cells
