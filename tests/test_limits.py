@@ -29,7 +29,7 @@ INTERNAL = {
     "commands.certify_text.MOST_PAIRS", "commands.compare.MOST_IMAGES", "commands.spectra.MOST",
     "data.pack.LARGEST_MANIFEST", "data.synthetic.LARGEST_SHIFT", "files.locks.LONGEST",
     "layers.prepared.LARGEST_MATRIX", "models.capture.patterns.LARGEST_REGION", "tui.images.half_blocks.LARGEST_SCALE",
-    "tui.layers.kernel_map.MOST", "tui.overview.facts.MOST_CLAIMS",
+    "tui.overview.facts.MOST_CLAIMS",
     "files.matrices.MOST",
 }  # fmt: skip
 """Sizes of batches and parts, lines of a listing, and tolerances: nothing is refused or lost by them."""
