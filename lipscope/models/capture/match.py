@@ -49,6 +49,8 @@ def _single(op: Op) -> list[Step]:
     match = MATCHES.get(op.base)
     if match is None or " " in op.kind:
         raise op.refuse(op.kind.partition(" ")[2].strip("()") or "there is no layer for it with a proof")
+    if any(" " in source.kind for source in op.inputs):
+        raise op.refuse("the images of a batch were mixed before it")
     steps = Steps(op)
     match(op, steps)
     return steps.finish()
