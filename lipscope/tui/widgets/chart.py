@@ -154,7 +154,10 @@ class Chart(Widget):
             return Content("")
         caption, foot = bool(drawing.caption) and height >= 6, bool(drawing.foot) and height >= 7
         rows = height - 2 - caption - foot
-        rungs, labels = (drawing.ticks or (lambda most: _ticks(drawing.up, most)))(max(rows // 3, min(rows, 3)))
+        ticks = drawing.ticks or (lambda most: _ticks(drawing.up, most))
+        rungs, labels = ticks(max(rows // 3, 2))
+        if len(rungs) < 2:  # one says nothing of the scale
+            rungs, labels = ticks(3)
         gutter = max(drawing.gutter, 0 if drawing.fill else max(map(len, labels), default=0))
         self.first, self.columns = gutter + 1, width - gutter - 1
         cells, beside = (drawing.fill or _nothing)(self.columns, rows)
