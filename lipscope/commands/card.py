@@ -161,7 +161,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
 
     try:
         made = configuration(config)
-        asked = replace(RECIPES[recipe["name"]](), **recipe)
+        asked = replace(RECIPES[recipe["name"]](), **{"end_temperature": None, **recipe})
         assert isinstance(asked, Recipe)
     except (LipscopeError, KeyError, TypeError, ValueError):
         return ""
@@ -183,10 +183,14 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     words += ["--float32"] if usual.bfloat16 and not asked.bfloat16 else []
     words += ["--recompute"] if asked.recompute else []
     words += [f"--extra FILE --extra-share {asked.extra_share:g}"] if asked.extra else []
+    falls = ("temperature", "end_temperature")  # one option of the two lets go of what the recipe has for the other
+    same = all(getattr(asked, field) == getattr(usual, field) for field in falls)
     for field, flag in FLAGS.items():
         value = getattr(asked, field)
-        if value is not None and value != getattr(usual, field) and not (field == "epochs" and asked.minutes):
-            words.append(f"{flag} {value:g}" if isinstance(value, float) else f"{flag} {value}")
+        usually = same if field in falls else value == getattr(usual, field)
+        if value is not None and not usually and not (field == "epochs" and asked.minutes):
+            short = f"{value:g}"
+            words.append(f"{flag} {short if float(short) == value else value}")
     return " ".join(words)
 
 

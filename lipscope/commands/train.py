@@ -125,12 +125,12 @@ LARGEST_RATE = 1e30
 @click.option(
     "--temperature",
     type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
-    help="Of the loss, instead of the recipe's.",
+    help="Of the loss, instead of the recipe's; it stays unless --end-temperature is given too.",
 )
 @click.option(
     "--end-temperature",
     type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
-    help="To which the temperature falls as the learning rate falls. [default: it stays]",
+    help="To which the temperature falls as the learning rate falls, instead of the recipe's.",
 )
 @click.option(
     "--holdout", type=click.IntRange(min=0), help="Training images kept to pick the epoch; 0 takes the last epoch."

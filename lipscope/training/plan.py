@@ -102,6 +102,8 @@ def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
         recipe = replace(recipe, bfloat16=False)
     if "loss" in given:
         recipe = with_loss(recipe, given.pop("loss"))
+    if "temperature" in given:
+        recipe = replace(recipe, end_temperature=None)
     recipe = replace(recipe, **{key: given[key] for key in RECIPE if key in given})
     check_suited(config, recipe)
     return config, recipe

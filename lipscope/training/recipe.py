@@ -205,7 +205,7 @@ def annealing() -> Recipe:
 
 
 def with_loss(recipe: Recipe, loss: str) -> Recipe:
-    """The recipe with another loss, at the settings of the loss's paper.
+    """The recipe with another loss, at the settings of the loss's paper, whose temperature stays.
 
     Raises:
         UsageError: no loss of that name.
@@ -214,11 +214,16 @@ def with_loss(recipe: Recipe, loss: str) -> Recipe:
     0.75
     """
     settings = LOSSES[loss]
-    return replace(recipe, loss=loss, offset=settings.offset, temperature=settings.temperature)
+    return replace(
+        recipe, loss=loss, offset=settings.offset, temperature=settings.temperature, end_temperature=None
+    )  # fmt: skip
 
 
 def manifold() -> Recipe:
-    """One cycle of steps along the manifold of orthogonal matrices, with the offset cross-entropy, for a ShiftNet."""
+    """One cycle of steps along the manifold of orthogonal matrices, with the offset cross-entropy, for a ShiftNet.
+
+    Its temperature falls from twice the paper's to about that: wide margins first (docs/experiments.md).
+    """
     return replace(
         with_loss(fast(), "offset-cross-entropy"),
         name="manifold",
@@ -227,6 +232,8 @@ def manifold() -> Recipe:
         warmup=0.1,
         weight_decay=0.0,
         gamma=0.0,
+        temperature=2.0,
+        end_temperature=1.0,
         optimizer="manifold",
     )
 

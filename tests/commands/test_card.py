@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from click.core import ParameterSource
 from safetensors.numpy import load_file, save_file
 
 from lipscope.attacks.report import rows_of
@@ -21,6 +23,8 @@ from lipscope.commands.card import train_command_of
 from lipscope.commands.train import train_command
 from lipscope.files.checkpoint import read_header
 from lipscope.files.results import read_results, results_path, write_results
+from lipscope.processes.world import World
+from lipscope.training.plan import NET, RECIPE, Asked, planned
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(
@@ -70,6 +74,10 @@ def test_the_command_asks_for_what_the_file_says(path: Path) -> None:
     assert asked["dataset"] == header.config["dataset"]
     assert asked["model"] == header.config["architecture"]
     assert asked["seed"] == recipe["seed"]
+    said = [name for name in asked if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    given = {name: asked[name] for name in (*NET, *RECIPE) if name in said}
+    _, planned_recipe = planned(Asked(asked["dataset"], given), World(0, 1, torch.device("cpu")), lambda text: None)
+    assert {"end_temperature": None, **recipe}.items() <= planned_recipe.to_json().items()
     if recipe.get("minutes"):
         assert asked["minutes"] == recipe["minutes"]
     else:

@@ -69,6 +69,16 @@ def test_a_loss_comes_with_its_settings_and_options_change_them() -> None:
     assert (recipe.loss, recipe.offset, recipe.temperature) == ("logit-annealing", 2.0, 0.5)
 
 
+@pytest.mark.parametrize(
+    ("given", "temperatures"),
+    [({}, (2.0, 1.0)), ({"temperature": 3.0}, (3.0, None)), ({"end_temperature": 1.5}, (2.0, 1.5)),
+     ({"temperature": 3.0, "end_temperature": 0.5}, (3.0, 0.5)), ({"loss": "logit-annealing"}, (0.75, None))],
+)  # fmt: skip
+def test_a_temperature_that_is_given_stays_and_the_recipes_falls(given: dict[str, Any], temperatures: Any) -> None:
+    _, recipe, _ = plan({"minutes": 2.0, "recipe": "manifold", **given})
+    assert (recipe.temperature, recipe.end_temperature) == temperatures
+
+
 def test_an_architecture_has_its_recipe_and_only_soc_has_weight_decay() -> None:
     assert plan({"model": "shiftnet"})[1].name == "manifold"
     assert plan({"recipe": "paper", "conv": "soc"})[1].weight_decay > 0
