@@ -34,6 +34,7 @@ EPS = DEFAULT_EPS[0]
 
 SMALL = ShiftNetConfig(widths=(64, 128, 256), blocks=(3, 3, 3))
 MIDDLE = ShiftNetConfig(widths=(96, 192, 384), blocks=(3, 3, 3))
+WIDE = ShiftNetConfig(widths=(128, 256, 512), blocks=(3, 3, 3))
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting(SMALL, 2_440 * 256, 0.6500, 0.4876),
         Setting(SMALL, 9_000 * 256, 0.6919, 0.5383),
         Setting(MIDDLE, 14_400 * 256, 0.7075, 0.5633),
+        Setting(WIDE, 27_220 * 256, 0.7240, 0.5791),
     ),
-    "cifar100": (Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861),),
+    "cifar100": (Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861), Setting(WIDE, 18_400 * 256, 0.4284, 0.3143)),
 }
 """By data set, in the order of their work."""
