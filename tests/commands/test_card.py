@@ -102,7 +102,8 @@ def test_results_of_other_bytes_are_left_out(tmp_path: Path, capsys: pytest.Capt
 
 def test_a_part_of_the_images_is_not_called_all_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shutil.copy(SMALL, tmp_path / "model.safetensors")
-    whole = replace(read_results(results_path(SMALL)), standing="own", reason="")
+    kept = read_results(results_path(SMALL))
+    whole = replace(kept, standing="own", reason="", attack_distance=None, attack={})
     part = rows_of(whole, whole.index[whole.correct][:50])
     write_results(results_path(tmp_path / "model.safetensors"), part, {})
     text = card_of(tmp_path / "model.safetensors", capsys)
