@@ -118,8 +118,8 @@ def certify_command(
     from lipscope.files.checkpoint import read_header
 
     required = [parse_requirement(text) for text in dict.fromkeys(required_texts)]
-    if not others:
-        read_header(path)  # what is no model is told before torch is loaded
+    if not others and not path.exists():
+        read_header(path)  # says so before torch is loaded
 
     from lipscope.certification.rows import as_csv, check_place, write_csv
     from lipscope.certification.rows import per_image as rows_of

@@ -258,8 +258,8 @@ def schedule_at(recipe: Recipe, progress: float) -> tuple[float, float]:
 
     The learning rate is its largest value times both.
 
-    >>> schedule_at(paper(), 0.5), schedule_at(manifold(), 0.05), schedule_at(manifold(), 0.55)
-    ((1.0, 0.1), (0.5, 1.0), (1.0, 0.5))
+    >>> schedule_at(paper(), 0.5), schedule_at(manifold(), 0.05), schedule_at(manifold(), 1.0)
+    ((1.0, 0.1), (0.5, 1.0), (1.0, 0.0))
     """
     if recipe.schedule == "step":
         return 1.0, 0.1 ** ((progress >= 0.5) + (progress >= 0.75))

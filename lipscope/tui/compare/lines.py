@@ -40,7 +40,7 @@ def columns(width: int) -> Columns:
     """What fits into a list of so many cells.
 
     >>> columns(76).name, columns(54).name
-    (33, 25)
+    (33, 21)
     """
     what, cell, change = (10, 10, 9) if width >= 66 else (7, 7, 8)
     return Columns(max(min(width - what - 2 * cell - change - 4, WIDEST_NAME), 8), what, cell, change)
@@ -129,7 +129,7 @@ def fitted(value: float, cells: int, digits: int, sign: str = "") -> str:
     """At most so many significant digits, fewer where they do not fit.
 
     >>> fitted(1.234567e-5, 10, 6), fitted(0.7779180, 7, 6), fitted(-1.2345e-5, 8, 3, "+")
-    ('1.235e-05', '0.7779', '-1.2e-05')
+    ('1.2346e-05', '0.77792', '-1.2e-05')
     """
     texts = [f"{value:{sign}.{most}g}" for most in range(digits, 0, -1)]
     return next((text for text in texts if len(text) <= cells), texts[-1])

@@ -100,10 +100,8 @@ class RadiiPane(EpsPane):
             lambda width: class_heading(width, word), place=classes.place
         )  # fmt: skip
         wrong = len(certificates) - len(self._sorted)
-        panel = self.query_one("#radii-curve-panel")
-        width, title = self.size.width, f"radii of {len(self._sorted):,} right images, and the shares at each radius"
-        panel.border_title = title if len(title) + 4 <= panel.size.width else "radii and the shares at each radius"
-        panel.border_subtitle = f"{wrong:,} wrong have no radius"
+        self.query_one("#radii-curve-panel").border_subtitle = f"{wrong:,} wrong have no radius"
+        self.call_after_refresh(self._entitle)  # a panel that has just come has no width yet
         over = self._over
         self.query_one("#radii-histogram", Chart).show(
             bars(self._sorted, np.ones(len(self._sorted)), over, float(self.eps), log=self._log, gutter=GUTTER,
@@ -116,11 +114,18 @@ class RadiiPane(EpsPane):
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
         shares = [f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed]
-        while len(shares) > 1 and len(", ".join(shares)) > width - 32:  # whole ones, as many as the line of words holds
+        while (
+            len(shares) > 1 and len(", ".join(shares)) > self.size.width - 32
+        ):  # whole ones, as many as the line of words holds
             shares.pop()
         self.say_folded(
             left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=f"{', '.join(shares)} {word}"
         )
+
+    def _entitle(self) -> None:
+        panel, title = self.query_one("#radii-curve-panel"), f"radii of {len(self._sorted):,} right images"
+        whole = f"{title}, and the shares at each radius"
+        panel.border_title = whole if len(whole) + 4 <= panel.size.width else title
 
     @property
     def _over(self) -> Range:

@@ -63,6 +63,8 @@ class EpsPane(Pane):
 
     def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""
+        if typed:
+            self.focus_main()  # the entry that had the focus is gone
         self.take_eps(eps)  # here at once: the next key moves on from it
         self.eps_moved(eps, typed=typed)
 

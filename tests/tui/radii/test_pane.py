@@ -95,11 +95,15 @@ async def test_histogram_and_area_share_one_axis(model, script):
         pane = await radii(pilot)
         histogram, area = app.query_one("#radii-histogram"), app.query_one("#radii-area")
         await until(pilot, lambda: area.columns > 0)
-        assert (histogram.first, histogram.columns, histogram.over) == (area.first, area.columns, area.over)
+        assert (histogram.first, histogram.columns, histogram.drawing.over) == (
+            area.first,
+            area.columns,
+            area.drawing.over,
+        )
         lines = [line for line in screen_text(app).split("\n") if "▲" in line]
         assert len({line.index("▲") for line in lines}) == 1
         assert len(lines) == 2
-        assert float(pane.eps) <= area.over.high
+        assert float(pane.eps) <= area.drawing.over.high
 
 
 async def test_eps_follows_click_drag_and_wheel(model, script):
