@@ -69,7 +69,7 @@ def test_the_temperature_stays_while_the_learning_rate_rises_and_then_falls_with
 
 
 def test_a_temperature_without_an_end_stays():
-    pace = Pace(replace(CLOCK, temperature=2.0), per_epoch=100, decay=Decay(3000, 1.0, 4000))
+    pace = Pace(replace(CLOCK, temperature=2.0, end_temperature=None), per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}
 
 
