@@ -165,7 +165,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
 
 def test_those_of_another_user_are_claims_and_get_no_signature_of_ones_own(path, tmp_path, monkeypatch):
     write_adversarials(path, made([0, 3]))
-    whose = lambda: read_one(path, 3, SHA, PRINT).origin  # noqa: E731
+
+    def whose():
+        return read_one(path, 3, SHA, PRINT).origin
+
     assert read_adversarials(path, SHA, PRINT).origin == whose() == Origin(own=True)
     elsewhere(monkeypatch, tmp_path / "other")
     claimed = read_adversarials(path, SHA, PRINT)

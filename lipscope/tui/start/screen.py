@@ -101,14 +101,20 @@ class OpenScreen(Dialog[Choice | None]):
     def _look(self) -> None:
         verdicts: dict[tuple[Path, float, int], str] = {}
         while True:
-            listed = found(self._folders, self._recent)
+            started = time.monotonic()
+            try:
+                listed = found(self._folders, self._recent)
+            except OSError:  # something went away while it was looked at: the next look will tell
+                listed = list(self._found)
             for place, one in enumerate(listed):
                 key = (one.path, one.modified, one.size)
                 if key not in verdicts:
                     model = one.path / f"model{SUFFIX}" if one.path.is_dir() else one.path
                     verdicts[key] = "" if self._cache is None else verdict_of(model, self._cache)
                 listed[place] = replace(one, verdict=verdicts[key])
-            if not self.post_message(Listed(listed)) or self._gone.wait(SECONDS):
+            # Keys have nine tenths of the time also where there are many runs to read.
+            pause = max(SECONDS, 9 * (time.monotonic() - started))
+            if not self.post_message(Listed(listed)) or self._gone.wait(pause):
                 return
 
     @on(Listed)

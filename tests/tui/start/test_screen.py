@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from textual.widgets import Static
 
+from lipscope.files.found import found
 from lipscope.tui.start import screen as start
 from lipscope.tui.start.screen import StartApp
 from lipscope.tui.widgets.long_list import LongList
@@ -43,5 +44,25 @@ def test_an_empty_folder_says_what_makes_a_model_until_one_is_there(tmp_path):
             assert "lipscope train" in str(nothing.render())
             Run(tmp_path / "run")
             await until(pilot, lambda: not nothing.display or "lipscope train" not in str(nothing.render()))
+
+    asyncio.run(main())
+
+
+def test_what_goes_away_while_it_is_looked_at_ends_no_look(tmp_path, monkeypatch):
+    looks = []
+
+    def gone_once(folders, recent=()):
+        looks.append(1)
+        if len(looks) == 2:
+            raise FileNotFoundError(2, "gone")
+        return found(folders, recent)
+
+    monkeypatch.setattr(start, "found", gone_once)
+
+    async def main():
+        app = StartApp([tmp_path], [], None, None)
+        async with app.run_test(size=(100, 20)) as pilot:
+            Run(tmp_path / "run")
+            await until(pilot, lambda: "run" in [one.path.name for one in app.screen._found])
 
     asyncio.run(main())
