@@ -70,12 +70,13 @@ class EpsTable(Widget):
         shares = [f"{100 * certificates.certified_count(eps) / total:.2f}" for eps in radii]
         style = "$text-warning" if claimed else "$text-success bold"
         lines.append(self._row("? claimed" if claimed else "● proved", shares, style))
+        words = []
         if self._about:
             mean = radius_text(certificates.average_certified_radius())
             words = [f"average radius {mean}", *about_text(certificates)]
-            if 0 < attacked < total:
-                words.append(f"* of the {attacked:,} attacked")
-            lines += [Content.styled(word, "$foreground 60%") for word in words]
+        if 0 < attacked < total:  # of fewer images an upper bound may be less than what is proved of all
+            words.append(f"* of the {attacked:,} attacked images, not of all {total:,}")
+        lines += [Content.styled(word, "$foreground 60%") for word in words]
         return Content("\n").join(lines)
 
     def _row(self, title: str, cells: list[str], style: str) -> Content:

@@ -93,7 +93,8 @@ async def test_counts_are_of_the_attacked_images_and_look_like_no_share_of_all(m
     first = (found.correct & (found.attack_distance > 36 / 255))[:500].sum()
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 40)) as pilot:
-        await pilot.press("4")
-        await until(pilot, lambda: f"{first / 5:.2f}" in screen_text(app))
-        assert "attack ≤ *" in screen_text(app)
-        assert "* of the 500 attacked" in screen_text(app)
+        for key in ("1", "4"):  # without the words the one may be less than what is proved, as on other images
+            await pilot.press(key)
+            await until(pilot, lambda: f"{first / 5:.2f}" in screen_text(app))
+            assert "attack ≤ *" in screen_text(app)
+            assert "* of the 500 attacked images, not of all" in screen_text(app)
