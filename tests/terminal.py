@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import GENEROUS, wait_until
+
+_numbers = itertools.count()
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -24,22 +28,26 @@ class Terminal:
     """
 
     def __init__(self, folder: Path, columns: int, rows: int) -> None:
-        self._socket = f"lipscope-{folder.name}"
+        self._socket = ""
         self._size = ["-x", str(columns), "-y", str(rows)]
         self.settings = folder / "config.toml"
         self._environment = f"XDG_CACHE_HOME={folder / 'cache'} LIPSCOPE_CONFIG={self.settings} OMP_NUM_THREADS=1"
 
-    def tmux(self, *arguments: str) -> str:
-        """One command to the server."""
+    def tmux(self, *arguments: str, check: bool = False) -> str:
+        """One command to the server; with ``check`` it must succeed."""
         return subprocess.run(
             ["tmux", "-L", self._socket, "-f", "/dev/null", *arguments],
-            capture_output=True, text=True, timeout=GENEROUS, check=False,
+            capture_output=True, text=True, timeout=GENEROUS, check=check,
         ).stdout  # fmt: skip
 
     def start(self, arguments: str, environment: str = "") -> None:
         """Run lipscope; its exit code stands behind the word ``code`` at the end."""
+        # A server that is told to end still answers for a moment, and a new window would end with it.
+        self._socket = f"lipscope-{os.getpid()}-{next(_numbers)}"
         run = f"env {environment} {self._environment} {sys.executable} -m lipscope {arguments}"
-        self.tmux("new-session", "-d", "-s", "app", *self._size, f"{run}; echo code $?; exec sleep infinity")
+        self.tmux(
+            "new-session", "-d", "-s", "app", *self._size, f"{run}; echo code $?; exec sleep infinity", check=True
+        )
 
     def press(self, *keys: str) -> None:
         """Press keys, each by tmux's name for it."""
