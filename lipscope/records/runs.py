@@ -47,7 +47,7 @@ class StepEvent:
         step, steps: optimiser steps finished and steps in all.
         loss, accuracy, certified: running means over the epoch so far, in training mode; certified at 36/255.
         images_per_second: over the last steps.
-        seconds_left: at that speed.
+        seconds_left: at that speed, or by the clock of a training that has one.
     """
 
     epoch: int

@@ -230,7 +230,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             _check_finite(loss, run, epoch)
             speed = watch.images_per_second(batch)
             steps = pace.steps(counters.step, watch.seconds())
-            left = (steps - counters.step) * batch / speed
+            left = pace.seconds_left(counters.step, watch.seconds(), speed / batch)
             epochs = -(-steps // steps_per_epoch)
             listeners.on_step(
                 StepEvent(epoch + 1, epochs, counters.step, steps, loss, accuracy, certified, speed, left)

@@ -76,6 +76,18 @@ class Pace:
         speed = step / seconds if step and seconds > 0 else 0.0
         return max(step + 2, round(60 * self.recipe.minutes * speed))
 
+    def seconds_left(self, step: int, seconds: float, per_second: float) -> float:
+        """Until the training ends: by the clock what is left of its minutes, else by the steps.
+
+        Args:
+            step: finished.
+            seconds: that they took.
+            per_second: steps at present.
+        """
+        if self.recipe.minutes is not None and not self.finished(step):
+            return max(0.0, 60 * self.recipe.minutes - seconds)
+        return (self.steps(step, seconds) - step) / per_second
+
     def finished(self, step: int) -> bool:
         """Whether no step is left."""
         if self.recipe.minutes is None:

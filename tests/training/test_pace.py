@@ -40,6 +40,14 @@ def test_before_the_decay_the_steps_are_an_expectation():
     assert not pace.finished(5000)
 
 
+def test_by_the_clock_what_is_left_is_time_and_by_epochs_it_is_steps():
+    clock = Pace(CLOCK, per_epoch=100)
+    assert clock.seconds_left(300, 60.0, per_second=0.01) == 540  # the first steps are slow, and mean nothing
+    assert Pace(CLOCK, 100, Decay(3000, 1.0, 4000)).seconds_left(3500, 601.0, 1.0) == 0
+    assert Pace(CLOCK, 100, Decay(3000, 1.0, 4000)).seconds_left(4000, 590.0, 1.0) == 0
+    assert Pace(replace(manifold(), epochs=4), per_epoch=5).seconds_left(8, 1e9, per_second=3.0) == 4
+
+
 def test_the_learning_rate_rises_stays_and_falls_to_nothing():
     stable = Pace(CLOCK, per_epoch=100)
     assert stable.learning_rate(0) == pytest.approx(0.1 / WARMUP_STEPS)
