@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
-from lipscope.tui.layers.rows import Item, Row, aside
+from lipscope.tui.layers.rows import Line, Row, aside
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.plots.bars import BLOCKS, bar
@@ -42,7 +42,7 @@ WIDEST, WIDEST_ALONE = 34, 56
 """Cells of a name at most; more where nothing was measured that needs the room."""
 
 
-def longest_name(items: Iterable[Item]) -> int:
+def longest_name(items: Iterable[Line]) -> int:
     """The cells that the names want; of tens of thousands only as many are measured as need be."""
     longest = 8
     for item in items:
@@ -143,7 +143,7 @@ def gradient_runs(row: Row, *, most: bool) -> Runs:
     return [(drawn, BAD), (words.ljust(GRADIENT - BAR)[: GRADIENT - BAR], f"bold {BAD}" if most else "")]
 
 
-def item_line(item: Item, columns: Layout, over: Range, most: str) -> Runs:
+def item_line(item: Line, columns: Layout, over: Range, most: str) -> Runs:
     """One line of the list."""
     row = item.rows[0]
     style = QUIET if item.folded else "bold" if row.key == most else ""
@@ -170,7 +170,7 @@ def item_line(item: Item, columns: Layout, over: Range, most: str) -> Runs:
     return runs
 
 
-def _linear(item: Item) -> LayerReport | None:
+def _linear(item: Line) -> LayerReport | None:
     """A layer with singular values, of those that are folded."""
     return next((row.report for row in item.rows if row.report is not None and row.report.spectrum is not None), None)
 

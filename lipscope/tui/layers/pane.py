@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
@@ -12,7 +14,7 @@ from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
-from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, by_name, folded, main_row, next_sort, row_text, rows
+from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, main_row, next_sort, row_text
 from lipscope.tui.layers.sheet import sheet_row
 from lipscope.tui.panes import Cells, Pane, Sheet
 from lipscope.tui.text import harmless
@@ -33,8 +35,9 @@ class LayersPane(Pane):
 
     def __init__(self) -> None:
         super().__init__(id="layers-pane")
+        self._of: Rows | None = None
         self._rows: list[Row] = []
-        self._items: list[Item] = []
+        self._lines: Sequence[Line] = []
         self._unfolded: set[str] = set()
         self._sort: str | None = None
         self._reverse = False
@@ -60,7 +63,9 @@ class LayersPane(Pane):
     def show(self, state: State) -> None:
         """Show another state."""
         self._state = state
-        self._rows = rows(state)
+        if self._of is None or self._of.header is not state.header:
+            self._of = Rows(state.header)
+        self._rows = self._of.at(state)
         self.query_one("#layers-failure", Notice).show(error_facts(state.failure))
         self.query_one("#layers-empty", Notice).show(self._empty(state))
         self._arrange()
@@ -91,18 +96,18 @@ class LayersPane(Pane):
         if state is None:
             return
         shown, most = self._shown(), main_row(state)
-        self._items = items = [Item((row,)) for row in shown] if self._flat else folded(shown, self._unfolded)
+        self._lines = lines = shown if self._flat else folded(shown, self._unfolded)
         # A cursor that was never moved stands on the layer that matters, whatever becomes known.
         key = self._chosen_key or most
-        place = next((k for k, item in enumerate(items) for row in item.rows if row.key == key), 0) if key else 0
-        longest = longest_name(items)
+        place = next((k for k, line in enumerate(lines) for row in line.rows if row.key == key), 0) if key else 0
+        longest = longest_name(lines)
         over = sigma_axis(row.report for row in shown if row.report is not None)
 
         def columns(width: int) -> Layout:
             return layout(width, longest, alone=not state.modelled)
 
         self.query_one(LongList).show(
-            len(items), lambda at, width: item_line(items[at], columns(width), over, most),
+            len(lines), lambda at, width: item_line(lines[at], columns(width), over, most),
             lambda width: heading(columns(width), over), place=place,
         )  # fmt: skip
         what = "layers" if state.modelled else "tensors"
@@ -116,8 +121,8 @@ class LayersPane(Pane):
 
     def _say_order(self) -> None:
         order = SORTS[self._sort][1] if self._sort is not None else "forward order"
-        if self._sort is None and self._state is not None and not self._state.modelled:
-            order = "by name" if by_name(self._state.header) else "in the order of the file"
+        if self._sort is None and self._of is not None and self._state is not None and not self._state.modelled:
+            order = "by name" if self._of.by_name else "in the order of the file"
         if self._reverse:
             order += ", reversed"
         side = self.query_one("#table-side")
@@ -126,13 +131,13 @@ class LayersPane(Pane):
     # The selected layer
 
     @property
-    def _item(self) -> Item | None:
-        return self.query_one(LongList).under(self._items)
+    def _line(self) -> Line | None:
+        return self.query_one(LongList).under(self._lines)
 
     @property
     def chosen(self) -> Row | None:
         """The layer under the cursor; the first of those that are folded."""
-        return self._item.rows[0] if self._item is not None else None
+        return self._line.rows[0] if self._line is not None else None
 
     @on(LongList.Chosen, "#layers-list")
     def _other_line(self, message: LongList.Chosen) -> None:
@@ -173,7 +178,7 @@ class LayersPane(Pane):
     def _sort_by_heading(self, message: LongList.HeadingPressed) -> None:
         """The first click sorts, the second reverses, the third leaves the forward order."""
         alone = self._state is not None and not self._state.modelled
-        shown = layout(self.query_one(LongList).size.width, longest_name(self._items), alone=alone)
+        shown = layout(self.query_one(LongList).size.width, longest_name(self._lines), alone=alone)
         key = sort_at(shown, message.place)
         if self._sort != key:
             self._sort, self._reverse = key, False
@@ -202,10 +207,10 @@ class LayersPane(Pane):
 
     def action_unfold(self) -> None:
         """Unfold the neighbours under the cursor, or fold all that were unfolded."""
-        item = self._item
-        if item is not None and item.folded:
-            self._unfolded.add(item.key)
-            self._chosen_key = item.key
+        line = self._line
+        if line is not None and line.folded:
+            self._unfolded.add(line.key)
+            self._chosen_key = line.key
         else:
             self._unfolded.clear()
         self._arrange()
@@ -234,7 +239,7 @@ class LayersPane(Pane):
     @on(LongList.Entered, "#layers-list")
     def action_enlarge(self) -> None:
         """Unfold neighbours; give the detail of a layer the whole screen, or take it back."""
-        if self._item is not None and self._item.folded:
+        if self._line is not None and self._line.folded:
             self.action_unfold()
             return
         self.toggle_class("-enlarged")

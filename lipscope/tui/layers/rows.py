@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import groupby, pairwise
-from typing import Any, NamedTuple
+from operator import attrgetter
+from typing import Any
 
 from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.records import GRADIENT_KEPT, NEAR_ONE, LayerReport, allowed, loses_most
@@ -18,13 +20,32 @@ from lipscope.tui.work.state import State
 PENDING, ABSENT = "…", "–"
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """One line of the table."""
 
     key: str  # the layer's name as it is in the file
     kind: str  # what it is, or which tensors the header lists under the name
     report: LayerReport | None = None  # None while only the header is known
     active: bool = False  # whether more may become known
+
+    folded = False
+    """Whether it stands for several."""
+
+    @property
+    def name(self) -> str:
+        """What the line is called."""
+        return self.key
+
+    @property
+    def rows(self) -> tuple[Row, ...]:
+        """The rows that the line stands for."""
+        return (self,)
+
+    @cached_property
+    def fold(self) -> str:
+        """``plain`` or ``aside`` where it can be folded with neighbours that are alike, else empty."""
+        return "plain" if plain(self) else "aside" if aside(self) else ""
 
 
 def _bound_rank(row: Row) -> float | None:
@@ -58,7 +79,13 @@ def natural(name: str) -> str:
     >>> sorted(["stage10.conv", "stage2.conv", "head"], key=natural)
     ['head', 'stage2.conv', 'stage10.conv']
     """
-    return re.sub(r"[0-9]{1,18}", lambda number: "\0" + number[0].rjust(18, "0"), name[:1000])
+    return ".".join(map(_natural_part, name[:1000].split(".")))
+
+
+@lru_cache(maxsize=2**14)
+def _natural_part(part: str) -> str:
+    """The names of 100,000 tensors are made of a few hundred parts."""
+    return re.sub(r"[0-9]{1,18}", lambda number: "\0" + number[0].rjust(18, "0"), part)
 
 
 SORTS: dict[str, tuple[Callable[[Row], Any], str]] = {
@@ -99,10 +126,13 @@ def aside(row: Row) -> bool:
     return report is not None and report.role == "tensor" and not report.bound.proved and not spoiled(report)
 
 
-class Item(NamedTuple):
-    """One line of the list: a layer, or neighbours that are alike and folded into one."""
+@dataclass(frozen=True)
+class Run:
+    """Neighbours that are alike, folded into one line."""
 
-    rows: tuple[Row, ...]  # one, or all that are folded
+    rows: tuple[Row, ...]
+
+    folded = True
 
     @property
     def key(self) -> str:
@@ -110,32 +140,28 @@ class Item(NamedTuple):
         return self.rows[0].key
 
     @property
-    def folded(self) -> bool:
-        """Whether it stands for several."""
-        return len(self.rows) > 1
-
-    @property
     def name(self) -> str:
         """``stage2 … stage5``: the parts of the first and last name up to where they differ."""
-        if not self.folded:
-            return self.key
         first, last = (row.key.split(".") for row in (self.rows[0], self.rows[-1]))
         depth = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0) + 1
         return f"{'.'.join(first[:depth])} … {'.'.join(last[:depth])}"
 
 
+Line = Row | Run
+"""One line of the list."""
+
 RUN = 3
 """Neighbours from which on they are folded."""
 
 
-def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> list[Item]:
+def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> Sequence[Line]:
     """Rows of which there is nothing to see folded with their neighbours, but for those that were unfolded."""
-    items: list[Item] = []
-    for kind, group in groupby(all_rows, key=lambda row: "plain" if plain(row) else "aside" if aside(row) else ""):
+    lines: list[Line] = []
+    for kind, group in groupby(all_rows, key=attrgetter("fold")):
         run = tuple(group)
         whole = bool(kind) and (len(run) >= RUN or kind == "aside") and run[0].key not in unfolded
-        items += [Item(run)] if whole else [Item((row,)) for row in run]
-    return items
+        lines += [Run(run)] if whole else run
+    return lines
 
 
 def main_row(state: State) -> str:
@@ -163,31 +189,61 @@ def row_text(row: Row) -> str:
     return ", ".join(parts)
 
 
-def rows(state: State) -> list[Row]:
-    """The layers in forward order; before they are known, what the header lists, in natural order.
+class Rows:
+    """The rows of one file: each is made once, and again when more is known of its layer.
 
-    A file without a model has no forward order: its tensors are listed in the order of the file, or in the natural
-    order of their names where its writer has sorted them.
+    Args:
+        header: of the file.
     """
-    active = state.phase.active
-    known = [Row(name, report.kind, report, active) for name, report in state.layers.items()]
-    if known and all(row.report and row.report.role == "tensor" for row in known) and by_name(state.header):
-        known.sort(key=lambda row: natural(row.key))
-    if state.verdict is not None:
-        return known
-    names = state.layers.keys()
-    covered = {parent(row.key) for row in known if row.report and row.report.role == "tensor"}.union(names)
-    groups = ((parent(tensor.name), tensor) for tensor in state.header.tensors)
-    ahead = (tensor for group, tensor in groups if group not in covered and parent(group) not in names)
-    waiting = header_rows(ahead, active=active)
-    if state.header.config is not None:  # lipscope's own names: activations follow, the head comes last
-        waiting.sort(key=lambda row: (row.key == "head", natural(row.key.replace(".activation", ".~"))))
-    return known + waiting
+
+    def __init__(self, header: Header) -> None:
+        self.header = header
+        self._made: dict[str, Row] = {}
+
+    @cached_property
+    def by_name(self) -> bool:
+        """Whether the writer of the file has sorted its tensors by name, those of one type together, as most do."""
+        return all(one.name <= other.name for one, other in pairwise(self.header.tensors) if one.dtype == other.dtype)
+
+    @cached_property
+    def _groups(self) -> dict[str, str]:
+        """What the header lists, in natural order: which tensors share a parent name, a layer as far as names tell."""
+        groups: dict[str, list[TensorInfo]] = {}
+        for tensor in self.header.tensors:
+            groups.setdefault(parent(tensor.name), []).append(tensor)
+        key = natural if self.header.config is None else _forward
+        return {name: _tensors_text(name, groups[name]) for name in sorted(groups, key=key)}
+
+    def at(self, state: State) -> list[Row]:
+        """The layers in forward order; before they are known, what the header lists, in natural order.
+
+        A file without a model has no forward order: its tensors are listed in the order of the file, or in the natural
+        order of their names where its writer has sorted them.
+        """
+        known = [self._row(name, report.kind, report, state) for name, report in state.layers.items()]
+        if known and all(row.report and row.report.role == "tensor" for row in known) and self.by_name:
+            known.sort(key=_natural_key)
+        if state.verdict is not None:
+            return known
+        names = state.layers.keys()
+        covered = {parent(row.key) for row in known if row.report and row.report.role == "tensor"}.union(names)
+        waiting = (name for name in self._groups if name not in covered and parent(name) not in names)
+        return known + [self._row(name, self._groups[name], None, state) for name in waiting]
+
+    def _row(self, name: str, kind: str, report: LayerReport | None, state: State) -> Row:
+        row, active = self._made.get(name), state.phase.active
+        if row is None or row.report is not report or row.active != active:
+            row = self._made[name] = Row(name, kind, report, active)
+        return row
 
 
-def by_name(header: Header) -> bool:
-    """Whether the writer of a file has sorted its tensors by name, those of one type together, as most do."""
-    return all(one.name <= other.name for one, other in pairwise(header.tensors) if one.dtype == other.dtype)
+def _natural_key(row: Row) -> str:
+    return natural(row.key)
+
+
+def _forward(name: str) -> tuple[bool, str]:
+    """A sort key for lipscope's own names: activations follow, the head comes last."""
+    return name == "head", natural(name.replace(".activation", ".~"))
 
 
 def parent(name: str) -> str:
@@ -197,14 +253,6 @@ def parent(name: str) -> str:
     ('stage1.block1.conv', 'weight')
     """
     return name.rpartition(".")[0] or name
-
-
-def header_rows(tensors: Iterable[TensorInfo], *, active: bool) -> list[Row]:
-    """One row for all tensors that share a parent name: a layer, as far as names tell."""
-    groups: dict[str, list[TensorInfo]] = {}
-    for tensor in tensors:
-        groups.setdefault(parent(tensor.name), []).append(tensor)
-    return [Row(name, _tensors_text(name, groups[name]), active=active) for name in sorted(groups, key=natural)]
 
 
 @lru_cache(maxsize=2**12)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 from lipscope.errors import LipscopeError
@@ -71,7 +72,7 @@ class State:
     kernel: Kernel | None = None  # the matrices of the layer that was asked for last; None until a screen wants some
     run: RunView | None = None  # the run folder around the model; None where there is none
 
-    @property
+    @cached_property
     def modelled(self) -> bool:
         """Whether the layers are known: the file is one of lipscope's, or somebody described how it is connected."""
         return self.header.config is not None or any(layer.role != "tensor" for layer in self.layers.values())

@@ -6,9 +6,13 @@ import pytest
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.records import Bound, Estimate, GradientNorms, LayerReport, Spectrum
 from lipscope.tui.layers.lines import heading, item_line, layout, sigma_axis
-from lipscope.tui.layers.rows import SORTS, Item, Row, arranged, folded, natural, next_sort, rows
+from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, natural, next_sort
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured
+
+
+def rows(state: State) -> list[Row]:
+    return Rows(state.header).at(state)
 
 
 def header(*names: str, config: dict | None = None) -> Header:
@@ -41,6 +45,17 @@ def test_real_rows_replace_the_headers_as_they_come(model):
     everything = {report.name: report for report in bounds()}
     done = rows(replace(state, layers=everything, verdict=VERDICT))
     assert [row.key for row in done] == list(everything)
+
+
+def test_a_row_is_made_again_only_when_more_is_known(model):
+    state = State(read_header(model), phase=Phase.RUNNING)
+    of, first = Rows(state.header), {report.name: report for report in bounds()[:2]}
+    before = {row.key: row for row in of.at(state)}
+    now = {row.key: row for row in of.at(replace(state, layers=first))}
+    assert [key for key in now if now[key] is not before.get(key)] == list(first)
+    ended = of.at(replace(state, layers=first, phase=Phase.CANCELLED))
+    assert not any(row.active for row in ended)
+    assert [(row.key, row.kind, row.report) for row in ended] == [(r.key, r.kind, r.report) for r in now.values()]
 
 
 def test_tensors_of_an_unknown_file_cover_their_group_and_sort_naturally():
@@ -96,7 +111,7 @@ def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
     hostile = replace(hostile, kind="\x1b[2J" * 1000, input_shape=(10**9,) * 9, sigma_max=Estimate(1.0, "[red]" * 100))
     columns, over = layout(width, longest), sigma_axis([hostile])
     line = "".join(
-        text for text, _ in item_line(Item((Row("x" * 80, hostile.kind, hostile),)), columns, over, "x" * 80)
+        text for text, _ in item_line(Row("x" * 80, hostile.kind, hostile), columns, over, "x" * 80)
     )
     assert len(line) <= max(width, 24)
     assert line.isprintable()
@@ -104,7 +119,7 @@ def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
 
 
 def text_of(row: Row) -> str:
-    return "".join(text for text, _ in item_line(Item((row,)), layout(100, 10), sigma_axis([]), ""))
+    return "".join(text for text, _ in item_line(row, layout(100, 10), sigma_axis([]), ""))
 
 
 def test_missing_cells_say_whether_more_may_come():
