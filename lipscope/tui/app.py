@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -102,6 +104,8 @@ class InspectApp(DialogApp):
         self._typed_ahead = TypedAhead()
         self._behind: set[Pane] = set()
         self._elsewhere: set[Pane] = set()  # that do not know yet which eps was chosen
+        self._made: set[Pane] = set()  # that know how to tell the others of an eps
+        self._making = asyncio.Lock()
         self._screen_id = self._first.id
         self._came_from: list[str] = []
         self._folds: dict[str, bool] = {}
@@ -154,15 +158,14 @@ class InspectApp(DialogApp):
         return result
 
     def compose(self) -> ComposeResult:
-        """The overview; the other screens come after the first paint."""
+        """The tabs; each screen is made when it comes to the front, the overview before the first paint."""
         yield Drawn(id="title")
         yield Notice("", id="changed", classes="")
         with ScreenTabs(initial=self._first.id):
-            first, *others = SCREENS
-            with TabPane(first.label, id=first.id):
-                yield first.load()()
-            for screen in others:
-                yield TabPane(screen.label, id=screen.id)
+            for screen in SCREENS:
+                with TabPane(screen.label, id=screen.id):
+                    if screen is self._first is SCREENS[0]:
+                        yield screen.load()()
         with Vertical(id="bottom"):
             yield ProgressLine()
             yield KeysLine()
@@ -179,25 +182,39 @@ class InspectApp(DialogApp):
         self.call_after_refresh(self._complete)
 
     async def _complete(self) -> None:
-        """What the first paint did without: the other screens, and the threads."""
-        for screen in SCREENS[1:]:
-            if self._open:
-                await self.query_one(f"#{screen.id}", TabPane).mount(screen.load()())  # imports numpy
+        """What the first paint did without: another screen than the overview, and the threads."""
+        await self._make_front()
         if self._open:
             self._tabs.label(self.size.width)
             self._focus_main()
-            for pane in self._panes():
-                pane.eps_moved = partial(self._eps_moved, pane)
-                pane.take_eps(self._remembered.eps)
-                pane.take_list(self._radii)
-                for name, folded in self._remembered.folds.items():
-                    for bar in pane.query(FoldBar):
-                        if name == f"{pane.id}.{bar.side}":
-                            bar.fold(folded)
             for session in self._sessions:
                 session.start()
+            # What the other screens need is then there, numpy above all, when the first key asks for one.
+            threading.Thread(target=lambda: [screen.load() for screen in SCREENS], daemon=True).start()
         for complaint in self._config.complaints:
             self.notify(complaint, title="settings", severity="warning", timeout=10, markup=False)
+
+    async def _make_front(self) -> None:
+        """Make the screen in front, where it was never there before, and tell it what the others know."""
+        async with self._making:
+            tab = self._tabs.active_pane
+            if tab is None or tab.id is None or not self._open:
+                return
+            if self.front is None:
+                await tab.mount(entry(tab.id).load()())
+            pane = self.front
+            if pane is None or pane in self._made:
+                return
+            self._made.add(pane)
+            pane.eps_moved = partial(self._eps_moved, pane)
+            pane.compare(self.other.state if self.other is not None else None)
+            self._elsewhere.add(pane)
+            self._behind.add(pane)
+            for name, folded in {**self._remembered.folds, **self._folds}.items():
+                for bar in pane.query(FoldBar):
+                    if name == f"{pane.id}.{bar.side}":
+                        bar.fold(folded)
+            self._show_front()
 
     def on_unmount(self) -> None:
         """Let the threads end at their next event, nothing waits for them; remember this session for the next."""
@@ -233,9 +250,9 @@ class InspectApp(DialogApp):
         self._show_front()
 
     @on(Goto)
-    def _goto(self, message: Goto) -> None:
+    async def _goto(self, message: Goto) -> None:
         came_from = [*self._came_from, self._tabs.active]
-        self.action_show_tab(message.screen)
+        await self.action_show_tab(message.screen)
         self._came_from = came_from
         if (front := self.front) is not None:
             front.lead(message.to)
@@ -312,10 +329,11 @@ class InspectApp(DialogApp):
         self._typed_ahead.hand_on(event, self.focused)
 
     @on(TabbedContent.TabActivated)
-    def _tab_activated(self) -> None:
+    async def _tab_activated(self) -> None:
         if self._open:
             self._screen_id = self._tabs.active
             self._tabs.label(self.size.width)
+            await self._make_front()
             self._show_front()
             front = self.front
             if self.focused is None or front not in self.focused.ancestors:  # an entry may be open in there by now
@@ -328,10 +346,11 @@ class InspectApp(DialogApp):
         busy = self._job is not None or any(one.phase.active and not one.waiting for one in self._sessions)
         return {"cancel": busy, "swap": self.other is not None}.get(action, True)
 
-    def action_show_tab(self, tab: str) -> None:
+    async def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
         self._came_from = []
         self._tabs.active = tab
+        await self._make_front()
         self._show_front()
         self._focus_main()  # not when the message of the change arrives: the next key may come before it
 
@@ -387,7 +406,7 @@ class InspectApp(DialogApp):
         if front is not None and front.step_back():
             return
         came_from = self._came_from
-        self.action_show_tab(came_from.pop() if came_from else SCREENS[0].id)
+        await self.action_show_tab(came_from.pop() if came_from else SCREENS[0].id)
         self._came_from = came_from
 
     def action_fold(self, side: str) -> None:

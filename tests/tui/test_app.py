@@ -287,7 +287,7 @@ def test_quit_while_the_screens_are_still_coming(model, script, delay):
 
     async def leave(pilot):
         await asyncio.sleep(delay)
-        app.action_show_tab("radii")
+        await app.action_show_tab("radii")
         app.exit()
 
     app.run(headless=True, size=(80, 24), auto_pilot=leave)

@@ -36,7 +36,7 @@ async def test_eps_screen_and_file_are_there_again(model, script, tmp_path):
         await pilot.pause()
     left = remembered(place)
     assert (left.eps, left.screen, left.recent) == (Fraction(37, 255), "radii", (model.absolute(),))
-    again = InspectApp(model, analyse=script, remembered=left)
+    again = InspectApp(model, analyse=script, remembered=left, screen=left.screen)
     async with finished(again):
         assert again.query_one("RadiiPane").eps == Fraction(37, 255)
 
@@ -54,7 +54,7 @@ async def test_a_pane_that_was_unfolded_by_a_click_is_open_again(model, script, 
         await pilot.click(offset=(right_bar(app).region.x + 3, right_bar(app).region.y))
         await until(pilot, lambda: not right_bar(app).folded)
     assert remembered(place).folds == {"radii-pane.right": False}
-    again = InspectApp(model, analyse=script, remembered=remembered(place))
+    again = InspectApp(model, analyse=script, remembered=remembered(place), screen="radii")
     async with finished(again, (90, 30)):
         assert not right_bar(again).folded
 

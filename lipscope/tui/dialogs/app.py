@@ -53,7 +53,7 @@ class DialogApp(App[None]):
         """Whether a screen has nothing to show yet."""
 
     @abstractmethod
-    def action_show_tab(self, tab: str) -> None:
+    async def action_show_tab(self, tab: str) -> None:
         """Bring a screen to the front."""
 
     def action_open(self) -> None:
@@ -140,7 +140,7 @@ class DialogApp(App[None]):
         if scope == "Everywhere":
             await self.run_action(action)
             return
-        self.action_show_tab(next(screen.id for screen in SCREENS if screen.title == scope))
+        await self.action_show_tab(next(screen.id for screen in SCREENS if screen.title == scope))
         front = self.front
         if front is not None:
             await self.run_action(action, front)

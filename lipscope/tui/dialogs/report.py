@@ -151,12 +151,12 @@ async def report_parts(app: DialogApp) -> list[Part]:
     front, parts = app.front_id, []
     for screen in SCREENS:
         if screen.id not in ("images", *(one for one in ("training", "compare") if app.absent(one))):
-            app.action_show_tab(screen.id)
+            await app.action_show_tab(screen.id)
             await laid_out(app.screen)
             pane = app.front
             sheet = pane.sheet() if pane is not None else Sheet()
             parts.append(Part(screen.title, sheet, app.export_screenshot(title=screen.title)))
-    app.action_show_tab(front)
+    await app.action_show_tab(front)
     return parts
 
 

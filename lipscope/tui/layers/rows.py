@@ -220,19 +220,22 @@ class Rows:
         A file without a model has no forward order: its tensors are listed in the order of the file, or in the natural
         order of their names where its writer has sorted them.
         """
-        known = [self._row(name, report.kind, report, state) for name, report in state.layers.items()]
+        active = state.phase.active
+        known = [self._row(name, report.kind, report, active) for name, report in state.layers.items()]
         if known and all(row.report and row.report.role == "tensor" for row in known) and self.by_name:
             known.sort(key=_natural_key)
         if state.verdict is not None:
             return known
         names = state.layers.keys()
-        covered = {parent(row.key) for row in known if row.report and row.report.role == "tensor"}.union(names)
-        waiting = (name for name in self._groups if name not in covered and parent(name) not in names)
-        return known + [self._row(name, self._groups[name], None, state) for name in waiting]
+        waiting: Iterable[tuple[str, str]] = self._groups.items()
+        if known:
+            covered = {parent(row.key) for row in known if row.report and row.report.role == "tensor"}.union(names)
+            waiting = [(name, kind) for name, kind in waiting if name not in covered and parent(name) not in names]
+        return known + [self._row(name, kind, None, active) for name, kind in waiting]
 
-    def _row(self, name: str, kind: str, report: LayerReport | None, state: State) -> Row:
-        row, active = self._made.get(name), state.phase.active
-        if row is None or row.report is not report or row.active != active:
+    def _row(self, name: str, kind: str, report: LayerReport | None, active: bool) -> Row:
+        row = self._made.get(name)
+        if row is None or row.report is not report or row.active is not active:
             row = self._made[name] = Row(name, kind, report, active)
         return row
 
