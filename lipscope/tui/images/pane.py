@@ -10,7 +10,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.widget import Widget
-from textual.widgets import Input
 
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import (
@@ -36,6 +35,7 @@ from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chips import Chips
+from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
@@ -79,9 +79,7 @@ class ImagesPane(EpsPane):
         with Vertical(id="images-content"):
             yield EpsLine(self.choose_eps, id="images-line")
             yield Chips(id="images-chips")
-            entry = Input(placeholder="the number of an image, or a class", id="images-search", compact=True)
-            entry.display = False
-            yield entry
+            yield Entry(self._search, placeholder="the number of an image, or a class", id="images-search")
             with Container(id="images-panes"):
                 yield Panel(ImageDetail(), id="images-picture-side")
                 with Vertical(id="images-list-side", classes="panel"):
@@ -244,14 +242,12 @@ class ImagesPane(EpsPane):
 
     def action_search(self) -> None:
         """Type a number or a class."""
-        entry = self.query_one("#images-search", Input)
+        entry = self.query_one("#images-search", Entry)
         entry.value, entry.display = "", True
         focus(entry)
 
-    @on(Input.Submitted, "#images-search")
-    def _search(self, message: Input.Submitted) -> None:
-        message.stop()
-        wanted, names = message.value.strip(), self._names
+    def _search(self, typed: str) -> None:
+        wanted, names = typed.strip(), self._names
         labels = [number for number, name in enumerate(names) if name.casefold().startswith(wanted.casefold())]
         if wanted.isdecimal():
             self.lead(int(wanted))
@@ -262,7 +258,7 @@ class ImagesPane(EpsPane):
         self._close_search()
 
     def _close_search(self) -> bool:
-        entry = self.query_one("#images-search", Input)
+        entry = self.query_one("#images-search", Entry)
         was, entry.display = entry.display, False
         if was:
             self.focus_main()

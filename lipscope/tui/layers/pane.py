@@ -8,7 +8,6 @@ from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import Input
 
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
@@ -18,6 +17,7 @@ from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, m
 from lipscope.tui.layers.sheet import sheet_row
 from lipscope.tui.panes import Cells, Pane, Sheet
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
@@ -49,9 +49,7 @@ class LayersPane(Pane):
         """List and detail, side by side or stacked."""
         with Vertical(id="table-side", classes="panel"):
             yield Notice("the analysis failed", id="layers-failure")
-            filter_input = Input(placeholder="part of a name or kind", id="filter", compact=True)
-            filter_input.display = False
-            yield filter_input
+            yield Entry(self._keep_filter, placeholder="part of a name or kind", id="filter")
             yield Notice("nothing to list", id="layers-empty")
             yield LongList(id="layers-list")
         yield LayerDetail()
@@ -156,7 +154,7 @@ class LayersPane(Pane):
 
     @property
     def _typing(self) -> bool:
-        return self.query_one("#filter", Input).has_focus
+        return self.query_one(Entry).has_focus
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)
@@ -232,7 +230,7 @@ class LayersPane(Pane):
 
     def action_filter(self) -> None:
         """Show the filter and type into it."""
-        entry = self.query_one("#filter", Input)
+        entry = self.query_one(Entry)
         entry.display = True
         focus(entry)
 
@@ -245,19 +243,18 @@ class LayersPane(Pane):
         self.toggle_class("-enlarged")
         self.focus_main()
 
-    @on(Input.Changed, "#filter")
-    def _filter(self, message: Input.Changed) -> None:
+    @on(Entry.Changed, "#filter")
+    def _filter(self, message: Entry.Changed) -> None:
         self._wanted = message.value
         self._arrange()
 
-    @on(Input.Submitted, "#filter")
-    def _keep_filter(self) -> None:
-        self.query_one("#filter", Input).display = bool(self._wanted)
+    def _keep_filter(self, wanted: str) -> None:
+        self.query_one(Entry).display = bool(wanted)
         self.focus_main()
 
     def step_back(self) -> bool:
         """Undo the innermost of: the filter, the enlarged detail, what is unfolded. False when there is nothing."""
-        entry = self.query_one("#filter", Input)
+        entry = self.query_one(Entry)
         if entry.display:
             entry.value = ""
             entry.display = False

@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.style import Style
-from textual.widgets import Input, Static
+from textual.widgets import Static
 
 from lipscope.errors import UsageError
 from lipscope.tui.keys.motion import focus
@@ -19,6 +19,7 @@ from lipscope.tui.numerals import rate_text
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, counts
 from lipscope.tui.results import verdict_words
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.notice import Notice
 from lipscope.units import LARGEST_EPS, format_eps, parse_eps
 
@@ -44,9 +45,7 @@ class EpsLine(Vertical):
         words.auto_links = False  # its arrows look like a button
         words.tooltip = "eps in l2 over pixels in [0, 1]: ◀ ▶ move it, a press on it types another"
         yield words
-        entry = Input(placeholder="a radius such as 36/255 or 0.5", id="eps-entry", compact=True, max_length=40)
-        entry.display = False
-        yield entry
+        yield Entry(self._typed, placeholder="a radius such as 36/255 or 0.5", id="eps-entry", max_length=40)
         yield Notice("", id="eps-complaint", classes="complaint")
 
     def show(self, certificates: Certificates, eps: Fraction) -> None:
@@ -76,40 +75,38 @@ class EpsLine(Vertical):
     @property
     def typing(self) -> bool:
         """Whether the entry is open."""
-        return self.query_one("#eps-entry", Input).display
+        return self.query_one(Entry).display
 
     def open(self) -> None:
         """Let the user type a radius."""
-        entry = self.query_one("#eps-entry", Input)
+        entry = self.query_one(Entry)
         entry.value = ""
         entry.display = True
         focus(entry)
 
     def close(self) -> None:
         """Back to words."""
-        self.query_one("#eps-entry", Input).display = False
+        self.query_one(Entry).display = False
         self._complain("")
 
     def _complain(self, text: str) -> None:
         self.query_one("#eps-complaint", Notice).show(harmless(text))
 
-    @on(Input.Submitted, "#eps-entry")
-    def _typed(self, message: Input.Submitted) -> None:
-        message.stop()
+    def _typed(self, text: str) -> None:
         try:
-            eps = parse_eps(message.value)
+            eps = parse_eps(text)
         except UsageError as error:
             self._complain(f"{error.what}: {error.next_step}")
-            typed = message.value.strip()
-            if typed.isdecimal():  # in pixel scale: enter takes it over 255
-                message.input.value = f"{typed}/255"
-                message.input.cursor_position = len(message.input.value)
+            if (typed := text.strip()).isdecimal():  # in pixel scale: enter takes it over 255
+                entry = self.query_one(Entry)
+                entry.value = f"{typed}/255"
+                entry.cursor_position = len(entry.value)
             return
         self.close()
         self._choose(eps, typed=True)
 
-    @on(Input.Changed, "#eps-entry")
-    def _typing(self, message: Input.Changed) -> None:
+    @on(Entry.Changed, "#eps-entry")
+    def _typing(self, message: Entry.Changed) -> None:
         message.stop()
         if not message.value.endswith("/255"):
             self._complain("")

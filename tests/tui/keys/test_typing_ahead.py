@@ -8,10 +8,14 @@ from textual import events
 from textual.widgets import Input
 
 from lipscope.tui.app import InspectApp
-from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.widgets.long_list import LongList
 from tests.tui.conftest import finished, until, write_radii
+
+
+def place(app: InspectApp) -> int | None:
+    """Of the cursor in the list of layers, once that is there."""
+    return next((one.place for one in app.query("#layers-list").results(LongList)), None)
 
 
 def typed(app: InspectApp, *keys: str) -> None:
@@ -56,17 +60,17 @@ async def test_keys_right_after_a_number_key_work_on_the_new_screen(model, scrip
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, "2", "home", "j", "j")
-        await until(pilot, lambda: app.query_one("#layers-list", LongList).place == 2)
+        await until(pilot, lambda: place(app) == 2)
         typed(app, entry("radii").key, "right", "right", "l")
-        await until(pilot, lambda: app.query_one(RadiiPane).eps * 255 == 39)
-        assert app.query_one("#layers-list", LongList).place == 2
+        await until(pilot, lambda: getattr(app.front, "eps", 0) * 255 == 39)
+        assert place(app) == 2
 
 
 async def test_escape_and_a_number_key_in_one_go(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, "5", "escape", "2", "home", "j")
-        await until(pilot, lambda: app.query_one("#layers-list", LongList).place == 1)
+        await until(pilot, lambda: place(app) == 1)
         assert app.query_one("TabbedContent").active == "layers"
 
 
@@ -74,9 +78,35 @@ async def test_a_filter_typed_in_one_go_with_its_key(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, "2", "slash", *"conv", "enter")
-        await until(pilot, lambda: app.focused is app.query_one("#layers-list") and app.focused.count == 5)
+        await until(pilot, lambda: getattr(app.focused, "id", "") == "layers-list" and app.focused.count == 5)
         assert app.query_one("#layers Input", Input).value == "conv"
         assert app.query_one("TabbedContent").active == "layers"
+
+
+@pytest.mark.parametrize("turns", [0, *range(1, 40, 3)])
+async def test_a_letter_right_after_escape_is_no_longer_typed(model, script, turns):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2", "slash", *"conv")
+        typed(app, "escape")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        typed(app, "s")
+        await until(pilot, lambda: "largest first" in str(app.query_one("#table-side").border_subtitle))
+        assert app.query_one("#filter", Input).value == ""
+
+
+@pytest.mark.parametrize("turns", [0, 5, 14, 30])
+async def test_letters_right_after_enter_are_no_longer_typed(model, script, turns):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2", "slash")
+        typed(app, *"conv", "enter")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        typed(app, "s", "S")
+        await until(pilot, lambda: "first, reversed" in str(app.query_one("#table-side").border_subtitle))
+        assert app.query_one("#filter", Input).value == "conv"
 
 
 async def test_an_eps_typed_in_one_go_with_its_key_leads_to_no_other_screen(model, script):
@@ -84,7 +114,7 @@ async def test_an_eps_typed_in_one_go_with_its_key_leads_to_no_other_screen(mode
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, "4", "equals_sign", *"72", "slash", *"255", "enter")
-        await until(pilot, lambda: app.query_one(RadiiPane).eps * 255 == 72)
+        await until(pilot, lambda: getattr(app.front, "eps", 0) * 255 == 72)
         assert app.query_one("TabbedContent").active == "radii"
 
 
@@ -94,7 +124,7 @@ async def test_every_step_of_eps_counts(model, script, screen):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
         typed(app, entry(screen).key, *["right"] * 9, "left")
-        await until(pilot, lambda: app.front.eps * 255 == 44)
+        await until(pilot, lambda: getattr(app.front, "eps", 0) * 255 == 44)
         for turns in range(0, 40, 2):
             typed(app, "right")
             for _ in range(turns):

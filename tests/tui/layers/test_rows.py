@@ -110,9 +110,7 @@ def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
     hostile = measured(bounds()[1], 1)
     hostile = replace(hostile, kind="\x1b[2J" * 1000, input_shape=(10**9,) * 9, sigma_max=Estimate(1.0, "[red]" * 100))
     columns, over = layout(width, longest), sigma_axis([hostile])
-    line = "".join(
-        text for text, _ in item_line(Row("x" * 80, hostile.kind, hostile), columns, over, "x" * 80)
-    )
+    line = "".join(text for text, _ in item_line(Row("x" * 80, hostile.kind, hostile), columns, over, "x" * 80))
     assert len(line) <= max(width, 24)
     assert line.isprintable()
     assert abs(len(line) - len(heading(columns, over))) <= 2
