@@ -28,7 +28,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("2", "bound ≤"), ("j", ""), ("G", ""), ("/", "part of a name"), ("Escape", "by name"), ("s", "largest first"),
     ("1", "IS IT"), ("2", "bound ≤"),
 )  # fmt: skip
-"""Each with what it shows; empty where any change is one."""
+"""Each with what it shows, where that is more than any change."""
 
 
 def write_names(folder: Path, names: int) -> tuple[Path, Path]:
@@ -97,14 +97,15 @@ def measure(file: Path, pause: float) -> None:
         file: to open.
         pause: seconds between the first paint and the first key.
     """
-    terminal = Terminal(f"{sys.executable} -m lipscope inspect --no-keep {file}")
+    settings = Path(tempfile.mkdtemp(dir=file.parent)) / "config.toml"  # nothing is remembered of a session before
+    terminal = Terminal(f"env LIPSCOPE_CONFIG={settings} {sys.executable} -m lipscope inspect --no-keep {file}")
     print(f"{file.name}, {pause:.0f} s after the first paint:")
     print("  first paint {:6.2f} s, processors {:5.2f} s".format(*terminal.wait(lambda text: "1 Overview" in text)))
     time.sleep(pause)
     for key, shows in KEYS:
         before = terminal.ask("capture-pane", "-p", "-t", "app")
         terminal.ask("send-keys", "-t", "app", key)
-        took = terminal.wait(lambda text, shows=shows, before=before: shows in text if shows else text != before)
+        took = terminal.wait(lambda text, shows=shows, before=before: shows in text and text != before)
         print("  {:11} {:6.2f} s, processors {:5.2f} s".format(key, *took))
     print(f"  q           {terminal.end():6.2f} s")
 
