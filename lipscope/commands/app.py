@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 import json
 import os
@@ -35,20 +36,24 @@ def open_app(
     from lipscope.tui.app import InspectApp
     from lipscope.tui.config import read_config
     from lipscope.tui.settings import remembered
+    from lipscope.tui.work.pauses import uncollected
 
     wanted: tuple[Path, Path | None] | None = (path, other)
     while wanted is not None:
         path, other = wanted
         left, run = remembered(), run_around(path)
         first = screen or ("training" if run is not None and is_live(run) else left.screen)
-        app = InspectApp(path, analyse=means, config=read_config(), screen=first, other=other, run=run, remembered=left)
+        with uncollected():
+            app = InspectApp(
+                path, analyse=means, config=read_config(), screen=first, other=other, run=run, remembered=left
+            )
         run_app(app)
+        gc.unfreeze()
         wanted = app.wanted and (file_of(app.wanted[0]), app.wanted[1] and file_of(app.wanted[1]))
         if wanted is not None:  # how the first file is connected says nothing of another one
             means = means_for(means.data_dir, None, means.kept, no_keep=means.cache is None)
             screen = "compare" if wanted[1] else None
-    if app.busy:
-        leave_at_once(app.return_code or 0)
+    leave_at_once(app.return_code or 0)
 
 
 def choose_in_app(folders: Sequence[Path], means: Means) -> Path | None:
@@ -77,7 +82,7 @@ def run_app(app: InspectApp) -> None:
 
 
 def leave_at_once(code: int) -> NoReturn:
-    """Exit without waiting for the analysis thread, which may be inside a long factorisation."""
+    """Exit without waiting for a thread inside a long factorisation, or taking 100,000 tensors' objects apart."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()

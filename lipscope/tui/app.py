@@ -49,6 +49,9 @@ from lipscope.units import DEFAULT_EPS
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
 
+AFTER_FIRST_PAINT = 0.05
+"""Seconds until the threads begin."""
+
 LONGEST_PAUSE = 2.0
 """Seconds between two paintings at most."""
 
@@ -110,6 +113,7 @@ class InspectApp(DialogApp):
         self._came_from: list[str] = []
         self._folds: dict[str, bool] = {}
         means = analyse if isinstance(analyse, Means) else Means(analyse)
+        self._precedence = means.precedence
         self._job: Job | None = None
         self._job_view = JobView("")
         self._data_dir = [] if means.data_dir is None else ["--data-dir", str(means.data_dir)]
@@ -187,12 +191,17 @@ class InspectApp(DialogApp):
         if self._open:
             self._tabs.label(self.size.width)
             self._focus_main()
+            self.set_timer(AFTER_FIRST_PAINT, self._begin)
+        for complaint in self._config.complaints:
+            self.notify(complaint, title="settings", severity="warning", timeout=10, markup=False)
+
+    def _begin(self) -> None:
+        """The threads: what is imported now would hold up a key that was typed already."""
+        if self._open:
             for session in self._sessions:
                 session.start()
             # What the other screens need is then there, numpy above all, when the first key asks for one.
             threading.Thread(target=lambda: [screen.load() for screen in SCREENS], daemon=True).start()
-        for complaint in self._config.complaints:
-            self.notify(complaint, title="settings", severity="warning", timeout=10, markup=False)
 
     async def _make_front(self) -> None:
         """Make the screen in front, where it was never there before, and tell it what the others know."""
@@ -296,7 +305,8 @@ class InspectApp(DialogApp):
             front.take_list(self._radii)
         if front is not None and front in self._behind:
             self._behind.remove(front)
-            front.show(self.state)
+            with self._precedence.first():
+                front.show(self.state)
 
     def _panes(self) -> Iterable[Pane]:
         """The screens that are complete."""
@@ -358,6 +368,12 @@ class InspectApp(DialogApp):
         """An action of the screen in front: what is pressed with the mouse asks for it."""
         if self.front is not None:
             await self.run_action(("", name, parameters), self.front)
+
+    def exit(self, *args: Any, **kwargs: Any) -> None:
+        """Leave; the threads end at their next step, and do not hold up what is left to do."""
+        for session in self._sessions:
+            session.close()
+        super().exit(*args, **kwargs)
 
     def action_cancel(self) -> None:
         """Stop the analysis."""

@@ -511,11 +511,13 @@ def test_another_file_is_opened_with_the_same_means(tmp_path, monkeypatch, tiny_
 
     def app(path, *, analyse, **_):
         seen.append(analyse)
-        return SimpleNamespace(wanted=None if len(seen) > 1 else (tiny_model, None), busy=False)
+        return SimpleNamespace(wanted=None if len(seen) > 1 else (tiny_model, None), return_code=7)
 
     monkeypatch.setattr("lipscope.tui.app.InspectApp", app)
     monkeypatch.setattr("lipscope.commands.app.run_app", lambda app: None)
+    monkeypatch.setattr("os._exit", seen.append)
     open_app(tiny_model, means_for(None, None, tmp_path, no_keep=no_keep), None)
+    assert seen.pop() == 7
     assert [(means.cache is None, means.kept) for means in seen] == [(no_keep, tmp_path)] * 2
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import groupby, pairwise
 from operator import attrgetter
@@ -20,7 +20,7 @@ from lipscope.tui.work.state import State
 PENDING, ABSENT = "…", "–"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One line of the table."""
 
@@ -28,9 +28,16 @@ class Row:
     kind: str  # what it is, or which tensors the header lists under the name
     report: LayerReport | None = None  # None while only the header is known
     active: bool = False  # whether more may become known
+    fold: str = field(init=False, default="")  # plain or aside where neighbours that are alike are folded with it
 
-    folded = False
-    """Whether it stands for several."""
+    def __post_init__(self) -> None:
+        if self.report is not None:
+            object.__setattr__(self, "fold", "plain" if plain(self) else "aside" if aside(self) else "")
+
+    @property
+    def folded(self) -> bool:
+        """Whether it stands for several."""
+        return False
 
     @property
     def name(self) -> str:
@@ -41,11 +48,6 @@ class Row:
     def rows(self) -> tuple[Row, ...]:
         """The rows that the line stands for."""
         return (self,)
-
-    @cached_property
-    def fold(self) -> str:
-        """``plain`` or ``aside`` where it can be folded with neighbours that are alike, else empty."""
-        return "plain" if plain(self) else "aside" if aside(self) else ""
 
 
 def _bound_rank(row: Row) -> float | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from lipscope.system import yield_to_others
 
@@ -22,9 +23,16 @@ def quiet_import(name: str) -> Iterator[None]:
     ...     gc.isenabled()
     True
     """
-    if name in sys.modules:
+    with nullcontext() if name in sys.modules else uncollected():
         yield
-        return
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Take what is made inside, and all that is there, out of the collector's sight, until ``gc.unfreeze``.
+
+    The header of a file with 100,000 tensors is half a million objects, and a full collection visits each.
+    """
     gc.disable()
     try:
         yield
@@ -43,3 +51,31 @@ def yield_to_keys() -> None:
     Only on Linux, where a thread has a priority of its own. Keys wait half as long there while all cores compute.
     """
     yield_to_others(POLITENESS)
+
+
+class Precedence:
+    """Threads that compute wait where they can while the app's thread has much to do.
+
+    Both run Python, and the interpreter would give each half of the time, whatever their priority.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """The app's thread works inside, and goes first."""
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._free.set()
+
+    def wait(self) -> None:
+        """Go on when the app's thread has done what it does now; a computing thread asks between two steps."""
+        self._free.wait(LONGEST_WAIT)
+
+
+LONGEST_WAIT = 5.0
+"""Seconds: nothing that is painted takes so long."""

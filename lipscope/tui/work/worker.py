@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -24,7 +24,7 @@ from lipscope.files.matrices import Kernel
 from lipscope.records import AnalysisEvent
 from lipscope.tui.work.gallery import Answer, Evaluator, Gallery, Images
 from lipscope.tui.work.messages import Analysed, Crashed, Learned
-from lipscope.tui.work.pauses import yield_to_keys
+from lipscope.tui.work.pauses import Precedence, yield_to_keys
 from lipscope.tui.work.state import Phase, Results
 from lipscope.tui.work.watch import SECONDS, Stamp, stamp_of, watch
 
@@ -50,6 +50,7 @@ class Means:
     # holds radii that somebody else claims against the model and its images; None where they are not here
     check: Callable[[Certificates, Path], Checked | None] = lambda claimed, model: None
     kept: Path | None = None  # the folder of results and adversarial images; None for the model's
+    precedence: Precedence = field(default_factory=Precedence)  # of the app's thread
 
     def read_images(self, name: str, split: Literal["train", "test"]) -> ImageSet:
         """One split of a data set.
@@ -181,6 +182,7 @@ class Work:
                     return
                 events.append(event)
                 self._found(event)
+                self._means.precedence.wait()
         except LipscopeError as failure:
             self._learn(phase=Phase.FAILED, seconds=clock() - started, failure=failure)
             return
