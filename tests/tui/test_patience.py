@@ -64,7 +64,7 @@ async def test_no_key_waits_while_a_thread_factorises(model):
     try:
         async with app.run_test(size=(120, 36)) as pilot:
             await pilot.press("2")
-            await until(pilot, lambda: app.query_one("#layers-list", LongList).count > 2)
+            await until(pilot, lambda: app.query_one("#layers-list", LongList).count == 3)  # folded
             await pilot.press("home", "down", "plus", "home")  # unfold the layers that are alike
             await until(pilot, lambda: app.query_one("#layers-list", LongList).count > 10)
             analysis.begin.set()
