@@ -116,10 +116,11 @@ def break_off() -> None:
 
 
 def _judge(peers: dict[int, _Peer], number: int, sign: str, now: float) -> LipscopeError | None:
-    """What a sign of life, new or the same as before, says of a process."""
+    """What a sign of life, new or the same as before, says of a process; only one that gives signs can hang."""
     computed, waits = float(sign.split()[1]), sign.endswith("1")
     peer = peers.setdefault(number, _Peer("", now, computed, now))
-    if sign != peer.sign:
+    heard = sign != peer.sign
+    if heard:
         peer.sign, peer.heard = sign, now
         if waits or computed - peer.computed >= COMPUTED:
             peer.computed, peer.moved = computed, now
@@ -127,7 +128,7 @@ def _judge(peers: dict[int, _Peer], number: int, sign: str, now: float) -> Lipsc
         return _lost(
             f"process {number} has given no sign of life for {GONE:.0f} s", "it was stopped, or its host is lost"
         )
-    if now - peer.moved > HANGS:
+    if heard and now - peer.moved > HANGS:
         return _lost(
             f"process {number} hangs", f"for {HANGS:.0f} s it has neither computed nor waited for another process"
         )

@@ -44,6 +44,7 @@ class LayersPane(Pane):
         self._state: State | None = None
         self._wanted = ""
         self._chosen_key: str | None = None
+        self._placed = -1
 
     def compose(self) -> ComposeResult:
         """List and detail, side by side or stacked."""
@@ -59,7 +60,9 @@ class LayersPane(Pane):
     # What is shown
 
     def show(self, state: State) -> None:
-        """Show another state."""
+        """Show another state; the cursor stays on its layer, also where its last move has not been told of yet."""
+        if self.query_one(LongList).place != self._placed:
+            self._follow()
         self._state = state
         if self._of is None or self._of.header is not state.header:
             self._of = Rows(state.header)
@@ -108,6 +111,7 @@ class LayersPane(Pane):
             len(lines), lambda at, width: item_line(lines[at], columns(width), over, most),
             lambda width: heading(columns(width), over), place=place,
         )  # fmt: skip
+        self._placed = self.query_one(LongList).place
         what = "layers" if state.modelled else "tensors"
         count = f"{len(shown):,} of {len(self._rows):,}" if self._wanted else f"{len(self._rows):,}"
         matching = f" matching {harmless(self._wanted, 20)}" if self._wanted else ""
@@ -141,11 +145,15 @@ class LayersPane(Pane):
     def _other_line(self, message: LongList.Chosen) -> None:
         message.stop()
         row = self.chosen
-        if self.query_one(LongList).has_focus and row is not None and self._state is not None:
-            self._chosen_key = None if row.key == main_row(self._state) else row.key
+        self._follow()
         self.query_one(LayerDetail).show(row)
         self._show_kernel()
         self.say_folded(right=row_text(row) if row else "")
+
+    def _follow(self) -> None:
+        row = self.chosen
+        if self.query_one(LongList).has_focus and row is not None and self._state is not None:
+            self._chosen_key = None if row.key == main_row(self._state) else row.key
 
     def lead(self, to: object) -> None:
         """The layer of that name."""

@@ -356,3 +356,15 @@ async def test_what_is_not_finite_in_a_kernel_is_red(tmp_path):
         await pilot.press("v", "v")
         await until(pilot, lambda: "red: 1 not finite" in words(app, "#kernel"))
         assert "▀" * 8 in screen_text(app)  # every entry as several pixels, so that it is seen
+
+
+async def test_a_move_of_the_cursor_survives_a_painting_that_comes_before_it_is_told(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2", "s", "s")
+        pane = app.query_one(LayersPane)
+        table = pane.query_one(LongList)
+        table.choose(table.count - 1)
+        chosen = pane.chosen.key
+        pane.show(app.state)
+        assert (table.place, pane.chosen.key) == (table.count - 1, chosen)

@@ -71,7 +71,7 @@ def test_ticks_are_nice_and_inside(low, span, most):
         return
     ticks = nice_ticks(over, most)
     assert len(ticks) <= most
-    slack = 1e-6 * span
+    slack = 1e-6 * span + 2 * np.spacing(max(abs(over.low), abs(over.high)))
     assert all(over.low - slack <= tick <= over.high + slack for tick in ticks)
     if len(ticks) > 2:
         step = ticks[1] - ticks[0]
