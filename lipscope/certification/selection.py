@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -163,10 +163,19 @@ def _folder(
     if size is not None:
         note(f"radii are those of the resized images: the middle square of each, at {size}x{size} pixels")
     if found.ignored:
-        note(f"{len(found.ignored)} files that are neither PNG nor JPEG are left out, e.g. {found.ignored[0]}")
+        note(f"left out, as neither PNG nor JPEG: {_some(found.ignored)}")
     if found.turned:
-        note(f"{len(found.turned)} images are turned as their EXIF orientation says, e.g. {found.turned[0]}")
+        note(f"turned as their EXIF orientation says: {_some(found.turned)}")
     if not found.data.labelled:
         reason = f"{found.unknown[0]!r} is no class" if found.unknown else "they lie in no subfolders"
         note(f"the images have no labels ({reason}): radii and predictions, no accuracy")
     return found.data, found.files
+
+
+def _some(names: Sequence[str]) -> str:
+    """One by its name, more by their number and the first.
+
+    >>> _some(["a.png"]), _some(["a.png", "b.png"])
+    ('a.png', '2, e.g. a.png')
+    """
+    return names[0] if len(names) == 1 else f"{len(names)}, e.g. {names[0]}"

@@ -212,7 +212,7 @@ def train_command(
         if resume is not None:
             run = open_run(resume)
             if leading and read_run(run.path).finished:
-                narrate(f"this run is finished already: all of its {run.recipe.length} are trained")
+                narrate(f"this run is finished already, after {run.recipe.length}")
             data = images_for(run.config.dataset, data_dir, extra)
         elif extend is not None:
             run, data = longer_run(extend, asked, here)

@@ -138,7 +138,8 @@ class Recipe:
     @property
     def length(self) -> str:
         """``200 epochs`` or ``30 minutes``."""
-        return f"{self.epochs} epochs" if self.minutes is None else f"{self.minutes:g} minutes"
+        number, unit = (self.epochs, "epoch") if self.minutes is None else (self.minutes, "minute")
+        return f"{number:g} {unit}{'' if number == 1 else 's'}"
 
     @staticmethod
     def from_json(values: Mapping[str, Any]) -> Recipe:

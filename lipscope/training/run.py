@@ -161,7 +161,10 @@ class RunFolder:
         """The error of a state that a run cannot be continued from."""
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return CheckpointError(
-            "the saved training state is damaged", where=str(file or self.state), why=why, next_step="start a new run"
+            "the saved training state cannot be continued from",
+            where=str(file or self.state),
+            why=why,
+            next_step="start a new run",
         )
 
     def held(self) -> AbstractContextManager[None]:
@@ -269,7 +272,7 @@ def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
 
     Raises:
         UsageError: the earlier run has not come to its decay, or the decay of the new one would begin before.
-        CheckpointError: the earlier state is damaged.
+        CheckpointError: the earlier state is damaged, or of another version.
         LipscopeError: the folder cannot be made.
     """
     state = earlier.load_state(torch.device("cpu"), stable=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-SCHEMA = "lipscope.state/1"
+SCHEMA = "lipscope.state/2"
 
 BEFORE_DIGESTS = b"PK\x03\x04"
 """How a state begins that was written before there were digests: the zip file of ``torch.save`` alone."""

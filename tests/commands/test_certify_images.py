@@ -128,7 +128,7 @@ def test_a_folder_of_images_without_labels(tiny_model, capsys, tmp_path):
     out, err = capsys.readouterr()
     assert "radius > 36/255" in out
     assert not re.search("clean|certified @|misclassified|average certified", out)
-    assert "left out, e.g. words.txt" in err
+    assert "left out, as neither PNG nor JPEG: words.txt" in err
     assert "'notes' is no class" in err
     rows = list(csv.DictReader((tmp_path / "x.csv").read_text().splitlines()))
     assert [(row["file"], row["label"], row["label_name"]) for row in rows] == [

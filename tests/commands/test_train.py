@@ -199,7 +199,7 @@ def test_a_finished_run_says_so(tmp_path, capsys):
     assert train("--resume", out) == 0
     again = capsys.readouterr()
     assert again.out == told.out
-    assert "this run is finished already: all of its 1 epoch" in again.err
+    assert "this run is finished already, after 1 epoch\n" in again.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -383,7 +383,10 @@ def test_a_full_disk(tmp_path, capsys):
     [
         (lambda folder: (folder / "run.json").unlink(), "no run to resume"),
         (lambda folder: (folder / "run.json").write_text("{}"), "run.json: a run of another version"),
-        (lambda folder: (folder / "state.pt").write_text("garbage"), "state.pt: the saved training state is damaged"),
+        (
+            lambda folder: (folder / "state.pt").write_text("garbage"),
+            "state.pt: the saved training state cannot be continued from",
+        ),
         (lambda folder: (folder / "metrics.jsonl").write_text("garbage\n"), "metrics.jsonl: damaged"),
     ],
 )

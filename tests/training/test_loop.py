@@ -365,9 +365,18 @@ def test_a_state_that_does_not_fit(new_run, few_images, damage):
     run = new_run()
     assert not train(run, few_images, ALONE, Listeners(should_stop=StopAfter(2)))
     run.save_state({**run.load_state(ALONE.device), **damage})
-    with pytest.raises(CheckpointError, match="the saved training state is damaged"):
+    with pytest.raises(CheckpointError, match="the saved training state cannot be continued from"):
         train(run, few_images, ALONE)
     assert train(new_run("another", epochs=1), few_images, ALONE)
+
+
+def test_a_state_of_another_version_is_not_called_damaged(new_run, few_images):
+    run = new_run()
+    assert not train(run, few_images, ALONE, Listeners(should_stop=StopAfter(2)))
+    first, _, rest = run.state.read_bytes().partition(b"\n")
+    run.state.write_bytes(first.replace(b"lipscope.state/2", b"lipscope.state/1") + b"\n" + rest)
+    with pytest.raises(CheckpointError, match=r"cannot be continued from \(another version wrote it\)"):
+        train(run, few_images, ALONE)
 
 
 @pytest.fixture
