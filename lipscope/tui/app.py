@@ -2,38 +2,33 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
-from collections.abc import Iterable
 from dataclasses import replace
-from fractions import Fraction
-from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
-from textual.widgets import TabbedContent, TabPane
+from textual.widgets import TabPane
 
 from lipscope.system import STOPPED
 from lipscope.tui.config import Config
-from lipscope.tui.dialogs.app import DialogApp
+from lipscope.tui.front import FrontApp
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, go
 from lipscope.tui.keys.typed_ahead import TypedAhead
 from lipscope.tui.overview.answers import answer
-from lipscope.tui.panes import Goto, Pane
+from lipscope.tui.panes import Pane
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.results import changed_words
 from lipscope.tui.settings import Remembered
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.drawn import Drawn
-from lipscope.tui.widgets.fold import FoldBar, toggle
+from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.widgets.progress import ProgressLine
@@ -44,7 +39,6 @@ from lipscope.tui.work.messages import Wanted, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunRead
 from lipscope.tui.work.session import Session
 from lipscope.tui.work.worker import Analyse, Means
-from lipscope.units import DEFAULT_EPS
 
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""
@@ -56,7 +50,7 @@ LONGEST_PAUSE = 2.0
 """Seconds between two paintings at most."""
 
 
-class InspectApp(DialogApp):
+class InspectApp(FrontApp):
     """Shows one checkpoint.
 
     ``analyse`` yields the analysis of the file at a path, step by step, in a thread, or is all means of the work; the
@@ -102,16 +96,10 @@ class InspectApp(DialogApp):
         self._path = path
         self._config = config or Config()
         self._first = SCREENS[0] if screen is None else entry(screen)
+        self._screen_id = self._first.id
         self._repaint_pending, self._pause = False, REPAINT_SECONDS
         self._g_at = float("-inf")
         self._typed_ahead = TypedAhead()
-        self._behind: set[Pane] = set()
-        self._elsewhere: set[Pane] = set()  # that do not know yet which eps was chosen
-        self._made: set[Pane] = set()  # that know how to tell the others of an eps
-        self._making = asyncio.Lock()
-        self._screen_id = self._first.id
-        self._came_from: list[str] = []
-        self._folds: dict[str, bool] = {}
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self._precedence = means.precedence
         self._job: Job | None = None
@@ -136,16 +124,6 @@ class InspectApp(DialogApp):
     @property
     def _sessions(self) -> tuple[Session, ...]:
         return (self.session,) if self.other is None else (self.session, self.other)
-
-    @property
-    def _radii(self) -> tuple[Fraction, ...]:
-        """What tables list: the radii of the literature and those that were typed."""
-        return tuple(sorted({*DEFAULT_EPS, *self._remembered.radii}))
-
-    @property
-    def _open(self) -> bool:
-        """Whether there is a screen to work on: a timer or a callback may come after the user has quit."""
-        return bool(self.screen_stack) and self.screen_stack[0].is_attached
 
     def run(self, *args: Any, **kwargs: Any) -> Any:
         """Run until the user quits; never waits for a computation.
@@ -203,28 +181,6 @@ class InspectApp(DialogApp):
             # What the other screens need is then there, numpy above all, when the first key asks for one.
             threading.Thread(target=lambda: [screen.load() for screen in SCREENS], daemon=True).start()
 
-    async def _make_front(self) -> None:
-        """Make the screen in front, where it was never there before, and tell it what the others know."""
-        async with self._making:
-            tab = self._tabs.active_pane
-            if tab is None or tab.id is None or not self._open:
-                return
-            if self.front is None:
-                await tab.mount(entry(tab.id).load()())
-            pane = self.front
-            if pane is None or pane in self._made:
-                return
-            self._made.add(pane)
-            pane.eps_moved = partial(self._eps_moved, pane)
-            pane.compare(self.other.state if self.other is not None else None)
-            self._elsewhere.add(pane)
-            self._behind.add(pane)
-            for name, folded in {**self._remembered.folds, **self._folds}.items():
-                for bar in pane.query(FoldBar):
-                    if name == f"{pane.id}.{bar.side}":
-                        bar.fold(folded)
-            self._show_front()
-
     def on_unmount(self) -> None:
         """Let the threads end at their next event, nothing waits for them; remember this session for the next."""
         theme = self.theme if self.theme != (self._config.theme or "textual-dark") else None
@@ -249,23 +205,6 @@ class InspectApp(DialogApp):
     @on(Wanted)
     def _wanted(self, message: Wanted) -> None:
         message.ask(self.session)
-
-    def _eps_moved(self, by: Pane, eps: Fraction, *, typed: bool) -> None:
-        """Not by a message: the next key may bring another screen to the front, and move eps on from there."""
-        left = replace(self._remembered, eps=eps)
-        self._remembered = left.listed(eps) if typed else left
-        self._elsewhere = {pane for pane in self._panes() if pane is not by}
-        by.take_list(self._radii)
-        self._show_front()
-
-    @on(Goto)
-    async def _goto(self, message: Goto) -> None:
-        came_from = [*self._came_from, self._tabs.active]
-        await self.action_show_tab(message.screen)
-        self._came_from = came_from
-        if (front := self.front) is not None:
-            front.lead(message.to)
-            front.focus_main()
 
     def _changed(self) -> None:
         """Paint the new state soon: together with those that follow at once."""
@@ -296,58 +235,11 @@ class InspectApp(DialogApp):
         # Keys have nine tenths of the time also where one painting is long.
         self._pause = min(max(REPAINT_SECONDS, 9 * (time.monotonic() - started)), LONGEST_PAUSE)
 
-    def _show_front(self) -> None:
-        """Let the screen in front show what it does not show yet; keys wait for none of the others."""
-        front = self.front
-        if front is not None and front in self._elsewhere:
-            self._elsewhere.remove(front)
-            front.take_eps(self._remembered.eps)
-            front.take_list(self._radii)
-        if front is not None and front in self._behind:
-            self._behind.remove(front)
-            with self._precedence.first():
-                front.show(self.state)
-
-    def _panes(self) -> Iterable[Pane]:
-        """The screens that are complete."""
-        tabs = self.screen_stack[0].query(TabPane)
-        return (pane for tab in tabs for pane in tab.children if isinstance(pane, Pane) and pane.is_mounted)
-
-    @property
-    def front_id(self) -> str:
-        """The id of the screen in front."""
-        return self._tabs.active
-
-    @property
-    def _tabs(self) -> ScreenTabs:
-        return self.screen_stack[0].query_one(ScreenTabs)
-
-    @property
-    def front(self) -> Pane | None:
-        """The screen in front, once it is complete."""
-        tab = self._tabs.active_pane
-        return next((pane for pane in self._panes() if pane.parent is tab), None)
-
-    def _focus_main(self) -> None:
-        if (front := self.front) is not None:
-            front.focus_main()
-
     # Keys and focus
 
     def on_key(self, event: events.Key) -> None:
         """Hand a key on to the entry that has opened since it was typed, before it means something here."""
         self._typed_ahead.hand_on(event, self.focused)
-
-    @on(TabbedContent.TabActivated)
-    async def _tab_activated(self) -> None:
-        if self._open:
-            self._screen_id = self._tabs.active
-            self._tabs.label(self.size.width)
-            await self._make_front()
-            self._show_front()
-            front = self.front
-            if self.focused is None or front not in self.focused.ancestors:  # an entry may be open in there by now
-                self._focus_main()
 
     # Actions
 
@@ -355,19 +247,6 @@ class InspectApp(DialogApp):
         """Cancel is offered while there is something to cancel, swap while there are two."""
         busy = self._job is not None or any(one.phase.active and not one.waiting for one in self._sessions)
         return {"cancel": busy, "swap": self.other is not None}.get(action, True)
-
-    async def action_show_tab(self, tab: str) -> None:
-        """Bring a screen to the front."""
-        self._came_from = []
-        self._tabs.active = tab
-        await self._make_front()
-        self._show_front()
-        self._focus_main()  # not when the message of the change arrives: the next key may come before it
-
-    async def action_front(self, name: str, *parameters: object) -> None:
-        """An action of the screen in front: what is pressed with the mouse asks for it."""
-        if self.front is not None:
-            await self.run_action(("", name, parameters), self.front)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:
         """Leave; the threads end at their next step, and do not hold up what is left to do."""
@@ -416,23 +295,6 @@ class InspectApp(DialogApp):
         for session in self._sessions:
             session.reload()
 
-    async def action_back(self) -> None:
-        """Step out: first inside the screen in front, then to the one that led here, then to the first."""
-        front = self.front
-        if front is not None and front.step_back():
-            return
-        came_from = self._came_from
-        await self.action_show_tab(came_from.pop() if came_from else SCREENS[0].id)
-        self._came_from = came_from
-
-    def action_fold(self, side: str) -> None:
-        """Fold a pane of the screen in front, or unfold it."""
-        front = self.front
-        if front is not None:
-            bars = list(front.query(FoldBar))
-            toggle(bars, side)
-            self._folds |= {f"{front.id}.{bar.side}": bar.by_hand for bar in bars if bar.by_hand is not None}
-
     def on_resize(self, event: events.Resize) -> None:
         """Fold, unfold and label as the new width wants it: the app's own size follows after the event."""
         for bar in self.screen_stack[0].query(FoldBar):
@@ -453,12 +315,3 @@ class InspectApp(DialogApp):
             self.action_go("first")
         else:
             self._g_at = now
-
-    def absent(self, screen: str) -> bool:
-        """Whether a screen has nothing to show yet: no layer, no second model, no run, no radii."""
-        state = self.state
-        layers = state.layers or state.header.tensors
-        measured = any(report.gradient_norm for report in islice(state.layers.values(), 64))  # of up to 100,000
-        radii = state.results.certificates is not None
-        known = {"layers": layers, "gradients": measured, "radii": radii, "images": radii, "training": state.run}
-        return not ({**known, "compare": self.other}.get(screen, True))
