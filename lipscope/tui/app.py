@@ -177,7 +177,7 @@ class InspectApp(FrontApp):
         """The threads: what is imported now would hold up a key that was typed already."""
         if self._open:
             for session in self._sessions:
-                session.start()
+                session.begin()
             # What the other screens need is then there, numpy above all, when the first key asks for one.
             threading.Thread(target=lambda: [screen.load() for screen in SCREENS], daemon=True).start()
 

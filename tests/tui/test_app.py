@@ -301,7 +301,7 @@ async def test_keys_before_the_screens_are_there(model, script):
         for action in ("back", "reload", "show_tab('layers')", "back", "reload", "cancel", "show_tab('radii')", "back"):
             await app.run_action(action)
         await app.run_action("reload")
-        await until(pilot, lambda: app.state.phase is Phase.DONE and not app.busy)
+        await until(pilot, lambda: app.state.phase is Phase.DONE and app.settled)
         assert "PROVED" in screen_text(app)
         assert app.query_one("TabbedContent").active == "overview"
 
