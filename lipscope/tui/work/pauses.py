@@ -74,8 +74,8 @@ class Precedence:
 
     def wait(self) -> None:
         """Go on when the app's thread has done what it does now; a computing thread asks between two steps."""
-        self._free.wait(LONGEST_WAIT)
+        self._free.wait(PATIENCE)
 
 
-LONGEST_WAIT = 5.0
+PATIENCE = 5.0
 """Seconds: nothing that is painted takes so long."""
