@@ -16,7 +16,7 @@ from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means
-from tests.tui.conftest import bounds, screen_text, until, write_radii
+from tests.tui.conftest import bounds, finished, screen_text, until, write_radii
 from tests.waiting import GENEROUS
 
 
@@ -85,7 +85,7 @@ async def test_memory_is_flat_over_reloads(model, script, reloads):
         gc.collect()
         return len(gc.get_objects())
 
-    async with app.run_test(size=(80, 24)) as pilot:
+    async with finished(app, (80, 24)) as pilot:
         counts = []
         for number in range(reloads):
             app.session.reload()
