@@ -10,9 +10,9 @@ lengthen. The targets: 1 s to the list of layers and in it, 0.5 s to quit, on an
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -24,7 +24,6 @@ import numpy as np
 from safetensors.numpy import save_file
 
 SHARDS = 8
-_numbers = itertools.count()
 LIMIT = 300.0
 ESCAPE = 0.3
 """Seconds: a terminal sends alt and a letter as escape and that letter, so that one that follows at once is another."""
@@ -61,7 +60,7 @@ class Terminal:
     """
 
     def __init__(self, command: str) -> None:
-        self._socket = f"lipscope-names-{os.getpid()}-{next(_numbers)}"  # a server that ends answers for a moment
+        self._socket = f"lipscope-{secrets.token_hex(8)}"  # a server that ends answers for a moment
         self.ask("new-session", "-d", "-s", "app", "-x", "120", "-y", "36", f"exec {command}")
         self.process = int(self.ask("display-message", "-p", "-t", "app", "#{pane_pid}"))
 

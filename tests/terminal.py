@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
-import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -12,8 +11,6 @@ from pathlib import Path
 import pytest
 
 from tests.waiting import GENEROUS, wait_until
-
-_numbers = itertools.count()
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not installed")
 
@@ -43,7 +40,7 @@ class Terminal:
     def start(self, arguments: str, environment: str = "") -> None:
         """Run lipscope; its exit code stands behind the word ``code`` at the end."""
         # A server that is told to end still answers for a moment, and a new window would end with it.
-        self._socket = f"lipscope-{os.getpid()}-{next(_numbers)}"
+        self._socket = f"lipscope-{secrets.token_hex(8)}"
         run = f"env {environment} {self._environment} {sys.executable} -m lipscope {arguments}"
         self.tmux(
             "new-session", "-d", "-s", "app", *self._size, f"{run}; echo code $?; exec sleep infinity", check=True

@@ -17,8 +17,6 @@ from lipscope.tui.numerals import bound_text, estimate_text, shape_text
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 
-PENDING, ABSENT = "…", "–"
-
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -114,9 +114,8 @@ class RadiiPane(EpsPane):
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)
         shares = [f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed]
-        while (
-            len(shares) > 1 and len(", ".join(shares)) > self.size.width - 32
-        ):  # whole ones, as many as the line of words holds
+        room = self.size.width - 32
+        while len(shares) > 1 and len(", ".join(shares)) > room:  # whole ones, as many as the line of words holds
             shares.pop()
         self.say_folded(
             left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=f"{', '.join(shares)} {word}"

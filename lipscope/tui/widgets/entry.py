@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from textual import events
 from textual.widgets import Input
@@ -17,14 +18,15 @@ class Entry(Input):
 
     Args:
         submitted: takes the text, in the same moment; closes the entry if it is content.
+        given: what ``Input`` takes.
     """
 
-    def __init__(self, submitted: Callable[[str], None], *, placeholder: str, id: str, max_length: int = 0) -> None:  # noqa: A002 - Textual's name
-        super().__init__(placeholder=placeholder, id=id, compact=True, max_length=max_length)
+    def __init__(self, submitted: Callable[[str], None], **given: Any) -> None:
+        super().__init__(compact=True, **given)
         self._submitted = submitted
         self.display = False
 
-    def _on_key(self, event: events.Key) -> None:  # type: ignore[override]  # Textual takes either kind
+    async def _on_key(self, event: events.Key) -> None:
         if event.key not in ("enter", "escape") and self.screen.focused is self:
             return
         event.stop()
