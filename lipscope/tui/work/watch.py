@@ -6,8 +6,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-Stamp = tuple[int, int, int]
-"""Modification time in nanoseconds, size, inode."""
+Stamp = tuple[int, int, int, int]
+"""Modification time in nanoseconds, size, inode, and the time of the last change of the inode, which nothing sets back."""
 
 SECONDS = 1.0
 """Between two looks."""
@@ -19,7 +19,7 @@ def stamp_of(path: Path) -> Stamp | None:
         status = path.stat()
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
 
 
 def watch(

@@ -46,6 +46,18 @@ async def test_a_file_touched_or_copied_over_itself_is_the_same(model, script):
         assert "FILE" not in screen_text(app)
 
 
+async def test_a_file_changed_in_its_place_with_its_old_time_is_another(model, script):
+    app = watched(model, script)
+    async with finished(app) as pilot:
+        before, content = model.stat(), model.read_bytes()
+        with model.open("r+b") as file:
+            file.seek(-4, os.SEEK_END)
+            file.write(b"\0\1\2\3")
+        os.utime(model, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert (model.stat().st_mtime_ns, model.stat().st_size) == (before.st_mtime_ns, len(content))
+        await until(pilot, lambda: "FILE REPLACED" in screen_text(app))
+
+
 async def test_a_file_that_is_gone_and_back(model, script):
     app = watched(model, script)
     async with finished(app, (60, 20)) as pilot:
