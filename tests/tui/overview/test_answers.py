@@ -11,8 +11,9 @@ from lipscope.files.checkpoint import read_header
 from lipscope.records import Arrow, Bound, Chain, GradientNorms, LayerReport, Scope, Verdict, allowed
 from lipscope.tui.overview.answers import answer, bound_strip, chain, gradient_strip, places_line, short, warnings
 from lipscope.tui.panes import Goto
-from lipscope.tui.work.state import Phase, State
+from lipscope.tui.work.state import Phase, Results, State
 from tests.always import always
+from tests.tui.conftest import write_radii
 
 
 @pytest.fixture
@@ -75,6 +76,28 @@ def test_a_file_from_elsewhere_with_nan_is_a_warning(tmp_path, name):
     layers = {info.name: analyse_tensor(header, info) for info in header.tensors}
     state = State(header, Phase.DONE, layers)
     assert [text for text, _ in warnings(state)] == [f"{name} holds numbers that are not finite"]
+
+
+@pytest.mark.parametrize(
+    ("standing", "said"),
+    [
+        ("proved", ["an attack came INSIDE 3 certified radii"]),
+        (
+            "claimed",
+            [
+                "the radii are claimed by somebody else, not proved here",
+                "a claimed attack came INSIDE 3 claimed radii",
+            ],
+        ),
+    ],
+)
+def test_attacks_inside_radii_are_told_as_what_they_are(model, state, standing, said):
+    certificates = write_radii(model, n=20)
+    distance = certificates.radius + 1e-9
+    distance[:3] = certificates.radius[:3] / 2
+    certificates = replace(certificates, standing=standing, attack_distance=distance)
+    state = replace(state, layers={}, verdict=None, results=Results(reading=False, certificates=certificates))
+    assert warnings(state) == [(text, Goto("radii")) for text in said]
 
 
 def test_one_is_a_yes(state):
