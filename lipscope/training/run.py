@@ -303,7 +303,8 @@ def open_run(path: Path) -> RunFolder:
     """The run folder of an earlier training.
 
     Raises:
-        CheckpointError: there is no run, or its description is damaged or of another version.
+        CheckpointError: there is no run, or its description is damaged, of another version, or of a training that is
+            refused by now.
     """
     file = path / DESCRIPTION
     try:
@@ -318,4 +319,9 @@ def open_run(path: Path) -> RunFolder:
         config, recipe = configuration(content["config"]), Recipe.from_json(content["recipe"])
     except (UsageError, KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise CheckpointError("damaged", where=str(file), why=str(error)[:200]) from error
-    return RunFolder(path, config, recipe)
+    try:
+        return RunFolder(path, config, recipe)
+    except UsageError as error:
+        raise CheckpointError(
+            "the run cannot be trained on", where=str(file), why=f"its {error.what}", next_step="start a new run"
+        ) from error

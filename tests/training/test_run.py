@@ -12,6 +12,7 @@ import torch
 
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
 from lipscope.files.locks import BusyError
+from lipscope.models.resnet import ResNetConfig
 from lipscope.records import RunEvent
 from lipscope.training.recipe import fast, paper
 from lipscope.training.run import create_run, open_run
@@ -33,6 +34,18 @@ def test_what_is_created_is_opened(tmp_path):
     assert (made.config, made.recipe) == (TINY, recipe)
     assert json.loads((made.path / "run.json").read_text())["schema"] == "lipscope.run/1"
     assert made.load_state(CPU) is None
+
+
+def test_a_run_that_is_refused_by_now_is_no_matter_of_options(tmp_path):
+    run = create_run(tmp_path / "run", ResNetConfig(18, 2), replace(fast(), gamma=0.0))
+    file = run.path / "run.json"
+    content = json.loads(file.read_text())
+    content["recipe"]["gamma"] = 0.1
+    file.write_text(json.dumps(content))
+    with pytest.raises(CheckpointError, match="cannot be trained on") as caught:
+        open_run(run.path)
+    assert caught.value.where == str(file)
+    assert caught.value.next_step == "start a new run"
 
 
 def test_an_earlier_run_is_not_overwritten(new_run):
