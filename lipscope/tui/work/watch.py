@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 Stamp = tuple[int, int, int, int]
-"""Modification time in nanoseconds, size, inode, and the time of the last change of the inode, which nothing sets back."""
+"""Time of modification in nanoseconds, size, inode, and the time of its last change, which no program sets back."""
 
 SECONDS = 1.0
 """Between two looks."""
