@@ -23,7 +23,7 @@ def folded(steps: Sequence[Step], source: str, output: str) -> tuple[list[Step],
     """
     found, output = _without_nothing(steps, output)
     found = _joined(found)
-    found = _padded(found)
+    found = _reshaped(_padded(found))
     found = _scaled_outputs(found, output)
     found, output = _without_nothing(found, output)
     return _normalized(found, source), output
@@ -39,7 +39,7 @@ def _without_nothing(steps: Sequence[Step], output: str) -> tuple[list[Step], st
     kept = []
     for step in steps:
         of = tuple(names.get(name, name) for name in step.of)
-        if step.kind == "identity" or (step.kind == "scale_shift" and _is_nothing(step)):
+        if _is_nothing(step):
             names[step.name] = of[0]
         else:
             kept.append(replace(step, of=of))
@@ -47,6 +47,8 @@ def _without_nothing(steps: Sequence[Step], output: str) -> tuple[list[Step], st
 
 
 def _is_nothing(step: Step) -> bool:
+    if step.kind != "scale_shift":
+        return step.kind == "identity" or (step.kind == "permute" and step.keys["order"] == sorted(step.keys["order"]))
     scale, shift = step.tensors.get("scale"), step.tensors.get("shift")
     return (scale is None or bool((scale == 1).all())) and (shift is None or bool((shift == 0).all()))
 
@@ -82,9 +84,22 @@ def _joined(steps: list[Step]) -> list[Step]:
 
 def _padded(steps: list[Step]) -> list[Step]:
     """Padding before a convolution without any becomes its own: the two are bounded together."""
+    for pad, row in _only(steps, "reshape", "pad"):
+        # Conv1d takes a row of pixels: it is made an image first, and padded then.
+        (*others, (before, after)), (*front, length) = _sides(pad), pad.shape
+        if len(front) == 1 and row.shape == (*front, 1, length) and not any(map(any, others)):
+            first = replace(row, name=pad.name, of=pad.of, shape=(*front, 1, length - before - after))
+            keys = {**pad.keys, "padding": [[0, 0], [before, after]]}
+            second = replace(pad, name=row.name, of=row.of, shape=row.shape, keys=keys)
+            steps = [{pad: first, row: second}.get(step, step) for step in steps]
+    while found := [pair for pair in _only(steps, "pad", "pad") if _are_apart(*pair)]:
+        first, second = found[0]
+        sides = [one if any(one) else other for one, other in zip(_sides(first), _sides(second), strict=True)]
+        joined = replace(second, of=first.of, keys={**second.keys, "padding": sides})
+        steps = [joined if step is second else step for step in steps if step is not first]
     for pad, conv in _only(steps, "conv2d", "pad"):
-        sides, mine = pad.keys["padding"], conv.keys["padding"]
-        if pad.keys.get("value") or len(sides) != 2 or any(n for pair in mine for n in pair):
+        channel, *sides = _sides(pad)
+        if pad.keys.get("value") or any(channel) or any(n for pair in conv.keys["padding"] for n in pair):
             continue
         if min(n for pair in sides for n in pair) < 0:
             continue
@@ -93,6 +108,32 @@ def _padded(steps: list[Step]) -> list[Step]:
         )
         steps = [joined if step is conv else step for step in steps if step is not pad]
     return steps
+
+
+def _sides(pad: Step) -> list[list[int]]:
+    """(before, after) of every axis."""
+    sides: list[list[int]] = pad.keys["padding"]
+    return [[0, 0]] * (len(pad.shape) - len(sides)) + sides
+
+
+def _are_apart(first: Step, second: Step) -> bool:
+    """Whether two paddings are alike, and no axis is padded by both."""
+    alike = all(first.keys.get(key) == second.keys.get(key) for key in ("padding_mode", "value"))
+    return alike and not any(any(one) and any(other) for one, other in zip(_sides(first), _sides(second), strict=True))
+
+
+def _reshaped(steps: list[Step]) -> list[Step]:
+    """Of several reshapes one after another only the last, and none that leaves the shape as it was."""
+    kinds = ("reshape", "flatten")
+    while found := [pair for kind in kinds for before in kinds for pair in _only(steps, kind, before)]:
+        first, second = found[0]
+        joined = replace(second, of=first.of)
+        steps = [joined if step is second else step for step in steps if step is not first]
+    shapes = {step.name: step.shape for step in steps}
+    return [
+        replace(step, kind="identity") if step.kind in kinds and shapes.get(step.of[0]) == step.shape else step
+        for step in steps
+    ]
 
 
 def _scaled_outputs(steps: list[Step], output: str) -> list[Step]:

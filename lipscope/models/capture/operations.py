@@ -128,10 +128,47 @@ def _linear(op: Op, steps: Steps) -> None:
 
 @matches("matmul", "mm")
 def _matmul(op: Op, steps: Steps) -> None:
-    x, weight = list(op.given.values())[:2]
-    if not isinstance(x, Op) or not isinstance(weight, Tensor) or weight.ndim != 2:
-        raise op.refuse("only x @ W with a fixed matrix W is a layer")
-    steps.add("linear", op.shape, of=(x,), tensors={"weight": weight.mT.contiguous()})
+    first, second = list(op.given.values())[:2]
+    if isinstance(first, Op) and isinstance(second, Tensor) and second.ndim == 2:
+        steps.add("linear", op.shape, of=(first,), tensors={"weight": second.mT.contiguous()})
+    elif isinstance(first, Tensor) and first.ndim == 2 and isinstance(second, Op) and len(second.shape) > 1:
+        *others, rows, columns = range(len(op.shape))
+        order = [*others, columns, rows]
+        turned = (*op.shape[:-2], op.shape[-1])
+        steps.add("permute", (*turned, second.shape[-2]), of=(second,), order=order)
+        steps.add("linear", (*turned, op.shape[-2]), tensors={"weight": first})
+        steps.add("permute", op.shape, order=order)
+    else:
+        raise op.refuse("only x @ W and W @ x with a fixed matrix W are layers")
+
+
+@matches("einsum")
+def _einsum(op: Op, steps: Steps) -> None:
+    """A sum over axes of the input with a fixed tensor: both are made matrices."""
+    taken, _, given = op.given["equation"].replace(" ", "").partition("->")
+    values = dict(zip(taken.split(","), op.given["tensors"], strict=False))
+    images = [letters for letters, value in values.items() if isinstance(value, Op)]
+    fixed = [letters for letters, value in values.items() if isinstance(value, Tensor)]
+    if len(images) != 1 or len(fixed) != 1 or "." in taken or any(len(set(one)) < len(one) for one in values):
+        raise op.refuse("only one with a fixed tensor is a layer")
+    (batch, *inner), (weight,), x = images[0], fixed, values[images[0]]
+    summed = [letter for letter in inner if letter in weight]
+    kept, new = (
+        [letter for letter in inner if letter not in weight],
+        [letter for letter in weight if letter not in inner],
+    )
+    if batch in weight or given[:1] != batch or not summed or sorted(given[1:]) != sorted(kept + new):
+        raise op.refuse("only a sum over every axis that both have is a layer")
+    sizes = dict(zip(inner, x.shape, strict=True)) | dict(zip(weight, values[weight].shape, strict=True))
+    matrix = values[weight].permute([weight.index(letter) for letter in new + summed])
+    rows, columns = (math.prod(sizes[letter] for letter in letters) for letters in (new, summed))
+    others = tuple(sizes[letter] for letter in kept)
+    order = [inner.index(letter) for letter in kept + summed]
+    steps.add("permute", tuple(x.shape[axis] for axis in order), of=(x,), order=order)
+    steps.add("reshape", (*others, columns))
+    steps.add("linear", (*others, rows), tensors={"weight": matrix.reshape(rows, columns)})
+    steps.add("reshape", (*others, *(sizes[letter] for letter in new)))
+    steps.add("permute", op.shape, order=[(kept + new).index(letter) for letter in given[1:]])
 
 
 @matches("addmm")

@@ -7,6 +7,7 @@ covers every spelling. Whether the whole file computes what the network does is 
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from lipscope.layers.elementwise import Elementwise, gelu, hardswish, silu, soft
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
 from lipscope.layers.linear import Linear
+from lipscope.layers.padding import Pad
 from lipscope.layers.pooling import L2Pool2d
 from lipscope.layers.potential_step import PotentialStep
 from lipscope.layers.rearrange import ChannelShuffle
@@ -177,30 +179,50 @@ def _curve(region: Region, steps: Steps) -> bool:
 
 
 def _householder(region: Region, steps: Steps) -> bool:
-    """The Householder activation of order 1: its angles by what it makes of two vectors, then compared."""
+    """The Householder activation of order 1: its angles by where it moves four vectors, then compared."""
     source, result = region.source, region.ops[-1]
     if source.shape != result.shape or source.shape[0] % 2:
         return False
     pairs = source.shape[0] // 2
-    angles = torch.full((pairs,), math.pi / 2, dtype=torch.float64)
-    for x, y in ((0.0, -1.0), (1.0, 0.0)):
-        # Where it is reflected, (x, y) lands on (x cos + y sin, x sin - y cos).
-        probe = torch.cat([torch.full((pairs,), x), torch.full((pairs,), y)]).double()
+    normal = torch.zeros(2, pairs, dtype=torch.float64)
+    for vector in ((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0), (0.0, -1.0)):
+        # Where p is reflected in the line with the unit normal n, p - f(p) = 2 (n.p) n, and n.p > 0.
+        probe = torch.tensor(vector, dtype=torch.float64).repeat_interleave(pairs)
         probe = probe.reshape(1, -1, *([1] * (len(source.shape) - 1))).expand(2, *source.shape)
         try:
-            found = region.compute(probe)[0].flatten(1) if len(source.shape) > 1 else region.compute(probe)[0][:, None]
+            moved = (probe - region.compute(probe))[0].reshape(2, pairs, -1)[:, :, 0]
         except (RuntimeError, ValueError, IndexError):
             return False
-        a, b = found[:pairs, 0], found[pairs:, 0]
-        theta = torch.atan2(b, a) if x else torch.atan2(-a, b)
-        moved = (a - x).abs() + (b - y).abs() > 1e-12
-        angles = torch.where(moved, theta, angles)
+        normal = torch.where(moved.norm(dim=0) > normal.norm(dim=0), moved, normal)
     layer = HouseHolder1(2 * pairs)
+    angles = 2 * torch.atan2(normal[0], -normal[1])  # n = (sin(theta / 2), -cos(theta / 2))
     layer.theta = torch.nn.Parameter(angles, requires_grad=False)
     if not region.is_same(layer):
         return False
     steps.add("householder", result.shape, of=(source,), tensors={"theta": angles})
     return True
+
+
+def _copies(region: Region, steps: Steps) -> bool:
+    """Padding by copies of pixels along one axis, put together by hand."""
+    source, result = region.source, region.ops[-1]
+    numbers = torch.arange(1.0, 1 + 2 * math.prod(source.shape), dtype=torch.float64).reshape(2, *source.shape)
+    longer = [axis for axis, (n, m) in enumerate(zip(source.shape, result.shape, strict=False)) if m > n]
+    if len(source.shape) != len(result.shape) or len(longer) != 1 or longer[0] == 0:
+        return False
+    more = result.shape[longer[0]] - source.shape[longer[0]]
+    for before, mode in itertools.product(range(more + 1), ("circular", "reflect", "replicate")):
+        sides = [[0, 0] for _ in source.shape[longer[0] :]]
+        sides[0] = [before, more - before]
+        layer = Pad(tuple((first, last) for first, last in sides), mode)
+        try:
+            same = torch.equal(layer(numbers), region.compute(numbers))
+        except (RuntimeError, ValueError, IndexError):
+            continue
+        if same and region.is_same(layer):
+            steps.add("pad", result.shape, of=(source,), padding=sides, padding_mode=mode)
+            return True
+    return False
 
 
 def _l2_pool(region: Region, steps: Steps) -> bool:
@@ -289,6 +311,9 @@ ELEMENTWISE = frozenset({
     "clamp", "hardtanh", "hardsigmoid",
 })  # fmt: skip
 
+HALVING = frozenset({"relu", "relu_", "abs", "clamp", "clamp_", "clamp_min", "clamp_max"})
+"""Operations that tell the half plane that is reflected from the other."""
+
 PATTERNS = (
     Pattern(
         ELEMENTWISE,
@@ -304,11 +329,28 @@ PATTERNS = (
     ),
     Pattern(
         MOVES
-        | {"mul", "add", "sub", "neg", "gt", "ge", "le", "lt", "where", "to", "rsub", "bitwise_not", "logical_not"},
-        frozenset({"gt", "ge", "le", "lt"}),
+        | HALVING
+        | {
+            "mul",
+            "div",
+            "add",
+            "sub",
+            "neg",
+            "gt",
+            "ge",
+            "le",
+            "lt",
+            "where",
+            "to",
+            "rsub",
+            "bitwise_not",
+            "logical_not",
+        },
+        HALVING | {"gt", "ge", "le", "lt"},
         frozenset({"cat", "stack", "view", "reshape", "flatten"}),
         _householder,
     ),
+    Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), _copies),
     Pattern(
         frozenset({"pow", "avg_pool2d", "sign", "abs", "relu", "mul", "sqrt", "square"}),
         frozenset({"avg_pool2d"}),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -175,4 +173,22 @@ class Householder(nn.Module):
         return torch.cat([torch.where(below, a, x), torch.where(below, b, y)], dim=1)
 
 
-HALF_PI = math.pi / 2
+class Mirrors(nn.Module):
+    """Reflections without a choice: what lies on the wrong side of each mirror, taken off twice; normals all around."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        turns = torch.arange(channels // 2) * 3.0 + 0.5
+        self.normals = nn.Parameter(torch.stack([turns.cos(), turns.sin()]))
+
+    def forward(self, z: Tensor) -> Tensor:
+        x, y = z.chunk(2, 1)
+        p, q = self.normals[:, :, None, None]
+        over = torch.clamp(p * x + q * y, min=0)
+        return torch.cat([x - 2 * over * p, y - 2 * over * q], 1)
+
+
+def wrapped(x: Tensor) -> Tensor:
+    """Circular padding put together from slices."""
+    x = torch.cat([x[:, :, -1:], x, x[:, :, :1]], 2)
+    return torch.cat([x[..., -1:], x, x[..., :1]], 3)

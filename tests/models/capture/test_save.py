@@ -93,6 +93,8 @@ SINGLE = {
     "conv groups, dilated": (lambda: nn.Conv2d(4, 8, 3, dilation=2, groups=2, bias=False), ["conv2d"]),
     "explicit pad": (lambda: nn.Sequential(nn.ZeroPad2d((1, 2, 0, 1)), nn.Conv2d(4, 2, 3)), ["conv2d"]),
     "pad alone": (lambda: nn.ReflectionPad2d(2), ["pad"]),
+    "circular by hand": (lambda: nn.Sequential(nets.Lambda(nets.wrapped), nn.Conv2d(4, 4, 3)), ["conv2d"]),
+    "replicate by hand": (lambda: nets.Lambda(lambda x: torch.cat([x[..., :1], x[..., :1], x], 3)), ["pad"]),
     "transposed": (lambda: nn.ConvTranspose2d(4, 2, 3, stride=2, padding=1, output_padding=1), ["conv_transpose2d"]),
     "batch norm": (lambda: nets.trained(nn.BatchNorm2d(4), SHAPE), ["batch_norm"]),
     "prelu": (lambda: nn.PReLU(4), ["prelu"]),
@@ -121,9 +123,20 @@ SINGLE = {
     "adaptive average": (lambda: nn.AdaptiveAvgPool2d((2, 5)), ["adaptive_average_pool"]),
     "adaptive max": (lambda: nn.AdaptiveMaxPool2d(3), ["adaptive_max_pool"]),
     "mean": (lambda: nets.Lambda(lambda x: x.mean(dim=(2, 3))), ["global_average_pool", "flatten"]),
-    "max": (
-        lambda: nets.Lambda(lambda x: x.flatten(2).max(-1)[0]),
-        ["reshape", "reshape", "adaptive_max_pool", "flatten"],
+    "max": (lambda: nets.Lambda(lambda x: x.flatten(2).max(-1)[0]), ["reshape", "adaptive_max_pool", "flatten"]),
+    "matrix on the left": (
+        lambda: nets.Lambda(lambda x: torch.arange(12.0).reshape(2, 6).to(x.dtype) / 9 @ x),
+        ["permute", "linear", "permute"],
+    ),
+    "1x1 convolution as einsum": (
+        lambda: nets.Lambda(
+            lambda x: torch.einsum("oc,nchw->nohw", torch.arange(12.0).reshape(3, 4).to(x.dtype) / 9, x)
+        ),
+        ["permute", "linear", "permute"],
+    ),
+    "einsum over several axes": (
+        lambda: nets.Lambda(lambda x: torch.einsum("nchw,hckd->nkwd", x, torch.ones(6, 4, 2, 3).to(x.dtype) / 9)),
+        ["permute", "reshape", "linear", "reshape", "permute"],
     ),
     "norm": (lambda: nets.Lambda(lambda x: x.norm(dim=(2, 3))), ["l2_pool", "flatten"]),
     "sum": (lambda: nets.Lambda(lambda x: x.sum((-2, -1))), ["global_average_pool", "scale_shift", "flatten"]),
@@ -143,6 +156,7 @@ SINGLE = {
     "sll": (lambda: nets.Potential(4, 6), ["potential_step"]),
     "sll with a larger step": (lambda: nets.Potential(4, 6, 3.0), ["potential_step"]),
     "householder": (lambda: nets.Householder(4), ["householder"]),
+    "householder by clamp": (lambda: nets.Mirrors(4), ["householder"]),
     "max min by rank": (
         lambda: nets.Lambda(
             lambda x: torch.cat([x.unflatten(1, (-1, 2)).max(2)[0], x.unflatten(1, (-1, 2)).amin(2)], 1)
@@ -233,6 +247,18 @@ def test_sequences(target: Path) -> None:
         nn.ConvTranspose1d(4, 2, 2, stride=2), nn.AvgPool1d(2), nn.Flatten(), nn.Linear(4, 3),
     ).eval()  # fmt: skip
     check(net, saved(net, target, (2, 8)), (2, 8))
+
+
+@pytest.mark.parametrize("mode", ["circular", "reflect", "replicate"])
+def test_padding_of_sequences_is_bounded_with_their_convolution(mode: str, target: Path) -> None:
+    torch.manual_seed(4)
+    net = nn.Conv1d(2, 3, 3, padding=1, padding_mode=mode).double().eval()
+    file = saved(net, target, (2, 8))
+    assert kinds(target) == ["reshape", "conv2d", "reshape"]
+    check(net.float(), file, (2, 8))
+    rows = torch.autograd.functional.jacobian(lambda x: net.double()(x[None]), torch.zeros(2, 8).double())
+    exact = float(torch.linalg.svdvals(rows.reshape(24, 16))[0])
+    assert exact <= lipscope.bound(net, (2, 8)).value <= exact * (1 + 1e-6)
 
 
 def test_the_last_linear_layer_is_the_head_and_a_temperature_goes_into_it(target: Path) -> None:
@@ -380,6 +406,12 @@ REFUSED = {
     "jumping softplus": (lambda: nn.Softplus(threshold=6.0), (4,), "jumps at its threshold"),
     "cut sigmoid": (lambda: nets.Lambda(lambda x: x * x.clamp(-9.0, 9.0).sigmoid()), (4,), "mul cannot be described"),
     "cut softsign": (lambda: nets.Lambda(lambda x: x / (1 + x.abs().clamp(max=1e3))), (4,), "div cannot be described"),
+    "einsum of each number": (
+        lambda: nets.Lambda(lambda x: torch.einsum("nc,c->nc", x, torch.ones(4).to(x.dtype))),
+        (4,),
+        "einsum cannot be",
+    ),
+    "einsum with itself": (lambda: nets.Lambda(lambda x: torch.einsum("nc,nd->ncd", x, x)), (4,), "einsum cannot be"),
     "cut maxima": (lambda: nets.Lambda(cut_maxima), (4,), "maximum cannot be described"),
     "half": (lambda: nets.Lambda(lambda x: x.half().float() + 9), (4,), "in steps"),
     "bits": (lambda: nets.Lambda(lambda x: x.view(torch.int32).view(torch.float32)), (4,), "bits of numbers"),
