@@ -118,6 +118,11 @@ LARGEST_RATE = 1e30
     help="Weight of certificate regularisation, instead of the recipe's.",
 )
 @click.option(
+    "--end-gamma",
+    type=click.FloatRange(min=0, max=LARGEST_RATE),
+    help="To which that weight goes as the learning rate falls.",
+)
+@click.option(
     "--offset",
     type=click.FloatRange(min=0, max=LARGEST_RATE),
     help="Taken from the true logit before the loss, instead of the recipe's.",

@@ -213,7 +213,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         images = crop_and_flip(pictures, draws, world.part, batch)
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
-        now = replace(recipe, temperature=pace.temperature(counters.step), offset=pace.offset(counters.step))
+        at = counters.step
+        now = replace(recipe, temperature=pace.temperature(at), gamma=pace.gamma(at), offset=pace.offset(at))
         counters.sums += take_step(net, optimizer, (images, labels), now, world, features)
         counters.step += 1
         if pace.is_due(counters.step):

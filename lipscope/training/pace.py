@@ -108,7 +108,13 @@ class Pace:
 
     def temperature(self, step: int) -> float:
         """Of the loss in the step after ``step`` finished ones: it falls as the learning rate does."""
-        first, last = self.recipe.temperature, self.recipe.end_temperature
+        return self._following(step, self.recipe.temperature, self.recipe.end_temperature)
+
+    def gamma(self, step: int) -> float:
+        """Weight of certificate regularisation in that step: it goes to its end as the learning rate falls."""
+        return self._following(step, self.recipe.gamma, self.recipe.end_gamma)
+
+    def _following(self, step: int, first: float, last: float | None) -> float:
         return first if last is None else last + (first - last) * self._schedule(step)[1]
 
     def offset(self, step: int) -> float:

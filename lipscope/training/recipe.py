@@ -49,6 +49,7 @@ class Recipe:
         momentum: of stochastic gradient descent.
         weight_decay: on every parameter but those of activations.
         gamma: weight of certificate regularisation; 0 for none.
+        end_gamma: to which that weight goes as the temperature goes to ``end_temperature``; None keeps it.
         offset: taken from the true logit before the loss, in units of the logits of normalised pixels; 0 for none.
         holdout: training images kept apart to pick the epoch; 0 keeps none and reports the last epoch.
         bfloat16: whether activations are computed in bfloat16 (kernels stay in float32).
@@ -84,6 +85,7 @@ class Recipe:
     loss: str = "cross-entropy"
     temperature: float = 1.0
     end_temperature: float | None = None
+    end_gamma: float | None = None
     optimizer: str = "sgd"
     accumulate: int = 1
     recompute: bool = False
@@ -107,6 +109,7 @@ class Recipe:
             ("batch_size", self.batch_size, 1),
             ("accumulate", self.accumulate, 1),
             ("gamma", self.gamma, 0),
+            ("end_gamma", 0 if self.end_gamma is None else self.end_gamma, 0),
             ("offset", self.offset, 0),
             ("holdout", self.holdout, 0),
             ("weight_decay", self.weight_decay, 0),

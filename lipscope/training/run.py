@@ -38,7 +38,11 @@ def check_suited(config: Config, recipe: Recipe) -> None:
         UsageError: naming what needs them.
     """
     if not config.ONE_LIPSCHITZ:
-        for asked, name in ((recipe.gamma, "--gamma"), (LOSSES[recipe.loss].pairwise, f"--loss {recipe.loss}")):
+        for asked, name in (
+            (recipe.gamma, "--gamma"),
+            (recipe.end_gamma, "--end-gamma"),
+            (LOSSES[recipe.loss].pairwise, f"--loss {recipe.loss}"),
+        ):
             if asked:
                 raise UsageError(f"{name} is for a net that is 1-Lipschitz", next_step="leave it out")
 

@@ -492,14 +492,15 @@ def test_weights_that_overflow_in_the_last_step_are_not_stored(new_run, few_imag
     assert run.load_state(ALONE.device)["step"] == 0
 
 
-def test_every_step_is_at_the_temperature_of_its_time(new_run, few_images, monkeypatch):
+def test_every_step_is_at_the_temperature_and_weight_of_its_time(new_run, few_images, monkeypatch):
     seen = []
 
     def step(net, optimizer, batch, recipe, world, features):
-        seen.append(recipe.temperature)
+        seen.append((recipe.temperature, recipe.gamma))
         return take_step(net, optimizer, batch, recipe, world, features)
 
     monkeypatch.setattr(loop, "take_step", step)
-    run = new_run(temperature=2.0, end_temperature=1.0, schedule="one-cycle", warmup=0.0)
+    run = new_run(temperature=2.0, end_temperature=1.0, gamma=0.0, end_gamma=0.9, schedule="one-cycle", warmup=0.0)
     assert train(run, few_images, ALONE)
-    assert seen == pytest.approx([2 - step / 18 for step in range(1, 19)])
+    assert [at for at, _ in seen] == pytest.approx([2 - step / 18 for step in range(1, 19)])
+    assert [weight for _, weight in seen] == pytest.approx([step / 20 for step in range(1, 19)])

@@ -76,6 +76,14 @@ def test_the_temperature_stays_while_the_learning_rate_rises_and_then_falls_with
         assert by_epochs.temperature(step) == pytest.approx(1.0 + fallen)
 
 
+def test_the_weight_of_certificate_regularisation_goes_to_its_end_as_the_learning_rate_falls():
+    for first, last in ((0.0, 0.4), (0.4, 0.0)):
+        pace = Pace(replace(CLOCK, gamma=first, end_gamma=last), per_epoch=100, decay=Decay(3000, 1.0, 4000))
+        assert [pace.gamma(step) for step in (0, 3000, 3500)] == pytest.approx([first, first, 0.2])
+        assert pace.gamma(4000) == pytest.approx(last)
+    assert Pace(replace(CLOCK, gamma=0.3), per_epoch=100, decay=Decay(3000, 1.0, 4000)).gamma(3999) == 0.3
+
+
 def test_a_temperature_without_an_end_stays():
     pace = Pace(replace(CLOCK, temperature=2.0, end_temperature=None), per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}

@@ -58,9 +58,9 @@ def test_a_recipe_that_is_named_is_kept_whatever_the_minutes() -> None:
     assert plan({"minutes": 2.0, "recipe": "manifold"})[0].architecture == "shiftnet"
 
 
-@pytest.mark.parametrize(("option", "value"), [("gamma", 0.1), ("loss", "emma")])
+@pytest.mark.parametrize(("option", "value"), [("gamma", 0.1), ("end_gamma", 0.1), ("loss", "emma")])
 def test_what_needs_radii_is_refused_for_a_net_that_expands(option: str, value: object) -> None:
-    with pytest.raises(UsageError, match=f"--{option}.* is for a net that is 1-Lipschitz"):
+    with pytest.raises(UsageError, match=f"--{option.replace('_', '-')}.* is for a net that is 1-Lipschitz"):
         plan({"model": "resnet18", option: value})
 
 
