@@ -15,7 +15,7 @@ from lipscope.records.certificates import Certificates
 from lipscope.tui.compare import lines
 from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus
+from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.panes import Cells, Goto, Sheet, same
 from lipscope.tui.plots.range import Range
 from lipscope.tui.results import radius_column, verdict_words
@@ -246,9 +246,9 @@ class ComparePane(EpsPane):
 
     def action_enter(self) -> None:
         """The cause of the line under the cursor; where the focus is on no list, the curves in full."""
-        if self.query_one("#compare-images").has_focus:
+        if is_focused(self.query_one("#compare-images")):
             self.action_open_image()
-        elif self.query_one("#compare-layers").has_focus:
+        elif is_focused(self.query_one("#compare-layers")):
             self.action_open_layer()
         else:
             self.action_enlarge()
@@ -285,7 +285,7 @@ class ComparePane(EpsPane):
         """The numbers of the line under the cursor of the list in focus."""
         images = self.query_one("#compare-images", LongList)
         common = self._common
-        if images.has_focus and common is not None and 0 <= images.place < len(self._only):
+        if is_focused(images) and common is not None and 0 <= images.place < len(self._only):
             row = int(self._only[images.place])
             radii = (float(radius) if radius >= 0 else "wrong" for radius in (common.first[row], common.second[row]))
             a, b = (radius_column(one, f"radius by {name}") for one, name in zip(self._certificates, "ab", strict=True))

@@ -28,7 +28,7 @@ from lipscope.tui.images.detail import ImageDetail
 from lipscope.tui.images.sheet import images_sheet
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus
+from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.panes import Cells, Sheet, same
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
@@ -277,7 +277,7 @@ class ImagesPane(EpsPane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While an image is searched for, keys are letters."""
-        searching = self.query_one("#images-search").has_focus and action in {"move", "type_eps", *self.NEED_RADII}
+        searching = is_focused(self.query_one("#images-search")) and action in {"move", "type_eps", *self.NEED_RADII}
         return not searching and super().check_action(action, parameters)
 
     def _choose(self, choice: Choice) -> None:

@@ -31,6 +31,11 @@ def focus(widget: Widget) -> None:
     widget.screen.set_focus(widget)
 
 
+def is_focused(widget: Widget) -> bool:
+    """Whether the next key is its own; ``Widget.has_focus`` follows only behind the messages that wait."""
+    return widget.is_attached and widget.screen.focused is widget
+
+
 def go(start: DOMNode | None, where: str) -> None:
     """Move in the widget, or in the nearest one around it that can be moved in.
 

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus
+from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
 from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, main_row, next_sort, row_text
@@ -61,8 +61,7 @@ class LayersPane(Pane):
 
     def show(self, state: State) -> None:
         """Show another state; the cursor stays on its layer, also where its last move has not been told of yet."""
-        if self.query_one(LongList).place != self._placed:
-            self._follow()
+        self._follow()
         self._state = state
         if self._of is None or self._of.header is not state.header:
             self._of = Rows(state.header)
@@ -151,8 +150,10 @@ class LayersPane(Pane):
         self.say_folded(right=row_text(row) if row else "")
 
     def _follow(self) -> None:
-        row = self.chosen
-        if self.query_one(LongList).has_focus and row is not None and self._state is not None:
+        """The cursor stays on the layer to which it was moved, since the rows were last arranged."""
+        place, row = self.query_one(LongList).place, self.chosen
+        if place != self._placed and row is not None and self._state is not None:
+            self._placed = place
             self._chosen_key = None if row.key == main_row(self._state) else row.key
 
     def lead(self, to: object) -> None:
@@ -162,7 +163,7 @@ class LayersPane(Pane):
 
     @property
     def _typing(self) -> bool:
-        return self.query_one(Entry).has_focus
+        return is_focused(self.query_one(Entry))
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)

@@ -11,6 +11,7 @@ from textual.widget import Widget
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import Choice
 from lipscope.tui.keys.bindings import bindings_of
+from lipscope.tui.keys.motion import is_focused
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import BEHIND, NOT, STYLES, sure_style
@@ -138,7 +139,7 @@ class RadiiPane(EpsPane):
             return
         overlay, name = None, ""
         row = self.chosen_class
-        if row is not None and self.query_one("#radii-classes").has_focus:
+        if row is not None and is_focused(self.query_one("#radii-classes")):
             mine = certificates.correct & (certificates.label == row.label)
             overlay, name = (np.sort(certificates.radius[mine]), row.images), harmless(row.name, 20)
         self.query_one("#radii-curve-panel").border_subtitle = (
@@ -161,7 +162,7 @@ class RadiiPane(EpsPane):
 
     @on(LongList.Chosen, "#radii-classes")
     def _other_class(self) -> None:
-        if self.query_one("#radii-classes").has_focus:
+        if is_focused(self.query_one("#radii-classes")):
             self._draw_area()
 
     @on(events.DescendantFocus)
@@ -192,7 +193,7 @@ class RadiiPane(EpsPane):
     @on(LongList.Entered, "#radii-classes")
     def action_open_images(self) -> None:
         """The images of the class under the cursor while its list has the focus, else those just beyond eps."""
-        row = self.chosen_class if self.query_one("#radii-classes").has_focus else None
+        row = self.chosen_class if is_focused(self.query_one("#radii-classes")) else None
         keep = "all" if row is not None else "certified"
         label = row.label if row is not None else None
         self.post_message(Goto("images", Choice(keep=keep, label=label, eps=self.eps)))

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from lipscope.files.run_log import RunLog
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus
+from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.panes import Cells, Goto, Pane, Sheet
 from lipscope.tui.text import harmless
 from lipscope.tui.training import lines
@@ -118,10 +118,10 @@ class TrainingPane(Pane):
         self._rows = every if self._unfolded else moving
         rest = 0 if self._unfolded else len(every) - len(moving)
         layers, panel, rows = self.query_one("#training-list", LongList), self.query_one("#training-layers"), self._rows
-        if not every and layers.has_focus:
+        if not every and is_focused(layers):
             focus(self)
         layers.display = bool(every)
-        if self.has_focus:
+        if is_focused(self):
             self.focus_main()
         self.query_one("#training-no-layers").display = not every
 
