@@ -55,7 +55,7 @@ class Op:
     def refuse(self, why: str) -> UsageError:
         """The error of a network that cannot be described, with the author's line."""
         return UsageError(
-            f"{self.base} cannot be described", where=self.source or self.path or self.name, why=why,
+            f"{self.base} cannot be described", where=self.source or f"module {self.path or self.name}", why=why,
             next_step="docs/your-network.md lists what can",
         )  # fmt: skip
 
@@ -132,7 +132,7 @@ def graph_of(program: torch.export.ExportedProgram) -> Graph:
             if len(outputs) != 1:
                 raise UsageError("gives several outputs", why=f"{len(outputs)} of them", next_step="save one of them")
             if isinstance(outputs[0], torch.fx.Node):
-                memory.check(outputs, "")
+                memory.check(outputs, _source(outputs[0]))
             found = values[outputs[0]] if isinstance(outputs[0], torch.fx.Node) else outputs[0]
             if not isinstance(found, Op):
                 raise UsageError("the output does not depend on the input")

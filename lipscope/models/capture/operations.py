@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import string
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor
@@ -129,46 +130,71 @@ def _linear(op: Op, steps: Steps) -> None:
 @matches("matmul", "mm")
 def _matmul(op: Op, steps: Steps) -> None:
     first, second = list(op.given.values())[:2]
-    if isinstance(first, Op) and isinstance(second, Tensor) and second.ndim == 2:
-        steps.add("linear", op.shape, of=(first,), tensors={"weight": second.mT.contiguous()})
-    elif isinstance(first, Tensor) and first.ndim == 2 and isinstance(second, Op) and len(second.shape) > 1:
+    if isinstance(first, Op) and _is_matrix(second, first):
+        steps.add("linear", op.shape, of=(first,), tensors={"weight": second.flatten(0, -2).mT.contiguous()})
+    elif isinstance(second, Op) and _is_matrix(first, second) and len(second.shape) > 1:
         *others, rows, columns = range(len(op.shape))
         order = [*others, columns, rows]
         turned = (*op.shape[:-2], op.shape[-1])
         steps.add("permute", (*turned, second.shape[-2]), of=(second,), order=order)
-        steps.add("linear", (*turned, op.shape[-2]), tensors={"weight": first})
+        steps.add("linear", (*turned, op.shape[-2]), tensors={"weight": first.flatten(0, -2)})
         steps.add("permute", op.shape, order=order)
     else:
         raise op.refuse("only x @ W and W @ x with a fixed matrix W are layers")
 
 
+def _is_matrix(value: Any, x: Op) -> TypeGuard[Tensor]:
+    """Whether a factor is one matrix for all of x."""
+    return isinstance(value, Tensor) and 2 <= value.ndim <= len(x.shape) + 1 and math.prod(value.shape[:-2]) == 1
+
+
 @matches("einsum")
 def _einsum(op: Op, steps: Steps) -> None:
-    """A sum over axes of the input with a fixed tensor: both are made matrices."""
-    taken, _, given = op.given["equation"].replace(" ", "").partition("->")
-    values = dict(zip(taken.split(","), op.given["tensors"], strict=False))
-    images = [letters for letters, value in values.items() if isinstance(value, Op)]
-    fixed = [letters for letters, value in values.items() if isinstance(value, Tensor)]
-    if len(images) != 1 or len(fixed) != 1 or "." in taken or any(len(set(one)) < len(one) for one in values):
+    taken, _, result = op.given["equation"].replace(" ", "").partition("->")
+    factors = list(zip(taken.split(","), op.given["tensors"], strict=False))
+    if "." in taken or any(len(set(letters)) < len(letters) for letters, _ in factors):
+        raise op.refuse("only one that names each axis is a layer")
+    _summed(op, steps, factors, result)
+
+
+@matches("tensordot")
+def _tensordot(op: Op, steps: Steps) -> None:
+    letters = iter(string.ascii_letters)
+    first, second = ([next(letters) for _ in range(_axes(op.given[key]))] for key in ("self", "other"))
+    for axis, other in zip(op.given["dims_self"], op.given["dims_other"], strict=True):
+        second[other] = first[axis]
+    kept = [letter for letter in first + second if (letter in first) != (letter in second)]
+    _summed(op, steps, [("".join(first), op.given["self"]), ("".join(second), op.given["other"])], "".join(kept))
+
+
+def _axes(value: Any) -> int:
+    return len(value.shape) + isinstance(value, Op)
+
+
+def _summed(op: Op, steps: Steps, factors: list[tuple[str, Any]], result: str) -> None:
+    """A sum over axes of the input with a fixed tensor, each axis a letter: both are made matrices."""
+    images = [(letters, value) for letters, value in factors if isinstance(value, Op)]
+    fixed = [(letters, value) for letters, value in factors if isinstance(value, Tensor)]
+    if len(images) != 1 or len(fixed) != 1:
         raise op.refuse("only one with a fixed tensor is a layer")
-    (batch, *inner), (weight,), x = images[0], fixed, values[images[0]]
-    summed = [letter for letter in inner if letter in weight]
+    ((batch, *inner), x), (others, tensor) = images[0], fixed[0]
+    summed = [letter for letter in inner if letter in others]
     kept, new = (
-        [letter for letter in inner if letter not in weight],
-        [letter for letter in weight if letter not in inner],
+        [letter for letter in inner if letter not in others],
+        [letter for letter in others if letter not in inner],
     )
-    if batch in weight or given[:1] != batch or not summed or sorted(given[1:]) != sorted(kept + new):
+    if batch in others or result[:1] != batch or not summed or sorted(result[1:]) != sorted(kept + new):
         raise op.refuse("only a sum over every axis that both have is a layer")
-    sizes = dict(zip(inner, x.shape, strict=True)) | dict(zip(weight, values[weight].shape, strict=True))
-    matrix = values[weight].permute([weight.index(letter) for letter in new + summed])
+    sizes = dict(zip(inner, x.shape, strict=True)) | dict(zip(others, tensor.shape, strict=True))
+    matrix = tensor.permute([others.index(letter) for letter in new + summed])
     rows, columns = (math.prod(sizes[letter] for letter in letters) for letters in (new, summed))
-    others = tuple(sizes[letter] for letter in kept)
+    shape = tuple(sizes[letter] for letter in kept)
     order = [inner.index(letter) for letter in kept + summed]
     steps.add("permute", tuple(x.shape[axis] for axis in order), of=(x,), order=order)
-    steps.add("reshape", (*others, columns))
-    steps.add("linear", (*others, rows), tensors={"weight": matrix.reshape(rows, columns)})
-    steps.add("reshape", (*others, *(sizes[letter] for letter in new)))
-    steps.add("permute", op.shape, order=[(kept + new).index(letter) for letter in given[1:]])
+    steps.add("reshape", (*shape, columns))
+    steps.add("linear", (*shape, rows), tensors={"weight": matrix.reshape(rows, columns)})
+    steps.add("reshape", (*shape, *(sizes[letter] for letter in new)))
+    steps.add("permute", op.shape, order=[(kept + new).index(letter) for letter in result[1:]])
 
 
 @matches("addmm")

@@ -67,16 +67,18 @@ def _clamp(op: Op, steps: Steps) -> None:
         steps.add("clamp", op.shape, of=(source_of(op),), min=least, max=most)
 
 
-@matches("clamp_min", "clamp_max")
+@matches("clamp_min", "clamp_max", "maximum", "minimum", "max", "min")
 def _clamp_end(op: Op, steps: Steps) -> None:
-    key = op.base.removeprefix("clamp_")
-    end = op.given[key]
-    if isinstance(end, Tensor | Op):
-        raise op.refuse("its end must be a number")
+    x = source_of(op)
+    key = "min" if op.base in ("clamp_min", "maximum", "max") else "max"
+    ends = [value for value in op.given.values() if value is not x]
+    end = ends[0] if len(ends) == 1 else None
+    if not isinstance(end, Tensor | float | int) or torch.as_tensor(end).numel() != 1 or op.shape != x.shape:
+        raise op.refuse("only with a fixed number, or over all pixels of each channel, is it a layer")
     if key == "min" and float(end) == 0.0:
-        steps.add("relu", op.shape, of=(source_of(op),))
+        steps.add("relu", op.shape, of=(x,))
     else:
-        steps.add("clamp", op.shape, of=(source_of(op),), keys={key: float(end)})
+        steps.add("clamp", op.shape, of=(x,), keys={key: float(end)})
 
 
 @matches("hardsigmoid", "hardsigmoid_")

@@ -128,6 +128,20 @@ SINGLE = {
         lambda: nets.Lambda(lambda x: torch.arange(12.0).reshape(2, 6).to(x.dtype) / 9 @ x),
         ["permute", "linear", "permute"],
     ),
+    "matrices of a batch of one": (
+        lambda: nets.Lambda(lambda x: torch.ones(1, 1, 2, 6).to(x) / 9 @ x @ torch.ones(1, 6, 3).to(x)),
+        ["permute", "linear", "permute", "linear"],
+    ),
+    "tensordot": (
+        lambda: nets.Lambda(
+            lambda x: torch.tensordot(x, torch.arange(72.0).reshape(6, 4, 3).to(x) / 99, ([2, 1], [0, 1]))
+        ),
+        ["permute", "reshape", "linear"],
+    ),
+    "relu by maximum": (
+        lambda: nets.Lambda(lambda x: torch.max(x, torch.zeros(())).minimum(torch.full((1,), 0.7))),
+        ["relu", "clamp"],
+    ),
     "1x1 convolution as einsum": (
         lambda: nets.Lambda(
             lambda x: torch.einsum("oc,nchw->nohw", torch.arange(12.0).reshape(3, 4).to(x.dtype) / 9, x)
@@ -436,6 +450,21 @@ def test_a_refusal_names_the_authors_line(target: Path) -> None:
         lipscope.save(nets.Lambda(lambda x: F.softmax(x, dim=1)).eval(), target, input_shape=(4,))
     assert "nets.py, line" in caught.value.where
     assert "self.function(x)" in caught.value.where
+
+
+def changed_pieces(x: Tensor) -> Tensor:
+    x = x.clone()
+    x[:, :2] = F.relu(x[:, :2])
+    return x
+
+
+def test_every_refusal_says_where(target: Path) -> None:
+    with pytest.raises(UsageError) as caught:
+        lipscope.save(nets.Lambda(changed_pieces).eval(), target, input_shape=(4,))
+    assert "nets.py, line" in caught.value.where
+    with pytest.raises(UsageError) as caught:
+        lipscope.save(nn.Sequential(nn.ReLU(), nn.Softmax(1)).eval(), target, input_shape=(4,))
+    assert caught.value.where == "module 1"
 
 
 def test_what_depends_on_chance_is_not_the_network(target: Path) -> None:
