@@ -177,7 +177,8 @@ def _summed(op: Op, steps: Steps, factors: list[tuple[str, Any]], result: str) -
     fixed = [(letters, value) for letters, value in factors if isinstance(value, Tensor)]
     if len(images) != 1 or len(fixed) != 1:
         raise op.refuse("only one with a fixed tensor is a layer")
-    ((batch, *inner), x), (others, tensor) = images[0], fixed[0]
+    (taken, x), (others, tensor) = images[0], fixed[0]
+    batch, *inner = list(taken)
     summed = [letter for letter in inner if letter in others]
     kept, new = (
         [letter for letter in inner if letter not in others],
