@@ -27,7 +27,10 @@ def made(name: str) -> torch.nn.Module:
     [
         "squeezenet1_1",
         "shufflenet_v2_x0_5",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("mobilenet_v2", "regnet_x_400mf")),
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("mobilenet_v2", "mnasnet0_5", "regnet_x_400mf", "googlenet", "densenet121")
+        ),
     ],
 )
 def test_it_is_saved_and_no_measured_quotient_exceeds_its_constant(name: str, tmp_path: Path) -> None:
