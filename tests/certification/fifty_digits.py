@@ -97,9 +97,9 @@ def apply(layer: LipschitzLayer, x: Numbers) -> Numbers:
             return _pooled(layer, x)
         if isinstance(layer, Residual):
             first = second = x
-            for _, part in layer.branch("main"):
+            for part in layer.main:
                 first = apply(part, first)
-            for _, part in layer.branch("shortcut"):
+            for part in layer.shortcut:
                 second = apply(part, second)
             return first + second
     raise NotImplementedError(type(layer))

@@ -10,7 +10,7 @@ from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.elementwise import ReLU
 from lipscope.layers.linear import Linear
-from lipscope.layers.residual import Residual, sum_of
+from lipscope.layers.residual import Residual
 from lipscope.records import Bound, Shape
 from tests import dense
 from tests.layers.contract import Case, LayerContract, noise
@@ -49,8 +49,8 @@ def test_a_linear_sum_against_its_matrix() -> None:
 
 def test_forward_is_the_sum_of_both_branches() -> None:
     layer, x = narrowing(), noise(3, 2, 4, 4)
-    main = torch.relu(layer.branch("main")[0][1](x))
-    torch.testing.assert_close(layer(x), main + layer.branch("shortcut")[0][1](x))
+    main = torch.relu(layer.main[0](x))
+    torch.testing.assert_close(layer(x), main + layer.shortcut[0](x))
 
 
 def test_parts_name_every_layer_with_its_shape() -> None:
@@ -88,4 +88,10 @@ def test_without_the_proof_of_a_part_there_is_none() -> None:
 
 
 def test_the_sum_is_rounded_up() -> None:
-    assert sum_of([Bound(1.0, ""), Bound(2.0**-60, "")], [Bound(1.0, "")]).value > 1.0
+    layer = Residual([("a", ReLU()), ("b", ReLU())], [("c", ReLU())])
+    bounds = {"a": Bound(1.0, ""), "b": Bound(2.0**-60, ""), "c": Bound(1.0, "")}
+    assert layer.bound_from(bounds, (4,)).value > 1.0
+
+
+def test_numbers_keep_their_names_in_files() -> None:
+    assert list(narrowing().state_dict()) == ["main.0.weight", "main.0.bias", "shortcut.0.weight"]

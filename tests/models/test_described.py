@@ -103,8 +103,9 @@ def test_names_shapes_and_what_is_left_over(described):
     ]  # fmt: skip
     residual = {name: layer for name, layer, _ in model.net.layers()}["two"]
     assert isinstance(residual, Residual)
-    assert [name for name, _ in residual.branch("main")] == ["two.conv1", "two.bn1", "two.2.leaky_relu", "two.conv2"]
-    assert [name for name, _ in residual.branch("shortcut")] == ["two.down"]
+    names = [name for name, _ in residual.named_parts()]
+    assert names == ["two.conv1", "two.bn1", "two.2.leaky_relu", "two.conv2", "two.down"]
+    assert (len(residual.main), len(residual.shortcut)) == (4, 1)
     assert set(model.unused) == {"ema.decay", "one.bn1.num_batches_tracked", "two.bn1.num_batches_tracked"}
     assert model.description.dataset is None
     assert not model.net.training
