@@ -24,7 +24,7 @@ from lipscope.bounds.rounding import product_up
 from lipscope.environment import environment, full_precision
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header, sha256_of
-from lipscope.layers.composite import Composite
+from lipscope.layers.block import Block
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.orthogonal import OrthogonalConv2d
@@ -215,9 +215,9 @@ def _report(place: Place, rows: Mapping[str, _Row]) -> LayerReport:
 
 
 def _bound(place: Place, rows: Mapping[str, _Row]) -> Bound:
-    """The layer's own; a composite's from the bounds of its parts, which are known already."""
+    """The layer's own; a block's from the bounds of its parts, which are known already."""
     layer, shape = place.layer, place.input_shape
-    if not isinstance(layer, Composite):
+    if not isinstance(layer, Block):
         return layer.bound(shape)
     return layer.bound_from({name: rows[name].report.bound for name, _, _ in layer.parts(shape)}, shape)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lipscope.layers.composite import Composite
+from lipscope.layers.block import Block
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.residual import Named
@@ -131,14 +131,14 @@ def tightness(flow: GradientFlow, constants: Tensor, lipschitz: float) -> Tightn
 
 
 def _forward(stack: Sequence[Named], x: Tensor, places: list[_Place], *, inside: bool) -> Tensor:
-    """Evaluate layers one after another, keeping what enters and leaves each, also inside composites."""
+    """Evaluate layers one after another, keeping what enters and leaves each, also inside blocks."""
 
     def visit(name: str, layer: LipschitzLayer, value: Tensor) -> Tensor:
-        # Each layer of a composite has an input of its own, whose gradient is what comes back through that layer.
+        # Each layer of a block has an input of its own, whose gradient is what comes back through that layer.
         return _forward([(name, layer)], value.clone(), places, inside=True)
 
     for name, layer in stack:
-        result = layer.visited(x, visit) if isinstance(layer, Composite) else layer(x)
+        result = layer.visited(x, visit) if isinstance(layer, Block) else layer(x)
         places.append(_Place(name, layer, x, result, inside))
         x = result
     return x

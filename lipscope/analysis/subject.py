@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lipscope.files.checkpoint import Header
 from lipscope.layers.batch_norm import BatchNorm
-from lipscope.layers.composite import Composite
+from lipscope.layers.block import Block
 from lipscope.layers.contract import LipschitzLayer, check_provable
 from lipscope.layers.heads import Head
 from lipscope.models.described import DescribedNet, load_described
@@ -42,7 +42,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Place:
-    """A layer in its network; ``inside`` a composite such as a residual sum, whose own row counts."""
+    """A layer in its network; ``inside`` a block such as a residual sum, whose own row counts."""
 
     name: str
     layer: LipschitzLayer
@@ -76,11 +76,11 @@ def _layerwise(net: Network) -> bool:
     """Others' networks, and those with batch normalisation or residual sums, are not claimed 1-Lipschitz by layer."""
     if isinstance(net, DescribedNet):
         return False
-    return not any(isinstance(layer, BatchNorm | Composite) for _, layer, _ in net.layers())
+    return not any(isinstance(layer, BatchNorm | Block) for _, layer, _ in net.layers())
 
 
 def places_of(net: Network) -> list[Place]:
-    """Every layer in forward order; those inside a composite before the sum.
+    """Every layer in forward order; those inside a block before it.
 
     Raises:
         UsageError: the network is in training mode.
@@ -94,7 +94,7 @@ def places_of(net: Network) -> list[Place]:
 
 
 def _parts(layer: LipschitzLayer, shape: Shape) -> list[Place]:
-    if not isinstance(layer, Composite):
+    if not isinstance(layer, Block):
         return []
     found = []
     for name, part, taken in layer.parts(shape):

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lipscope.bounds.rounding import Arithmetic, outward
 from lipscope.layers.batch_norm import BatchNorm
-from lipscope.layers.composite import Composite, Visit
 from lipscope.layers.contract import LipschitzLayer, Rounding
 from lipscope.layers.elementwise import Elementwise, PReLU
 from lipscope.layers.joints import Concatenation, Dependence, Joint, Part, Sum
@@ -23,6 +22,9 @@ INPUT = "input"
 """The name of what the block is given."""
 
 T = TypeVar("T")
+
+Visit = Callable[[str, LipschitzLayer, Tensor], Tensor]
+"""(name, layer, input) to the layer's result."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Node:
     step: LipschitzLayer | Joint
 
 
-class Block(Composite):
+class Block(LipschitzLayer):
     """A directed graph of layers and joints without a circle.
 
     Its bound is that of :mod:`lipscope.layers.joints`: 1 + L for x + f(x), (1 + L^2)^(1/2) for (x, f(x)), and the norm
@@ -52,6 +54,8 @@ class Block(Composite):
     Raises:
         ValueError: a name that is not there, or there twice.
     """
+
+    gradient_norm_preserving = False
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         super().__init__()
@@ -86,6 +90,10 @@ class Block(Composite):
             else:
                 found[node.name] = of_layer(node, node.step, given[0])
         return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The last value."""
+        return self.visited(x, lambda _name, layer, value: layer(value))
 
     def visited(self, x: Tensor, visit: Visit) -> Tensor:
         """Each layer evaluated by ``visit``, joints as they are."""
@@ -122,8 +130,12 @@ class Block(Composite):
             if isinstance(node.step, LipschitzLayer):
                 yield node.name, node.step, shapes[node.of[0]]
 
+    def bound(self, input_shape: Shape) -> Bound:
+        """From the bounds of the layers."""
+        return self.bound_from({name: part.bound(shape) for name, part, shape in self.parts(input_shape)}, input_shape)
+
     def bound_from(self, bounds: Mapping[str, Bound], input_shape: Shape) -> Bound:
-        """The norm of the matrix of constants, with the input in pieces and as a whole."""
+        """The norm of the matrix of constants, with the input in pieces and as a whole, from the layers' bounds."""
         for name, _, _ in self.parts(input_shape):
             if not bounds[name].proved:
                 return Bound.unproved(f"inside the {self.kind}: {bounds[name].reason}")

@@ -116,7 +116,11 @@ class LipschitzLayer(nn.Module, ABC):
 
 
 class LinearLayer(LipschitzLayer):
-    """A layer that is affine: ``forward(x) = linear(x) + bias``."""
+    """A layer that is affine: ``forward(x) = linear(x) + bias``, the bias being 0 unless a layer says otherwise."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, *input_shape) to (N, *output_shape)."""
+        return self.linear(x)
 
     @abstractmethod
     def linear(self, x: Tensor) -> Tensor:

@@ -272,10 +272,6 @@ class Outputs(EvenHead):
         """(N, classes) to the same."""
         return x
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, classes) to the same."""
-        return x
-
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1."""
         return Bound.exactly(1.0, "identity; radii use sqrt(2) for every pair")

@@ -59,10 +59,6 @@ class AveragePool2d(LinearLayer):
         """(N, C, H, W) to (N, C, H', W')."""
         return F.avg_pool2d(x, self.window, self.stride, self.padding, self.ceil_mode, self.count_padding, self.divisor)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H', W')."""
-        return self.linear(x)
-
     def bound(self, input_shape: Shape) -> Bound:
         """The norm of the means, up to rounding."""
         return average_pool_bound(
@@ -88,10 +84,6 @@ class GlobalAveragePool(LinearLayer):
     def linear(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, 1, 1)."""
         return x.mean(dim=(2, 3), keepdim=True)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, 1, 1)."""
-        return self.linear(x)
 
     def bound(self, input_shape: Shape) -> Bound:
         """1 / sqrt(H W)."""
@@ -134,10 +126,6 @@ class AdaptiveAveragePool2d(AdaptivePool2d, LinearLayer):
     word = "average"
 
     def linear(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, *size)."""
-        return F.adaptive_avg_pool2d(x, self.size)
-
-    def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, *size)."""
         return F.adaptive_avg_pool2d(x, self.size)
 

@@ -17,10 +17,6 @@ class Rearrange(LinearLayer):
 
     gradient_norm_preserving = True
 
-    def forward(self, x: Tensor) -> Tensor:
-        """The same as its linear part."""
-        return self.linear(x)
-
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1."""
         return Bound.exactly(1.0, "every number occurs at most once")
@@ -248,10 +244,6 @@ class NearestUpsample(LinearLayer):
     def linear(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, f H, g W)."""
         return x.repeat_interleave(self.factors[0], dim=2).repeat_interleave(self.factors[1], dim=3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, f H, g W)."""
-        return self.linear(x)
 
     def bound(self, input_shape: Shape) -> Bound:
         """sqrt(f g), exactly."""

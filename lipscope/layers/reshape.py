@@ -100,10 +100,6 @@ class Flatten(LinearLayer):
         """The same numbers in one row."""
         return x.flatten(1)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C H W)."""
-        return x.flatten(1)
-
     def bound(self, input_shape: Shape) -> Bound:
         """Exactly 1."""
         return Bound.exactly(1.0, "isometry")

@@ -16,7 +16,7 @@ from lipscope.errors import CheckpointError, UsageError
 from lipscope.files.checkpoint import Header, read_header, sha256_of
 from lipscope.files.kind import require_model
 from lipscope.ground import check_ground
-from lipscope.layers.composite import Composite
+from lipscope.layers.block import Block
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.heads import Head, LinearHead, Outputs
 from lipscope.layers.linear import Linear
@@ -278,7 +278,7 @@ def _names_of(stack: list[tuple[str, LipschitzLayer]]) -> Iterator[str]:
     while waiting:
         name, layer = waiting.pop()
         yield name
-        if isinstance(layer, Composite):
+        if isinstance(layer, Block):
             waiting += layer.named_parts()
 
 
