@@ -11,50 +11,17 @@ from torch import Tensor, nn
 
 from lipscope.bounds.strided import Sides
 from lipscope.errors import CheckpointError, UsageError
+from lipscope.layers import elementwise, pooling, rearrange
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.block import INPUT, Block, Node
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.conv2d import PADDING_MODES, Conv2d
-from lipscope.layers.elementwise import (
-    LeakyReLU,
-    PReLU,
-    ReLU,
-    absolute,
-    clamp,
-    elu,
-    gelu,
-    hardswish,
-    sigmoid,
-    silu,
-    softplus,
-    softsign,
-    tanh,
-)
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
 from lipscope.layers.joints import Concatenation, Joint, Part, Sum
 from lipscope.layers.linear import Linear
 from lipscope.layers.padding import Pad
-from lipscope.layers.pooling import (
-    AdaptiveAveragePool2d,
-    AdaptiveMaxPool2d,
-    AveragePool2d,
-    GlobalAveragePool,
-    L2Pool2d,
-    MaxPool2d,
-)
 from lipscope.layers.potential_step import PotentialStep
-from lipscope.layers.rearrange import (
-    ChannelShuffle,
-    Flip,
-    NearestUpsample,
-    Permute,
-    PixelShuffle,
-    PixelUnshuffle,
-    Reshape,
-    Roll,
-    Slice,
-)
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.residual import Named, Residual
 from lipscope.layers.scale import ScaleShift
@@ -78,8 +45,6 @@ ALONE = "`lipscope inspect` without --describe bounds kernels of one and of thre
 MOST_TERMS = 64
 """Of a series."""
 
-Build = Callable[[Entry, Tensors], LipschitzLayer]
-
 
 def build_layer(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     """The layer that an entry describes.
@@ -88,14 +53,19 @@ def build_layer(entry: Entry, tensors: Tensors) -> LipschitzLayer:
         UsageError: an unknown kind, or keys or values that cannot be.
         CheckpointError: tensors that are missing or do not fit.
     """
-    build = KINDS.get(entry.kind)
-    if build is None:
-        raise UsageError(
-            f"unknown kind {entry.kind[:80]!r}", where=entry.where, why=f"known are {', '.join(sorted(KINDS))}",
-            next_step="see docs/describe.md",
-        )  # fmt: skip
+    kind = entry.kind
     try:
-        layer = build(entry, tensors)
+        if kind in PLAIN:
+            layer = PLAIN[kind]()
+        elif kind in SET:
+            layer = SET[kind](entry)
+        elif kind in STORED:
+            layer = STORED[kind](entry, tensors)
+        else:
+            raise UsageError(
+                f"unknown kind {kind[:80]!r}", where=entry.where, why=f"known are {', '.join(sorted(KINDS))}",
+                next_step="see docs/describe.md",
+            )  # fmt: skip
     except ValueError as error:
         raise UsageError("cannot be built", where=entry.where, why=str(error)[:200]) from error
     entry.finish()
@@ -212,10 +182,6 @@ def _scale_shift(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     return ScaleShift(*values)
 
 
-def _prelu(entry: Entry, tensors: Tensors) -> LipschitzLayer:
-    return PReLU(_tensor(entry, tensors, "weight", 1))
-
-
 def _batch_norm(entry: Entry, tensors: Tensors) -> LipschitzLayer:
     mean = _tensor(entry, tensors, "running_mean", 1)
     return BatchNorm(
@@ -233,36 +199,25 @@ def _checked(entry: Entry, value: Tensor, length: int) -> Tensor:
     return value
 
 
-def _normalize(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    return Normalize(entry.numbers("mean"), entry.numbers("std"))
-
-
-def _average_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+def _windows(entry: Entry) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Sizes and steps; windows lie side by side where no stride is given."""
     window = entry.pair("kernel_size", None)
-    return AveragePool2d(
-        window,
-        entry.pair("stride", window),
-        entry.pair("padding", 0, least=0),
-        ceil_mode=entry.flag("ceil_mode"),
+    return window, entry.pair("stride", window)
+
+
+def _average_pool(entry: Entry) -> LipschitzLayer:
+    return pooling.AveragePool2d(
+        *_windows(entry), entry.pair("padding", 0, least=0), ceil_mode=entry.flag("ceil_mode"),
         count_padding=not entry.flag("exclude_padding"),
         divisor=entry.whole("divisor", 1) if entry.has("divisor") else None,
-    )
+    )  # fmt: skip
 
 
-def _max_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    window = entry.pair("kernel_size", None)
-    return MaxPool2d(
-        window,
-        entry.pair("stride", window),
-        entry.pair("padding", 0, least=0),
-        dilation=entry.pair("dilation", 1),
+def _max_pool(entry: Entry) -> LipschitzLayer:
+    return pooling.MaxPool2d(
+        *_windows(entry), entry.pair("padding", 0, least=0), dilation=entry.pair("dilation", 1),
         ceil_mode=entry.flag("ceil_mode"),
-    )
-
-
-def _l2_pool(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    window = entry.pair("kernel_size", None)
-    return L2Pool2d(window, entry.pair("stride", window))
+    )  # fmt: skip
 
 
 def _residual(entry: Entry, tensors: Tensors) -> LipschitzLayer:
@@ -298,82 +253,76 @@ def _step(entry: Entry, tensors: Tensors, values: int) -> LipschitzLayer | Joint
     return joint
 
 
-def _group_sort(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    size = entry.whole("group_size", 2, least=2)
-    return GroupSort(size, adjacent=entry.flag("adjacent"), ascending=entry.flag("ascending"))
-
-
-def _max_min(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    return MaxMin(adjacent=entry.flag("adjacent"), ascending=entry.flag("ascending"))
-
-
-def _clamp(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+def _clamp(entry: Entry) -> LipschitzLayer:
     least, most = (
         entry.number(key, 0.0) if entry.has(key) else end for key, end in (("min", -math.inf), ("max", math.inf))
     )
-    return clamp(least, most)
+    return elementwise.clamp(least, most)
 
 
-def _elu(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    return elu(*(entry.number(key, 1.0) for key in ("alpha", "scale", "input_scale")))
-
-
-def _pad(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
-    return Pad(entry.sides("padding"), entry.choice("padding_mode", "zeros", PADDING_MODES), entry.number("value", 0.0))
-
-
-def _slice(entry: Entry, _tensors: Tensors) -> LipschitzLayer:
+def _slice(entry: Entry) -> LipschitzLayer:
     start, stop = entry.whole("start", 0, least=0), entry.whole("stop", 0)
-    return Slice(entry.whole("axis", 0, least=0), start, stop, entry.whole("step", 1))
+    return rearrange.Slice(entry.whole("axis", 0, least=0), start, stop, entry.whole("step", 1))
 
 
-def _plain(make: Callable[[], LipschitzLayer]) -> Build:
-    return lambda _entry, _tensors: make()
+PLAIN: dict[str, Callable[[], LipschitzLayer]] = {
+    "relu": elementwise.ReLU,
+    "absolute": elementwise.absolute,
+    "sigmoid": elementwise.sigmoid,
+    "tanh": elementwise.tanh,
+    "silu": elementwise.silu,
+    "hardswish": elementwise.hardswish,
+    "softsign": elementwise.softsign,
+    "global_average_pool": pooling.GlobalAveragePool,
+    "flatten": Flatten,
+}
+"""Layers without a setting."""
 
+SET: dict[str, Callable[[Entry], LipschitzLayer]] = {
+    "normalize": lambda entry: Normalize(entry.numbers("mean"), entry.numbers("std")),
+    "leaky_relu": lambda entry: elementwise.LeakyReLU(entry.number("negative_slope", 0.01)),
+    "clamp": _clamp,
+    "softplus": lambda entry: elementwise.softplus(entry.number("beta", 1.0)),
+    "elu": lambda entry: elementwise.elu(*(entry.number(key, 1.0) for key in ("alpha", "scale", "input_scale"))),
+    "gelu": lambda entry: elementwise.gelu(entry.choice("approximate", "none", ("none", "tanh"))),
+    "max_min": lambda entry: MaxMin(adjacent=entry.flag("adjacent"), ascending=entry.flag("ascending")),
+    "group_sort": lambda entry: GroupSort(
+        entry.whole("group_size", 2, least=2), adjacent=entry.flag("adjacent"), ascending=entry.flag("ascending")
+    ),
+    "average_pool": _average_pool,
+    "max_pool": _max_pool,
+    "l2_pool": lambda entry: pooling.L2Pool2d(*_windows(entry)),
+    "adaptive_average_pool": lambda entry: pooling.AdaptiveAveragePool2d(entry.pair("output_size", None)),
+    "adaptive_max_pool": lambda entry: pooling.AdaptiveMaxPool2d(entry.pair("output_size", None)),
+    "reshape": lambda entry: rearrange.Reshape(entry.wholes("shape")),
+    "permute": lambda entry: rearrange.Permute(entry.wholes("order")),
+    "pixel_shuffle": lambda entry: rearrange.PixelShuffle(entry.whole("factor", 2)),
+    "pixel_unshuffle": lambda entry: rearrange.PixelUnshuffle(entry.whole("factor", 2)),
+    "channel_shuffle": lambda entry: rearrange.ChannelShuffle(entry.whole("groups", 2)),
+    "flip": lambda entry: rearrange.Flip(entry.wholes("axes")),
+    "roll": lambda entry: rearrange.Roll(entry.wholes("shifts"), entry.wholes("axes")),
+    "slice": _slice,
+    "pad": lambda entry: Pad(
+        entry.sides("padding"), entry.choice("padding_mode", "zeros", PADDING_MODES), entry.number("value", 0.0)
+    ),
+    "nearest_upsample": lambda entry: rearrange.NearestUpsample(entry.pair("factors", None)),
+}
+"""Layers that the entry alone describes."""
 
-KINDS: dict[str, Build] = {
+STORED: dict[str, Callable[[Entry, Tensors], LipschitzLayer]] = {
     "linear": _linear,
     "conv2d": _conv2d,
     "conv_transpose2d": _transposed,
     "soc": _soc,
     "batch_norm": _batch_norm,
-    "normalize": _normalize,
     "scale_shift": _scale_shift,
-    "relu": _plain(ReLU),
-    "leaky_relu": lambda entry, _tensors: LeakyReLU(entry.number("negative_slope", 0.01)),
-    "prelu": _prelu,
-    "absolute": _plain(absolute),
-    "clamp": _clamp,
-    "sigmoid": _plain(sigmoid),
-    "tanh": _plain(tanh),
-    "softplus": lambda entry, _tensors: softplus(entry.number("beta", 1.0)),
-    "elu": _elu,
-    "gelu": lambda entry, _tensors: gelu(entry.choice("approximate", "none", ("none", "tanh"))),
-    "silu": _plain(silu),
-    "hardswish": _plain(hardswish),
-    "softsign": _plain(softsign),
-    "max_min": _max_min,
-    "group_sort": _group_sort,
+    "prelu": lambda entry, tensors: elementwise.PReLU(_tensor(entry, tensors, "weight", 1)),
     "householder": _householder,
     "potential_step": _potential_step,
-    "average_pool": _average_pool,
-    "max_pool": _max_pool,
-    "l2_pool": _l2_pool,
-    "global_average_pool": _plain(GlobalAveragePool),
-    "adaptive_average_pool": lambda entry, _tensors: AdaptiveAveragePool2d(entry.pair("output_size", None)),
-    "adaptive_max_pool": lambda entry, _tensors: AdaptiveMaxPool2d(entry.pair("output_size", None)),
-    "flatten": _plain(Flatten),
-    "reshape": lambda entry, _tensors: Reshape(entry.wholes("shape")),
-    "permute": lambda entry, _tensors: Permute(entry.wholes("order")),
-    "pixel_shuffle": lambda entry, _tensors: PixelShuffle(entry.whole("factor", 2)),
-    "pixel_unshuffle": lambda entry, _tensors: PixelUnshuffle(entry.whole("factor", 2)),
-    "channel_shuffle": lambda entry, _tensors: ChannelShuffle(entry.whole("groups", 2)),
-    "flip": lambda entry, _tensors: Flip(entry.wholes("axes")),
-    "roll": lambda entry, _tensors: Roll(entry.wholes("shifts"), entry.wholes("axes")),
-    "slice": _slice,
-    "pad": _pad,
-    "nearest_upsample": lambda entry, _tensors: NearestUpsample(entry.pair("factors", None)),
     "residual": _residual,
     "block": _block,
 }
-"""By the name that stands under ``kind``."""
+"""Layers with numbers in the file, and those made of layers."""
+
+KINDS = frozenset({*PLAIN, *SET, *STORED})
+"""What may stand under ``kind``."""
