@@ -14,17 +14,9 @@ class AOLConv2d(ScaledLinearConv2d):
 
     ||K D|| <= 1 (theorem 2 of the paper). With fewer outputs than inputs the same is done to K^T: more of the norm is
     kept where there are fewer overlaps.
-
-    Args:
-        in_channels, out_channels: as of any convolution.
-        kernel_size: odd.
-        stride: 1 or 2.
-        side: height and width of the input, for which a frozen kernel is scaled to be proved.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int) -> None:
-        shape = (out_channels, in_channels * stride**2, kernel_size, kernel_size)
-        super().__init__(f"AOL {kernel_size}x{kernel_size}", in_channels, out_channels, stride, shape, side)
+    family = "AOL"
 
     def new_scaling(self, generator: torch.Generator | None) -> nn.Module:
         """The rescaling of the paper, which has no numbers of its own."""

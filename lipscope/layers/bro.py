@@ -37,18 +37,10 @@ class BROWeight(SymbolWeight):
         size = max(in_channels, out_channels)
         self.weight = nn.Parameter(torch.randn(size, max(1, size // 2), taps, taps, generator=generator))
 
-    def forward(self) -> Tensor:
-        """The symbols."""
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return self._symbols(self.weight)
-
-    def exact(self) -> Tensor:
-        """The same in float64."""
-        return self._symbols(self.weight.detach().cpu().double())
-
-    def _symbols(self, weight: Tensor) -> Tensor:
+    def symbols(self, *free: Tensor) -> Tensor:
+        """The reflections."""
         outputs, inputs = self.shape
-        return block_reflector(free_symbols(weight, self.grid))[..., :outputs, :inputs]
+        return block_reflector(free_symbols(free[0], self.grid))[..., :outputs, :inputs]
 
 
 def block_reflector(free: Tensor) -> Tensor:

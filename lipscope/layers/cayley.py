@@ -42,14 +42,10 @@ class CayleyWeight(SymbolWeight):
         self.weight = nn.Parameter(weight)
         self.alpha = nn.Parameter(spectrum_length(free_symbols(weight, grid), grid))
 
-    def forward(self) -> Tensor:
-        """The symbols, as of :func:`cayley_symbols`."""
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return cayley_symbols(self.weight, self.alpha, self.grid)
-
-    def exact(self) -> Tensor:
-        """The same in float64."""
-        return cayley_symbols(self.weight.detach().cpu().double(), self.alpha.detach().cpu().double(), self.grid)
+    def symbols(self, *free: Tensor) -> Tensor:
+        """As of :func:`cayley_symbols`."""
+        weight, alpha = free
+        return cayley_symbols(weight, alpha, self.grid)
 
 
 def cayley_symbols(weight: Tensor, alpha: Tensor, grid: int) -> Tensor:

@@ -39,12 +39,21 @@ class SymbolWeight(nn.Module, ABC):
     grid: int
 
     @abstractmethod
-    def forward(self) -> Tensor:
-        """The symbols, (n, h, out, in), or (1, 1, out, in) where all frequencies have the same; in float32."""
+    def symbols(self, *free: Tensor) -> Tensor:
+        """Free numbers, in the order of the parameters, to symbols (n, h, out, in).
 
-    @abstractmethod
+        (1, 1, out, in) where all frequencies have the same.
+        """
+
+    def forward(self) -> Tensor:
+        """The symbols, in float32."""
+        free = tuple(self.parameters())
+        with torch.autocast(free[0].device.type, enabled=False):
+            return self.symbols(*free)
+
     def exact(self) -> Tensor:
         """The same in float64, on the CPU."""
+        return self.symbols(*(values.detach().cpu().double() for values in self.parameters()))
 
 
 class FrequencyConv2d(OrthogonalConv2d):

@@ -15,18 +15,9 @@ from lipscope.layers.scaled import FIRST_LENGTH, OverNorm, ScaledLinearConv2d
 
 
 class LiResNetConv2d(ScaledLinearConv2d):
-    """x -> (x + K x) / ||1 + K|| + b with zero padding; K x / ||K|| + b where the numbers of channels differ.
+    """x -> (x + K x) / ||1 + K|| + b with zero padding; K x / ||K|| + b where the numbers of channels differ."""
 
-    Args:
-        in_channels, out_channels: as of any convolution.
-        kernel_size: odd.
-        stride: 1 or 2.
-        side: height and width of the input, for which a frozen kernel is scaled to be proved.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int) -> None:
-        shape = (out_channels, in_channels * stride**2, kernel_size, kernel_size)
-        super().__init__(f"LiResNet {kernel_size}x{kernel_size}", in_channels, out_channels, stride, shape, side)
+    family = "LiResNet"
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """Start at the identity, or at an orthogonal matrix where there is none."""

@@ -43,14 +43,10 @@ class LOTWeight(SymbolWeight):
         weight[:, :, middle, middle] += torch.eye(out_channels, in_channels)
         self.weight = nn.Parameter(weight)
 
-    def forward(self) -> Tensor:
-        """The symbols, by a fixed number of iterations."""
-        with torch.autocast(self.weight.device.type, enabled=False):
-            return unitary_factor(free_symbols(self.weight, self.grid), ITERATIONS)
-
-    def exact(self) -> Tensor:
-        """The same in float64, by as many iterations as reach any singular value over a millionth of the largest."""
-        return unitary_factor(free_symbols(self.weight.detach().cpu().double(), self.grid), EXACT_ITERATIONS)
+    def symbols(self, *free: Tensor) -> Tensor:
+        """The factors; in float64 by as many iterations as reach any singular value over a millionth of the largest."""
+        iterations = EXACT_ITERATIONS if free[0].dtype == torch.float64 else ITERATIONS
+        return unitary_factor(free_symbols(free[0], self.grid), iterations)
 
 
 def unitary_factor(free: Tensor, iterations: int) -> Tensor:

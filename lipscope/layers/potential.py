@@ -25,19 +25,19 @@ class PotentialConv2d(ScaledConv2d):
     """The step on C = max(in stride^2, out) channels: those of the unshuffled image and zeros; the first are kept.
 
     Args:
-        family: its name for a person.
         in_channels, out_channels: as of any convolution.
         kernel_size: of G, odd.
         stride: 1 or 2, by pixel-unshuffle.
         side: height and width of the input, for which a frozen kernel is scaled to be proved.
     """
 
-    def __init__(
-        self, family: str, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int
-    ) -> None:
+    family: str
+    """The family's name for a person."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int) -> None:
         self.channels = max(in_channels * stride**2, out_channels)
         shape = (self.channels, self.channels, kernel_size, kernel_size)
-        kind = f"{family} {kernel_size}x{kernel_size}"
+        kind = f"{self.family} {kernel_size}x{kernel_size}"
         super().__init__(kind, in_channels, out_channels, stride, shape, side, self.channels)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -83,7 +83,22 @@ class ScaledConv2d(FamilyConv2d):
 
 
 class ScaledLinearConv2d(ScaledConv2d, LinearConv2d):
-    """x -> K x + b after the pixel-unshuffle, with zero padding."""
+    """x -> K x + b after the pixel-unshuffle, with zero padding.
+
+    Args:
+        in_channels, out_channels: as of any convolution.
+        kernel_size: odd.
+        stride: 1 or 2.
+        side: height and width of the input, for which a frozen kernel is scaled to be proved.
+    """
+
+    family: str
+    """The family's name for a person."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int) -> None:
+        kind = f"{self.family} {kernel_size}x{kernel_size}"
+        shape = (out_channels, in_channels * stride**2, kernel_size, kernel_size)
+        super().__init__(kind, in_channels, out_channels, stride, shape, side)
 
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """Start from an orthogonal matrix in the middle tap: kernels of normal numbers, scaled, make images vanish."""

@@ -11,14 +11,9 @@ from lipscope.layers.scaled import overlaps
 
 
 class SLLConv2d(PotentialConv2d):
-    """x -> x - 2 K^T T^-1 relu(K x + b), as a step with G = T^(-1/2) K.
+    """x -> x - 2 K^T T^-1 relu(K x + b), as a step with G = T^(-1/2) K."""
 
-    Args:
-        in_channels, out_channels, kernel_size, stride, side: as of :class:`PotentialConv2d`.
-    """
-
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int) -> None:
-        super().__init__("SLL", in_channels, out_channels, kernel_size, stride, side)
+    family = "SLL"
 
     def new_scaling(self, generator: torch.Generator | None) -> nn.Module:
         """The division of rows by the roots of T."""
