@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
 import torch
@@ -67,6 +67,30 @@ def _identity(op: Op, steps: Steps) -> None:
     steps.add("identity", op.shape, of=(source,))
 
 
+def on_images(
+    op: Op, steps: Steps, kind: str, x: Op, sizes: Mapping[str, list[Any]],
+    keys: Mapping[str, Any] | None = None, tensors: Mapping[str, Tensor | None] | None = None,
+) -> None:  # fmt: skip
+    """A layer of images; a row of pixels is made an image of one line, and a row again.
+
+    Args:
+        sizes: by key, one for each axis of the pixels.
+        keys, tensors: the others.
+    """
+    if len(op.shape) == 3:
+        steps.add(kind, op.shape, of=(x,), keys={**sizes, **(keys or {})}, tensors=tensors)
+        return
+    across = {"padding": [0, 0] if kind == "conv2d" else 0, "output_padding": 0}
+    rows = {key: [across.get(key, 1), *value] for key, value in sizes.items()}
+    lines = {
+        key: None if value is None else value.unsqueeze(2) if key == "weight" else value
+        for key, value in (tensors or {}).items()
+    }
+    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
+    steps.add(kind, (op.shape[0], 1, op.shape[1]), keys={**rows, **(keys or {})}, tensors=lines)
+    steps.add("reshape", op.shape)
+
+
 @matches("conv1d", "conv2d")
 def _convolution(op: Op, steps: Steps) -> None:
     weight, bias, x = op.given["weight"], op.given["bias"], op.given["input"]
@@ -80,19 +104,8 @@ def _convolution(op: Op, steps: Steps) -> None:
         sides = [[(k - 1) // 2, k - 1 - (k - 1) // 2] for k in taps]
     else:
         sides = [[0, 0]] * axes if padding == "valid" else [[p, p] for p in pair(padding, axes)]
-    keys = {"groups": op.given["groups"]}
-    if axes == 2:
-        steps.add(
-            "conv2d", op.shape, of=(x,), tensors={"weight": weight, "bias": bias}, stride=stride, padding=sides,
-            dilation=dilation, **keys,
-        )  # fmt: skip
-        return
-    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
-    steps.add(
-        "conv2d", (op.shape[0], 1, op.shape[1]), tensors={"weight": weight.unsqueeze(2), "bias": bias},
-        stride=[1, *stride], padding=[[0, 0], *sides], dilation=[1, *dilation], **keys,
-    )  # fmt: skip
-    steps.add("reshape", op.shape)
+    sizes = {"stride": stride, "padding": sides, "dilation": dilation}
+    on_images(op, steps, "conv2d", x, sizes, {"groups": op.given["groups"]}, {"weight": weight, "bias": bias})
 
 
 @matches("conv_transpose1d", "conv_transpose2d")
@@ -100,23 +113,9 @@ def _transposed(op: Op, steps: Steps) -> None:
     weight, bias, x = op.given["weight"], op.given["bias"], op.given["input"]
     if not isinstance(weight, Tensor) or isinstance(bias, Op):
         raise op.refuse("its weight depends on the input")
-    axes = weight.ndim - 2
-    stride, padding, more, dilation = (
-        pair(op.given[key], axes) for key in ("stride", "padding", "output_padding", "dilation")
-    )
-    if axes == 2:
-        steps.add(
-            "conv_transpose2d", op.shape, of=(x,), tensors={"weight": weight, "bias": bias}, stride=stride,
-            padding=padding, output_padding=more, dilation=dilation, groups=op.given["groups"],
-        )  # fmt: skip
-        return
-    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
-    steps.add(
-        "conv_transpose2d", (op.shape[0], 1, op.shape[1]), tensors={"weight": weight.unsqueeze(2), "bias": bias},
-        stride=[1, *stride], padding=[0, *padding], output_padding=[0, *more], dilation=[1, *dilation],
-        groups=op.given["groups"],
-    )  # fmt: skip
-    steps.add("reshape", op.shape)
+    sizes = {key: pair(op.given[key], weight.ndim - 2) for key in ("stride", "padding", "output_padding", "dilation")}
+    tensors = {"weight": weight, "bias": bias}
+    on_images(op, steps, "conv_transpose2d", x, sizes, {"groups": op.given["groups"]}, tensors)
 
 
 @matches("linear")

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lipscope.models.capture.graph import Op
-from lipscope.models.capture.operations import matches, pair, reshaped, source_of
+from lipscope.models.capture.operations import matches, on_images, pair, reshaped, source_of
 from lipscope.models.capture.steps import Steps
 from lipscope.records import Shape
 
@@ -232,52 +232,34 @@ def _stack(op: Op, steps: Steps) -> None:
     steps.add("reshape", op.shape)
 
 
+def _windows(op: Op, *names: str) -> dict[str, list[int]]:
+    """The sizes of windows, one for each axis of the pixels; without a stride they lie side by side."""
+    found = {name: pair(op.given[name], len(op.shape) - 1) for name in names}
+    return {**found, "stride": pair(op.given["stride"] or op.given["kernel_size"], len(op.shape) - 1)}
+
+
 @matches("avg_pool2d", "avg_pool1d")
 def _average_pool(op: Op, steps: Steps) -> None:
-    x, axes = source_of(op), len(op.shape) - 1
-    window = pair(op.given["kernel_size"], axes)
-    stride = pair(op.given["stride"], axes) if op.given["stride"] else window
-    padding = pair(op.given["padding"], axes)
-    keys: dict[str, Any] = {"ceil_mode": op.given["ceil_mode"] or None}
-    keys["exclude_padding"] = None if op.given["count_include_pad"] else True
-    keys["divisor"] = op.given.get("divisor_override")
-    _pooled(op, steps, x, "average_pool", {"kernel_size": window, "stride": stride, "padding": padding}, keys)
+    keys = {
+        "ceil_mode": op.given["ceil_mode"] or None, "exclude_padding": None if op.given["count_include_pad"] else True,
+        "divisor": op.given.get("divisor_override"),
+    }  # fmt: skip
+    on_images(op, steps, "average_pool", source_of(op), _windows(op, "kernel_size", "padding"), keys)
 
 
 @matches("max_pool2d", "max_pool1d", "max_pool2d_with_indices")
 def _max_pool(op: Op, steps: Steps) -> None:
-    x, axes = source_of(op), len(op.shape) - 1
-    window = pair(op.given["kernel_size"], axes)
-    stride = pair(op.given["stride"], axes) if op.given["stride"] else window
-    sizes = {
-        "kernel_size": window, "stride": stride, "padding": pair(op.given["padding"], axes),
-        "dilation": pair(op.given["dilation"], axes),
-    }  # fmt: skip
-    _pooled(op, steps, x, "max_pool", sizes, {"ceil_mode": op.given["ceil_mode"] or None})
-
-
-def _pooled(op: Op, steps: Steps, x: Op, kind: str, sizes: dict[str, list[int]], keys: dict[str, Any]) -> None:
-    if len(op.shape) == 3:
-        steps.add(kind, op.shape, of=(x,), keys={**sizes, **keys})
-        return
-    rows = {key: [0 if key == "padding" else 1, *value] for key, value in sizes.items()}
-    steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
-    steps.add(kind, (op.shape[0], 1, op.shape[1]), keys={**rows, **keys})
-    steps.add("reshape", op.shape)
+    sizes = _windows(op, "kernel_size", "padding", "dilation")
+    on_images(op, steps, "max_pool", source_of(op), sizes, {"ceil_mode": op.given["ceil_mode"] or None})
 
 
 @matches("adaptive_avg_pool2d", "_adaptive_avg_pool2d", "adaptive_max_pool2d", "adaptive_avg_pool1d")
 def _adaptive(op: Op, steps: Steps) -> None:
-    x = source_of(op)
     kind = "adaptive_max_pool" if "max" in op.base else "adaptive_average_pool"
-    if len(op.shape) == 2:
-        steps.add("reshape", (x.shape[0], 1, x.shape[1]), of=(x,))
-        steps.add(kind, (op.shape[0], 1, op.shape[1]), output_size=[1, op.shape[1]])
-        steps.add("reshape", op.shape)
-    elif op.shape[1:] == (1, 1) and kind == "adaptive_average_pool":
-        steps.add("global_average_pool", op.shape, of=(x,))
+    if op.shape[1:] == (1, 1) and kind == "adaptive_average_pool":
+        steps.add("global_average_pool", op.shape, of=(source_of(op),))
     else:
-        steps.add(kind, op.shape, of=(x,), output_size=list(op.shape[1:]))
+        on_images(op, steps, kind, source_of(op), {"output_size": list(op.shape[1:])})
 
 
 @matches("mean", "sum", "amax", "linalg_vector_norm", "norm")
