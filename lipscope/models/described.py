@@ -177,18 +177,10 @@ def net_of(stack: list[tuple[str, LipschitzLayer]], input_shape: tuple[int, ...]
     for _, layer in body:
         before, shape = shape, layer.output_shape(shape)
     if body and isinstance(last, Linear) and len(before) == 1:
-        return DescribedNet(normalize, body[:-1], _linear_head(last), input_shape)
+        return DescribedNet(normalize, body[:-1], LinearHead.of(last), input_shape)
     if len(shape) > 1:
         body = [*body, (_free("outputs", set(_names_of(body))), Flatten())]
     return DescribedNet(normalize, body, Outputs(math.prod(shape)), input_shape)
-
-
-def _linear_head(layer: Linear) -> LinearHead:
-    weight = layer.weight.detach()
-    head = LinearHead(weight.shape[1], weight.shape[0])
-    head.weight = nn.Parameter(weight)
-    head.bias = nn.Parameter(torch.zeros_like(weight[:, 0]) if layer.bias is None else layer.bias.detach())
-    return head
 
 
 @dataclass(frozen=True)
