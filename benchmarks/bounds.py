@@ -26,7 +26,7 @@ from lipscope.bounds.convolution import circular_bound
 from lipscope.bounds.strided import convolution_bound
 from lipscope.layers.contract import LinearLayer
 from lipscope.layers.conv2d import Conv2d
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model, save_model
 from lipscope.records import Shape
 
@@ -64,7 +64,7 @@ def analysis(quick: bool) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         config = LipConvnetConfig(channels=channels, dataset="synthetic")
         torch.manual_seed(0)
-        net = lipconvnet(config)
+        net = config.build()
         net.make_trainable()
         path = Path(folder) / "model.safetensors"
         save_model(net.frozen(), path, config.to_json(), {})

@@ -20,7 +20,7 @@ from lipscope.bounds.rounding import FLOAT64
 from lipscope.certification.budget import error_budget
 from lipscope.certification.sound import BATCH
 from lipscope.environment import full_precision, plain_products
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.training.hardware import describe_hardware
 
 
@@ -29,7 +29,7 @@ def row(channels: int, threads: int, images: int, batches: int) -> str:
     torch.set_num_threads(threads)
     # Other weights for every line: proofs of weights that were seen before are remembered.
     torch.manual_seed(1000 * channels + threads)
-    net = lipconvnet(LipConvnetConfig(channels=channels))
+    net = LipConvnetConfig(channels=channels).build()
     net.make_trainable()
     net = net.frozen()
     plain = same_as(net, channels)

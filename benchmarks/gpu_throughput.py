@@ -26,7 +26,7 @@ from lipscope.attacks.driver import Settings, attack
 from lipscope.certification.evaluate import certify, estimate
 from lipscope.data import ImageSet, load
 from lipscope.files.checkpoint import read_header
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import StoredModel, save_model
 from lipscope.processes.world import World
 from lipscope.training.hardware import describe_hardware
@@ -61,7 +61,7 @@ def training(blocks: int, channels: int, mode: str, device: torch.device, repeat
     """One step of the paper's recipe, batch 128."""
     recipe = replace(paper(), bfloat16=device.type == "cuda")
     torch.manual_seed(0)
-    net = lipconvnet(LipConvnetConfig(blocks, channels, "hh1"))
+    net = LipConvnetConfig(blocks, channels, "hh1").build()
     net.make_trainable()
     net.to(device).train()
     features = torch.compile(net.features, mode=MODES[mode]) if MODES[mode] else None
@@ -85,7 +85,7 @@ def model_of(blocks: int, channels: int, folder: Path) -> StoredModel:
     """A frozen net with random weights, as from a file."""
     config = LipConvnetConfig(blocks, channels, "hh1")
     torch.manual_seed(0)
-    net = lipconvnet(config)
+    net = config.build()
     net.make_trainable()
     frozen, path = net.frozen(), folder / "random.safetensors"
     save_model(frozen, path, config.to_json(), {})

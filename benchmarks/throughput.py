@@ -22,7 +22,7 @@ import torch
 from lipscope.analysis.analysis import analyse
 from lipscope.certification.evaluate import certify, estimate
 from lipscope.data import load
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model, save_model
 from lipscope.processes.world import World
 from lipscope.training.augment import crop_and_flip
@@ -51,7 +51,7 @@ def training_rate(config: LipConvnetConfig, device: torch.device, bfloat16: bool
     data = load("synthetic", "train")
     images = torch.from_numpy(data.images[: recipe.batch_size]).to(device)
     labels = torch.from_numpy(data.labels[: recipe.batch_size]).to(device)
-    net = lipconvnet(config)
+    net = config.build()
     net.make_trainable()
     net.to(device).train()
     optimizer, world = make_optimizer(net, recipe), World(0, 1, device)
@@ -71,7 +71,7 @@ def row(channels: int, device: torch.device) -> str:
     data = load("synthetic", "test").subset(np.arange(CERTIFIED_IMAGES))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.safetensors"
-        net = lipconvnet(config)
+        net = config.build()
         net.make_trainable()
         save_model(net.frozen(), path, config.to_json(), {})
         model = load_model(path)

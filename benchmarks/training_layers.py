@@ -11,7 +11,7 @@ import time
 import torch
 
 from lipscope.data.synthetic import synthetic
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.processes.world import World
 from lipscope.training.layerwise import IMAGES, measure_layers
 from lipscope.training.recipe import fast, for_convolutions
@@ -30,7 +30,7 @@ def main(channels: int = 16, steps: int = 4) -> None:
     for conv in ("soc", "bcop", "cayley", "bro", "lot"):
         recipe = for_convolutions(fast(), conv)
         torch.manual_seed(0)
-        net = lipconvnet(LipConvnetConfig(channels=channels, conv=conv))
+        net = LipConvnetConfig(channels=channels, conv=conv).build()
         net.make_trainable()
         optimizer = make_optimizer(net.train(), recipe)
         images = torch.from_numpy(data.images[: recipe.batch_size])

@@ -23,7 +23,7 @@ from baseline.network import LipConvnet5, optimizer_of
 from baseline.network import step as published_step
 
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.processes.world import World
 from lipscope.training.recipe import fast, for_convolutions
 from lipscope.training.step import make_optimizer, take_step
@@ -45,7 +45,7 @@ def stepper(kind: str, conv: str, blocks: int, channels: int, batch: int) -> Cal
         descent = optimizer_of(twin, conv)
         return lambda: published_step(twin, descent, images.float() / 255, labels)
     recipe = replace(for_convolutions(fast(), conv), recompute=kind == "recompute")
-    net = lipconvnet(LipConvnetConfig(blocks, channels, conv=conv))
+    net = LipConvnetConfig(blocks, channels, conv=conv).build()
     net.make_trainable()
     net.train()
     optimizer, world = make_optimizer(net, recipe), World(0, 1, torch.device("cpu"))

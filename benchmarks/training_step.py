@@ -21,7 +21,7 @@ from baseline.seconds import Seconds
 
 from lipscope.data import load
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.processes.world import World
 from lipscope.training.augment import crop_and_flip
 from lipscope.training.hardware import describe_hardware
@@ -34,7 +34,7 @@ Step = Callable[[], object]
 def stepper(config: LipConvnetConfig, recipe: Recipe, images: torch.Tensor, labels: torch.Tensor) -> Step:
     """A function that takes one training step of lipscope's."""
     torch.manual_seed(0)
-    net = lipconvnet(config)
+    net = config.build()
     net.make_trainable()
     net.train()
     optimizer, world = make_optimizer(net, recipe), World(0, 1, torch.device("cpu"))

@@ -17,7 +17,7 @@ import torch
 
 from lipscope.data import ImageSet
 from lipscope.data.synthetic import synthetic
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import save_model
 from tests.waiting import GENEROUS, wait_until
 
@@ -68,7 +68,7 @@ def few_images() -> ImageSet:
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(3)
-    net = lipconvnet(TINY)
+    net = TINY.build()
     net.make_trainable()
     path = tmp_path_factory.mktemp("tiny") / "model.safetensors"
     save_model(net.frozen(), path, TINY.to_json(), {"seed": 3})

@@ -70,35 +70,30 @@ class LipConvnetConfig(Config):
         return f"LipConvnet-{STAGES * self.blocks} ({', '.join(parts)})"
 
     def build(self) -> LipschitzNet:
-        """As :func:`lipconvnet`."""
-        return lipconvnet(self)
+        """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
 
-
-def lipconvnet(config: LipConvnetConfig) -> LipschitzNet:
-    """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
-
-    In each stage all blocks but the last keep the resolution with 3x3 convolutions; the last halves it and doubles
-    the planes (3x3; 1x1 in the fifth stage).
-    """
-    body: list[tuple[str, LipschitzLayer]] = []
-    build = CONVOLUTIONS[config.conv].build
-    current, planes, side = len(config.mean), config.channels, config.image_size
-    for stage in range(1, STAGES + 1):
-        for block in range(1, config.blocks + 1):
-            last = block == config.blocks
-            kernel_size = 1 if last and stage == STAGES else 3
-            target, stride = (2 * planes, 2) if last else (planes, 1)
-            name = f"stage{stage}.block{block}"
-            conv = build(current, target, kernel_size, stride, side, config.terms)
-            body.append((f"{name}.conv", conv))
-            body.append((f"{name}.activation", activation(config.activation, target)))
-            current, side = target, side // stride
-        planes = current
-    body.append(("flatten", Flatten()))
-    features = current * side**2
-    return LipschitzNet(
-        Normalize(config.mean, config.std),
-        body,
-        head(config.head, features, config.classes, config.terms, config.conv),
-        config.input_shape,
-    )
+        In each stage all blocks but the last keep the resolution with 3x3 convolutions; the last halves it and doubles
+        the planes (3x3; 1x1 in the fifth stage).
+        """
+        body: list[tuple[str, LipschitzLayer]] = []
+        build = CONVOLUTIONS[self.conv].build
+        current, planes, side = len(self.mean), self.channels, self.image_size
+        for stage in range(1, STAGES + 1):
+            for block in range(1, self.blocks + 1):
+                last = block == self.blocks
+                kernel_size = 1 if last and stage == STAGES else 3
+                target, stride = (2 * planes, 2) if last else (planes, 1)
+                name = f"stage{stage}.block{block}"
+                conv = build(current, target, kernel_size, stride, side, self.terms)
+                body.append((f"{name}.conv", conv))
+                body.append((f"{name}.activation", activation(self.activation, target)))
+                current, side = target, side // stride
+            planes = current
+        body.append(("flatten", Flatten()))
+        features = current * side**2
+        return LipschitzNet(
+            Normalize(self.mean, self.std),
+            body,
+            head(self.head, features, self.classes, self.terms, self.conv),
+            self.input_shape,
+        )

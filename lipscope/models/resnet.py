@@ -68,32 +68,27 @@ class ResNetConfig(Config):
         return f"ResNet-{self.depth} ({self.channels} channels, {CONVOLUTIONS[self.conv].title})"
 
     def build(self) -> LipschitzNet:
-        """As :func:`resnet`."""
-        return resnet(self)
+        """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
 
-
-def resnet(config: ResNetConfig) -> LipschitzNet:
-    """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
-
-    The stem and every block use 3x3 convolutions of the family; a shortcut that changes shape is a 1x1 convolution of
-    the family, with stride by pixel-unshuffle, and batch normalisation.
-    """
-    side, current = config.image_size, len(config.mean)
-    stem = _convolution(config, current, config.channels, 3, 1, side)
-    body: list[tuple[str, LipschitzLayer]] = [("stem.conv", stem), ("stem.norm", _norm(config.channels))]
-    body.append(("stem.activation", ReLU()))
-    current = config.channels
-    for stage, blocks in enumerate(BLOCKS[config.depth], start=1):
-        planes = config.channels * 2 ** (stage - 1)
-        for block in range(1, blocks + 1):
-            stride = 2 if stage > 1 and block == 1 else 1
-            name = f"stage{stage}.block{block}"
-            body.append((f"{name}.sum", _basic_block(config, name, current, planes, stride, side)))
-            body.append((f"{name}.activation", ReLU()))
-            current, side = planes, side // stride
-    body += [("pool", GlobalAveragePool()), ("flatten", Flatten())]
-    head = LinearHead(current, config.classes)
-    return LipschitzNet(Normalize(config.mean, config.std), body, head, config.input_shape, one_lipschitz=False)
+        The stem and every block use 3x3 convolutions of the family; a shortcut that changes shape is a 1x1 convolution
+        of the family, with stride by pixel-unshuffle, and batch normalisation.
+        """
+        side, current = self.image_size, len(self.mean)
+        stem = _convolution(self, current, self.channels, 3, 1, side)
+        body: list[tuple[str, LipschitzLayer]] = [("stem.conv", stem), ("stem.norm", _norm(self.channels))]
+        body.append(("stem.activation", ReLU()))
+        current = self.channels
+        for stage, blocks in enumerate(BLOCKS[self.depth], start=1):
+            planes = self.channels * 2 ** (stage - 1)
+            for block in range(1, blocks + 1):
+                stride = 2 if stage > 1 and block == 1 else 1
+                name = f"stage{stage}.block{block}"
+                body.append((f"{name}.sum", _basic_block(self, name, current, planes, stride, side)))
+                body.append((f"{name}.activation", ReLU()))
+                current, side = planes, side // stride
+        body += [("pool", GlobalAveragePool()), ("flatten", Flatten())]
+        head = LinearHead(current, self.classes)
+        return LipschitzNet(Normalize(self.mean, self.std), body, head, self.input_shape, one_lipschitz=False)
 
 
 def _basic_block(config: ResNetConfig, name: str, current: int, planes: int, stride: int, side: int) -> Residual:

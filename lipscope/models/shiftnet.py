@@ -89,29 +89,24 @@ class ShiftNetConfig(Config):
         return f"ShiftNet-{sum(self.blocks)} (widths {'-'.join(map(str, self.widths))}, LLN)"
 
     def build(self) -> LipschitzNet:
-        """As :func:`shiftnet`."""
-        return shiftnet(self)
+        """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
 
-
-def shiftnet(config: ShiftNetConfig) -> LipschitzNet:
-    """Build the network with zero weights; load a checkpoint or call ``make_trainable``.
-
-    Shifts follow every matrix but the last of a stage, which is followed by absolute values alone.
-    """
-    body: list[tuple[str, LipschitzLayer]] = []
-    current, side = len(config.mean), config.image_size
-    for stage, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True), start=1):
-        for block in range(1, blocks + 1):
-            stride = 1 if block > 1 else config.stem if stage == 1 else 2
-            side //= stride
-            name = f"stage{stage}.block{block}"
-            body.append((f"{name}.matrix", PointwiseConv2d(current, width, stride)))
-            body.append((f"{name}.activation", ShiftAbs(shifting=side > 1 and block < blocks)))
-            current = width
-    body.append(("flatten", Flatten()))
-    return LipschitzNet(
-        Normalize(config.mean, config.std),
-        body,
-        LastLayerNormalized(current * side**2, config.classes),
-        config.input_shape,
-    )
+        Shifts follow every matrix but the last of a stage, which is followed by absolute values alone.
+        """
+        body: list[tuple[str, LipschitzLayer]] = []
+        current, side = len(self.mean), self.image_size
+        for stage, (width, blocks) in enumerate(zip(self.widths, self.blocks, strict=True), start=1):
+            for block in range(1, blocks + 1):
+                stride = 1 if block > 1 else self.stem if stage == 1 else 2
+                side //= stride
+                name = f"stage{stage}.block{block}"
+                body.append((f"{name}.matrix", PointwiseConv2d(current, width, stride)))
+                body.append((f"{name}.activation", ShiftAbs(shifting=side > 1 and block < blocks)))
+                current = width
+        body.append(("flatten", Flatten()))
+        return LipschitzNet(
+            Normalize(self.mean, self.std),
+            body,
+            LastLayerNormalized(current * side**2, self.classes),
+            self.input_shape,
+        )

@@ -17,7 +17,7 @@ from fractions import Fraction
 import torch
 
 from lipscope.errors import UsageError
-from lipscope.models.shiftnet import ShiftNetConfig, shiftnet
+from lipscope.models.shiftnet import ShiftNetConfig
 from lipscope.processes.world import World
 from lipscope.training.recipe import Recipe
 from lipscope.training.step import make_optimizer, take_step
@@ -139,7 +139,7 @@ def parse_target(text: str) -> float:
 def images_per_second(config: ShiftNetConfig, recipe: Recipe, world: World) -> float:
     """The speed of training steps here, over all processes, by a few of them on random images."""
     torch.manual_seed(recipe.seed)
-    net = shiftnet(config)
+    net = config.build()
     net.make_trainable()
     net.to(world.device).train()
     optimizer = make_optimizer(net, recipe)

@@ -185,13 +185,13 @@ def test_unknown_data_sets_are_shown_harmless(tiny_model, monkeypatch, name):
 
 
 def test_other_image_sizes_get_noise_and_say_so(tmp_path, monkeypatch):
-    from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+    from lipscope.models.lipconvnet import LipConvnetConfig
     from lipscope.models.stored import save_model
 
     fake(monkeypatch)
     config = LipConvnetConfig(channels=2, mean=(0.5,), std=(0.5,), dataset="synthetic")
     torch.manual_seed(0)
-    net = lipconvnet(config)
+    net = config.build()
     net.make_trainable()
     path = tmp_path / "grey.safetensors"
     save_model(net.frozen(), path, config.to_json(), {})

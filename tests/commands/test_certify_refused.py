@@ -7,7 +7,7 @@ import pytest
 
 from lipscope.cli import run
 from lipscope.files.results import results_path
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import save_model
 from tests.commands.certifying import error_of
 from tests.models_on_disk import alter, scaled, spoiled
@@ -85,7 +85,7 @@ def test_a_file_of_another_origin(tmp_path, capsys):
 def test_without_the_data_set_the_kept_results_are_pointed_to(command, tmp_path, capsys):
     model = tmp_path / "a model.safetensors"
     config = LipConvnetConfig(channels=2, dataset="cifar10")
-    net = lipconvnet(config)
+    net = config.build()
     net.make_trainable()
     save_model(net.frozen(), model, config.to_json(), {})
     pointed = f"the kept results need no images: `lipscope inspect '{model}'` shows them"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from lipscope.models.composition import LipschitzNet
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import save_model
 
 
@@ -19,7 +19,7 @@ def small_config(**changes: Any) -> LipConvnetConfig:
 def small_net(seed: int = 0, **changes: Any) -> LipschitzNet:
     """A frozen network with random orthogonal weights, biases and angles."""
     torch.manual_seed(seed)
-    net = lipconvnet(small_config(**changes))
+    net = small_config(**changes).build()
     net.make_trainable()
     net.train()(torch.rand(2, *net.input_shape))
     net = net.frozen()

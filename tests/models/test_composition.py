@@ -14,7 +14,6 @@ from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.skew import is_skew
 from lipscope.layers.soc import SOCConv2d
 from lipscope.models.composition import LipschitzNet
-from lipscope.models.lipconvnet import lipconvnet
 from lipscope.records import Bound, Shape
 from tests.models.makers import small_config, small_net
 
@@ -105,7 +104,7 @@ def test_no_measured_quotient_exceeds_the_proved_constants(activation: str, head
 
 def test_training_and_freezing() -> None:
     torch.manual_seed(0)
-    net = lipconvnet(small_config(activation="hh1", head="orthogonal"))
+    net = small_config(activation="hh1", head="orthogonal").build()
     names = set(net.state_dict())
     net.make_trainable()
     net.train()
@@ -132,7 +131,7 @@ def test_training_and_freezing() -> None:
 
 def test_freezing_under_autocast_is_freezing() -> None:
     torch.manual_seed(0)
-    net = lipconvnet(small_config(head="orthogonal"))
+    net = small_config(head="orthogonal").build()
     net.make_trainable()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         net.train()(torch.rand(2, 3, 32, 32))

@@ -13,14 +13,14 @@ from lipscope.layers.activations import ACTIVATIONS
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.last_layers import HEADS
 from lipscope.layers.soc import SOCConv2d
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 4])
 @pytest.mark.parametrize("channels", [2, 6])
 def test_the_stages_of_the_paper(blocks: int, channels: int) -> None:
     """n blocks a stage; the last halves the resolution and doubles the planes, in the fifth with a 1x1 kernel."""
-    net = lipconvnet(LipConvnetConfig(blocks=blocks, channels=channels))
+    net = LipConvnetConfig(blocks=blocks, channels=channels).build()
     convolutions = [(layer, shape) for _, layer, shape in net.layers() if isinstance(layer, SOCConv2d)]
     assert len(convolutions) == 5 * blocks
     side, current, planes = 32, 3, channels
@@ -42,7 +42,7 @@ def test_the_stages_of_the_paper(blocks: int, channels: int) -> None:
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
 def test_every_combination_builds_and_runs(activation: str, head: str, conv: str) -> None:
     config = LipConvnetConfig(blocks=2, channels=4, activation=activation, head=head, classes=7, conv=conv)
-    net = lipconvnet(config).eval()
+    net = config.build().eval()
     assert net(torch.rand(2, 3, 32, 32)).shape == (2, 7)
     shape = net.input_shape
     for _, layer, takes in net.layers():
@@ -53,14 +53,14 @@ def test_every_combination_builds_and_runs(activation: str, head: str, conv: str
 
 @pytest.mark.parametrize("conv", CONVOLUTIONS)
 def test_larger_images(conv: str) -> None:
-    net = lipconvnet(LipConvnetConfig(blocks=2, channels=2, image_size=64, conv=conv)).eval()
+    net = LipConvnetConfig(blocks=2, channels=2, image_size=64, conv=conv).build().eval()
     assert net(torch.rand(1, 3, 64, 64)).shape == (1, 10)
     assert net.head.weight.shape == (10, 4 * 64)
 
 
 def test_the_paper_s_width_has_1024_features() -> None:
     with torch.device("meta"):
-        net = lipconvnet(LipConvnetConfig())
+        net = LipConvnetConfig().build()
     assert net.head.weight.shape == (10, 1024)
 
 

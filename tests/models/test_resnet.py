@@ -19,7 +19,7 @@ from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build, configuration
-from lipscope.models.resnet import ResNetConfig, resnet
+from lipscope.models.resnet import ResNetConfig
 from lipscope.models.stored import load_model, save_model
 from tests.dense import unshuffle_matrix, zero_padded_matrix
 
@@ -29,7 +29,7 @@ SMALL = ResNetConfig(channels=2, classes=4, image_size=8, terms=8)
 def trained_like(config: ResNetConfig) -> LipschitzNet:
     """Random weights, with running statistics and scales that are not the initial ones."""
     torch.manual_seed(5)
-    net = resnet(config)
+    net = config.build()
     net.make_trainable()
     net.train()
     net(torch.rand(16, 3, config.image_size, config.image_size))
@@ -93,7 +93,7 @@ def test_the_network_is_what_its_weights_say() -> None:
 @pytest.mark.parametrize("depth", [18, 34])
 def test_depth_counts_the_layers_with_weights(depth: int) -> None:
     with torch.device("meta"):
-        net = resnet(ResNetConfig(depth=depth, channels=2))
+        net = ResNetConfig(depth=depth, channels=2).build()
     convolutions = [m for name, m in net.named_modules() if isinstance(m, OrthogonalConv2d) and "shortcut" not in name]
     assert len(convolutions) + 1 == depth
     assert net.head.weight.shape == (10, 16)
@@ -103,7 +103,7 @@ def test_depth_counts_the_layers_with_weights(depth: int) -> None:
 def test_every_family_builds_trains_and_survives_a_file(conv: str, tmp_path) -> None:
     config = replace(SMALL, conv=conv)
     torch.manual_seed(0)
-    net = resnet(config)
+    net = config.build()
     net.make_trainable()
     net.train()
     before = {name: p.detach().clone() for name, p in net.named_parameters() if p.requires_grad}

@@ -9,7 +9,7 @@ from lipscope.errors import UsageError
 from lipscope.layers.pointwise import PointwiseConv2d
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build, configuration
-from lipscope.models.shiftnet import ShiftNetConfig, shiftnet
+from lipscope.models.shiftnet import ShiftNetConfig
 from lipscope.models.stored import load_model, save_model
 
 SMALL = ShiftNetConfig(widths=(8, 16), blocks=(2, 2), stem=2, classes=3, image_size=8)
@@ -17,7 +17,7 @@ SMALL = ShiftNetConfig(widths=(8, 16), blocks=(2, 2), stem=2, classes=3, image_s
 
 def frozen(config: ShiftNetConfig) -> LipschitzNet:
     torch.manual_seed(0)
-    net = shiftnet(config)
+    net = config.build()
     net.make_trainable()
     return net.frozen()
 

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from lipscope.errors import UsageError
-from lipscope.models.lipconvnet import lipconvnet
 from lipscope.training.holdout import TrainingSet, split_holdout, validate
 from tests.conftest import TINY
 from tests.training.conftest import ALONE
@@ -44,7 +43,7 @@ def test_too_few_images(few_images, holdout):
 
 def test_validation_counts_by_brute_force(few_images):
     torch.manual_seed(1)
-    net = lipconvnet(TINY)
+    net = TINY.build()
     net.make_trainable()
     frozen = net.frozen()
     images, labels = torch.from_numpy(few_images.images), torch.from_numpy(few_images.labels)
@@ -67,7 +66,7 @@ def test_validation_counts_by_brute_force(few_images):
 
 
 def test_nothing_held_is_nothing_validated(few_images):
-    assert validate(lipconvnet(TINY), split_holdout(few_images, 0, 0, CPU), ALONE) is None
+    assert validate(TINY.build(), split_holdout(few_images, 0, 0, CPU), ALONE) is None
 
 
 def test_the_certified_radius_is_36_over_255():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.training.emma import FLOOR, emma
 from lipscope.training.losses import (
     certificate_regularisation,
@@ -170,7 +170,7 @@ def test_every_loss_is_its_function_with_its_papers_settings():
 
 def trainable(**arguments):
     torch.manual_seed(0)
-    net = lipconvnet(LipConvnetConfig(channels=2, **arguments))
+    net = LipConvnetConfig(channels=2, **arguments).build()
     net.make_trainable()
     return net
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from lipscope.models.lipconvnet import LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.training.recipe import fast
 from lipscope.training.step import make_optimizer, take_step
 from tests.training.conftest import ALONE
@@ -18,7 +18,7 @@ RECIPE = replace(fast(), bfloat16=False)
 
 def trainable(**arguments):
     torch.manual_seed(0)
-    net = lipconvnet(LipConvnetConfig(**{"channels": 2, **arguments}))
+    net = LipConvnetConfig(**{"channels": 2, **arguments}).build()
     net.make_trainable()
     return net.train()
 

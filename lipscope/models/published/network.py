@@ -17,7 +17,7 @@ from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.heads import OrthogonalHead
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.models.composition import LipschitzNet
-from lipscope.models.lipconvnet import STAGES, LipConvnetConfig, lipconvnet
+from lipscope.models.lipconvnet import STAGES, LipConvnetConfig
 from lipscope.models.published.families import FAMILIES
 from lipscope.models.published.reading import stored_tensor
 
@@ -37,7 +37,7 @@ def import_published(tensors: Mapping[str, Tensor], config: LipConvnetConfig, wh
     """
     # Nothing of the size that the names suggest is allocated before the tensors are seen to fit.
     with torch.device("meta"):
-        planned = lipconvnet(config)
+        planned = config.build()
     expected = {name: value.shape for name, value in planned.state_dict().items()}
     kernel_of = FAMILIES[config.conv].kernel
     state: dict[str, Tensor] = {}
@@ -74,7 +74,7 @@ def import_published(tensors: Mapping[str, Tensor], config: LipConvnetConfig, wh
                 where=where,
                 why="dividing by the stored norm gives NaN or infinite values",
             )
-    net = lipconvnet(config)
+    net = config.build()
     net.load_state_dict(state)
     return net.eval().requires_grad_(False)
 
