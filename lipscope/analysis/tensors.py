@@ -28,7 +28,7 @@ from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.layers.contract import LinearOperator
 from lipscope.models.scales import EIGHT_BITS
 from lipscope.models.tensors import DTYPES, read_tensor
-from lipscope.records import Bound, LayerReport
+from lipscope.records import NOT_YET, Bound, LayerReport
 
 NOT_FINITE = Bound.unproved("holds NaN or infinite values")
 
@@ -45,14 +45,15 @@ def listed(header: Header, info: TensorInfo, whole: Parametrised | str | None = 
     """
     kind = tensor_kind(header, info)
     shape = " x ".join(map(str, info.shape)) or "scalar"
-    reason = "not computed yet" if kind != "other" else _why_other(info)
+    bound = Bound.unproved(NOT_YET) if kind != "other" else Bound.unproved(_why_other(info))
     if isinstance(whole, str):
-        kind, reason = f"part of a {kind}", whole
+        kind, bound = f"part of a {kind}", Bound.unproved(whole)
     elif whole is not None and info.name == whole.carrier:
         kind = f"{kind} by {whole.how}"
     elif whole is not None:
-        kind, reason = f"part of {whole.how}", f"{whole.carrier} has the bound of the weight that it is a part of"
-    return LayerReport(info.name, f"{kind} {shape} {info.dtype}", None, None, Bound.unproved(reason), role="tensor")
+        reason = f"{whole.carrier} has the bound of the weight that it is a part of"
+        kind, bound = f"part of {whole.how}", Bound.unproved(reason)
+    return LayerReport(info.name, f"{kind} {shape} {info.dtype}", None, None, bound, role="tensor")
 
 
 def tensor_kind(header: Header, info: TensorInfo) -> str:

@@ -10,7 +10,7 @@ from lipscope.records.layers import (
     gradient_kept,
     loses_most,
 )
-from lipscope.records.numbers import Bound, Estimate, Shape, round_down, round_up
+from lipscope.records.numbers import NOT_YET, Bound, Estimate, Shape, round_down, round_up
 from lipscope.records.reports import AnalysisEvent, InspectReport
 from lipscope.records.runs import RunEvent, StepEvent
 from lipscope.records.verdict import VERDICT_TOLERANCE, Arrow, Chain, Place, Scope, Verdict, allowed
@@ -18,6 +18,7 @@ from lipscope.records.verdict import VERDICT_TOLERANCE, Arrow, Chain, Place, Sco
 __all__ = [
     "GRADIENT_KEPT",
     "NEAR_ONE",
+    "NOT_YET",
     "VERDICT_TOLERANCE",
     "AnalysisEvent",
     "Arrow",

@@ -8,6 +8,9 @@ from typing import Any, Literal
 
 Shape = tuple[int, ...]
 
+NOT_YET = "not computed yet"
+"""The reason of a bound that is still to come."""
+
 
 @dataclass(frozen=True)
 class Bound:
@@ -49,6 +52,11 @@ class Bound:
         False
         """
         return Bound(float("inf"), "none", proved=False, precision="", reason=reason, rounded_outward=False)
+
+    @property
+    def pending(self) -> bool:
+        """Whether the layer is listed before its bound is computed."""
+        return self.reason == NOT_YET
 
     @property
     def arithmetic(self) -> str:

@@ -116,7 +116,7 @@ def strip(report: LayerReport | None, over: Range, width: int) -> Runs:
 def bound_run(row: Row, width: int) -> tuple[str, str]:
     """The proved bound, rounded up; 1 is quiet, what is larger or not proved is not."""
     report = row.report
-    if report is None:
+    if report is None or report.bound.pending:
         return (PENDING if row.active else ABSENT).rjust(width), QUIET
     bound = report.bound
     if not bound.proved or not math.isfinite(bound.value):

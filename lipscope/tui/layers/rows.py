@@ -49,7 +49,7 @@ class Row:
 
 
 def _bound_rank(row: Row) -> float | None:
-    if row.report is None:
+    if row.report is None or row.report.bound.pending:
         return None
     bound = row.report.bound
     proved = bound.proved and math.isfinite(bound.value)
@@ -123,7 +123,9 @@ def spoiled(report: LayerReport) -> bool:
 def aside(row: Row) -> bool:
     """Whether it is a tensor that is no map: a bias, a buffer; one that holds NaN is not passed over."""
     report = row.report
-    return report is not None and report.role == "tensor" and not report.bound.proved and not spoiled(report)
+    if report is None or report.role != "tensor" or report.bound.proved or report.bound.pending:
+        return False
+    return not spoiled(report)
 
 
 @dataclass(frozen=True)

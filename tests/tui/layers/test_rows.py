@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
-from lipscope.records import Bound, Estimate, GradientNorms, LayerReport, Spectrum
+from lipscope.records import NOT_YET, Bound, Estimate, GradientNorms, LayerReport, Spectrum
 from lipscope.tui.layers.lines import heading, item_line, layout, sigma_axis
 from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, natural, next_sort
 from lipscope.tui.work.state import Phase, State
@@ -154,6 +154,20 @@ def test_biases_and_buffers_are_folded_away():
     nan = LayerReport("a.kernel", "", None, None, Bound.unproved("holds NaN or infinite values"), role="tensor")
     items = folded([tensor("a.bias", False), Row("a.kernel", "", nan), tensor("a.mean", False)])
     assert [item.key for item in items] == ["a.bias", "a.kernel", "a.mean"]
+
+
+def test_what_is_still_to_be_computed_has_its_line_and_is_sorted_last():
+    """Otherwise a line stands for all that is not reached yet, and the cursor on it ends anywhere."""
+    coming = [
+        Row(name, "k", LayerReport(name, "k", None, None, Bound.unproved(NOT_YET), role="tensor"), active=True)
+        for name in ("a", "b", "c")
+    ]
+    known = Row("d", "k", LayerReport("d", "k", None, None, Bound(1.5, "norm"), role="tensor"))
+    assert list(folded([*coming, known])) == [*coming, known]
+    for reverse in (False, True):
+        assert arranged([*coming, known], wanted="", sort="bound", reverse=reverse) == [known, *coming]
+    assert "…" in text_of(coming[0])
+    assert "not proved" not in text_of(coming[0])
 
 
 def test_natural_survives_a_name_of_digits():
