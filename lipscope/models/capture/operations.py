@@ -104,7 +104,7 @@ def _convolution(op: Op, steps: Steps) -> None:
         sides = [[(k - 1) // 2, k - 1 - (k - 1) // 2] for k in taps]
     else:
         sides = [[0, 0]] * axes if padding == "valid" else [[p, p] for p in pair(padding, axes)]
-    sizes = {"stride": stride, "padding": sides, "dilation": dilation}
+    sizes: dict[str, list[Any]] = {"stride": stride, "padding": sides, "dilation": dilation}
     on_images(op, steps, "conv2d", x, sizes, {"groups": op.given["groups"]}, {"weight": weight, "bias": bias})
 
 
