@@ -9,31 +9,17 @@ from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbol
 from lipscope.layers.orthogonal import Family, without_series
 
 
-class BROConv2d(FrequencyConv2d):
-    """Circular convolution whose symbols are reflections in a subspace, I - 2 V (V* V)^-1 V*."""
-
-    family = "BRO"
-
-    def weight(self, inputs: int, outputs: int, generator: torch.Generator | None) -> SymbolWeight:
-        """A free kernel of the layer's taps, of half as many columns as the larger side has channels."""
-        return BROWeight(inputs, outputs, self.taps, self.grid, generator)
-
-
 class BROWeight(SymbolWeight):
-    """V, as the symbols of a free kernel; rows or columns beyond the layer's are dropped.
+    """V, as the symbols of a free kernel of half as many columns as the larger side has channels; normal at first.
 
-    Args:
-        in_channels, out_channels: after the unshuffling.
-        taps: height and width of the free kernel.
-        grid: height and width of the map.
-        generator: of the initial values, normal.
+    Rows or columns beyond the layer's are dropped.
     """
 
     def __init__(
         self, in_channels: int, out_channels: int, taps: int, grid: int, generator: torch.Generator | None = None
     ) -> None:
-        super().__init__()
-        self.grid, self.shape = grid, (out_channels, in_channels)
+        super().__init__(in_channels, out_channels, taps, grid)
+        self.shape = (out_channels, in_channels)
         size = max(in_channels, out_channels)
         self.weight = nn.Parameter(torch.randn(size, max(1, size // 2), taps, taps, generator=generator))
 
@@ -41,6 +27,12 @@ class BROWeight(SymbolWeight):
         """The reflections."""
         outputs, inputs = self.shape
         return block_reflector(free_symbols(free[0], self.grid))[..., :outputs, :inputs]
+
+
+class BROConv2d(FrequencyConv2d):
+    """Circular convolution whose symbols are reflections in a subspace, I - 2 V (V* V)^-1 V*."""
+
+    family, symbol_weight = "BRO", BROWeight
 
 
 def block_reflector(free: Tensor) -> Tensor:

@@ -12,31 +12,13 @@ from lipscope.layers.frequency import FrequencyConv2d, SymbolWeight, free_symbol
 from lipscope.layers.orthogonal import Family, without_series
 
 
-class CayleyConv2d(FrequencyConv2d):
-    """Circular convolution whose symbols are Cayley maps."""
-
-    family = "Cayley"
-
-    def weight(self, inputs: int, outputs: int, generator: torch.Generator | None) -> SymbolWeight:
-        """A free kernel of the layer's taps, and its length."""
-        return CayleyWeight(inputs, outputs, self.taps, self.grid, generator)
-
-
 class CayleyWeight(SymbolWeight):
-    """The training parametrisation: a free weight, scaled to the length alpha, to symbols; always in float32.
-
-    Args:
-        in_channels, out_channels: after the unshuffling.
-        taps: height and width of the free kernel.
-        grid: height and width of the map.
-        generator: of the initial weight, uniform as that of any convolution, at its own length.
-    """
+    """A free kernel scaled to the length alpha, at first uniform as that of any convolution, at its own length."""
 
     def __init__(
         self, in_channels: int, out_channels: int, taps: int, grid: int, generator: torch.Generator | None = None
     ) -> None:
-        super().__init__()
-        self.grid = grid
+        super().__init__(in_channels, out_channels, taps, grid)
         limit = (in_channels * taps**2) ** -0.5
         weight = torch.empty(out_channels, in_channels, taps, taps).uniform_(-limit, limit, generator=generator)
         self.weight = nn.Parameter(weight)
@@ -46,6 +28,12 @@ class CayleyWeight(SymbolWeight):
         """As of :func:`cayley_symbols`."""
         weight, alpha = free
         return cayley_symbols(weight, alpha, self.grid)
+
+
+class CayleyConv2d(FrequencyConv2d):
+    """Circular convolution whose symbols are Cayley maps."""
+
+    family, symbol_weight = "Cayley", CayleyWeight
 
 
 def cayley_symbols(weight: Tensor, alpha: Tensor, grid: int) -> Tensor:

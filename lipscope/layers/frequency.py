@@ -33,10 +33,18 @@ from lipscope.records import Bound, Shape
 class SymbolWeight(nn.Module, ABC):
     """The training parametrisation: free numbers to the symbols of an orthogonal convolution.
 
-    ``grid`` is the height and width of the map.
+    Args:
+        in_channels, out_channels: after the unshuffling.
+        taps: height and width of the free kernel.
+        grid: height and width of the map.
+        generator: of the initial values.
     """
 
-    grid: int
+    def __init__(
+        self, in_channels: int, out_channels: int, taps: int, grid: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.grid = grid
 
     @abstractmethod
     def symbols(self, *free: Tensor) -> Tensor:
@@ -72,6 +80,9 @@ class FrequencyConv2d(OrthogonalConv2d):
     family: str
     """The family's name for a person."""
 
+    symbol_weight: type[SymbolWeight]
+    """Its map."""
+
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int, side: int) -> None:
         taps, grid = max(1, kernel_size // stride), side // stride
         extent = grid if taps > 1 else 1
@@ -80,14 +91,11 @@ class FrequencyConv2d(OrthogonalConv2d):
         self.side, self.taps, self.grid, self.extent = side, taps, grid, extent
         self.parametrization: SymbolWeight | None = None
 
-    @abstractmethod
-    def weight(self, inputs: int, outputs: int, generator: torch.Generator | None) -> SymbolWeight:
-        """A parametrisation of symbols (outputs, inputs), initialised at random."""
-
     def make_trainable(self, generator: torch.Generator | None = None) -> None:
         """Put free numbers behind the family's map."""
         outputs, inputs = self.kernel.shape[:2]
-        self.parametrization = self.weight(inputs, outputs, generator).to(self.kernel.device)
+        free = self.symbol_weight(inputs, outputs, self.taps, self.grid, generator)
+        self.parametrization = free.to(self.kernel.device)
         self.register_parameter("kernel", None)
 
     def freeze(self) -> None:

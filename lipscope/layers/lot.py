@@ -12,31 +12,13 @@ ITERATIONS, EXACT_ITERATIONS = 12, 40
 """Of Newton's method, in training and when a kernel is stored; each multiplies small singular values by 1.5."""
 
 
-class LOTConv2d(FrequencyConv2d):
-    """Circular convolution whose symbols are the unitary factors (V V*)^(-1/2) V of those of a free kernel."""
-
-    family = "LOT"
-
-    def weight(self, inputs: int, outputs: int, generator: torch.Generator | None) -> SymbolWeight:
-        """A free kernel of the layer's taps."""
-        return LOTWeight(inputs, outputs, self.taps, self.grid, generator)
-
-
 class LOTWeight(SymbolWeight):
-    """V, as the symbols of a free kernel.
-
-    Args:
-        in_channels, out_channels: after the unshuffling.
-        taps: height and width of the free kernel.
-        grid: height and width of the map.
-        generator: of the initial values: a little noise around the identity, of which Newton's method is sure.
-    """
+    """V, as the symbols of a free kernel, at first a little noise around the identity, as suits Newton's method."""
 
     def __init__(
         self, in_channels: int, out_channels: int, taps: int, grid: int, generator: torch.Generator | None = None
     ) -> None:
-        super().__init__()
-        self.grid = grid
+        super().__init__(in_channels, out_channels, taps, grid)
         weight = torch.randn(out_channels, in_channels, taps, taps, generator=generator)
         weight *= 0.5 * (max(in_channels, out_channels) * taps**2) ** -0.5
         middle = min((taps - 1) // 2, grid - 1)
@@ -47,6 +29,12 @@ class LOTWeight(SymbolWeight):
         """The factors; in float64 by as many iterations as reach any singular value over a millionth of the largest."""
         iterations = EXACT_ITERATIONS if free[0].dtype == torch.float64 else ITERATIONS
         return unitary_factor(free_symbols(free[0], self.grid), iterations)
+
+
+class LOTConv2d(FrequencyConv2d):
+    """Circular convolution whose symbols are the unitary factors (V V*)^(-1/2) V of those of a free kernel."""
+
+    family, symbol_weight = "LOT", LOTWeight
 
 
 def unitary_factor(free: Tensor, iterations: int) -> Tensor:

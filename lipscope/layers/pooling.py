@@ -25,7 +25,22 @@ from lipscope.records import Bound, Shape
 Pair = tuple[int, int]
 
 
-class AveragePool2d(LinearLayer):
+class Means(LinearLayer):
+    """Means over windows of pixels."""
+
+    gradient_norm_preserving = False
+
+    def largest_window(self, input_shape: Shape) -> int:
+        """How many numbers a mean is taken of, at most."""
+        return math.prod(input_shape[1:])
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """A sum and a division for each output."""
+        outputs, window = math.prod(self.output_shape(input_shape)), self.largest_window(input_shape)
+        return mean_rounding(self.bound(input_shape).value, window, outputs, norm, arithmetic)
+
+
+class AveragePool2d(Means):
     """``torch.nn.AvgPool2d``.
 
     Args:
@@ -66,16 +81,16 @@ class AveragePool2d(LinearLayer):
             ceil_mode=self.ceil_mode, count_include_pad=self.count_padding, divisor=self.divisor,
         )  # fmt: skip
 
-    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """A sum and a division for each output."""
-        return _means(self, input_shape, math.prod(self.window), norm, arithmetic)
+    def largest_window(self, input_shape: Shape) -> int:
+        """Those of the window."""
+        return math.prod(self.window)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, H', W')."""
         return _pooled(input_shape, self.window, self.stride, self.padding, self.ceil_mode)
 
 
-class GlobalAveragePool(LinearLayer):
+class GlobalAveragePool(Means):
     """The mean of each channel over the whole image, as (N, C, 1, 1)."""
 
     kind = "global average pool"
@@ -88,10 +103,6 @@ class GlobalAveragePool(LinearLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """1 / sqrt(H W)."""
         return Bound(up(1 / math.sqrt(math.prod(input_shape[1:])), 3), "1 / sqrt(pixels)")
-
-    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """A sum and a division for each channel."""
-        return _means(self, input_shape, math.prod(input_shape[1:]), norm, arithmetic)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, 1, 1)."""
@@ -120,7 +131,7 @@ class AdaptivePool2d(LipschitzLayer):
         return (_image(input_shape)[0], *self.size)
 
 
-class AdaptiveAveragePool2d(AdaptivePool2d, LinearLayer):
+class AdaptiveAveragePool2d(AdaptivePool2d, Means):
     """``torch.nn.AdaptiveAvgPool2d``."""
 
     word = "average"
@@ -132,10 +143,6 @@ class AdaptiveAveragePool2d(AdaptivePool2d, LinearLayer):
     def bound(self, input_shape: Shape) -> Bound:
         """The norm of the means, up to rounding."""
         return adaptive_average_pool_bound((input_shape[1], input_shape[2]), self.size)
-
-    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """A sum and a division for each output."""
-        return _means(self, input_shape, math.prod(input_shape[1:]), norm, arithmetic)
 
 
 class AdaptiveMaxPool2d(AdaptivePool2d):
@@ -267,11 +274,6 @@ def windows_over_a_pixel(window: Pair, stride: Pair) -> int:
     (4, 1)
     """
     return math.prod(-(-k // s) for k, s in zip(window, stride, strict=True))
-
-
-def _means(layer: LinearLayer, shape: Shape, window: int, norm: float, arithmetic: Arithmetic) -> Rounding:
-    outputs = math.prod(layer.output_shape(shape))
-    return mean_rounding(layer.bound(shape).value, window, outputs, norm, arithmetic)
 
 
 def _check(window: Pair, stride: Pair, padding: Pair) -> None:

@@ -146,7 +146,19 @@ class ChannelShuffle(Rearrange):
         return input_shape
 
 
-class Flip(Rearrange):
+class AlongAxes(Rearrange):
+    """Numbers that change their places on some axes, named without the batch, from 0."""
+
+    axes: tuple[int, ...]
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The same shape."""
+        if not all(0 <= axis < len(input_shape) for axis in self.axes):
+            raise ValueError(f"no axes {self.axes} in shape {input_shape}")
+        return input_shape
+
+
+class Flip(AlongAxes):
     """The numbers of some axes backwards.
 
     Args:
@@ -164,14 +176,8 @@ class Flip(Rearrange):
         """The same shape."""
         return x.flip([axis + 1 for axis in self.axes])
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        if not all(0 <= axis < len(input_shape) for axis in self.axes):
-            raise ValueError(f"no axes {self.axes} in shape {input_shape}")
-        return input_shape
 
-
-class Roll(Rearrange):
+class Roll(AlongAxes):
     """The numbers of some axes moved around a circle.
 
     Args:
@@ -190,12 +196,6 @@ class Roll(Rearrange):
         """The same shape."""
         return x.roll(self.shifts, [axis + 1 for axis in self.axes])
 
-    def output_shape(self, input_shape: Shape) -> Shape:
-        """The same shape."""
-        if not all(0 <= axis < len(input_shape) for axis in self.axes):
-            raise ValueError(f"no axes {self.axes} in shape {input_shape}")
-        return input_shape
-
 
 class Slice(Rearrange):
     """A part of one axis: ``start:stop:step``.
@@ -204,8 +204,6 @@ class Slice(Rearrange):
         axis: without the batch, from 0.
         start, stop, step: from 0, as of ``range``.
     """
-
-    gradient_norm_preserving = True
 
     def __init__(self, axis: int, start: int, stop: int, step: int = 1) -> None:
         super().__init__()

@@ -105,12 +105,7 @@ def round_up(value: float) -> str:
     >>> round_up(1.00000000031), round_up(1e300)
     ('1.0000000004', '1.000000001E+300')
     """
-    from decimal import ROUND_CEILING, Context, Decimal
-
-    if value >= 1e15:
-        return str(Context(prec=10, rounding=ROUND_CEILING).create_decimal(value))
-    rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=ROUND_CEILING)
-    return f"{rounded:f}".rstrip("0").rstrip(".")
+    return _rounded(value, "ROUND_CEILING")
 
 
 def round_down(value: float) -> str:
@@ -119,9 +114,13 @@ def round_down(value: float) -> str:
     >>> round_down(1.00000000039), round_down(0.1)
     ('1.0000000003', '0.1')
     """
-    from decimal import ROUND_FLOOR, Context, Decimal
+    return _rounded(value, "ROUND_FLOOR")
+
+
+def _rounded(value: float, direction: str) -> str:
+    from decimal import Context, Decimal
 
     if value >= 1e15:
-        return str(Context(prec=10, rounding=ROUND_FLOOR).create_decimal(value))
-    rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=ROUND_FLOOR)
+        return str(Context(prec=10, rounding=direction).create_decimal(value))
+    rounded = Decimal(value).quantize(Decimal("1e-10"), rounding=direction)
     return f"{rounded:f}".rstrip("0").rstrip(".")
