@@ -49,8 +49,8 @@ class Op:
 
     @property
     def base(self) -> str:
-        """The kind without its overload: ``"conv2d"``."""
-        return self.kind.split(".")[0]
+        """The kind without its overload, and the same in place or not: ``"relu"`` of ``"relu_.default"``."""
+        return self.kind.split(".")[0].removesuffix("_")
 
     def refuse(self, why: str) -> UsageError:
         """The error of a network that cannot be described, with the author's line."""

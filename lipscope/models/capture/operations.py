@@ -32,7 +32,7 @@ def matches(*names: str) -> Callable[[Match], Match]:
 
 IDENTITIES = (
     "alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "identity", "lift_fresh_copy", "to",
-    "_to_copy", "alpha_dropout", "feature_alpha_dropout", "dropout_", "expand_as",
+    "_to_copy", "alpha_dropout", "feature_alpha_dropout", "expand_as",
 )  # fmt: skip
 """Operations that change nothing in eval mode."""
 
@@ -276,7 +276,7 @@ def _with(shape: Shape, axis: int, size: int) -> Shape:
     return (*shape[:axis], size, *shape[axis + 1 :])
 
 
-@matches("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze", "squeeze_", "unsqueeze_")
+@matches("view", "reshape", "_unsafe_view", "flatten", "unflatten", "squeeze", "unsqueeze")
 def _reshape(op: Op, steps: Steps) -> None:
     if "dtype" in op.given:
         raise op.refuse("it takes the bits of numbers for others")

@@ -61,7 +61,7 @@ class Region:
 
     def compute(self, x: Tensor) -> Tensor:
         """The result for values of the source."""
-        values: dict[Op, Any] = {self.source: x}
+        values: dict[Op, Any] = {self.source: x.clone()}  # some operations change it in place
         for op in self.ops:
             values[op] = op.compute(values)
         result: Tensor = values[self.ops[-1]]
@@ -282,11 +282,11 @@ def _potential_step(region: Region, steps: Steps) -> bool:
             number = torch.as_tensor(value).double() if isinstance(value, Tensor | float | int) else None
             if number is None or isinstance(value, bool) or number.numel() not in (1, len(rows)):
                 continue
-            if op.base.startswith("mul") or (op is region.ops[-1] and number.numel() == 1):
+            if op.base == "mul" or (op is region.ops[-1] and number.numel() == 1):
                 diagonal = diagonal * number.flatten().abs()
-            elif op.base.startswith("div"):
+            elif op.base == "div":
                 diagonal = diagonal / number.flatten().abs()
-            elif op.base.startswith("add") and number.numel() == len(rows):
+            elif op.base == "add" and number.numel() == len(rows):
                 offset = offset + number.flatten()
     root = (diagonal.clamp_min(0.0) / 2).sqrt()
     tensors = {"weight": rows.mul(root.unsqueeze(1)).reshape(kernel.shape), "bias": offset * root}
@@ -311,7 +311,7 @@ ELEMENTWISE = frozenset({
     "clamp", "hardtanh", "hardsigmoid",
 })  # fmt: skip
 
-HALVING = frozenset({"relu", "relu_", "abs", "clamp", "clamp_", "clamp_min", "clamp_max"})
+HALVING = frozenset({"relu", "abs", "clamp", "clamp_min", "clamp_max"})
 """Operations that tell the half plane that is reflected from the other."""
 
 PATTERNS = (
@@ -358,15 +358,13 @@ PATTERNS = (
         _l2_pool,
     ),
     Pattern(
-        frozenset({"conv2d", "mul", "div", "add", "add_", "mul_", "div_"}) | frozenset(IDENTITIES),
+        frozenset({"conv2d", "mul", "div", "add"}) | frozenset(IDENTITIES),
         frozenset({"conv2d"}),
-        frozenset({"add", "add_"}),
+        frozenset({"add"}),
         _taylor,
     ),
     Pattern(
-        frozenset(
-            {"conv2d", "conv_transpose2d", "linear", "relu", "relu_", "mul", "mul_", "div", "add", "add_", "sub", "neg"}
-        )
+        frozenset({"conv2d", "conv_transpose2d", "linear", "relu", "mul", "div", "add", "sub", "neg"})
         | frozenset(IDENTITIES),
         frozenset({"conv_transpose2d", "linear"}),
         frozenset({"sub", "add"}),

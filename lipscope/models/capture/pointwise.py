@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,33 +14,21 @@ from lipscope.models.capture.operations import matches, on_images, pair, reshape
 from lipscope.models.capture.steps import Steps
 from lipscope.records import Shape
 
-PLAIN = {
-    "relu": "relu", "relu_": "relu", "abs": "absolute", "abs_": "absolute", "sigmoid": "sigmoid", "sigmoid_": "sigmoid",
-    "tanh": "tanh", "tanh_": "tanh", "silu": "silu", "silu_": "silu", "hardswish": "hardswish",
-    "hardswish_": "hardswish",
-}  # fmt: skip
-"""Activations without a setting."""
+PLAIN: dict[str, tuple[str, Callable[[Op], dict[str, Any]]]] = {
+    **{name: (name, lambda op: {}) for name in ("relu", "sigmoid", "tanh", "silu", "hardswish", "softsign")},
+    "abs": ("absolute", lambda op: {}),
+    "relu6": ("clamp", lambda op: {"min": 0.0, "max": 6.0}),
+    "gelu": ("gelu", lambda op: {"approximate": op.given["approximate"]}),
+    "leaky_relu": ("leaky_relu", lambda op: {"negative_slope": float(op.given["negative_slope"])}),
+    "rrelu": ("leaky_relu", lambda op: {"negative_slope": (float(op.given["lower"]) + float(op.given["upper"])) / 2}),
+}
+"""Activations by the name of their operation: kind and settings."""
 
 
 @matches(*PLAIN)
 def _plain(op: Op, steps: Steps) -> None:
-    steps.add(PLAIN[op.base], op.shape, of=(source_of(op),))
-
-
-@matches("gelu")
-def _gelu(op: Op, steps: Steps) -> None:
-    steps.add("gelu", op.shape, of=(source_of(op),), approximate=op.given["approximate"])
-
-
-@matches("leaky_relu", "leaky_relu_")
-def _leaky(op: Op, steps: Steps) -> None:
-    steps.add("leaky_relu", op.shape, of=(source_of(op),), negative_slope=float(op.given["negative_slope"]))
-
-
-@matches("rrelu", "rrelu_")
-def _rrelu(op: Op, steps: Steps) -> None:
-    slope = (float(op.given["lower"]) + float(op.given["upper"])) / 2
-    steps.add("leaky_relu", op.shape, of=(source_of(op),), negative_slope=slope)
+    kind, settings = PLAIN[op.base]
+    steps.add(kind, op.shape, of=(source_of(op),), keys=settings(op))
 
 
 @matches("prelu", "_prelu_kernel")
@@ -50,12 +39,7 @@ def _prelu(op: Op, steps: Steps) -> None:
     steps.add("prelu", op.shape, of=(source_of(op),), tensors={"weight": weight.flatten()})
 
 
-@matches("relu6", "relu6_")
-def _relu6(op: Op, steps: Steps) -> None:
-    steps.add("clamp", op.shape, of=(source_of(op),), min=0.0, max=6.0)
-
-
-@matches("hardtanh", "hardtanh_", "clamp", "clamp_", "clip")
+@matches("hardtanh", "clamp", "clip")
 def _clamp(op: Op, steps: Steps) -> None:
     ends = [op.given.get(key, op.given.get(other)) for key, other in (("min", "min_val"), ("max", "max_val"))]
     if any(isinstance(end, Tensor | Op) for end in ends):
@@ -81,19 +65,19 @@ def _clamp_end(op: Op, steps: Steps) -> None:
         steps.add("clamp", op.shape, of=(x,), keys={key: float(end)})
 
 
-@matches("hardsigmoid", "hardsigmoid_")
+@matches("hardsigmoid")
 def _hardsigmoid(op: Op, steps: Steps) -> None:
     third = torch.tensor([1 / 6], dtype=torch.float64)
     steps.add("scale_shift", op.shape, of=(source_of(op),), tensors={"scale": third, "shift": torch.tensor([0.5])})
     steps.add("clamp", op.shape, min=0.0, max=1.0)
 
 
-@matches("elu", "elu_", "celu", "celu_", "selu", "selu_")
+@matches("elu", "celu", "selu")
 def _elu(op: Op, steps: Steps) -> None:
     x = source_of(op)
-    if op.base.startswith("selu"):
+    if op.base == "selu":
         steps.add("elu", op.shape, of=(x,), alpha=1.6732632423543772, scale=1.0507009873554805)
-    elif op.base.startswith("celu"):
+    elif op.base == "celu":
         alpha = float(op.given["alpha"])
         if alpha < 0:
             raise op.refuse("with a negative alpha it grows without bound, so no Lipschitz constant holds")
@@ -120,19 +104,14 @@ def _log_sigmoid(op: Op, steps: Steps) -> None:
     steps.add("scale_shift", op.shape, tensors={"scale": minus})
 
 
-@matches("softsign")
-def _softsign(op: Op, steps: Steps) -> None:
-    steps.add("softsign", op.shape, of=(source_of(op),))
-
-
-@matches("threshold", "threshold_")
+@matches("threshold")
 def _threshold(op: Op, steps: Steps) -> None:
     if float(op.given["threshold"]) != 0.0 or float(op.given["value"]) != 0.0:
         raise op.refuse("it jumps at its threshold, so no Lipschitz constant holds")
     steps.add("relu", op.shape, of=(source_of(op),))
 
 
-@matches("neg", "neg_")
+@matches("neg")
 def _neg(op: Op, steps: Steps) -> None:
     steps.add("scale_shift", op.shape, of=(source_of(op),), tensors={"scale": torch.tensor([-1.0])})
 
@@ -153,11 +132,11 @@ def fixed(op: Op, value: Any, x: Op) -> Tensor:
     return tensor[0].double()
 
 
-@matches("add", "add_", "sub", "sub_", "rsub")
+@matches("add", "sub", "rsub")
 def _added(op: Op, steps: Steps) -> None:
     first, second = op.given["self"], op.given["other"]
     factors = [1.0, float(op.given.get("alpha", 1))]
-    if op.base in ("sub", "sub_"):
+    if op.base == "sub":
         factors[1] = -factors[1]
     if op.base == "rsub":
         factors = [-factors[1], 1.0]
@@ -186,12 +165,12 @@ def _interpolated(op: Op, steps: Steps) -> None:
     steps.add("sum", op.shape, of=(first, second), factors=[1.0 - weight, float(weight)])
 
 
-@matches("mul", "mul_", "div", "div_")
+@matches("mul", "div")
 def _multiplied(op: Op, steps: Steps) -> None:
     first, second = op.given["self"], op.given["other"]
     if isinstance(first, Op) and isinstance(second, Op):
         raise op.refuse("it multiplies two values that depend on the input, so no Lipschitz constant holds everywhere")
-    if op.base.startswith("div"):
+    if op.base == "div":
         if not isinstance(first, Op) or op.given.get("rounding_mode") is not None:
             raise op.refuse("only a division by a fixed number is a layer")
         steps.add("scale_shift", op.shape, of=(first,), tensors={"scale": 1 / fixed(op, second, first)})

@@ -100,6 +100,11 @@ SINGLE = {
     "prelu": (lambda: nn.PReLU(4), ["prelu"]),
     "relu6": (nn.ReLU6, ["clamp"]),
     "relu in place": (lambda: nn.ReLU(inplace=True), ["relu"]),
+    "steps in place": (
+        lambda: nets.Lambda(lambda x: (x + 0).mul_(2).neg_().clamp_min_(0).sub_(1).tanh_()),
+        ["scale_shift", "relu", "scale_shift", "tanh"],
+    ),
+    "swish in place": (lambda: nets.Lambda(lambda x: (1 * x).mul_(x.sigmoid())), ["silu"]),
     "leaky": (lambda: nn.LeakyReLU(0.2), ["leaky_relu"]),
     "hardtanh": (lambda: nn.Hardtanh(-0.5, 2.0), ["clamp"]),
     "sigmoid": (nn.Sigmoid, ["sigmoid"]),
