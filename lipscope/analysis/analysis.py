@@ -148,13 +148,8 @@ def _model(subject: Subject, data_dir: Path | None) -> Iterator[AnalysisEvent]:
             report = replace(report, notes=(*report.notes, str(error)))
         else:
             proved = measured.spectrum.proved_range
-            report = replace(
-                report,
-                sigma_max=measured.largest,
-                sigma_min=measured.smallest,
-                spectrum=measured.spectrum,
-                notes=report.notes if proved is None else (_floor_note(proved[0]), *report.notes[1:]),
-            )
+            notes = report.notes if proved is None else (_floor_note(proved[0]), *report.notes[1:])
+            report = replace(measured.told_by(report), notes=notes)
             if subject.layerwise and report.role == "body" and measured.gain > 1:
                 shown = linear_witness(name, place.layer, place.input_shape, subject.sha256, measured.witness)
                 gains.append((name, proved_ratio(shown, [(place.layer, place.input_shape)])))

@@ -128,7 +128,7 @@ def analyse_tensor(header: Header, info: TensorInfo, whole: Parametrised | str |
         measured = measure(matrix_operator(found.weight / found.divisor))
     except OverflowError as error:
         return _noted(report, str(error))
-    return replace(report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum)
+    return measured.told_by(report)
 
 
 def _noted(report: LayerReport, *notes: str) -> LayerReport:
@@ -166,9 +166,7 @@ def _large(report: LayerReport, matrix: StoredMatrix, readings: tuple[Reading, .
         method = f"{root_of_taps(len(matrix.info.shape))} times the norm of one unfolding, {SCOPE}"
         return replace(report, bound=replace(found.bound, value=value, method=method))
     report = replace(report, bound=found.bound)
-    if (measured := found.measured) is None:
-        return report
-    return replace(report, sigma_max=measured.largest, sigma_min=measured.smallest, spectrum=measured.spectrum)
+    return report if found.measured is None else found.measured.told_by(report)
 
 
 def matrix_operator(matrix: Tensor) -> LinearOperator:

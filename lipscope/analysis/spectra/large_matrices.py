@@ -20,7 +20,7 @@ from torch import Tensor
 from lipscope.analysis.reading import StoredMatrix
 from lipscope.analysis.spectra.memory import Plan, plan_for
 from lipscope.analysis.spectra.singular_values import (
-    GramValues,
+    Measured,
     measure_gram,
     measure_gram_products,
     smallest_by_solves,
@@ -53,7 +53,7 @@ class LargeMatrix:
     """
 
     bound: Bound
-    measured: GramValues | None
+    measured: Measured | None
 
 
 def analyse_matrix(matrix: StoredMatrix, *, values: bool = True) -> LargeMatrix:
@@ -88,7 +88,7 @@ def analyse_matrix(matrix: StoredMatrix, *, values: bool = True) -> LargeMatrix:
     return LargeMatrix(Bound(up(scaled(up(math.sqrt(total), 2), exponent)), method), measured)
 
 
-def _whole(matrix: StoredMatrix, exponent: int, plan: Plan, values: bool) -> tuple[float, GramValues | None]:
+def _whole(matrix: StoredMatrix, exponent: int, plan: Plan, values: bool) -> tuple[float, Measured | None]:
     """A bound on the squared norm of the matrix divided by 2^exponent, and the singular values of the matrix."""
     gram = _Gram(matrix, exponent, plan, 0, min(matrix.shape))
     if not values:
@@ -116,7 +116,7 @@ def _whole(matrix: StoredMatrix, exponent: int, plan: Plan, values: bool) -> tup
     return bound, measured
 
 
-def _with_smallest(measured: GramValues, triangle: Triangle, error: float, scale: float) -> GramValues:
+def _with_smallest(measured: Measured, triangle: Triangle, error: float, scale: float) -> Measured:
     """The smallest singular value better than products find it; the triangle is overwritten.
 
     Where not even G + s I is positive definite in float64 the values stay as they are.
@@ -126,7 +126,7 @@ def _with_smallest(measured: GramValues, triangle: Triangle, error: float, scale
         return measured
     found = smallest_by_solves(triangle.rows, lambda v: solve(triangle, v), shift, shift + error, scale)
     values = (*measured.spectrum.values[:-1], found.value)
-    return GramValues(replace(measured.spectrum, values=values), measured.largest, found)
+    return Measured(replace(measured.spectrum, values=values), measured.largest, found)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lipscope.analysis.spectra.density import FIRST_PROBES, quantiles_of, singul
 from lipscope.analysis.spectra.lanczos import Quadrature, gram_lanczos, require_finite, sigma_of, sigma_residual
 from lipscope.bounds.rounding import UNIT_ROUNDOFF
 from lipscope.layers.contract import LinearLayer, LinearOperator
-from lipscope.records import Estimate, Shape, Spectrum
+from lipscope.records import Estimate, LayerReport, Shape, Spectrum
 
 DENSE_LIMIT = 4096
 """min(inputs, outputs) up to which every singular value is computed."""
@@ -62,18 +62,31 @@ CHUNK = 256
 
 
 @dataclass(frozen=True)
-class SingularValues:
-    """What was measured of one operator.
+class Measured:
+    """What is known of the singular values of a matrix.
 
     Args:
-        spectrum: all singular values, or their density.
+        spectrum: all of them, or their density.
         largest, smallest: the extremes.
-        witness: (inputs,) a unit vector, and ``gain`` the ratio ||W v|| / ||v|| that it exhibits in float64.
     """
 
     spectrum: Spectrum
     largest: Estimate
     smallest: Estimate
+
+    def told_by(self, report: LayerReport) -> LayerReport:
+        """The report with them."""
+        return replace(report, spectrum=self.spectrum, sigma_max=self.largest, sigma_min=self.smallest)
+
+
+@dataclass(frozen=True)
+class SingularValues(Measured):
+    """Those of an operator, with a direction that it stretches most.
+
+    Args:
+        witness: (inputs,) a unit vector, and ``gain`` the ratio ||W v|| / ||v|| that it exhibits in float64.
+    """
+
     witness: Tensor
     gain: float
 
@@ -142,21 +155,7 @@ def _by_gram(operator: LinearOperator, size: int) -> SingularValues:
     return SingularValues(found.spectrum, found.largest, found.smallest, witness, _gain(operator, witness))
 
 
-@dataclass(frozen=True)
-class GramValues:
-    """What a Gram matrix tells of the matrix that it was made of.
-
-    Args:
-        spectrum: all singular values, or their density.
-        largest, smallest: the extremes.
-    """
-
-    spectrum: Spectrum
-    largest: Estimate
-    smallest: Estimate
-
-
-def measure_gram(gram: Tensor, scale: float = 1.0) -> GramValues:
+def measure_gram(gram: Tensor, scale: float = 1.0) -> Measured:
     """All singular values of a matrix from its Gram matrix.
 
     Args:
@@ -175,7 +174,7 @@ def measure_gram(gram: Tensor, scale: float = 1.0) -> GramValues:
 
 def measure_gram_products(
     size: int, times: Callable[[Tensor], Tensor], scale: float = 1.0, error: float = 0.0
-) -> GramValues:
+) -> Measured:
     """Extremes and density of the singular values of a matrix, from products with its Gram matrix G.
 
     The density may reach below the smallest value as it is found here, which is no more than an estimate from above.
@@ -218,16 +217,16 @@ def _itself(size: int, times: Callable[[Tensor], Tensor]) -> LinearOperator:
     return LinearOperator((size, size), lambda vectors: vectors, times, torch.float64)
 
 
-def _scaled(spectrum: Spectrum, largest: Estimate, smallest: Estimate, scale: float) -> GramValues:
+def _scaled(spectrum: Spectrum, largest: Estimate, smallest: Estimate, scale: float) -> Measured:
     if scale == 1.0:
-        return GramValues(spectrum, largest, smallest)
+        return Measured(spectrum, largest, smallest)
     values = tuple(value * scale for value in spectrum.values)
     accuracy = None if spectrum.accuracy is None else spectrum.accuracy * scale
     ends = [
         replace(end, value=end.value * scale, residual=None if end.residual is None else end.residual * scale)
         for end in (largest, smallest)
     ]
-    return GramValues(replace(spectrum, values=values, accuracy=accuracy), ends[0], ends[1])
+    return Measured(replace(spectrum, values=values, accuracy=accuracy), ends[0], ends[1])
 
 
 def gram_matrix(operator: LinearOperator) -> Tensor:
