@@ -30,6 +30,10 @@ WHERE = ("resume", "device", "data_dir", "extra", "ui", "force", "compiled", "cu
 LARGEST_RATE = 1e30
 """Beyond it float32 has no number for a step."""
 
+COUNT, PATH = click.IntRange(min=1), click.Path(path_type=Path)
+RATE = click.FloatRange(min=0, max=LARGEST_RATE)
+POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
+
 
 @click.command("train")
 @click.option(
@@ -46,11 +50,9 @@ LARGEST_RATE = 1e30
     "A ResNet is not 1-Lipschitz as a whole.",
 )
 @click.option("--stages", help="Of a ShiftNet: WIDTHxMATRICES of each. [default: 64x3,128x3,256x3]")
-@click.option("--stem", type=click.IntRange(min=1), help="Of a ShiftNet: side of the first patches. [default: 4]")
+@click.option("--stem", type=COUNT, help="Of a ShiftNet: side of the first patches. [default: 4]")
 @click.option("--blocks", type=click.IntRange(1, 8), default=1, show_default=True, help="n of LipConvnet-5n.")
-@click.option(
-    "--channels", type=click.IntRange(min=1), help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]"
-)
+@click.option("--channels", type=COUNT, help="Planes of the first stage. [default: 32 on a GPU, 16 on a CPU]")
 @click.option(
     "--conv",
     default="soc",
@@ -77,19 +79,17 @@ LARGEST_RATE = 1e30
     type=click.Choice(list(RECIPES)),
     help="Schedule and loss that go together. [default: manifold for a ShiftNet; else paper on a GPU, fast on a CPU]",
 )
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the images, instead of the recipe's.")
+@click.option("--epochs", type=COUNT, help="Passes over the images, instead of the recipe's.")
 @click.option(
     "--minutes", type=click.FloatRange(min=0, min_open=True), help="Wall time to be done in, instead of epochs."
 )
-@click.option("--batch", "batch_size", type=click.IntRange(min=1), help="Images per step, instead of the recipe's.")
+@click.option("--batch", "batch_size", type=COUNT, help="Images per step, instead of the recipe's.")
 @click.option(
-    "--accumulate",
-    type=click.IntRange(min=1),
-    help="Parts of a batch that pass one after another: less memory. [default: 1]",
+    "--accumulate", type=COUNT, help="Parts of a batch that pass one after another: less memory. [default: 1]"
 )
 @click.option(
     "--extra",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="More images to learn from: an .npz of image (N, 32, 32, 3) uint8 and label (N,), not compressed.",
 )
 @click.option(
@@ -100,41 +100,22 @@ LARGEST_RATE = 1e30
 @click.option(
     "--recompute", is_flag=True, help="Less memory for a fifth to a half more time: layers are computed twice."
 )
-@click.option(
-    "--lr",
-    "learning_rate",
-    type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
-    help="Largest learning rate, instead of the recipe's.",
-)
+@click.option("--lr", "learning_rate", type=POSITIVE, help="Largest learning rate, instead of the recipe's.")
 @click.option("--target", help="Say how long a training to this certified accuracy takes here, e.g. 0.5@36/255.")
 @click.option(
-    "--loss",
-    type=click.Choice(list(LOSSES)),
-    help="Instead of the recipe's, with its paper's offset and temperature.",
+    "--loss", type=click.Choice(list(LOSSES)), help="Instead of the recipe's, with its paper's offset and temperature."
 )
-@click.option(
-    "--gamma",
-    type=click.FloatRange(min=0, max=LARGEST_RATE),
-    help="Weight of certificate regularisation, instead of the recipe's.",
-)
-@click.option(
-    "--end-gamma",
-    type=click.FloatRange(min=0, max=LARGEST_RATE),
-    help="To which that weight goes as the learning rate falls.",
-)
-@click.option(
-    "--offset",
-    type=click.FloatRange(min=0, max=LARGEST_RATE),
-    help="Taken from the true logit before the loss, instead of the recipe's.",
-)
+@click.option("--gamma", type=RATE, help="Weight of certificate regularisation, instead of the recipe's.")
+@click.option("--end-gamma", type=RATE, help="To which that weight goes as the learning rate falls.")
+@click.option("--offset", type=RATE, help="Taken from the true logit before the loss, instead of the recipe's.")
 @click.option(
     "--temperature",
-    type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
+    type=POSITIVE,
     help="Of the loss, instead of the recipe's; it stays unless --end-temperature is given too.",
 )
 @click.option(
     "--end-temperature",
-    type=click.FloatRange(min=0, min_open=True, max=LARGEST_RATE),
+    type=POSITIVE,
     help="To which the temperature falls as the learning rate falls, instead of the recipe's.",
 )
 @click.option(
@@ -147,12 +128,10 @@ LARGEST_RATE = 1e30
 @click.option("--compile", "compiled", is_flag=True, help="Compile the steps with torch.compile: minutes at first.")
 @click.option("--cuda-graphs", is_flag=True, help="Compile, and replay a step's kernels as CUDA graphs.")
 @device_option
-@click.option("--out", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME-DATE]")
-@click.option("--resume", type=click.Path(path_type=Path), help="Continue the run in this folder.")
+@click.option("--out", type=PATH, help="The run folder. [default: runs/NAME-DATE]")
+@click.option("--resume", type=PATH, help="Continue the run in this folder.")
 @click.option(
-    "--extend",
-    type=click.Path(path_type=Path),
-    help="Go on where the decay of this run began, as if it had been given these --minutes.",
+    "--extend", type=PATH, help="Go on where the decay of this run began, as if it had been given these --minutes."
 )
 @click.option(
     "--force",
