@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
-from lipscope.bounds.rounding import product_up
 from lipscope.layers.heads import Head, Outputs
 from lipscope.layers.reshape import Flatten
+from lipscope.models.composition import chain_of
 from lipscope.records import Arrow, Bound, Chain, LayerReport, Place, Scope
 
 
@@ -50,16 +49,4 @@ def parts_of(layers: Sequence[LayerReport]) -> tuple[list[LayerReport], list[Lay
 
 def _arrow(scope: Scope, layers: Sequence[LayerReport], pairs: Bound | None = None) -> Arrow:
     """The product of the layers' bounds; without one where a layer has none, which is named."""
-    return Arrow(scope, product_of(layers), len(layers), pairs)
-
-
-def product_of(layers: Sequence[LayerReport]) -> Bound:
-    """The product of the layers' bounds, rounded up; not proved when one is not, which is named."""
-    for layer in layers:
-        if not layer.bound.proved:
-            return Bound.unproved(f"layer {layer.name}: {layer.bound.reason}")
-    product = product_up([layer.bound.value for layer in layers])
-    if not math.isfinite(product):
-        largest = max(layers, key=lambda layer: layer.bound.value)
-        return Bound.unproved(f"layer {largest.name}: its bound overflows float64")
-    return Bound(product, f"product of {len(layers)} layers")
+    return Arrow(scope, chain_of((layer.name, layer.bound) for layer in layers), len(layers), pairs)

@@ -48,9 +48,9 @@ def proved_lipschitz(model: StoredModel) -> float:
         CheckFailedError: there is none.
     """
     bound = model.net.lipschitz_bound()
-    if not bound.proved or not math.isfinite(bound.value):
+    if not bound.proved:
         raise CheckFailedError(
-            "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason or "it is infinite",
+            "refused: no proved Lipschitz constant", where=str(model.header.path), why=bound.reason,
             next_step="`lipscope inspect` names the layer",
         )  # fmt: skip
     return bound.value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
@@ -126,10 +127,13 @@ class LipschitzNet(nn.Module):
 
 
 def chain_of(bounds: Iterable[tuple[str, Bound]]) -> Bound:
-    """The product of the bounds of named layers; not proved when one is not, which is named."""
-    values = []
-    for name, bound in bounds:
+    """The product of the bounds of named layers, rounded up; not proved when one is not, which is named."""
+    found = list(bounds)
+    for name, bound in found:
         if not bound.proved:
-            return Bound.unproved(f"{name}: {bound.reason}")
-        values.append(bound.value)
-    return Bound(product_up(values), f"product of {len(values)} layers")
+            return Bound.unproved(f"layer {name}: {bound.reason}")
+    product = product_up([bound.value for _, bound in found])
+    if not math.isfinite(product):
+        largest, _ = max(found, key=lambda one: one[1].value)
+        return Bound.unproved(f"layer {largest}: its bound overflows float64")
+    return Bound(product, f"product of {len(found)} layers")

@@ -66,7 +66,7 @@ def test_one_layer_without_a_proof_spoils_it_and_is_named() -> None:
     bound = composed(("block.a", Scale(1.0)), ("block.b", Scale(1.0, proved=False))).lipschitz_bound()
     assert not bound.proved
     assert math.isinf(bound.value)
-    assert bound.reason == "block.b: nobody knows"
+    assert bound.reason == "layer block.b: nobody knows"
 
 
 def test_names_nest_and_order_is_forward_order() -> None:
