@@ -23,7 +23,7 @@ from lipscope.files.checkpoint import metadata_for, sha256_of, with_sorted_metad
 from lipscope.files.results import results_path, write_results
 from lipscope.records import AnalysisEvent, Bound, Estimate, GradientNorms, LayerReport, Spectrum, Verdict
 from lipscope.records.certificates import Certificates
-from lipscope.tui.app import InspectApp
+from lipscope.tui.app import REPAINT_SECONDS, InspectApp
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.progress import Pace
 from tests.waiting import GENEROUS
@@ -180,6 +180,13 @@ class Script:
             yield event
         if self.failure is not None:
             raise self.failure
+
+
+@pytest.fixture(autouse=True)
+def _no_idle_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pauses in which a user's keys would be answered only hold up a test; so does a long look at whether all is idle."""
+    monkeypatch.setattr("lipscope.tui.app.LONGEST_PAUSE", REPAINT_SECONDS)
+    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
 
 
 @pytest.fixture
