@@ -11,6 +11,7 @@ sums are shorter, so that rounding errors are smaller too.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import torch
@@ -19,6 +20,9 @@ from torch import Tensor, nn
 from lipscope.bounds.convolution import absolute_bound
 from lipscope.bounds.rounding import FLOAT64, gamma, outward
 from lipscope.layers.fourier import TABLE_ROUNDOFFS
+
+KEPT, LARGEST_KEPT = 16, 1024
+"""Tables that are kept, those made last, and pixels of the largest map of which they are: at most 10 MB each."""
 
 
 class PaddedFrequencies(nn.Module):
@@ -37,20 +41,11 @@ class PaddedFrequencies(nn.Module):
         super().__init__()
         reach = kernel_size // 2
         self.height, self.width, self.grid = height, width, (height + reach, width + reach)
-        frequencies = half_plane(*self.grid)
-        self.frequencies = len(frequencies)
-        alone = torch.tensor([_conjugate(frequency, self.grid) == frequency for frequency in frequencies])
-        places = torch.cartesian_prod(*(torch.arange(points) for points in self.grid))
-        table = _parts(frequencies, places, self.grid, alone)
-        # Frequencies that stand for their conjugates too are counted twice.
-        table *= torch.tensor([1.0, math.sqrt(2)], dtype=torch.float64)[(~alone).long()].reshape(-1, 1, 1)
-        table = table.flatten(0, 1) / math.sqrt(math.prod(self.grid))
-        inside = (places[:, 0] < height) & (places[:, 1] < width)
-        offsets = torch.arange(kernel_size) - reach
-        taps = _parts(frequencies, torch.cartesian_prod(offsets, offsets), self.grid, alone)
-        taps[:, 1] *= -1.0
-        for name, value in (("pixels", table[:, inside]), ("walls", table[:, ~inside]), ("taps", taps.flatten(0, 1))):
-            self.register_buffer(name, value.contiguous(), persistent=False)
+        on_cpu = torch.get_default_device().type == "cpu"
+        made = _kept if on_cpu and height * width <= LARGEST_KEPT else _tables
+        for name, value in zip(("pixels", "walls", "taps"), made(height, width, kernel_size), strict=True):
+            self.register_buffer(name, value, persistent=False)
+        self.frequencies = len(self.pixels) // 2
 
     def symbols(self, kernel: Tensor) -> Tensor:
         """B, (frequencies, 2 out, 2 in) float64, acting on real parts above imaginary ones."""
@@ -76,6 +71,30 @@ class PaddedFrequencies(nn.Module):
         largest = float(kernel.detach().abs().max()) if kernel.numel() else 0.0
         flushed = FLOAT64.smallest * (4 * taps + 2) * (1 + largest) * 2 * max(kernel.shape[:2])
         return outward(2 * off * absolute_bound(kernel) + flushed)
+
+
+def _tables(height: int, width: int, kernel_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """T, V and the taps' angles."""
+    reach = kernel_size // 2
+    grid = (height + reach, width + reach)
+    frequencies = half_plane(*grid)
+    alone = torch.tensor([_conjugate(frequency, grid) == frequency for frequency in frequencies])
+    places = torch.cartesian_prod(*(torch.arange(points) for points in grid))
+    table = _parts(frequencies, places, grid, alone)
+    # Frequencies that stand for their conjugates too are counted twice.
+    table *= torch.tensor([1.0, math.sqrt(2)], dtype=torch.float64)[(~alone).long()].reshape(-1, 1, 1)
+    table = table.flatten(0, 1) / math.sqrt(math.prod(grid))
+    inside = (places[:, 0] < height) & (places[:, 1] < width)
+    offsets = torch.arange(kernel_size) - reach
+    taps = _parts(frequencies, torch.cartesian_prod(offsets, offsets), grid, alone)
+    taps[:, 1] *= -1.0
+    return table[:, inside].contiguous(), table[:, ~inside].contiguous(), taps.flatten(0, 1).contiguous()
+
+
+@functools.lru_cache(KEPT)
+def _kept(height: int, width: int, kernel_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    with torch.inference_mode(False):  # whoever asks first, they are plain tensors
+        return _tables(height, width, kernel_size)
 
 
 def half_plane(height: int, width: int) -> list[tuple[int, int]]:

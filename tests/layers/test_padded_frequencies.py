@@ -81,3 +81,15 @@ def test_one_of_each_pair_of_conjugates_is_kept() -> None:
         everything = {frequency for a, b in kept for frequency in ((a, b), (-a % height, -b % width))}
         assert everything == set(np.ndindex(height, width))
         assert len(kept) == len(set(kept)) <= height * width // 2 + 2
+
+
+def test_tables_are_made_once_and_stay_where_they_are() -> None:
+    with torch.inference_mode():
+        first = PaddedFrequencies(6, 7, 3)
+    second = PaddedFrequencies(6, 7, 3).to("meta")
+    assert second.pixels.device.type == "meta"
+    for name in ("pixels", "walls", "taps"):
+        kept = getattr(PaddedFrequencies(6, 7, 3), name)
+        assert kept is getattr(first, name)
+        assert not kept.is_inference()
+        assert kept.device.type == "cpu"
