@@ -9,6 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import lipscope.data
+from lipscope.cli import run
+from lipscope.training import loop
 from lipscope.training.run import open_run
 
 WATCHED = Path(__file__).with_name("watched_rank.py")
@@ -21,9 +24,23 @@ OPTIONS = (
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
+def train_alone(out: Path, logs: Path, monkeypatch, few_images) -> None:
+    """This process alone on the same images; the weights after each epoch as the others leave theirs."""
+    validate, epochs = loop.validate, iter(range(1, 100))
+
+    def watched(net, split, world):
+        torch.save(net.state_dict(), logs / f"rank0.epoch{next(epochs)}.pt")
+        return validate(net, split, world)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "validate", watched)
+        patch.setattr(lipscope.data, "load", lambda name, split, data_dir: few_images)
+        assert run(["train", "--out", str(out), *OPTIONS]) == 0
+
+
 @pytest.fixture
-def trained(start, tmp_path, monkeypatch):
-    """Two processes under torchrun, and one process alone, on the same batches.
+def trained(start, tmp_path, monkeypatch, few_images, capsys):
+    """Two processes under torchrun, and this one alone, on the same batches.
 
     The two are interrupted in mid-epoch, by a signal that only one of them hears, and resumed.
     """
@@ -32,10 +49,8 @@ def trained(start, tmp_path, monkeypatch):
         folder.mkdir()
 
     def watched(name, *arguments):
-        launcher = TORCHRUN if name == "two" else ()
-        return start(logs[name], tmp_path / name, *arguments, python=(*launcher, str(WATCHED)))
+        return start(logs[name], tmp_path / name, *arguments, python=(*TORCHRUN, str(WATCHED)))
 
-    alone = watched("one", "--out", tmp_path / "one", *OPTIONS)
     with monkeypatch.context() as patch:
         patch.setenv("STOP_AFTER", "3")
         code, stdout, stderr = watched("two", "--out", tmp_path / "two", *OPTIONS).finish()
@@ -45,9 +60,10 @@ def trained(start, tmp_path, monkeypatch):
     assert stderr.count("recipe fast, because") == 1
     state = open_run(tmp_path / "two").load_state(torch.device("cpu"))
     assert state["step"] == 3
-    processes = {"one": alone, "two": watched("two", "--resume", tmp_path / "two")}
-    for name, process in processes.items():
-        code, stdout, stderr = process.finish()
+    resumed = watched("two", "--resume", tmp_path / "two")
+    train_alone(tmp_path / "one", logs["one"], monkeypatch, few_images)
+    ended = {"one": (0, *capsys.readouterr()), "two": resumed.finish()}
+    for name, (code, stdout, stderr) in ended.items():
         assert code == 0, stderr
         assert stdout.strip() == str(tmp_path / name / "model.safetensors")
         assert stderr.count("epoch 2/2") == 1
@@ -76,7 +92,7 @@ def test_two_processes(trained, tmp_path):
         for name, tensor in alone.items():
             torch.testing.assert_close(ranks[0][name], tensor, rtol=2e-3, atol=2e-4, msg=name)
 
-    lines = [[json.loads(line) for line in run.metrics.read_text().splitlines()] for run in (two, one)]
+    lines = [[json.loads(line) for line in each.metrics.read_text().splitlines()] for each in (two, one)]
     assert [line["epoch"] for line in lines[0]] == [1, 2]
     for ours, theirs in zip(*lines, strict=True):
         assert ours["loss"] == pytest.approx(theirs["loss"], rel=1e-4)

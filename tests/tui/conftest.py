@@ -184,8 +184,10 @@ class Script:
 
 @pytest.fixture(autouse=True)
 def _no_idle_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pauses in which a user's keys would be answered only hold up a test; so does a long look at whether all is idle."""
+    """Pauses in which a user's keys would be answered only hold up a test, and so do long looks for a last message."""
     monkeypatch.setattr("lipscope.tui.app.LONGEST_PAUSE", REPAINT_SECONDS)
+    monkeypatch.setattr("lipscope.tui.images.pane.ANSWER_AFTER", 0.02)
+    monkeypatch.setattr("lipscope.tui.picture.LOOK_EVERY", 0.02)
     monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", 0.005)
 
 

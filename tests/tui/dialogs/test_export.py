@@ -17,7 +17,7 @@ from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.work.state import State
 from lipscope.units import largest_not_above, parse_eps
-from tests.tui.conftest import Script, bounds, finished, measured, screen_text, until, write_radii
+from tests.tui.conftest import Script, bounds, finished, measured, screen_text, until, words, write_radii
 
 
 async def export(pilot, keys: str, path: str) -> Path:
@@ -133,7 +133,7 @@ async def test_it_proposes_a_name_says_where_and_never_replaces_unasked(model, s
         app.screen.query_one("#export-path").value = "mine.txt"
         await pilot.pause()
         await pilot.press("enter")
-        await until(pilot, lambda: "enter again replaces it" in screen_text(app))
+        await until(pilot, lambda: "enter again replaces it" in words(app, "#export"))
         assert (tmp_path / "mine.txt").read_text() == "precious"
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, ExportScreen))
