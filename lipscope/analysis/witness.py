@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from lipscope.analysis.spectra.singular_values import steepest
 from lipscope.bounds.rounding import FLOAT64, down, gamma
@@ -39,20 +39,6 @@ STARTS, ROUNDS, STEP = 2, 10, 1e-3
 """Images from which a pair is looked for, rounds each, and the distance of the pair relative to the image's norm."""
 
 TENSORS = ("x", "y", "image_x", "image_y")
-
-
-class Body(torch.nn.Module):
-    """Layers one after another: what a verdict speaks of."""
-
-    def __init__(self, layers: Sequence[LipschitzLayer]) -> None:
-        super().__init__()
-        self.layers = torch.nn.ModuleList(layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, ...) through all of them."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
 
 
 @dataclass(frozen=True)
@@ -147,9 +133,9 @@ def proved_ratio(witness: Witness, parts: Sequence[tuple[LipschitzLayer, Shape]]
     return max(0.0, down(down(left) / (length(apart) * (1 + gamma(2))), 3))
 
 
-def body_of(net: Network) -> Body:
+def body_of(net: Network) -> nn.Sequential:
     """The network behind its input normalisation and before its head."""
-    return Body([layer for layer, _ in body_parts(net)])
+    return nn.Sequential(*(layer for layer, _ in body_parts(net)))
 
 
 def body_parts(net: Network) -> list[tuple[LipschitzLayer, Shape]]:
@@ -157,7 +143,7 @@ def body_parts(net: Network) -> list[tuple[LipschitzLayer, Shape]]:
     return [(layer, shape) for _, layer, shape in net.layers() if not isinstance(layer, (Normalize, Head))]
 
 
-def _steepest(body: Body, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _steepest(body: nn.Sequential, point: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Pairs (x + h v, x) along a power iteration."""
     x = point.unsqueeze(0)
     generator = torch.Generator().manual_seed(0)
