@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from lipscope.errors import UsageError
 from lipscope.files.checkpoint import SUFFIX, atomic_path, described_metadata, with_sorted_metadata
+from lipscope.layers.reshape import Normalize
 from lipscope.models.capture.blocks import described
 from lipscope.models.capture.comparison import Comparison, compared, inputs_for
 from lipscope.models.capture.export import check_module, copied, evaluated, exported, in_double, quiet, unwrapped
@@ -125,32 +127,6 @@ def save(
     return saved
 
 
-class Normalised(nn.Module):
-    """A network behind the normalisation that its pictures got in its training.
-
-    Args:
-        net: takes normalised inputs.
-        mean, std: one number per channel.
-        axes: of one input.
-    """
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, net: nn.Module, mean: Sequence[float], std: Sequence[float], axes: int) -> None:
-        super().__init__()
-        self.net = net
-        for name, values in (("mean", mean), ("std", std)):
-            numbers = torch.tensor(list(values), dtype=torch.float64)
-            self.register_buffer(name, numbers.reshape(-1, *([1] * (axes - 1))))
-        self.eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The outputs for pixels."""
-        result: Tensor = self.net((x - self.mean) / self.std)
-        return result
-
-
 def _normalising(
     net: nn.Module, mean: Sequence[float] | None, std: Sequence[float] | None, shape: tuple[int, ...]
 ) -> nn.Module:
@@ -166,7 +142,7 @@ def _normalising(
         raise UsageError(
             "must have one number per channel, std above 0", where="mean, std", why=f"{means} and {deviations}"
         )
-    return Normalised(net, means, deviations, len(shape))
+    return nn.Sequential(OrderedDict(normalize=Normalize(means, deviations), net=net)).eval()
 
 
 def _write(path: Path, content: dict[str, Any], tensors: dict[str, Tensor], claims: dict[str, Any]) -> None:
