@@ -14,12 +14,3 @@ HEADS: Registry[Callable[[int, int, int, str], Head]] = Registry(
     "head", {"lln": "layers.heads:lln", "orthogonal": "layers.heads:OrthogonalHead"}
 )
 """(features, classes, terms, family) to a head with zero weights, by the name that configurations use."""
-
-
-def head(name: str, features: int, classes: int, terms: int, family: str = "soc") -> Head:
-    """The head of this name; the series' terms and the family of convolutions are for those that are made of one.
-
-    Raises:
-        UsageError: no head of that name.
-    """
-    return HEADS[name](features, classes, terms, family)

@@ -9,7 +9,7 @@ from lipscope.errors import UsageError
 from lipscope.layers.activations import ACTIVATIONS, activation, group_size
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
-from lipscope.layers.last_layers import HEADS, head
+from lipscope.layers.last_layers import HEADS
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.models.architecture import Config
 from lipscope.models.composition import LipschitzNet
@@ -94,6 +94,6 @@ class LipConvnetConfig(Config):
         return LipschitzNet(
             Normalize(self.mean, self.std),
             body,
-            head(self.head, features, self.classes, self.terms, self.conv),
+            HEADS[self.head](features, self.classes, self.terms, self.conv),
             self.input_shape,
         )

@@ -15,7 +15,7 @@ from lipscope.layers.activations import activation
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.householder import HouseHolder1, HouseHolder2
-from lipscope.layers.last_layers import HEADS, head
+from lipscope.layers.last_layers import HEADS
 from lipscope.layers.orthogonal import FamilyConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.layers.skew import conjugate_kernel
@@ -69,7 +69,7 @@ def make(recipe: Recipe) -> tuple[LipschitzNet, NDArray[np.uint8]]:
     for number, layer in enumerate(convolutions):
         _fill(layer, recipe.hardship, number, generator)
         body += [(f"conv{number}", layer), (f"turn{number}", activation(recipe.activation, layer.out_channels))]
-    last = head(recipe.head, 4, CLASSES, recipe.terms, recipe.family)
+    last = HEADS[recipe.head](4, CLASSES, recipe.terms, recipe.family)
     with torch.no_grad():
         for parameter in last.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator))

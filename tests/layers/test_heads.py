@@ -14,7 +14,7 @@ from lipscope.errors import UsageError
 from lipscope.layers.contract import LinearLayer
 from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.heads import Head, LastLayerNormalized, OrthogonalHead
-from lipscope.layers.last_layers import HEADS, head
+from lipscope.layers.last_layers import HEADS
 from lipscope.records import Shape
 from tests import dense
 from tests.always import always
@@ -178,7 +178,7 @@ def test_orthogonal_pairs_are_the_square_root_of_two_when_the_kernel_is_skew() -
 @pytest.mark.parametrize("family", CONVOLUTIONS)
 @pytest.mark.parametrize(("features", "classes"), [(12, 4), (6, 6)])
 def test_the_orthogonal_head_of_every_family_has_orthonormal_rows(family: str, features: int, classes: int) -> None:
-    made = head("orthogonal", features, classes, 12, family)
+    made = HEADS["orthogonal"](features, classes, 12, family)
     made.make_trainable(torch.Generator().manual_seed(0))
     for _ in range(20):  # power iterations, of the family that has them
         made(noise(2, features, dtype=torch.float32))
@@ -195,19 +195,19 @@ def test_the_orthogonal_head_of_every_family_has_orthonormal_rows(family: str, f
 
 @pytest.mark.parametrize("name", HEADS)
 def test_heads_by_name(name: str) -> None:
-    made = head(name, 12, 4, 8)
+    made = HEADS[name](12, 4, 8, "soc")
     assert made.output_shape((12,)) == (4,)
     assert made.classes == 4
 
 
 def test_unknown_head() -> None:
     with pytest.raises(UsageError, match="softmax"):
-        head("softmax", 12, 4, 8)
+        HEADS["softmax"]
 
 
 @pytest.mark.parametrize("name", HEADS)
 def test_trainable_heads_freeze_to_the_function_that_they_were(name: str) -> None:
-    made = head(name, 12, 4, 12)
+    made = HEADS[name](12, 4, 12, "soc")
     made.make_trainable(torch.Generator().manual_seed(0))
     made.train()
     for _ in range(50):
@@ -217,4 +217,4 @@ def test_trainable_heads_freeze_to_the_function_that_they_were(name: str) -> Non
     before = made(x)
     made.freeze()
     torch.testing.assert_close(made(x), before, rtol=1e-3, atol=1e-3)
-    assert set(made.state_dict()) == set(head(name, 12, 4, 12).state_dict())
+    assert set(made.state_dict()) == set(HEADS[name](12, 4, 12, "soc").state_dict())
