@@ -10,6 +10,7 @@ from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.block import Block
 from lipscope.layers.contract import LipschitzLayer, check_provable
 from lipscope.layers.heads import Head
+from lipscope.layers.reshape import Normalize
 from lipscope.models.described import DescribedNet, load_described
 from lipscope.models.network import Network
 from lipscope.models.stored import StoredModel, read_model
@@ -80,7 +81,7 @@ def _layerwise(net: Network) -> bool:
 
 
 def places_of(net: Network) -> list[Place]:
-    """Every layer in forward order; those inside a block before it.
+    """Every layer in forward order; those inside a block before it. What stands for no normalisation is none.
 
     Raises:
         UsageError: the network is in training mode.
@@ -89,6 +90,8 @@ def places_of(net: Network) -> list[Place]:
     check_provable((name, layer) for name, layer, _ in net.layers())
     found = []
     for name, layer, shape in net.layers():
+        if isinstance(net, DescribedNet) and isinstance(layer, Normalize) and layer.does_nothing:
+            continue
         found += [*_parts(layer, shape), Place(name, layer, shape, inside=False)]
     return found
 
