@@ -345,6 +345,16 @@ def test_a_given_normalisation_comes_first(target: Path) -> None:
     assert 4.0 <= file.normalize.bound((3, 2, 2)).value < 4.0 + 1e-12
 
 
+def test_what_normalises_nothing_has_no_row(target: Path) -> None:
+    net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    lipscope.save(net, target, input_shape=(4,))
+    report = lipscope.inspect(target)
+    assert [layer.role for layer in report.layers] == ["body", "body", "head"]
+    assert str(report.chain.body.scope) == "from input to features"
+    lipscope.save(net, target, input_shape=(4,), std=(0.5,) * 4, force=True)
+    assert str(lipscope.inspect(target).chain.body.scope) == "from normalised pixels to features"
+
+
 def test_the_file_says_what_it_is_and_what_was_compared(target: Path, capsys) -> None:
     net = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4, 2)).eval()
     found = lipscope.save(
