@@ -73,3 +73,12 @@ def cell(value: object) -> object:
         return value
     text = visible(value, keep="\n")
     return f"'{text}" if text.startswith(FORMULAS) else text
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "image"), counted(10_000, "attacked image")
+    ('1 image', '10,000 attacked images')
+    """
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -70,7 +70,7 @@ def test_what_is_built_runs_outside_the_checkout(built: Path, tmp_path: Path, fo
         assert str(site) in done.stdout.splitlines()[0]
         return done.stdout
 
-    assert "on 10000 images of cifar10 test" in ran("demo")
+    assert "on 10,000 images of cifar10 test" in ran("demo")
     model = str(next((tmp_path / "cache" / "lipscope" / "demo").glob("*64-cifar10.safetensors")))
     assert "PROVED 1-Lipschitz" in ran("inspect", model)
     assert "sound radii" in ran("certify", model, "--dataset", "synthetic", "--limit", "20", "--no-keep")

@@ -11,6 +11,7 @@ from torch import Tensor
 from lipscope.data import load
 from lipscope.errors import DataError, UsageError
 from lipscope.records import Shape
+from lipscope.visible import counted
 
 IMAGES = 64
 FEWEST = 4
@@ -31,17 +32,17 @@ def measuring_images(dataset: str | None, shape: Shape, data_dir: Path | None) -
     """
     count = max(FEWEST, min(IMAGES, LARGEST_BATCH // math.prod(shape)))
     data = None
-    source = f"{count} synthetic images (no data set was named)"
+    source = f"{counted(count, 'synthetic image')} (no data set was named)"
     if dataset is not None:
         try:
             data = load(dataset, "test", data_dir)
-            source = f"{count} images of {data.name} test"
+            source = f"{counted(count, 'image')} of {data.name} test"
         except (DataError, UsageError) as error:
             # A name that lipscope does not know may hold anything, escape sequences too.
             missing = dataset if isinstance(error, DataError) else f"data set {dataset[:40]!r}"
-            source = f"{count} synthetic images ({missing} was not found)"
+            source = f"{counted(count, 'synthetic image')} ({missing} was not found)"
     images = torch.from_numpy((data or load("synthetic", "test")).images[:count]).to(torch.float32) / 255
     if images.shape[1:] == shape:
         return images, source
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(count, *shape, generator=generator), f"{count} images of uniform noise"
+    return torch.rand(count, *shape, generator=generator), f"{counted(count, 'image')} of uniform noise"

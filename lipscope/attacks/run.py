@@ -40,6 +40,7 @@ from lipscope.files.violation import violation_path
 from lipscope.files.writing import require_place
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.records.certificates import Certificates
+from lipscope.visible import counted
 
 MOST_SAVED = 10
 """Image pairs that one run saves; a lie about L breaks every certificate."""
@@ -284,5 +285,5 @@ def _keep_images(path: Path, found: Adversarials, *, force: bool, note: Note) ->
     except LipscopeError as error:
         note(f"the adversarial images could not be kept: {error}")
         return error
-    note(f"the nearest adversarial images of {len(together)} images kept in {path}")
+    note(f"the nearest adversarial images of {counted(len(together), 'image')} kept in {path}")
     return None

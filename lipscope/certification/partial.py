@@ -26,6 +26,7 @@ from lipscope.errors import LipscopeError
 from lipscope.files.checkpoint import SUFFIX, atomic_path, with_sorted_metadata
 from lipscope.files.opening import read_regular
 from lipscope.files.signing import NAME, UNSIGNED, Signer
+from lipscope.visible import counted
 
 SCHEMA = "lipscope.progress/2"
 
@@ -94,7 +95,7 @@ class Progress:
         if rows is None:
             self._note(f"progress in {self._path} is ignored: it is of another model, data, version or setting")
             return None
-        self._note(f"continued after {len(rows)} of {self._shape[0]} images")
+        self._note(f"continued after {len(rows)} of {counted(self._shape[0], 'image')}")
         return rows
 
     def _rows_of(self, content: bytes) -> Tensor | None:

@@ -15,7 +15,7 @@ from lipscope.commands.options import data_dir_option, device_option, json_optio
 from lipscope.errors import UsageError
 from lipscope.records import round_up
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
-from lipscope.visible import visible
+from lipscope.visible import counted, visible
 
 DEFAULT_LIMIT = 1000
 """Images of the test set that are attacked unless others are asked for."""
@@ -126,7 +126,7 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
     called = ADJECTIVES[facts["standing"]]
     lines = [
         f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
-        f"data       {visible(facts['data']['name'])} {facts['data']['split']}, {n} images attacked",
+        f"data       {visible(facts['data']['name'])} {facts['data']['split']}, {counted(n, 'image')} attacked",
         f"L          {round_up(facts['lipschitz']['value'])}, from [0, 1] pixels to features, as {called}",
         f"{called:10s} {WORDS[facts['standing']]}; from below",
         "robust     not broken by any attack: an estimate from above",
@@ -138,7 +138,10 @@ def _text(facts: dict[str, Any], eps: tuple[Fraction, ...]) -> str:
         f"{format_eps(radius):>9s} {_share(certified)} {_share(robust)} {_share(gap)}"
         for radius, certified, robust, gap in zip(eps, facts["certified"], facts["robust"], facts["gap"], strict=True)
     ]
-    lines += ["", f"changed class found for {found['found']} of {n} images, float32 agrees for {found['in_float32']}"]
+    lines += [
+        "",
+        f"changed class found for {found['found']} of {counted(n, 'image')}, float32 agrees for {found['in_float32']}",
+    ]
     if found["median_over_radius"] is not None:
         median, least = found["median_over_radius"], found["least_over_radius"]
         lines.append(f"nearest / {called} radius: median {median:.3f}, least {least:.4f}")

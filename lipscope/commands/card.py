@@ -13,7 +13,7 @@ import click
 from lipscope.commands.messages import duration, narrate, say
 from lipscope.commands.models import choose_model, file_of
 from lipscope.commands.options import data_dir_option
-from lipscope.visible import cut
+from lipscope.visible import counted, cut
 
 if TYPE_CHECKING:
     from lipscope.records import InspectReport
@@ -201,13 +201,13 @@ def _certified(facts: Mapping[str, Any]) -> list[str]:
     from lipscope.units import radius_text
 
     data, versions, called = facts["data"], facts["environment"], ADJECTIVES[facts["standing"]]
-    note = f"{cut(data['name'], 40)} {cut(data['split'], 40)}, {data['n']} images"
+    note = f"{cut(data['name'], 40)} {cut(data['split'], 40)}, {counted(data['n'], 'image')}"
     # Others may claim the fingerprint of the whole set for the results of some of it.
     note = DATA_NOTES.get(data["fingerprint"], note) if data["n"] == WHOLE else note
     lines = []
     if facts["clean"] is not None:
         columns = [("clean", facts["clean"]), *((row["eps"], row) for row in facts["certified"])]
-        lines += [f"| {data['n']} images | {' | '.join(name for name, _ in columns)} | average radius |"]
+        lines += [f"| {counted(data['n'], 'image')} | {' | '.join(name for name, _ in columns)} | average radius |"]
         lines += ["|---" * (len(columns) + 2) + "|"]
         shares = (f"{row['rate']:.2%} ({row['count']})" for _, row in columns)
         lines += [f"| {called} | {' | '.join(shares)} | {radius_text(facts['average_certified_radius'])} |", ""]
@@ -233,4 +233,9 @@ def _attacked(facts: Mapping[str, Any], called: str) -> list[str]:
     shown = (
         f"| {name} | " + " | ".join(f"{row['rate']:.1%} ({row['count']})" for row in of) + " |" for name, of in rows
     )
-    return [f"| {facts['n']} attacked images | {names} |", "|---" * (len(facts["certified"]) + 1) + "|", *shown, ""]
+    return [
+        f"| {counted(facts['n'], 'attacked image')} | {names} |",
+        "|---" * (len(facts["certified"]) + 1) + "|",
+        *shown,
+        "",
+    ]

@@ -13,6 +13,7 @@ from lipscope.commands.models import choose_model
 from lipscope.commands.options import data_dir_option, device_option, json_option, one_of
 from lipscope.errors import UsageError
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
+from lipscope.visible import counted
 
 SET_SCHEMA = "lipscope.certify-set/2"
 
@@ -159,7 +160,7 @@ def certify_command(
             say(as_csv(one.certificates, one.files), end="")
         elif csv_file is not None:
             write_csv(csv_file, one.certificates, one.files)
-            narrate(f"{len(one.certificates)} rows in {csv_file}")
+            narrate(f"{counted(len(one.certificates), 'row')} in {csv_file}")
         if per_image:
             facts["images"] = rows_of(one.certificates, one.logits if logits else None, one.files)
         if not to_stdout:

@@ -15,7 +15,7 @@ from lipscope.commands.names import column_of
 from lipscope.records import round_up
 from lipscope.records.certificates import ADJECTIVES, WORDS, Certificates
 from lipscope.units import radius_text
-from lipscope.visible import visible
+from lipscope.visible import counted, visible
 
 HISTOGRAM_ROWS, HISTOGRAM_WIDTH = 12, 40
 CURVE_SIZE = (72, 13)
@@ -36,7 +36,7 @@ def text(facts: dict[str, Any], certificates: Certificates) -> str:
     n, model, data = facts["data"]["n"], facts["model"], facts["data"]
     lines = [
         f"model      {visible(model['path'])} ({model['architecture']}, sha256 {model['sha256'][:12]})",
-        f"data       {visible(data['name'])} {data['split']}, {n} images",
+        f"data       {visible(data['name'])} {data['split']}, {counted(n, 'image')}",
         f"L          {round_up(certificates.lipschitz)}, {_told(facts)}: from [0, 1] pixels to features",
         f"radii      {WORDS[certificates.standing]}",
         *_rounding(facts),

@@ -12,7 +12,7 @@ import click
 
 from lipscope.commands.messages import say
 from lipscope.commands.options import data_dir_option, json_option
-from lipscope.visible import visible
+from lipscope.visible import counted, visible
 
 PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "click", "textual")
 
@@ -43,7 +43,7 @@ def _facts(data_dir: Path | None) -> dict[str, dict[str, Any]]:
     signer = Signer()
     context = environment()
     devices: dict[str, Any] = {
-        "cpu": f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+        "cpu": f"{platform.processor() or platform.machine()}, {counted(torch.get_num_threads(), 'thread')}"
     }
     devices |= {f"cuda:{i}": torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())}
     found: dict[str, Any] = {}

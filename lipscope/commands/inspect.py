@@ -21,7 +21,7 @@ from lipscope.commands.spectra import bound_lines, spectrum_lines
 from lipscope.errors import CheckFailedError, UsageError
 from lipscope.records import round_up
 from lipscope.tui.registry import SCREENS
-from lipscope.visible import cut, visible
+from lipscope.visible import counted, cut, visible
 
 if TYPE_CHECKING:
     from lipscope.records import Chain, Estimate, InspectReport, LayerReport
@@ -255,7 +255,7 @@ def _certified(summary: dict[str, Any]) -> list[str]:
     rates = [f"clean {summary['clean']['rate']:.2%}"]
     rates += [f"{row['eps']} {row['rate']:.2%}" for row in summary["certified"]]
     return [
-        f"{ADJECTIVES[summary['standing']]} on {data['n']} images of {cut(data['name'], 40)} "
+        f"{ADJECTIVES[summary['standing']]} on {counted(data['n'], 'image')} of {cut(data['name'], 40)} "
         f"{cut(data['split'], 40)}{stale}",
         "  " + ", ".join(rates),
         f"  {WORDS[summary['standing']]}; read from the file beside the model, not computed again here.",

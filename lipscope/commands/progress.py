@@ -20,7 +20,7 @@ from rich.progress import (
 )
 
 from lipscope.commands.messages import duration, narrate
-from lipscope.visible import visible
+from lipscope.visible import counted, visible
 
 if TYPE_CHECKING:
     from lipscope.records import RunEvent, StepEvent
@@ -64,7 +64,7 @@ class ImagesLines:
         left = (total - done) * (now - started) / max(done - before, 1)
         if done >= self._next and left >= WORTH_SAYING:
             self._next = done + total / 4
-            narrate(f"{self._doing}: {done:,} of {total:,} images, about {duration(left)} left")
+            narrate(f"{self._doing}: {done:,} of {counted(total, 'image')}, about {duration(left)} left")
 
 
 class TrainingBar:

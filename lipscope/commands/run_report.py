@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from lipscope.commands.messages import duration
 from lipscope.commands.names import Names, column_of
 from lipscope.files.run_log import LayerState, RunLog, seconds_left, standing_of
-from lipscope.records import RunEvent, round_up
+from lipscope.records import RunEvent, json_safe, round_up
 from lipscope.visible import cut
 
 SCHEMA = "lipscope.run-report/1"
@@ -39,14 +38,14 @@ def run_json(log: RunLog) -> dict[str, Any]:
     return {
         "path": str(log.path),
         "standing": standing,
-        "config": _finite(log.config),
-        "recipe": _finite(log.recipe),
+        "config": json_safe(log.config),
+        "recipe": json_safe(log.recipe),
         "epochs_done": log.epochs[-1].epoch if log.epochs else 0,
         "epochs": log.planned,
         "seconds_left": seconds_left(log) if standing == "running" else None,
         "best_epoch": best.epoch if best is not None else None,
-        "progress": _finite(log.progress.to_json()) if log.progress is not None else None,
-        "metrics": [_finite(event.to_json()) for event in log.epochs],
+        "progress": json_safe(log.progress.to_json()) if log.progress is not None else None,
+        "metrics": [json_safe(event.to_json()) for event in log.epochs],
         "labels": {**dict.fromkeys(ESTIMATES, "estimate that the log claims; certified at 36/255"), "bound": CLAIMED},
         "layers": [_claimed(record.to_json()) for record in log.layers],
         "damage": [str(damage) for damage in log.damage],
@@ -124,12 +123,3 @@ def _claimed(record: dict[str, Any]) -> dict[str, Any]:
     claim = {"proved": False, "label": CLAIMED}
     layers = [{**layer, "bound": {**layer["bound"], **claim}} for layer in record["layers"]]
     return {**record, "layers": layers}
-
-
-def _finite(value: Any) -> Any:
-    """The same with null for numbers that are none: JSON knows no NaN and no infinity."""
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -20,6 +20,7 @@ from lipscope.layers.last_layers import HEADS
 from lipscope.models.registry import ARCHITECTURES
 from lipscope.system import ENDINGS
 from lipscope.training.recipe import LOSSES, RECIPES
+from lipscope.visible import counted
 
 if TYPE_CHECKING:
     from lipscope.training.loop import Compiled
@@ -210,8 +211,8 @@ def train_command(
             train_and_show(run.path, again, data_dir)
             return
         note(
-            f"{run.config.title} on {data.name} ({len(data)} images from {data.source}), recipe {run.recipe.name}, "
-            f"{run.recipe.length}, on {describe_hardware(here.device)}"
+            f"{run.config.title} on {data.name} ({counted(len(data), 'image')} from {data.source}), "
+            f"recipe {run.recipe.name}, {run.recipe.length}, on {describe_hardware(here.device)}"
         )
         if data.extra is not None:
             note(f"{run.recipe.extra_share:.0%} of every batch from the {len(data.extra):,} images of {extra}")

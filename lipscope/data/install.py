@@ -17,6 +17,7 @@ from lipscope.data.transfer import PATIENCE, Narrate, Patience, Progress, partia
 from lipscope.errors import DataError
 from lipscope.files.locks import exclusive
 from lipscope.files.opening import open_regular
+from lipscope.visible import counted
 
 
 def fetch(
@@ -49,7 +50,7 @@ def fetch(
     final = folder / form.folder
     if final.exists():
         counts = [count_records(final, release, "train"), count_records(final, release, "test")]
-        narrate(f"{name} is already there: {counts[0]:,} training and {counts[1]:,} test images")
+        narrate(f"{name} is already there: {counts[0]:,} training and {counted(counts[1], 'test image')}")
         return final
     check_room(folder, form.archive.size + unpacked_size(release) - partial_size(form.archive, folder))
     address = url or os.environ.get(release.url_variable, "").strip() or release.url

@@ -19,6 +19,7 @@ from lipscope.door.certification import certify, given
 from lipscope.door.subject import Model
 from lipscope.records.certificates import Certificates
 from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
+from lipscope.visible import counted
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Attacked:
             f"{format_eps(eps)} {self.certificates.accuracy(eps):.2%} certified, {self.accuracy(eps):.2%} not broken"
             for eps in self.certificates.eps
         )
-        return f"Attacked({len(self.certificates)} images: {shares}; {len(self.violations)} violations)"
+        images, broken = counted(len(self.certificates), "image"), counted(len(self.violations), "violation")
+        return f"Attacked({images}: {shares}; {broken})"
 
 
 def attack(

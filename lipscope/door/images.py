@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lipscope.data import ImageSet, Split, load
 from lipscope.errors import DataError, UsageError
+from lipscope.visible import counted
 
 GIVEN = "given in Python"
 """The source of images that came as arrays."""
@@ -69,7 +70,7 @@ def _collected(data: Any, limit: int | None, classes: tuple[str, ...]) -> ImageS
             next_step="a name such as cifar10, a pair (images, labels), or a torch.utils.data.Dataset",
         )  # fmt: skip
     if len(pictures) != len(given) or not len(given):
-        raise DataError(f"{len(pictures)} images and {len(given)} labels", where="data")
+        raise DataError(f"{counted(len(pictures), 'image')} and {counted(len(given), 'label')}", where="data")
     names = classes or tuple(str(number) for number in range(int(given.max()) + 1))
     try:
         return ImageSet("data", "images", pictures, given, names, GIVEN)

@@ -16,6 +16,7 @@ from lipscope.files.kept_analysis import Cache
 from lipscope.files.kind import kind_beside
 from lipscope.files.opening import read_regular
 from lipscope.files.run_log import is_run, read_run
+from lipscope.visible import counted
 
 MOST = 200
 """Files that are listed."""
@@ -86,7 +87,7 @@ def _standing(path: Path) -> str:
         log = read_run(path)
     except LipscopeError:
         return "damaged"
-    return f"{len(log.epochs)} of {log.planned or '?'} epochs"
+    return f"{len(log.epochs)} of {counted(log.planned, 'epoch') if log.planned else '? epochs'}"
 
 
 def verdict_of(model: Path, cache: Cache) -> str:

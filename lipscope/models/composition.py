@@ -13,6 +13,7 @@ from lipscope.layers.contract import LipschitzLayer, Trainable, check_provable
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
 from lipscope.records import Bound, Shape
+from lipscope.visible import counted
 
 
 class LipschitzNet(nn.Module):
@@ -136,4 +137,4 @@ def chain_of(bounds: Iterable[tuple[str, Bound]]) -> Bound:
     if not math.isfinite(product):
         largest, _ = max(found, key=lambda one: one[1].value)
         return Bound.unproved(f"layer {largest}: its bound overflows float64")
-    return Bound(product, f"product of {len(found)} layers")
+    return Bound(product, f"product of {counted(len(found), 'layer')}")

@@ -10,7 +10,7 @@ from lipscope.records.layers import (
     gradient_kept,
     loses_most,
 )
-from lipscope.records.numbers import NOT_YET, Bound, Estimate, Shape, round_down, round_up
+from lipscope.records.numbers import NOT_YET, Bound, Estimate, Shape, json_safe, round_down, round_up
 from lipscope.records.reports import AnalysisEvent, InspectReport
 from lipscope.records.runs import RunEvent, StepEvent
 from lipscope.records.verdict import VERDICT_TOLERANCE, Arrow, Chain, Place, Scope, Verdict, allowed
@@ -38,6 +38,7 @@ __all__ = [
     "Verdict",
     "allowed",
     "gradient_kept",
+    "json_safe",
     "loses_most",
     "round_down",
     "round_up",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, parse_eps
+from lipscope.visible import counted
 
 Standing = Literal["proved", "own", "claimed", "estimate"]
 """Whose word radii are: of this process; of an earlier run of this user's own; of somebody else; float32's."""
@@ -88,7 +89,8 @@ class Certificates:
         """One line: how many, of what, with what standing, and the accuracies."""
         shares = ", ".join(f"{format_eps(eps)} {self.accuracy(eps):.2%}" for eps in self.eps)
         accuracies = f"clean {self.accuracy():.2%}, {shares}" if self.labelled else "no labels"
-        return f"Certificates({len(self)} images of {self.data_name} {self.data_split}, {self.standing}: {accuracies})"
+        about = f"{counted(len(self), 'image')} of {self.data_name} {self.data_split}"
+        return f"Certificates({about}, {self.standing}: {accuracies})"
 
     def __len__(self) -> int:
         return len(self.radius)
@@ -183,4 +185,4 @@ class Checked:
         if self.objection:
             return f"claimed, and contradicted: {self.objection}"
         unchecked = "; attack distances were not checked" if self.attacks else ""
-        return f"claimed; {self.agreed} of {self.sampled} random images agree{unchecked}"
+        return f"claimed; {self.agreed} of {counted(self.sampled, 'random image')} agree{unchecked}"

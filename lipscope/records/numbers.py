@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -97,6 +98,19 @@ class Estimate:
     def to_json(self) -> dict[str, Any]:
         """The estimate as in ``lipscope.inspect/1``."""
         return {**asdict(self), "label": "estimate"}
+
+
+def json_safe(value: Any) -> Any:
+    """The same with null for numbers that are none: JSON knows no NaN and no infinity.
+
+    >>> json_safe({"a": [1.0, math.inf], "b": "NaN"})
+    {'a': [1.0, None], 'b': 'NaN'}
+    """
+    if isinstance(value, Mapping):
+        return {key: json_safe(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_safe(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def round_up(value: float) -> str:

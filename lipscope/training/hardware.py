@@ -7,6 +7,7 @@ import platform
 import torch
 
 from lipscope.system import processor
+from lipscope.visible import counted
 
 
 def describe_hardware(device: torch.device) -> str:
@@ -14,5 +15,7 @@ def describe_hardware(device: torch.device) -> str:
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
     else:
-        name = f"{processor() or platform.processor() or platform.machine()}, {torch.get_num_threads()} threads"
+        name = (
+            f"{processor() or platform.processor() or platform.machine()}, {counted(torch.get_num_threads(), 'thread')}"
+        )
     return f"{name}, torch {torch.__version__}"

@@ -13,6 +13,7 @@ from lipscope.errors import UsageError
 from lipscope.models.composition import LipschitzNet
 from lipscope.processes.world import World
 from lipscope.training.losses import correct_and_certified, nominal_pair_constants
+from lipscope.visible import counted
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,9 @@ def split_holdout(data: ImageSet, holdout: int, seed: int, device: torch.device)
         UsageError: not enough images are left.
     """
     if holdout >= len(data):
-        raise UsageError("fewer training images than are to be held out", why=f"{len(data)} images, {holdout} held")
+        raise UsageError(
+            "fewer training images than are to be held out", why=f"{counted(len(data), 'image')}, {holdout} held"
+        )
     order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     held, kept = order[:holdout], order[holdout:].sort().values

@@ -12,6 +12,7 @@ from lipscope.environment import full_precision
 from lipscope.files.run_log import LayerState, RunLayers
 from lipscope.models.composition import LipschitzNet
 from lipscope.training.holdout import TrainingSet
+from lipscope.visible import counted
 
 IMAGES = 16
 
@@ -51,7 +52,7 @@ def few_images(split: TrainingSet) -> tuple[Tensor, str]:
     """The first held-out images, else the first of those that are learnt from; in [0, 1], and in words."""
     held = len(split.held_labels) > 0
     images = (split.held_images if held else split.images)[:IMAGES]
-    return images.float() / 255, f"{len(images)} {'held-out' if held else 'training'} images"
+    return images.float() / 255, counted(len(images), f"{'held-out' if held else 'training'} image")
 
 
 def measure_layers(net: LipschitzNet, images: tuple[Tensor, str], epoch: int, step: int) -> RunLayers:

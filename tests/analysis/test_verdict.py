@@ -22,7 +22,7 @@ CASES = [
     ("no body", [NORMALIZE], [], "not-proved", None, "how its tensors are connected"),
     ("tensors", [layer("w", 1.0, "tensor")], [], "not-proved", None, "how its tensors are connected"),
     ("ones", [NORMALIZE, *ONES, HEAD], [], "proved", 1.0, "product of 2 layers"),
-    ("one layer", ONES[:1], [("a", 1.0)], "proved", 1.0, "product of 1 layers"),
+    ("one layer", ONES[:1], [("a", 1.0)], "proved", 1.0, "product of 1 layer"),
     ("rounding", [*ONES, layer("c", 1 + 1e-9)], [("a", 1 + 1e-9)], "proved", 1 + 1e-9, "product of 3 layers"),
     ("over 1", [layer("a", 1.1), layer("b", 1.2)], [], "bounded", 1.32, "the largest is b with 1.2"),
     ("less than 1", [layer("a", 0.5), layer("b", 0.5)], [], "proved", 0.25, "product of 2 layers"),
@@ -108,7 +108,7 @@ def test_headlines(judged, headline):
         ([layer("a", 0, reason="no rule"), layer("b", 0.1)], 3.5, "violated", "a pair of inputs gives 3.5"),
         ([layer("a", 3.0)], None, "bounded", "the largest is a with 3"),
         ([layer("a", 0, reason="no rule")], 0.9, "not-proved", "layer a: no rule"),
-        ([layer("a", 1.0), layer("inside", 9.0, "part")], 0.9, "proved", "product of 1 layers"),
+        ([layer("a", 1.0), layer("inside", 9.0, "part")], 0.9, "proved", "product of 1 layer"),
     ],
 )
 def test_a_pair_of_inputs_of_the_whole_network(layers, gain, status, said):

@@ -56,7 +56,7 @@ def test_the_figures_are_those_of_the_radii_beside_the_model(capsys: pytest.Capt
     assert f"{math.floor(1e4 * np.where(correct, radius, 0).mean()) / 1e4:.4f} |" in text
     assert "25 CIFAR-10 test images are JPEG-decoded copies" in text
     # In a test the key is another one, so that these are somebody else's results.
-    assert "| 1000 attacked images |" in text
+    assert "| 1,000 attacked images |" in text
     assert "| withstood the attacks (claimed) |" in text
     assert "a8171f407ba5116f7d6a693ba6f5d3364464da9626809d966493e39b078066c5" in text
     assert re.search(r"normalised -> features +L <= 0\.99999999", text)

@@ -77,7 +77,7 @@ def test_training_images_are_certified_but_not_kept(certified, capsys):
     before = kept(certified)
     assert certify(certified, "--train-set", "--csv", certified.with_name("all.csv")) == 0
     told = capsys.readouterr()
-    assert "data       synthetic train, 5000 images" in told.out
+    assert "data       synthetic train, 5,000 images" in told.out
     assert "not kept: the results file beside the model is for the test images of synthetic" in told.err
     assert kept(certified) == before
     assert beside(certified) == {"model.safetensors", "model.certified.safetensors", "model.certified.json", "all.csv"}

@@ -262,7 +262,7 @@ def test_a_killed_process_is_continued(tiny_model, capsys, start, number, befall
     capsys.readouterr()
     assert certify(*arguments) == 0
     out, err = capsys.readouterr()
-    assert "continued after 100 of 1000 images" in err
+    assert "continued after 100 of 1,000 images" in err
     assert beside(tiny_model) >= KEPT
     assert not side(tiny_model).exists()
     assert not lock_path(results_path(tiny_model)).exists()

@@ -13,7 +13,7 @@ def test_the_model_is_proved_and_its_radii_are_shown_without_images(no_data: Pat
     assert run(["demo"]) == 0
     told, said = capsys.readouterr()
     assert "PROVED 1-Lipschitz" in told
-    assert "claimed on 10000 images of cifar10 test" in told  # another key signed them
+    assert "claimed on 10,000 images of cifar10 test" in told  # another key signed them
     assert str(no_data / "demo" / MODEL) in said
 
 

@@ -21,7 +21,7 @@ def test_the_facts(capsys, tmp_path, no_data):
     assert facts["versions"]["lipscope"] == __version__
     assert facts["versions"]["torch"] == torch.__version__
     assert {"textual", "safetensors"} <= set(facts["versions"])
-    assert "threads" in facts["devices"]["cpu"]
+    assert "thread" in facts["devices"]["cpu"]
     assert list(facts["data searched in"].values()) == [str(tmp_path), str(no_data)]
     assert facts["data found"]["cifar10"].startswith("not found")
     assert facts["data found"]["synthetic"].startswith("generated")

@@ -172,7 +172,7 @@ def test_the_radii_beside_the_model(tiny_model, capsys):
     told = {"standing", "proved", "lipschitz", "budget"}
     assert all(kept[name] == certified[name] for name in certified.keys() - told)
     text = as_text(capsys, tiny_model)
-    assert "certified on 1000 images of synthetic test\n" in text
+    assert "certified on 1,000 images of synthetic test\n" in text
     assert "sound radii, proved by an earlier run of your own; read from the file beside the model" in text
     assert f"clean {certified['clean']['rate']:.2%}" in text
     for row in certified["certified"]:
@@ -475,7 +475,7 @@ def test_results_of_somebody_else_are_claims_and_held_against_the_model(certifie
         assert facts["claim"]["holds"] == (lie == 1)
         assert inspect(certified) == 0
         text = capsys.readouterr().out
-        assert "claimed on 1000 images" in text
+        assert "claimed on 1,000 images" in text
         assert "certified on" not in text
         assert claim in text
 

@@ -63,7 +63,7 @@ def test_a_run_from_the_command_line(tmp_path, capsys, monkeypatch):
     stdout, stderr = capsys.readouterr()
     assert stdout == f"{out / 'model.safetensors'}\n"
     assert "recipe fast, because this is a CPU" in stderr
-    assert "LipConvnet-5 (2 channels, SOC, MaxMin, LLN) on synthetic (5000 images" in stderr
+    assert "LipConvnet-5 (2 channels, SOC, MaxMin, LLN) on synthetic (5,000 images" in stderr
     line = r"^lipscope: epoch \d/2: loss .*certified@36/255.* of held-out ones; "
     assert len(re.findall(line, stderr, re.MULTILINE)) == 2
     assert "lipscope certify" in stderr

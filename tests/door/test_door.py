@@ -122,11 +122,11 @@ def test_images_may_come_as_people_have_them(form: str) -> None:
     ("data", "says"),
     [
         (3, "is no data"),
-        ((np.zeros((2, 3, 4, 4), np.uint8), [0]), "2 images and 1 labels"),
+        ((np.zeros((2, 3, 4, 4), np.uint8), [0]), "2 images and 1 label"),
         ((np.full((1, 3, 4, 4), 0.12345), [0]), "no byte stands for"),
         ((np.full((1, 3, 4, 4), np.nan), [0]), "no byte stands for"),
         ((np.full((1, 3, 4, 4), -1.0), [0]), "outside"),
-        ((np.zeros((3, 4, 4), np.uint8), [0]), "3 images and 1 labels"),
+        ((np.zeros((3, 4, 4), np.uint8), [0]), "3 images and 1 label"),
         ((np.zeros(3, np.uint8), [0, 0, 0]), "axes"),
         ([1, 2], "pairs"),
         ("cifar11", "unknown data set"),
