@@ -16,7 +16,7 @@ from textual.widgets import TabPane
 
 from lipscope.system import STOPPED
 from lipscope.tui.config import Config
-from lipscope.tui.front import FrontApp
+from lipscope.tui.dialogs.app import DialogApp
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, go
@@ -50,7 +50,7 @@ LONGEST_PAUSE = 2.0
 """Seconds between two paintings at most."""
 
 
-class InspectApp(FrontApp):
+class InspectApp(DialogApp):
     """Shows one checkpoint.
 
     ``analyse`` yields the analysis of the file at a path, step by step, in a thread, or is all means of the work; the
@@ -104,7 +104,8 @@ class InspectApp(FrontApp):
         self._precedence = means.precedence
         self._job: Job | None = None
         self._job_view = JobView("")
-        self._data_dir = [] if means.data_dir is None else ["--data-dir", str(means.data_dir)]
+        folders = {"--data-dir": means.data_dir, "--keep": means.kept}
+        self._folders = [word for name, folder in folders.items() if folder for word in (name, str(folder))]
         self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
         self.other: Session | None = None
         if other is not None:
@@ -275,7 +276,7 @@ class InspectApp(FrontApp):
             self.notify(f"{self._job_view.name} runs already; X stops it", markup=False)
             return
         force = ["--force"] if command == "certify" and self.state.results.certificates is not None else []
-        self._job = Job(command, [str(self.state.header.path), *force, *self._data_dir], self.post_message)
+        self._job = Job(command, [str(self.state.header.path), *force, *self._folders], self.post_message)
         self._job_view = JobView(command)
         self._changed()
 

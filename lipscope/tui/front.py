@@ -10,23 +10,27 @@ from functools import partial
 from itertools import islice
 
 from textual import on
+from textual.app import App
 from textual.widgets import TabbedContent, TabPane
 
-from lipscope.tui.dialogs.app import DialogApp
 from lipscope.tui.panes import Goto, Pane
 from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.settings import Remembered
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.work.pauses import Precedence
 from lipscope.tui.work.session import Session
+from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS
 
 
-class FrontApp(DialogApp):
+class FrontApp(App[None]):
     """What the screens need of the app."""
 
+    session: Session
     other: Session | None
     _precedence: Precedence
+    _remembered: Remembered
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,6 +41,11 @@ class FrontApp(DialogApp):
         self._made: set[Pane] = set()  # that know how to tell the others of an eps
         self._behind: set[Pane] = set()  # that were not shown the newest state
         self._elsewhere: set[Pane] = set()  # that do not know yet which eps was chosen
+
+    @property
+    def state(self) -> State:
+        """What is known of the file."""
+        return self.session.state
 
     @property
     def _open(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import largest_not_above
+from lipscope.visible import counted
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -36,7 +38,14 @@ def about_text(certificates: Certificates) -> list[str]:
     from lipscope.records.certificates import WORDS
 
     name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
-    return [f"{len(certificates):,} images of {name}", WORDS[certificates.standing]]
+    return [f"{counted(len(certificates), 'image')} of {name}", WORDS[certificates.standing]]
+
+
+def sheet_facts(certificates: Certificates) -> dict[str, Any]:
+    """Whose the radii are and which images they are about, as data."""
+    names = ("name", "split", "fingerprint")
+    data = {name: getattr(certificates, f"data_{name}") for name in names}
+    return {"standing": certificates.standing, "data": data}
 
 
 def unbroken(certificates: Certificates, eps: Fraction) -> tuple[int, int] | None:
@@ -54,35 +63,34 @@ def unbroken(certificates: Certificates, eps: Fraction) -> tuple[int, int] | Non
 
 def results_notice(state: State) -> str:
     """Why there are no radii to see, or why they are not to be trusted; empty when all is well."""
-    results, path = state.results, state.header.path
+    results = state.results
+    certify = partial(certify_command, state.header.path, results.kept)
     if results.reading:
         return "reading the results file …"
     if results.error is not None:
-        step = results.error.next_step or f"run `{certify_command(path, force=True)}`"
+        step = results.error.next_step or f"run `{certify(force=True)}`"
         why = f" ({harmless(results.error.why, 200)})" if results.error.why else ""
         return f"The results file cannot be used: {harmless(results.error.what, 200)}{why}. Next: {harmless(step)}."
     if results.certificates is None:
         if state.header.config is None:
             return "No radii: lipscope has no model for this file, so it cannot certify it."
+        where = "beside the model" if results.kept is None else f"in {harmless(results.kept, 120, keep='end')}"
         return (
-            f"No results beside the model yet. w on Radii, or `{certify_command(path)}`, computes how far around each "
-            "test image the prediction is proved, and keeps the radii beside the model for this screen."
+            f"No results {where} yet. w on Radii, or `{certify()}`, computes how far around each test image the "
+            f"prediction is proved, and keeps the radii {where} for this screen."
         )
     if state.stale:
-        return (
-            "STALE: these radii are about another model file (SHA-256 differs); "
-            f"run `{certify_command(path, force=True)}`"
-        )
+        return f"STALE: these radii are about another model file (SHA-256 differs); run `{certify(force=True)}`"
     if state.stale is None and state.phase.active:
         return "Checking that the results are about this very file …"
     if results.certificates.standing == "claimed":
         checked = results.checked
         if checked is not None and not checked.holds:
-            return f"NOT TRUE: {harmless(str(checked), 200)}; `{certify_command(path)}` proves radii of your own"
+            return f"NOT TRUE: {harmless(str(checked), 200)}; `{certify()}` proves radii of your own"
         found = f" ({harmless(str(checked), 80)})" if checked is not None else ""
         return (
             f"CLAIMED by somebody else ({harmless(results.certificates.reason, 120)}), not proved here{found}; "
-            f"`{certify_command(path)}` proves radii of your own"
+            f"`{certify()}` proves radii of your own"
         )
     return ""
 
@@ -102,10 +110,11 @@ def changed_words(state: State) -> tuple[str, bool]:
     return CHANGED[state.on_disk], log is not None
 
 
-def certify_command(path: Path, *, force: bool = False) -> str:
+def certify_command(path: Path, kept: Path | None = None, *, force: bool = False) -> str:
     """The command that makes the results file, ready to be copied where the path is short enough.
 
     >>> certify_command(Path("my models/a.safetensors"))
     "lipscope certify 'my models/a.safetensors'"
     """
-    return f"lipscope certify {'--force ' if force else ''}{harmless(shlex.quote(str(path)), 120, keep='end')}"
+    keep = "" if kept is None else f"--keep {harmless(shlex.quote(str(kept)), 120, keep='end')} "
+    return f"lipscope certify {'--force ' if force else ''}{keep}{harmless(shlex.quote(str(path)), 120, keep='end')}"

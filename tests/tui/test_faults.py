@@ -20,7 +20,7 @@ from lipscope.tui.registry import entry
 from lipscope.tui.results import changed_words
 from lipscope.tui.training.curves import rates_drawing
 from lipscope.tui.widgets.chart import Chart
-from lipscope.tui.widgets.eps_table import CELL, TITLE
+from lipscope.tui.widgets.eps_table import CELLS, TITLE
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import Phase, State
@@ -101,7 +101,7 @@ async def test_every_radius_of_a_table_is_whole_or_left_out(model, script):
         await until(pilot, lambda: table.region.area)
         for width in range(28, 90):
             radii = table.radii(width)
-            assert TITLE + CELL * len(radii) <= max(width, TITLE + 2 * CELL)
+            assert TITLE + CELLS[1] * len(radii) <= max(width, TITLE + 2 * CELLS[1])
             assert Fraction(36, 255) in radii
 
 

@@ -15,8 +15,10 @@ from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
 from lipscope.tui.panes import Cells, Sheet, Value
+from lipscope.tui.plots.bars import bar
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.notice import error_sentence
 from lipscope.tui.work.state import Phase, State
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
 
@@ -159,7 +161,7 @@ def difference_text(quantity: Quantity, pair: LayerPair, cells: int = 9) -> str:
 
 def verdict_line(letter: str, state: State, width: int) -> Content:
     """Sign and words of the verdict of one model, what is certified of it, and its file."""
-    said, certificates = answer(state), certificates_of(state)
+    said, certificates = answer(state), state.results.certificates
     proof = ""
     if certificates is not None:
         eps = DEFAULT_EPS[0]
@@ -173,26 +175,14 @@ def verdict_line(letter: str, state: State, width: int) -> Content:
     return Content.assemble(start, (f"  {file}", "$foreground 60%"))
 
 
-def certificates_of(state: State | None) -> Certificates | None:
-    """The results beside a model, if they were read."""
-    return state.results.certificates if state is not None else None
-
-
 def obstacle(first: State, second: State) -> str:
     """Why certified radii are not compared, and what to do; empty when they are."""
-    words = [missing(letter, state) for letter, state in (("A", first), ("B", second))]
-    if any(words):
-        return " ".join(word for word in words if word)
-    a, b = certificates_of(first), certificates_of(second)
+    a, b = first.results.certificates, second.results.certificates
     if a is None or b is None:
-        return ""
+        lacking = ((letter, one) for letter, one in (("A", first), ("B", second)) if one.results.certificates is None)
+        return " ".join(f"{letter}: {results_notice(one)}" for letter, one in lacking)
     why = objection(a, b)
     return f"The certified radii are not compared: {harmless(why, 200)}. The layers are." if why else ""
-
-
-def missing(letter: str, state: State) -> str:
-    """What one model lacks; empty when it has its results."""
-    return f"{letter}: {results_notice(state)}" if state.results.certificates is None else ""
 
 
 def warnings(first: State, second: State) -> str:
@@ -200,13 +190,12 @@ def warnings(first: State, second: State) -> str:
     words = []
     for letter, state in (("A", first), ("B", second)):
         if state.phase is Phase.FAILED and state.failure is not None:
-            step = f", next: {harmless(state.failure.next_step, 120)}" if state.failure.next_step else ""
-            words.append(f"The analysis of {letter} FAILED: {harmless(state.failure.what, 120)}{step}.")
+            words.append(f"The analysis of {letter} FAILED: {error_sentence(state.failure)}")
         elif state.phase is Phase.CANCELLED:
             words.append(f"The analysis of {letter} was cancelled; r starts it again.")
         if state.on_disk != "same":
             words.append(f"{letter} is {state.on_disk} on the disk; r reads it again.")
-        certificates = certificates_of(state)
+        certificates = state.results.certificates
         if state.stale or (certificates is not None and certificates.standing == "claimed"):
             words.append(f"{letter}: {results_notice(state)}.")
     return " ".join(words)
@@ -241,6 +230,15 @@ def accuracy_lines(
     return lines
 
 
+def shared_lines(common: Shared, eps: Fraction, word: str) -> list[str]:
+    """How many images both models, one alone and neither certify, each with its bar."""
+    counts, total = common.counts(eps), len(common.index)
+    found = {"both": counts.both, "A alone": counts.only_first, "B alone": counts.only_second,
+             "neither": counts.neither}  # fmt: skip
+    lines = [f"  {name:12}{count:>9,} {bar(count / max(total, 1), 20)}" for name, count in found.items()]
+    return ["", f"{word} at {format_eps(eps)} by", *lines]
+
+
 WHICH = {"either": "by one alone", "first": "by A alone", "second": "by B alone"}
 """Which images are listed, with the words."""
 
@@ -273,7 +271,7 @@ def compare_sheet(first: State, second: State, pairs: Iterable[LayerPair], eps: 
         "a": str(first.header.path), "b": str(second.header.path), "eps": format_eps(eps),
         "not_compared": obstacle(first, second) or None,
     }  # fmt: skip
-    a, b = certificates_of(first), certificates_of(second)
+    a, b = first.results.certificates, second.results.certificates
     if a is not None and b is not None and not objection(a, b):
         common = shared(a, b)
         counts = common.counts(eps)

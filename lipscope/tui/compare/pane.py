@@ -21,7 +21,7 @@ from lipscope.tui.plots.range import Range
 from lipscope.tui.results import radius_column, verdict_words
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
-from lipscope.tui.widgets.chart import Chart, Drawing, Series, percent_ticks
+from lipscope.tui.widgets.chart import Chart, Drawing, Series, percents
 from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
@@ -29,6 +29,7 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
+from lipscope.visible import counted
 
 ALONE = (
     "One model is open. o, then b on another, opens two (so does `lipscope inspect a.safetensors b.safetensors`) and "
@@ -109,7 +110,7 @@ class ComparePane(EpsPane):
         if pairs != self._every or not pairs:
             self._every = pairs
             self._again()
-        certificates = (lines.certificates_of(state), lines.certificates_of(other))
+        certificates = (state.results.certificates, other.results.certificates)
         if not same(certificates, self._certificates):
             self._certificates = certificates
             a, b = certificates
@@ -131,7 +132,7 @@ class ComparePane(EpsPane):
         side, every = self.query_one("#compare-layers-side"), self._every
         alone = sum(pair.first is None or pair.second is None for pair in every)
         also = f", {alone:,} in one model only" if alone else ""
-        title = f"{sum(map(lines.differs, every)):,} of {len(every):,} layers differ{also}"
+        title = f"{sum(map(lines.differs, every)):,} of {counted(len(every), 'layer')} differ{also}"
         side.border_title = title if every else "layers, once both models have their bounds"
         what = "" if self._quantity is None else f"{lines.LABELS[self._quantity]} alone, "
         side.border_subtitle = what + ("largest difference first" if self._sorted else "forward order")
@@ -154,14 +155,14 @@ class ComparePane(EpsPane):
         curves = [
             Series(name, radii, rates, style, gap, step=True)
             for name, style, gap, (radii, rates) in (
-                ("A", "$text-primary", 0, first.curve(400)),
-                ("B", "$foreground", 2, second.curve(400)),
+                ("A", verdict_words(first)[1], 0, first.curve(400)),
+                ("B", verdict_words(second)[1], 3, second.curve(400)),
             )
         ]
         top = Range(0.0, 1.0)
         over = Range(0.0, max(float(one.x[-1]) for one in curves))
         self.query_one("#compare-curve", Chart).show(
-            Drawing(over, curves, top, "r {:.3f}".format, "{:.1%}".format, percent_ticks(top), mark=float(self.eps),
+            Drawing(over, curves, top, "r {:.3f}".format, "{:.1%}".format, percents, mark=float(self.eps),
                     shaded="$foreground 80%")
         )  # fmt: skip
         self._only = only = common.only(self.eps, self._which)
@@ -178,8 +179,7 @@ class ComparePane(EpsPane):
         first, second = self._certificates
         if self._common is None or first is None or second is None:
             return []
-        counts = self._common.counts(self.eps)
-        return [f"{verdict_words(first, second)[0]} by both {counts.both:,}, by neither {counts.neither:,}"]
+        return lines.shared_lines(self._common, self.eps, verdict_words(first, second)[0])
 
     def _say_folded(self) -> None:
         counts = self._common.counts(self.eps) if self._common is not None else None

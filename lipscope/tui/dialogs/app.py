@@ -2,59 +2,30 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual import events
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.screen import Screen
 
 from lipscope.tui.dialogs.copy import copy, copy_cell
+from lipscope.tui.front import FrontApp
 from lipscope.tui.keys.bindings import DIALOGS, MOVES, described
 from lipscope.tui.registry import SCREENS, entry
 
 if TYPE_CHECKING:
     from lipscope.tui.config import Config
-    from lipscope.tui.panes import Pane
-    from lipscope.tui.settings import Remembered
-    from lipscope.tui.work.session import Session
-    from lipscope.tui.work.state import State
 
 
-class DialogApp(App[None]):
-    """What the dialogs need of the app, and the actions that open them."""
+class DialogApp(FrontApp):
+    """The actions that open dialogs."""
 
-    session: Session
     wanted: tuple[Path, Path | None] | None  # what is opened next, once this app has ended
     _path: Path
     _config: Config
-    _remembered: Remembered
-
-    @property
-    def state(self) -> State:
-        """What is known of the file."""
-        return self.session.state
-
-    @property
-    @abstractmethod
-    def front_id(self) -> str:
-        """The id of the screen in front."""
-
-    @property
-    @abstractmethod
-    def front(self) -> Pane | None:
-        """The screen in front, once it is complete."""
-
-    @abstractmethod
-    def absent(self, screen: str) -> bool:
-        """Whether a screen has nothing to show yet."""
-
-    @abstractmethod
-    async def action_show_tab(self, tab: str) -> None:
-        """Bring a screen to the front."""
 
     def action_open(self) -> None:
         """Choose another file or run, or the second of two."""

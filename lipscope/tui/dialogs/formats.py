@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 from pathlib import Path
-from typing import Any
 
 from lipscope.files.checkpoint import SUFFIX
+from lipscope.records import json_safe
 from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import ScreenEntry
 from lipscope.tui.text import harmless
@@ -34,17 +33,7 @@ def as_json(sheet: Sheet, screen: ScreenEntry, state: State) -> str:
         "columns": list(sheet.columns),
         "rows": list(sheet.rows),
     }
-    return json.dumps(_finite(document), indent=1) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(item) for item in value]
-    return value
+    return json.dumps(json_safe(document), indent=1) + "\n"
 
 
 def as_csv(sheet: Sheet) -> str:

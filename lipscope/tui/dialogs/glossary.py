@@ -74,7 +74,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "├──┤": "from the 5th to the 95th percentile over the images; ● the mean, · the least, ╎ 1",
         "○": "the same for random gradients instead of those of the margin; ◉ both at one place",
         "cumul.": "cumulative: what is left of the norm from the logits back to this layer",
-        "from 0 to 1": "the cumulative norm as a bar; > is above 1 (the normalisation scales)",
+        "0 to 1": "the cumulative norm as a bar; > is above 1 (the normalisation scales)",
         "tightness": "how steep the margin really is, over what its proved bound allows: 1 is all, low means slack",
     },
     "radii-pane": {

@@ -22,6 +22,7 @@ from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS, format_eps
 from lipscope.version import __version__
+from lipscope.visible import counted
 
 if TYPE_CHECKING:
     from textual.screen import Screen
@@ -62,7 +63,9 @@ def head(state: State) -> list[str]:
         total = len(certificates)
         shares = (f"{format_eps(eps)}: {rate_text(certificates.certified_count(eps), total)}" for eps in DEFAULT_EPS)
         stale = "OF ANOTHER MODEL " if state.stale else ""
-        lines.append(f"{verdict_words(certificates)[0]} {stale}beyond " + ", ".join(shares) + f" of {total:,} images")
+        lines.append(
+            f"{verdict_words(certificates)[0]} {stale}beyond " + ", ".join(shares) + f" of {counted(total, 'image')}"
+        )
     lines += [f"warning: {text}" for text, _ in warnings(state)]
     return [line for line in lines if line]
 

@@ -29,13 +29,15 @@ LEGEND = "● mean  ├─┤ 5-95 %  · least  ○ random (◉ both)  ╎ 1"
 
 @dataclass(frozen=True)
 class Columns:
-    """The widths of the columns, in cells; 0 for one that has no room."""
+    """The widths of the columns beside the numbers, in cells; 0 for one that has no room."""
 
-    name: int  # name, mean, plot, number, bar: from left to right; number and bar are of the cumulative norm
-    mean: int
+    name: int  # name, plot, bar: from left to right; the bar is of the cumulative norm
     plot: int
-    number: int
     bar: int
+
+
+NUMBER = 7
+"""Cells of a ratio."""
 
 
 def measured(state: State) -> list[LayerReport]:
@@ -47,13 +49,12 @@ def columns(width: int, longest: int) -> Columns:
     """What fits into ``width`` cells: names first, then the plot, then the cumulative column.
 
     >>> columns(60, 24)
-    Columns(name=24, mean=7, plot=18, number=7, bar=0)
+    Columns(name=24, plot=18, bar=0)
     """
     name = max(min(longest, max(width // 3, 24), width - 26, 44), 8)
     bar = 0 if width < 76 else min(width // 8, 20)
     gaps = 4 + bool(bar)
-    plot = max(width - name - 7 - 7 - bar - gaps, 8)
-    return Columns(name, 7, plot, 7, bar)
+    return Columns(name, max(width - name - 2 * NUMBER - bar - gaps, 8), bar)
 
 
 def gradient_axis(reports: Iterable[LayerReport]) -> tuple[Range, bool]:
@@ -111,8 +112,8 @@ def heading(over: Range, shape: Columns, *, deviation: bool) -> str:
     """The names of the columns, the ticks of the axis between them."""
     line = axis_line(over, shape.plot, max(shape.plot // 9, 3))
     what = "~mean-1" if deviation else "~mean"
-    cumulative = "cumul." if not shape.bar else f"{'cumul.':{shape.number}s} {'from 0 to 1':{shape.bar}s}"
-    return f"{'layer':{shape.name}s} {what:>{shape.mean}s} {''.join(line)} {cumulative[: shape.number + shape.bar + 1]}"
+    cumulative = "cumul." if not shape.bar else f"{'cumul.':{NUMBER}s} {'0 to 1':{shape.bar}s}"
+    return f"{'layer':{shape.name}s} {what:>{NUMBER}s} {''.join(line)} {cumulative[: NUMBER + shape.bar + 1]}"
 
 
 def ratio_text(value: float, width: int, *, deviation: bool = False) -> str:
@@ -132,17 +133,17 @@ def line(report: LayerReport, over: Range, shape: Columns, *, deviation: bool, m
     # The normalisation scales: its ratio is no small deviation from 1 even where the others are.
     small = deviation and report.role == "body"
     margin, cumulative = report.gradient_norm, report.gradient_norm_cumulative
-    mean = ratio_text(margin.mean, shape.mean, deviation=small) if margin else ""
+    mean = ratio_text(margin.mean, NUMBER, deviation=small) if margin else ""
     whole = margin is not None and abs(margin.mean - 1) < ROUNDING
     style = "bold" if most else QUIET if report.role != "body" else ""
     runs = [
         (f"{harmless(report.name, shape.name, keep='end'):{shape.name}s} ", style),
-        (f"{'1' if whole and not small else mean:>{shape.mean}s} ", QUIET if whole else style),
+        (f"{'1' if whole and not small else mean:>{NUMBER}s} ", QUIET if whole else style),
         *strip(report, over, shape.plot, deviation=deviation),
     ]
     if cumulative is not None:
         one = abs(cumulative.mean - 1) < ROUNDING
-        number = "1".rjust(shape.number) if one else ratio_text(cumulative.mean, shape.number)
+        number = "1".rjust(NUMBER) if one else ratio_text(cumulative.mean, NUMBER)
         runs.append((f" {number}", QUIET if one else style))
         if shape.bar:
             look = "$foreground 15%" if one else "$foreground 50%"

@@ -19,6 +19,7 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
+from lipscope.visible import counted
 
 
 class GradientsPane(Pane):
@@ -94,7 +95,7 @@ class GradientsPane(Pane):
             f"mean {tight.mean:.4f}  min {tight.minimum:.4f}  5% {tight.p05:.4f}  "
             f"95% {tight.p95:.4f}  max {tight.maximum:.4f}"
         )
-        self.query_one("#tightness-panel").border_subtitle = f"{len(tight.values)} images"
+        self.query_one("#tightness-panel").border_subtitle = counted(len(tight.values), "image")
         values = np.asarray(tight.values)
         self.query_one("#tightness", Chart).show(
             bars(values, np.ones(len(values)), Range(0.0, max(1.0, float(values.max()))), tight.mean,

@@ -17,7 +17,7 @@ from lipscope.tui.images.pictures import Pictures, pictures_of
 from lipscope.tui.panes import same
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.drawn import Drawn
-from lipscope.tui.widgets.notice import grid
+from lipscope.tui.widgets.notice import error_sentence, grid
 from lipscope.tui.work.gallery import Answer
 from lipscope.tui.work.state import State
 
@@ -90,10 +90,7 @@ def missing(state: State) -> str:
     if images is None or images.reading:
         return "Reading the data set …"
     if images.error is not None:
-        error = images.error
-        why = f" ({harmless(error.why, 200)})" if error.why else ""
-        step = f" Next: {harmless(error.next_step, 300)}." if error.next_step else ""
-        return f"No pictures: {harmless(error.what, 200)}{why}.{step}"
+        return f"No pictures: {error_sentence(images.error)}"
     if state.other_images:
         name = harmless(f"{images.name} {images.split}", 60)
         return (
@@ -110,6 +107,5 @@ def _no_logits(state: State, answer: Answer | None) -> str:
     if answer is None:
         return "Computing the logits …"
     if answer.failure is not None:
-        step = f" Next: {harmless(answer.failure.next_step, 200)}." if answer.failure.next_step else ""
-        return f"No logits: {harmless(answer.failure.what, 200)}.{step}"
+        return f"No logits: {error_sentence(answer.failure)}"
     return "No logits: nothing here can evaluate the model."

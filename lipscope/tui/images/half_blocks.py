@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from numpy.typing import NDArray
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+from textual.app import App
 
 from lipscope.tui.plots.canvas import braille
 
@@ -90,6 +93,19 @@ def plain_line(pixels: Pixels, line: int, *, dark: bool) -> str:
     ink = np.repeat(light if dark else 1 - light, 4 // len(light), axis=0)  # (4 rows of dots, columns)
     drawn = ink[:, :, None] > THRESHOLDS[:, None, :]
     return braille(drawn.reshape(4, -1))[0]
+
+
+def pixel_line(app: App[object], pixels: Pixels, line: int, style: Style) -> list[Segment]:
+    """One line of cells, in colours where there are any."""
+    if without_colours(app):
+        return [Segment(plain_line(pixels, line, dark=app.current_theme.dark), style)]
+    return coloured_line(pixels, line)
+
+
+def without_colours(app: App[object]) -> bool:
+    """Whether a picture must do without colours: NO_COLOR, a theme of the terminal's own, or 16 colours."""
+    few = not app.is_headless and app.console.color_system in (None, "standard", "windows")
+    return few or app.no_color or "NO_COLOR" in os.environ or app.native_ansi_color
 
 
 def difference(image: Pixels, changed: NDArray[np.float32]) -> tuple[Pixels, float]:

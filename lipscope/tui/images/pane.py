@@ -34,7 +34,8 @@ from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
-from lipscope.tui.widgets.chips import Chips
+from lipscope.tui.widgets.chips import chips
+from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
@@ -43,10 +44,16 @@ from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
-from lipscope.units import radius_text
+from lipscope.units import format_eps, radius_text
+from lipscope.visible import counted
 
 SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
 """Before the word of a verdict."""
+
+SHORT_WORDS = {"certified": "cert.", "claimed": "claimed", "uncertified": "not", "WRONG": "WRONG"}
+"""Of the verdicts, where a list has fewer columns than ``ROOMY``: room for the classes."""
+
+ROOMY = 58
 
 CHIPS = {"all": "all", "wrong": "wrong", "correct": "right", "certified": "certified", "uncertified": "not certified",
          "attacked": "attacked", "broken": "broken"}  # fmt: skip
@@ -78,7 +85,7 @@ class ImagesPane(EpsPane):
         yield Notice("results", id="images-notice")
         with Vertical(id="images-content"):
             yield EpsLine(self.choose_eps, id="images-line")
-            yield Chips(id="images-chips")
+            yield Drawn(id="images-chips")
             yield Entry(self._search, placeholder="the number of an image, or a class", id="images-search")
             with Container(id="images-panes"):
                 yield Panel(ImageDetail(), id="images-picture-side")
@@ -163,13 +170,14 @@ class ImagesPane(EpsPane):
             words += f", class {class_name(self._names, choice.label)}"
         order = SORTS[choice.sort][choice.reverse]
         count = f"{len(self._rows):,} of {len(certificates):,}"
-        self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}")
+        room = self.size.width - len(f"  ◀ eps {format_eps(choice.eps)} ▶   {count}: {words}; {order} ")
+        self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}" if room >= 0 else "")
         kinds = [(keep, CHIPS[keep], keep == choice.keep) for keep in keeps_of(certificates)]
         label = "any class" if choice.label is None else class_name(self._names, choice.label)
         others = [("label", f"{label} ▸", choice.label is not None), ("sort", f"by {SHORT[choice.sort]} ▸", False)]
-        self.query_one(Chips).show([*kinds, *others])
+        self.query_one("#images-chips", Drawn).show(lambda width, height: chips([*kinds, *others], width))
         side = self.query_one("#images-list-side")
-        side.border_title = f"{count} images"
+        side.border_title = f"{len(self._rows):,} of {counted(len(certificates), 'image')}"
         side.border_subtitle = order
         self.say_folded(right=f"{count}, {order}")
 
@@ -187,7 +195,8 @@ class ImagesPane(EpsPane):
         label = class_name(names, int(certificates.label[row]))
         if not certificates.correct[row]:
             label += f" as {class_name(names, int(certificates.predicted[row]))}"
-        start, verdict = "  ".join(cells) + "  ", f"{SIGNS[word]} {word:11}  "
+        said = f"{word:11}" if width >= ROOMY else f"{SHORT_WORDS[word]:7}"
+        start, verdict = "  ".join(cells) + "  ", f"{SIGNS[word]} {said}  "
         return [
             (start, ""),
             (verdict, STYLES[SIGNS[word]]),
@@ -361,6 +370,6 @@ def _heading(certificates: Certificates) -> Callable[[int], str]:
         cells = [f"{'image':>6}", "radius"]
         if certificates.attack_distance is not None and width >= 44:
             cells.append(f"{'attack':>7}")
-        return harmless("  ".join([*cells, f"  {'at eps':11}", "class"]), width)
+        return harmless("  ".join([*cells, f"  {'at eps':{11 if width >= ROOMY else 7}}", "class"]), width)
 
     return heading

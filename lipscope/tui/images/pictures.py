@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from textwrap import wrap
 
 import numpy as np
 from rich.segment import Segment
 from rich.style import Style
-from textual.app import App
 from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.files.kept_images import Adversarial
 from lipscope.tui.images.choice import class_name, distance_text
-from lipscope.tui.images.half_blocks import Pixels, coloured_line, difference, fitting, plain_line, resized
+from lipscope.tui.images.half_blocks import Pixels, difference, fitting, pixel_line, resized
 from lipscope.tui.text import harmless
 
 GAP = 2
@@ -99,21 +97,12 @@ class Pictures(Widget):
         if y > (tall + 1) // 2:
             return Strip.blank(columns, style)
         segments: list[Segment] = []
-        plain = without_colours(self.app)
         for place, (picture, pixels) in enumerate(zip(chosen, self._drawn, strict=True)):
             if place:
                 segments.append(Segment(" " * GAP, style))
             if y == 0:
                 caption = picture.caption if number == len(self._pictures) else f"{picture.caption} (v: next)"
                 segments.append(Segment(harmless(caption, wide).ljust(wide), style + Style(bold=True)))
-            elif plain:
-                segments.append(Segment(plain_line(pixels, y - 1, dark=self.app.current_theme.dark), style))
             else:
-                segments += coloured_line(pixels, y - 1)
+                segments += pixel_line(self.app, pixels, y - 1, style)
         return Strip(segments).adjust_cell_length(columns, style).crop(0, columns)
-
-
-def without_colours(app: App[object]) -> bool:
-    """Whether a picture must do without colours: NO_COLOR, a theme of the terminal's own, or 16 colours."""
-    few = not app.is_headless and app.console.color_system in (None, "standard", "windows")
-    return few or app.no_color or "NO_COLOR" in os.environ or app.native_ansi_color

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import KEEPS, SORTS, Choice, class_name, verdict_word
 from lipscope.tui.panes import Cells, Sheet
-from lipscope.tui.results import radius_column
+from lipscope.tui.results import radius_column, sheet_facts
 from lipscope.units import format_eps
 
 
@@ -32,15 +32,10 @@ def images_sheet(
         }  # fmt: skip
 
     facts = {
-        "standing": certificates.standing,
+        **sheet_facts(certificates),
         "eps": format_eps(choice.eps),
         "filter": KEEPS[choice.keep],
         "class": choice.label,
         "order": SORTS[choice.sort][choice.reverse],
-        "data": {
-            "name": certificates.data_name,
-            "split": certificates.data_split,
-            "fingerprint": certificates.data_fingerprint,
-        },
     }
     return Sheet([line(row) for row in rows.tolist()], facts)

@@ -11,8 +11,7 @@ from textual.binding import Binding
 from textual.strip import Strip
 from textual.widget import Widget
 
-from lipscope.tui.images.half_blocks import Pixels, coloured_line, plain_line, resized
-from lipscope.tui.images.pictures import without_colours
+from lipscope.tui.images.half_blocks import Pixels, pixel_line, resized
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
 
@@ -96,8 +95,4 @@ class Thumbnails(Widget, can_focus=True):
             pixels = self._pixels(place)
             self._drawn[place] = None if pixels is None else resized(pixels, 2 * TALL, WIDE)
         drawn = self._drawn[place]
-        if drawn is None:
-            return [Segment(" " * WIDE, style)]
-        if without_colours(self.app):
-            return [Segment(plain_line(drawn, line, dark=self.app.current_theme.dark), style)]
-        return coloured_line(drawn, line)
+        return [Segment(" " * WIDE, style)] if drawn is None else pixel_line(self.app, drawn, line, style)

@@ -23,6 +23,7 @@ from lipscope.tui.plots.range import Range
 from lipscope.tui.text import Fact, harmless
 from lipscope.tui.widgets.chart import Chart, Drawing, bars
 from lipscope.tui.widgets.notice import grid
+from lipscope.visible import counted
 
 TITLE = 32
 """Cells of a name in the border; a longer one is listed below it as well."""
@@ -199,7 +200,7 @@ def _estimate(estimate: Estimate | None) -> str:
         return ""
     details = [f"estimate by {harmless(estimate.method, 80)}"]
     if estimate.iterations is not None:
-        details.append(f"{estimate.iterations} rounds")
+        details.append(counted(estimate.iterations, "round"))
     if estimate.residual is not None:
         details.append(f"residual {estimate.residual:.1e}")
     return f"{estimate_text(estimate.value)}, {', '.join(details)}"
@@ -283,9 +284,9 @@ def angle_text(values: Sequence[float]) -> str:
     """
     degrees = [math.degrees(value) for value in values]
     if not degrees or not all(map(math.isfinite, degrees)):
-        return f"{len(degrees)} learned angles, not all finite"
+        return f"{counted(len(degrees), 'learned angle')}, not all finite"
     mean = math.fsum(degrees) / len(degrees)
-    return f"{len(degrees)} learned angles, {min(degrees):.1f}° to {max(degrees):.1f}°, mean {mean:.1f}°"
+    return f"{counted(len(degrees), 'learned angle')}, {min(degrees):.1f}° to {max(degrees):.1f}°, mean {mean:.1f}°"
 
 
 def angle_bars(name: str, values: Sequence[float], place: str, *, log: bool = False) -> Drawing | None:

@@ -12,10 +12,10 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.files.matrices import Kernel, extremes
-from lipscope.tui.images.half_blocks import LARGEST_SCALE, Pixels, coloured_line, plain_line
-from lipscope.tui.images.pictures import without_colours
+from lipscope.tui.images.half_blocks import LARGEST_SCALE, Pixels, pixel_line, without_colours
 from lipscope.tui.numerals import estimate_text, shape_text
 from lipscope.tui.text import harmless
+from lipscope.tui.widgets.notice import error_sentence
 
 SMALLEST = (4, 8)
 """Rows and columns of cells; where all taps together would have less each, one is shown at a time."""
@@ -106,13 +106,11 @@ class KernelMap(Widget):
 
     def _row(self, tiles: list[Pixels], style: Style) -> list[list[Segment]]:
         """Some taps beside one another, line by line."""
-        plain, dark = without_colours(self.app), self.app.current_theme.dark
         lines: list[list[Segment]] = []
         for y in range(-(-tiles[0].shape[1] // 2)):
             line: list[Segment] = []
             for tile in tiles:
-                line += [Segment(plain_line(tile, y, dark=dark), style)] if plain else coloured_line(tile, y)
-                line.append(Segment(" ", style))
+                line += [*pixel_line(self.app, tile, y, style), Segment(" ", style)]
             lines.append(line[:-1])
         return lines
 
@@ -158,8 +156,7 @@ def words_for(kernel: Kernel | None, layer: str, on_disk: str) -> str:
     if kernel is None or kernel.layer != layer:
         return READING if on_disk == "same" else f"The file was {on_disk} while open: r reads it again."
     if kernel.error is not None:
-        step = f" Next: {harmless(kernel.error.next_step, 200)}." if kernel.error.next_step else ""
-        return f"No kernel: {harmless(kernel.error.what, 200)}.{step}"
+        return f"No kernel: {error_sentence(kernel.error)}"
     if kernel.taps is None:
         return "No kernel: the file stores no matrix under this name."
     return ""

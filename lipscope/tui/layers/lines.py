@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +16,15 @@ from lipscope.tui.plots.bars import BLOCKS, bar
 from lipscope.tui.plots.blocks import axis_line, bin_counts
 from lipscope.tui.plots.range import Range
 from lipscope.tui.text import harmless
+from lipscope.visible import counted
 
 Runs = list[tuple[str, str]]
 
 GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
 BOUND, GRADIENT, SHAPES = 11, 18, 20
+STRIP = 16
+"""Cells of a strip that a kind leaves at least."""
+
 BAR = 5
 """Cells of the bar of the gradient kept."""
 
@@ -38,35 +42,38 @@ class Layout:
     gradient: int
 
 
-WIDEST, WIDEST_ALONE = 34, 56
-"""Cells of a name at most; more where nothing was measured that needs the room."""
+WIDEST, WIDEST_ALONE, WIDEST_KIND = 34, 56, 40
+"""Cells of a name at most; more where nothing was measured that needs the room. And of a kind."""
 
 
-def longest_name(items: Iterable[Line]) -> int:
-    """The cells that the names want; of tens of thousands only as many are measured as need be."""
+def widest(items: Sequence[Line]) -> tuple[int, int]:
+    """The cells that the names and the kinds want; of tens of thousands only as many are measured as need be."""
     longest = 8
     for item in items:
         longest = max(longest, len(harmless(item.name, WIDEST_ALONE)))
         if longest >= WIDEST_ALONE:
             break
-    return longest
+    kinds = (len(harmless(item.rows[0].kind, WIDEST_KIND)) for item in items[:1000] if not item.folded)
+    return longest, max(kinds, default=8)
 
 
-def layout(width: int, longest: int, *, alone: bool = False) -> Layout:
+def layout(width: int, longest: tuple[int, int], *, alone: bool = False) -> Layout:
     """The columns that fit: name and bound always, then the gradient, the strip, the kind, the shapes.
 
     ``alone`` is said of tensors without a model: they have neither gradients nor shapes of what goes through them.
 
-    >>> layout(60, 24), layout(24, 24).strip
+    ``longest`` is what the names and the kinds want.
+
+    >>> layout(60, (24, 9)), layout(24, (24, 9)).strip
     (Layout(name=24, kind=0, shapes=0, strip=0, gradient=18), 0)
     """
     rest = width - BOUND - 1
-    name = max(min(longest, WIDEST_ALONE if alone else WIDEST, rest), 8)
+    name = max(min(longest[0], WIDEST_ALONE if alone else WIDEST, rest), 8)
     gradient = GRADIENT if rest - min(name, 20) - GRADIENT - 1 >= 0 and not alone else 0
     rest -= gradient + 1 if gradient else 0
     name = max(min(name, rest), 8)
     rest -= name + 1
-    kind = 30 if rest >= 30 + (16 if alone else SHAPES + 45) else 18 if rest >= 18 + 16 else 0
+    kind = max(min(longest[1], rest - STRIP - 1), 8) if rest >= 18 + STRIP else 0
     rest -= kind + 1 if kind else 0
     shapes = SHAPES if rest >= SHAPES + 30 and not alone else 0
     rest -= shapes + 1 if shapes else 0
@@ -132,14 +139,13 @@ def gradient_runs(row: Row, *, most: bool) -> Runs:
     if report is None or report.gradient_norm is None:
         return [((PENDING if row.active else "").ljust(GRADIENT), QUIET)]
     mean = report.gradient_norm.mean
-    share = gradient_kept(report)
-    share = mean if share is None else share
+    share = (gradient_kept(report) or 0.0) if report.role == "body" else mean
     if (report.role != "body" and share >= 1 - NEAR_ONE) or not math.isfinite(mean):
         return [(" " * BAR + f" ~{mean:.2f}".ljust(GRADIENT - BAR), QUIET)]
     drawn = bar(share, BAR).ljust(BAR)
     if abs(share - 1) <= NEAR_ONE:
         return [(drawn, "$success 60%"), (" 1".ljust(GRADIENT - BAR), QUIET)]
-    words = f" ~{mean:.2f}" + (" ◀ most" if most else "")
+    words = f" ~{share:.2f}" + (" ◀ most" if most else "")
     return [(drawn, BAD), (words.ljust(GRADIENT - BAR)[: GRADIENT - BAR], f"bold {BAD}" if most else "")]
 
 
@@ -150,9 +156,9 @@ def item_line(item: Line, columns: Layout, over: Range, most: str) -> Runs:
     name = harmless(item.name, columns.name, keep="start" if item.folded else "end")
     runs: Runs = [(f"{name:{columns.name}} ", style)]
     if columns.kind:
-        kind = f"{len(item.rows)} layers" if item.folded else row.kind
+        kind = counted(len(item.rows), "layer") if item.folded else row.kind
         if item.folded and row.report is not None and row.report.role == "tensor":
-            kind = f"{len(item.rows)} others"
+            kind = counted(len(item.rows), "other")
         runs.append((f"{harmless(kind, columns.kind):{columns.kind}} ", style))
     if columns.shapes:
         last = item.rows[-1].report
@@ -183,8 +189,8 @@ def heading(columns: Layout, over: Range) -> str:
     text += "● bound ≤".rjust(BOUND)
     if columns.strip:
         line = axis_line(over, columns.strip, max(columns.strip // 6, 2))
-        if line[3:6] == ["─"] * 3:
-            line[3:5] = "~σ"
+        if line[3:7] == ["─"] * 4:
+            line[4:6] = "~σ"
         text += " " + "".join(line)
     return text + (f" {'~ gradient kept':{columns.gradient}}" if columns.gradient else "")
 

@@ -12,7 +12,7 @@ from textual.containers import Vertical
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.layers.detail import LayerDetail
-from lipscope.tui.layers.lines import Layout, heading, item_line, layout, longest_name, sigma_axis, sort_at
+from lipscope.tui.layers.lines import Layout, heading, item_line, layout, sigma_axis, sort_at, widest
 from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, main_row, next_sort, row_text
 from lipscope.tui.layers.sheet import sheet_row
 from lipscope.tui.panes import Cells, Pane, Sheet
@@ -45,6 +45,7 @@ class LayersPane(Pane):
         self._wanted = ""
         self._chosen_key: str | None = None
         self._placed = -1
+        self._main = ""  # the name of the layer that matters most
 
     def compose(self) -> ComposeResult:
         """List and detail, side by side or stacked."""
@@ -62,7 +63,7 @@ class LayersPane(Pane):
     def show(self, state: State) -> None:
         """Show another state; the cursor stays on its layer, also where its last move has not been told of yet."""
         self._follow()
-        self._state = state
+        self._state, self._main = state, main_row(state)
         if self._of is None or self._of.header is not state.header:
             self._of = Rows(state.header)
         self._rows = self._of.at(state)
@@ -95,12 +96,12 @@ class LayersPane(Pane):
         state = self._state
         if state is None:
             return
-        shown, most = self._shown(), main_row(state)
+        shown, most = self._shown(), self._main
         self._lines = lines = shown if self._flat else folded(shown, self._unfolded)
         # A cursor that was never moved stands on the layer that matters, whatever becomes known.
         key = self._chosen_key or most
         place = next((k for k, line in enumerate(lines) for row in line.rows if row.key == key), 0) if key else 0
-        longest = longest_name(lines)
+        longest = widest(lines)
         over = sigma_axis(row.report for row in shown if row.report is not None)
 
         def columns(width: int) -> Layout:
@@ -152,9 +153,9 @@ class LayersPane(Pane):
     def _follow(self) -> None:
         """The cursor stays on the layer to which it was moved, since the rows were last arranged."""
         place, row = self.query_one(LongList).place, self.chosen
-        if place != self._placed and row is not None and self._state is not None:
+        if place != self._placed and row is not None:
             self._placed = place
-            self._chosen_key = None if row.key == main_row(self._state) else row.key
+            self._chosen_key = None if row.key == self._main else row.key
 
     def lead(self, to: object) -> None:
         """The layer of that name."""
@@ -185,7 +186,7 @@ class LayersPane(Pane):
     def _sort_by_heading(self, message: LongList.HeadingPressed) -> None:
         """The first click sorts, the second reverses, the third leaves the forward order."""
         alone = self._state is not None and not self._state.modelled
-        shown = layout(self.query_one(LongList).size.width, longest_name(self._lines), alone=alone)
+        shown = layout(self.query_one(LongList).size.width, widest(self._lines), alone=alone)
         key = sort_at(shown, message.place)
         if self._sort != key:
             self._sort, self._reverse = key, False

@@ -161,17 +161,21 @@ def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> Sequence[
     lines: list[Line] = []
     for kind, group in groupby(all_rows, key=attrgetter("fold")):
         run = tuple(group)
-        whole = bool(kind) and (len(run) >= RUN or kind == "aside") and run[0].key not in unfolded
+        whole = bool(kind) and len(run) >= (2 if kind == "aside" else RUN) and run[0].key not in unfolded
         lines += [Run(run)] if whole else run
     return lines
 
 
 def main_row(state: State) -> str:
-    """The name of the layer that matters most: that of the verdict, else the one that loses most; empty without."""
+    """The layer that matters most: that of the verdict, else that loses most, else of the largest bound above 1."""
     verdict = state.verdict
     if verdict is not None and verdict.layer and verdict.status != "proved":
         return verdict.layer
     most = loses_most(state.layers.values())
+    if most is None and verdict is not None:  # all bounds are known
+        layers = (layer for layer in state.layers.values() if layer.role in ("body", "tensor") and layer.bound.proved)
+        above = (layer for layer in layers if allowed(1) < layer.bound.value < math.inf)
+        most = max(above, key=lambda layer: layer.bound.value, default=None)
     return most.name if most is not None else ""
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from lipscope.records import Verdict, allowed, gradient_kept, loses_most
 from lipscope.records.verdict import IN_WORDS
@@ -14,8 +13,7 @@ from lipscope.tui.numerals import bound_text, decimals_up, rounded
 from lipscope.tui.panes import Goto
 from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
-
-Item = TypeVar("Item")
+from lipscope.visible import counted
 
 STYLES = {
     "proved": "$text-success", "bounded": "$text-warning", "not-proved": "$text-warning", "violated": "$text-error",
@@ -83,7 +81,7 @@ def chain(state: State) -> list[tuple[str, str]]:
     for arrow in state.chain.arrows:
         bound = arrow.bound
         text = f"● {short(bound.value)}" if bound.proved and math.isfinite(bound.value) else "not proved"
-        layers = f" ({arrow.layers} layers)" if arrow == state.chain.body and arrow.layers > 1 else ""
+        layers = f" ({counted(arrow.layers, 'layer')})" if arrow == state.chain.body and arrow.layers > 1 else ""
         places.append((arrow.scope.start, text + layers))
     return [*places, (state.chain.whole.scope.end, "")]
 
@@ -118,49 +116,40 @@ def places_line(places: list[tuple[str, str]], width: int) -> str:
 
 
 def bound_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
-    """One bar a layer of the body, low where its bound is at most 1, and what they say together.
-
-    Where there are more layers than cells, a bar is the worst of some neighbours.
-    """
+    """One bar a layer of the body, low where its bound is at most 1, and what they say together."""
     bounds = [report.bound for report in state.layers.values() if report.role == "body"]
-    if not bounds:
-        return [], ""
-    runs = []
-    for some in _neighbours(bounds, cells):
-        bound = max(some, key=lambda one: one.value if one.proved and math.isfinite(one.value) else math.inf)
-        known = bound.proved and math.isfinite(bound.value)
-        within = known and bound.value <= allowed(1)
-        level = min(2 + int(2 * math.log2(max(bound.value, 1.0))), 7) if known else 7
-        runs.append(("▁" if within else "▁▂▃▄▅▆▇█"[level], "$text-success" if within else "$text-warning"))
-    above = [bound for bound in bounds if not (bound.proved and bound.value <= allowed(1))]
-    if not above:
-        return runs, "● all ≤ 1"
-    return runs, f"{len(above)} of {len(bounds)} above 1 or not proved"
+    values = [one.value if one.proved and math.isfinite(one.value) else math.inf for one in bounds]
+    limit, above = allowed(1), sum(value > allowed(1) for value in values)
+
+    def level(value: float) -> int:
+        return 0 if value <= limit else min(2 + int(2 * math.log2(value)), 7) if value < math.inf else 7
+
+    said = f"{above} of {len(values)} above 1 or not proved" if above else "● all ≤ 1"
+    return _bars(values, cells, max, level, lambda value: value <= limit), said if values else ""
 
 
-def _neighbours(values: Sequence[Item], cells: int) -> list[Sequence[Item]]:
-    """The values in at most so many groups, one after another."""
-    each = -(-len(values) // cells)
-    return [values[start : start + each] for start in range(0, len(values), each)]
+def _bars(
+    values: Sequence[float], cells: int, worst: Callable[[Sequence[float]], float],
+    level: Callable[[float], int], good: Callable[[float], bool],
+) -> list[tuple[str, str]]:  # fmt: skip
+    """A bar for each value; where there are more than cells, for the worst of some neighbours."""
+    each = -(-len(values) // cells) or 1
+    chosen = [worst(values[start : start + each]) for start in range(0, len(values), each)]
+    return [("▁▂▃▄▅▆▇█"[level(one)], "$text-success" if good(one) else "$text-warning") for one in chosen]
 
 
 def gradient_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
     """One bar a layer of the body, or the least of neighbours: the share of the gradient's norm that it passes back."""
-    reports = [report for report in state.layers.values() if report.role == "body"]
-    kept = [report.gradient_norm.mean for report in reports if report.gradient_norm is not None]
-    if not kept:
-        return [], ""
-    runs = []
-    for some in _neighbours(kept, cells):
-        value = min(some, key=lambda one: one if math.isfinite(one) else -math.inf)
-        level = min(max(round(8 * value) - 1, 0), 7) if math.isfinite(value) else 7
-        runs.append(("▁▂▃▄▅▆▇█"[level], "$text-success" if value > 0.99 else "$text-warning"))
+    norms = [report.gradient_norm for report in state.layers.values() if report.role == "body"]
+    kept = [one.mean if math.isfinite(one.mean) else -math.inf for one in norms if one is not None]
+    runs = _bars(
+        kept, cells, min, lambda value: min(max(round(8 * value) - 1, 0), 7) if value > -math.inf else 7,
+        lambda value: value > 0.99,
+    )  # fmt: skip
     most = loses_most(state.layers.values())
     if most is None or most.gradient_norm is None:
-        return runs, "~ all 1"
-    share = gradient_kept(most)
-    value = most.gradient_norm.mean if share is None else share
-    return runs, f"~{value:.2f} in {harmless(most.name, 24, keep='end')}"
+        return runs, "~ all 1" if kept else ""
+    return runs, f"~{gradient_kept(most):.2f} in {harmless(most.name, 24, keep='end')}"
 
 
 def warnings(state: State) -> list[tuple[str, Goto | None]]:
@@ -173,6 +162,8 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
     verdict = state.verdict
     if verdict is not None and verdict.layer and answer(state).status != "proved":
         found.append((f"{harmless(verdict.layer, 40, keep='end')} decides the verdict", Goto("layers", verdict.layer)))
+    elif answer(state).status == "not-proved":
+        found.append((answer(state).reason, Goto("layers")))
     else:
         found += [
             (f"{harmless(report.name, 30, keep='end')}: {bound_text(report.bound)}", Goto("layers", report.name))

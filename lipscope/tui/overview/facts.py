@@ -13,10 +13,11 @@ from lipscope.records import NEAR_ONE, Estimate, LayerReport
 from lipscope.tui.numerals import bound_text, estimate_text, seconds_text, size_text
 from lipscope.tui.text import Fact, harmless
 from lipscope.tui.work.state import State
+from lipscope.visible import counted
 
 CLAIMED_FIRST = {
     "architecture": "architecture",
-    "blocks": "blocks a stage",
+    "blocks": "blocks per stage",
     "channels": "first channels",
     "activation": "activation",
     "head": "head",
@@ -45,9 +46,9 @@ def claims(header: Header) -> list[Fact]:
         facts += [(key, _plain(value)) for key, value in config.items() if key not in (*CLAIMED_FIRST, *NOT_SHOWN)]
         facts += _training_claims(header)
         facts += [("written by", f"lipscope {header.metadata.get('lipscope.version', '?')}")]
-    shown = [(harmless(label, 16), harmless(value)) for label, value in facts[:MOST_CLAIMS]]
+    shown = [(harmless(label, 24), harmless(value, 400)) for label, value in facts[:MOST_CLAIMS]]
     if len(facts) > MOST_CLAIMS:
-        shown.append(("and more", f"{len(facts) - MOST_CLAIMS} further entries"))
+        shown.append(("and more", f"{len(facts) - MOST_CLAIMS} further"))
     return shown or [("metadata", "none: the file claims nothing")]
 
 
@@ -88,7 +89,7 @@ def file_facts(state: State) -> list[Fact]:
     return [
         ("file", harmless(header.path, keep="end")),
         ("size", size_text(header.file_size)),
-        ("parameters", f"{header.parameters:,} in {len(header.tensors):,} tensors"),
+        ("parameters", f"{header.parameters:,} in {counted(len(header.tensors), 'tensor')}"),
         ("stored as", ", ".join(dtypes[:6]) or "nothing"),
         ("SHA-256", state.sha256[:32] + "…" if state.sha256 else "being computed"),
     ]
@@ -101,11 +102,11 @@ def recomputed(state: State) -> list[Fact]:
     facts: list[Fact] = []
     if reports and not tensors_only and state.verdict is not None:
         claim = "the description" if state.header.config is None else "the claimed architecture"
-        facts.append(("model", f"{len(reports)} layers; the stored tensors fit {claim}"))
+        facts.append(("model", f"{counted(len(reports), 'layer')}; the stored tensors fit {claim}"))
     if reports:
         proved = sum(report.bound.proved and math.isfinite(report.bound.value) for report in reports)
-        what = "tensors" if tensors_only else "layers"
-        facts.append(("bounds", f"proved for {proved} of {len(reports)} {what}"))
+        what = "tensor" if tensors_only else "layer"
+        facts.append(("bounds", f"proved for {proved} of {counted(len(reports), what)}"))
     facts += [
         (f"{report.role}", f"{bound_text(report.bound)} {'(proved)' if report.bound.proved else ''}".strip())
         for report in reports

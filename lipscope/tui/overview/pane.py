@@ -37,6 +37,7 @@ from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
+from lipscope.visible import counted
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -151,10 +152,10 @@ class OverviewPane(EpsPane):
         found = warnings(state)
         if [text for text, _ in found] != [text for text, _ in self._warnings] or not self._warnings:
             self._warnings = found
-            heading = f"{len(found)} warnings" if len(found) != 1 else "1 warning"
+            heading = counted(len(found), "warning")
             self.query_one(LongList).show(
                 len(found), lambda place, width: [("! ", "$text-warning bold"), (found[place][0][: width - 2], "")],
-                lambda width: [(heading if found else "no warnings", "$text-warning" if found else "$text-success")],
+                lambda width: [(heading if found else "no warnings", "$text-warning" if found else "$foreground 60%")],
             )  # fmt: skip
             self.query_one(LongList).can_focus = bool(found)
         self._show_proof()

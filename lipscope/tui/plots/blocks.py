@@ -73,6 +73,34 @@ def _multiples(over: Range, step: float) -> list[float]:
     return [round(k * step, 12 - math.floor(math.log10(step))) for k in range(first, last + 1)]
 
 
+def graduated(up: Range, rows: int, most: int) -> tuple[Range, list[float]]:
+    """A range around another in which round numbers lie whole rows apart, and at least two of them, at most ``most``.
+
+    As many as can be without much room left unused.
+
+    >>> graduated(Range(0.0, 1.0), 7, 3)[1], graduated(Range(1.47, 3.41), 7, 2)[1]
+    ([0.0, 0.5, 1.0], [2.0, 3.0])
+    """
+    span, found = up.high - up.low, list[tuple[float, Range, list[float]]]()
+    power = math.floor(math.log10(span)) - 1
+    for step in (factor * 10.0 ** (power + tens) for tens in range(3) for factor in (1, 2, 5)):
+        for apart in range(int(rows * step / span), 0, -1):
+            row = step / apart
+            low = (math.floor(up.low / row) - 1e-6) * row  # so that each number surely is in the row above it
+            over = Range(low, low + rows * row)
+            if over.high > up.high + 1e-6 * row:
+                if 2 <= len(ticks := _multiples(over, step)) <= max(most, 2):
+                    found.append((rows * row / span + FEW / len(ticks), over, ticks))
+                break
+    if not found:
+        return up, nice_ticks(up, max(most, 2))
+    return min(found, key=lambda one: one[0])[1:]
+
+
+FEW = 0.7
+"""How bad few numbers are, against a range that is longer than what is drawn in it."""
+
+
 def tick_labels(ticks: Sequence[float]) -> list[str]:
     """All ticks with the same number of decimals: as many as their distance needs.
 
@@ -157,7 +185,7 @@ def spectrum_axis(values: NDArray[np.float64]) -> tuple[Range, bool]:
     low, high = float(min(values.min(initial=1.0), 1.0)), float(max(values.max(initial=1.0), 1.0))
     spread = high - low
     if spread < 1e-3:
-        margin = max(0.1 * spread, 1e-7)
+        margin = max(0.1 * spread, 1e-8)
         return Range(low - 1 - margin, high - 1 + margin), True
     margin = 0.04 * spread
     return Range(max(low - margin, 0.0), high + margin), False

@@ -11,7 +11,7 @@ from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG, sure
 from lipscope.tui.plots.bars import BLOCKS
 from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.chart import Cells, Drawing, Series, percent_ticks
+from lipscope.tui.widgets.chart import Cells, Drawing, Series, percents
 
 GUTTER = 6
 """Cells left of the axis, in the histogram above too."""
@@ -30,16 +30,18 @@ def area_drawing(
     ``radii`` are those of the correct images, ascending; ``overlay`` those of one class, and how many images it has.
     """
 
-    def fill(columns: int, rows: int) -> tuple[Cells, list[str]]:
+    def fill(columns: int, rows: int, up: Range) -> tuple[Cells, list[str]]:
         places = over.low + (np.arange(columns) + 0.5) / columns * (over.high - over.low)
-        return area(_rates(radii, total, places), len(radii) / max(total, 1), rows, sure), []
+        whole = round(rows / (up.high - up.low))
+        above: Cells = [[(" ", "")] * columns for _ in range(rows - whole)]
+        return above + area(_rates(radii, total, places), len(radii) / max(total, 1), whole, sure), []
 
     series = []
     if overlay is not None:
         fine = np.linspace(over.low, over.high, 500)
         series = [Series("", fine, _rates(*overlay, fine), "bold $foreground", step=True)]
     return Drawing(
-        over, series, fill=fill, ticks=percent_ticks(Range(0.0, 1.0)), mark=mark, gutter=GUTTER,
+        over, series, fill=fill, labels=percents, mark=mark, gutter=GUTTER,
         read=lambda x: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
     )  # fmt: skip
 

@@ -7,8 +7,17 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 
 from lipscope.records.certificates import Certificates
+from lipscope.tui.plots.bands import STYLES, WRONG
+from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
 from lipscope.tui.widgets.chart import Chart, Drawing, Series, bars
+from lipscope.visible import counted
+
+
+def gap_drawing(gap: Floats, *, log: bool = False) -> Drawing:
+    """The histogram of attack distance − radius; what lies left of 0 is inside the radius."""
+    over = Range(float(gap.min(initial=0.0)), max(float(gap.max(initial=0.0)), 1e-9))
+    return bars(gap, np.ones(len(gap)), over, 0.0, log=log, below=STYLES[WRONG], foot="0: at the radius")
 
 
 class AttackPlot(Container):
@@ -34,13 +43,9 @@ class AttackPlot(Container):
         gap = nearest - radius
         inside, attacked = int((gap < 0).sum()), int(certificates.attacked.sum())
         panel = self.query_one("#radii-gap-panel")
-        panel.border_title = f"attack distance − radius of {len(gap):,} images"
+        panel.border_title = f"attack distance − radius of {counted(len(gap), 'image')}"
         panel.border_subtitle = f"unbroken: {attacked - len(gap):,} of {attacked:,} attacked"
-        low, high = float(gap.min(initial=0.0)), float(gap.max(initial=0.0))
-        self.query_one("#radii-gap", Chart).show(
-            bars(gap, np.ones(len(gap)), Range(min(low, 0.0), max(high, 1e-9)), 0.0, log=log,
-                 foot="0: at the radius")
-        )  # fmt: skip
+        self.query_one("#radii-gap", Chart).show(gap_drawing(gap, log=log))
         panel = self.query_one("#radii-scatter-panel")
         panel.border_title = "attack distance over radius"
         panel.border_subtitle = f"inside the radius: {inside:,}"

@@ -17,7 +17,7 @@ from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import BEHIND, NOT, STYLES, sure_style
 from lipscope.tui.plots.range import Range
 from lipscope.tui.radii.area import GUTTER, area_drawing
-from lipscope.tui.radii.attack_plot import AttackPlot
+from lipscope.tui.radii.attack_plot import AttackPlot, gap_drawing
 from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
 from lipscope.tui.radii.sheet import radii_sheet
 from lipscope.tui.results import results_notice, verdict_words
@@ -32,6 +32,9 @@ from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
+
+HUGE = 44
+"""Lines from which on there is room below the classes for what attacks found."""
 
 
 class RadiiPane(EpsPane):
@@ -65,6 +68,7 @@ class RadiiPane(EpsPane):
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:
                         panel.border_title = "class by class"
                         yield LongList(id="radii-classes")
+                    yield Panel(Chart(id="radii-beside"), id="radii-beside-panel", title="attack distance − radius")
             yield FoldBar("#radii-plots", "left", "plots")
             yield FoldBar("#radii-tables", "right", "radii")
 
@@ -111,6 +115,10 @@ class RadiiPane(EpsPane):
         self._draw_area()
         attacked = certificates.attack_distance is not None
         self.set_class(self._attack and attacked, "-attack")
+        self.set_class(attacked and self.size.height >= HUGE, "-huge")
+        if certificates.attack_distance is not None:
+            gap = certificates.attack_distance - certificates.radius
+            self.query_one("#radii-beside", Chart).show(gap_drawing(gap[np.isfinite(gap)]))
         if attacked and self._attack:
             self.query_one(AttackPlot).show(certificates, log=self._log)
         total = len(certificates)

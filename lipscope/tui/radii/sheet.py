@@ -8,7 +8,7 @@ from fractions import Fraction
 from lipscope.records.certificates import Certificates
 from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.radii.classes import class_rows
-from lipscope.tui.results import unbroken, verdict_words
+from lipscope.tui.results import sheet_facts, unbroken, verdict_words
 from lipscope.units import DEFAULT_EPS, format_eps
 
 
@@ -31,12 +31,7 @@ def radii_sheet(certificates: Certificates, eps: Fraction, listed: Sequence[Frac
         for row in class_rows(certificates, eps)
     ]  # fmt: skip
     facts = {
-        "standing": certificates.standing,
-        "data": {
-            "name": certificates.data_name,
-            "split": certificates.data_split,
-            "fingerprint": certificates.data_fingerprint,
-        },
+        **sheet_facts(certificates),
         "results_are_about_model": certificates.model_sha256,
         "lipschitz_bound": certificates.lipschitz,
         "images_attacked": int(certificates.attacked.sum()),

@@ -25,6 +25,7 @@ from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.watch import SECONDS
+from lipscope.visible import counted
 
 DAY = 86400.0
 ROOMY = 80
@@ -43,7 +44,7 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
     if width >= WITH_WORDS:
         verdict += f"{one.verdict.replace('-', ' '):11}"
     seconds = max(now - one.modified, 0.0)
-    age = seconds_text(seconds) if seconds < DAY else f"{seconds / DAY:.0f} days"
+    age = seconds_text(seconds) if seconds < DAY else counted(round(seconds / DAY), "day")
     details = f"{one.rates or one.standing:16} "
     if width >= ROOMY:
         details += f"{age:>12} {size_text(one.size) if one.size else '':>8}  "

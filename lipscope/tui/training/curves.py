@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from lipscope.files.run_log import RunLog
-from lipscope.tui.plots.blocks import nice_ticks
 from lipscope.tui.plots.range import Range
 from lipscope.tui.training.lines import column
-from lipscope.tui.widgets.chart import Drawing, Series, percent_ticks
+from lipscope.tui.widgets.chart import Drawing, Series, percents
 
 GUTTER = 6
 """Cells left of both axes, so that they are one."""
 
 RATES = (
     ("train_accuracy", "clean", "$foreground", 0),
-    ("train_certified", "certified", "$text-success", 0),
+    ("train_certified", "certified", "$text-warning", 0),
     ("validation_accuracy", "clean, held out", "$foreground", 2),
-    ("validation_certified", "certified, held out", "$text-success", 2),
+    ("validation_certified", "certified, held out", "$text-warning", 2),
 )
-"""Fields of an epoch, their names, colours and line styles: whole for the training, broken for held-out images."""
+"""Fields of an epoch, their names, colours and line styles: whole for the training, broken for held-out images.
+
+Anybody can write a log: what it says is certified is not proved, and has the colour of that."""
 
 
 def _epochs(log: RunLog) -> tuple[np.ndarray[tuple[int], np.dtype[np.float64]], Range]:
@@ -42,14 +44,14 @@ def loss_drawing(log: RunLog, *, logarithmic: bool) -> Drawing:
     margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
     up = Range(low - margin, high + margin)
 
-    def powers(most: int) -> tuple[list[float], list[str]]:
-        rungs = nice_ticks(up, most)
-        return rungs, [f"{10.0**rung:.3g}" for rung in rungs]
-
-    return Drawing(
-        over, [Series("loss", epochs, values)], up, across_text="epoch {:.0f}".format, whole=True, gutter=GUTTER,
-        ticks=powers if logarithmic else None,
-        up_text=(lambda value: f"{10.0**value:.4g}") if logarithmic else "{:.4g}".format,
+    drawing = Drawing(
+        over, [Series("loss", epochs, values)], up, across_text="epoch {:.0f}".format, whole=True, gutter=GUTTER
+    )
+    if not logarithmic:
+        return drawing
+    return replace(
+        drawing, labels=lambda rungs: [f"{10.0**rung:.3g}" for rung in rungs],
+        up_text=lambda value: f"{10.0**value:.4g}",
     )  # fmt: skip
 
 
@@ -62,5 +64,5 @@ def rates_drawing(log: RunLog) -> Drawing:
     up = Range(0.0, min(max(math.ceil(5 * top) / 5, 0.2), 1.0))
     return Drawing(
         over, known, up, across_text="epoch {:.0f}".format, up_text="{:.1%}".format, whole=True, gutter=GUTTER,
-        ticks=percent_ticks(up), named=True,
+        labels=percents, named=True,
     )  # fmt: skip

@@ -150,22 +150,19 @@ def figures(log: RunLog, width: int) -> list[str]:
     event = log.progress.event if log.progress is not None else None
     lines = []
     if event is not None and (done is None or event.step > done.step):
-        now = f"so far: loss {event.loss:.3f}, clean {event.accuracy:.1%}, certified {event.certified:.1%}"
+        now = f"so far: loss {event.loss:.3f}, clean ~{event.accuracy:.1%}, certified ~{event.certified:.1%}"
         speed_now = f"; {event.images_per_second:,.0f} images/s" if width >= WIDE else ""
-        lines.append(f"{now} of training images (est.){speed_now}" if width >= ROOMY else f"{now} (est.)")
+        lines.append(f"{now} of training images{speed_now}" if width >= ROOMY else now)
     if done is not None:
-        clean, certified = f"{done.train_accuracy:.1%}", f"{done.train_certified:.1%}"
+        start, loss, clean = f"epoch {done.epoch}", f"loss {done.loss:.3f}", f"clean ~{done.train_accuracy:.1%}"
         if width >= ROOMY:
-            line = f"epoch {done.epoch}: loss {done.loss:.3f}; training images: clean {clean}, certified {certified}"
+            line = f"{start} by the log: {loss}; training: {clean}, certified ~{done.train_certified:.1%}"
         else:
-            line = f"epoch {done.epoch} training: loss {done.loss:.3f}, clean ~{clean}, cert. ~{certified}"
+            line = f"{start}, log: {loss}, {clean}, cert. ~{done.train_certified:.1%}"
+        held = ""
         if done.validation_accuracy is not None and done.validation_certified is not None:
-            held = (
-                f"held out: clean {done.validation_accuracy:.1%}, certified {done.validation_certified:.1%} (estimates)"
-            )
-            lines += [f"{line}; {held}"] if width >= len(line) + len(held) + 2 else [line, held]
-        else:
-            lines.append(f"{line} (est.)" if width >= ROOMY else line)
+            held = f"held out: clean ~{done.validation_accuracy:.1%}, certified ~{done.validation_certified:.1%}"
+        lines += [f"{line}; {held}"] if held and width >= len(line) + len(held) + 2 else filter(None, (line, held))
         rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
         name = "learning rate" if width >= ROOMY else "rate"
         words = (

@@ -24,6 +24,7 @@ from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
+from lipscope.visible import counted
 
 SAID = 3
 """Lines of a child's narration that are shown."""
@@ -131,7 +132,7 @@ class TrainingPane(Pane):
             return [(f"{rest} more whose bound and gradient stay (+ unfolds)", "$foreground 60%")]
 
         layers.show(len(rows) + bool(rest), line, lines.layer_heading, place=layers.place)
-        panel.border_title = f"{len(moving)} of {len(every)} layers move"
+        panel.border_title = f"{len(moving)} of {counted(len(every), 'layer')} move"
         last = log.layers[-1] if log.layers else None
         panel.border_subtitle = f"{harmless(last.images, 30)}, epoch {last.epoch}" if last is not None else ""
 
@@ -150,9 +151,11 @@ class TrainingPane(Pane):
         self.query_one("#training-accuracy", Chart).show(rates_drawing(log))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without an epoch there is no curve to change."""
+        """Without an epoch there is no curve to change, without a measured one no layer."""
         log = self._view.log if self._view is not None else None
-        return action != "log_axis" or (log is not None and bool(log.epochs))
+        if action in ("log_axis", "unfold", "cause"):
+            return log is not None and bool(log.epochs if action == "log_axis" else log.layers)
+        return True
 
     def action_log_axis(self) -> None:
         """The loss on a logarithmic axis, or on a linear one again."""

@@ -70,7 +70,7 @@ class EpsPane(Pane):
 
     def pick_eps(self, value: float) -> None:
         """Take the radius next to a number of a plot's axis."""
-        self.choose_eps(moved(eps_near(value), 0))
+        self.choose_eps(moved(Fraction(round(value * 255), 255), 0))
 
     def step_back(self) -> bool:
         """Leave a typed radius; False where none is being typed."""
@@ -80,12 +80,3 @@ class EpsPane(Pane):
         line.close()
         self.focus_main()
         return True
-
-
-def eps_near(value: float) -> Fraction:
-    """The whole number of 255ths next to a number of the axis.
-
-    >>> eps_near(0.1412)
-    Fraction(12, 85)
-    """
-    return Fraction(max(round(value * 255), 0), 255)

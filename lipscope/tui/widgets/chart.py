@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -11,7 +11,7 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.plots.blocks import axis, bin_counts, count_labels, histogram, nice_ticks, tick_labels
+from lipscope.tui.plots.blocks import axis, bin_counts, count_labels, graduated, histogram, tick_labels
 from lipscope.tui.plots.canvas import Floats, braille, line, points
 from lipscope.tui.plots.range import UNIT, Range
 
@@ -52,10 +52,10 @@ class Drawing:
     up: Range = UNIT  # the axis upwards
     across_text: Callable[[float], str] = "{:.3g}".format  # across_text, up_text: how the mouse's reading is printed
     up_text: Callable[[float], str] = "{:.4g}".format
-    # the values on the left and their labels, for at most so many; by default round numbers
-    ticks: Callable[[int], tuple[list[float], list[str]]] | None = None
-    # bars or areas behind the curves, for so many columns and rows, and the labels of the rows on the left
-    fill: Callable[[int, int], tuple[Cells, Sequence[str]]] | None = None
+    labels: Callable[[Sequence[float]], list[str]] = tick_labels  # of round numbers on the left
+    # bars or areas behind the curves, for so many columns and rows on the axis upwards; the labels of the rows on the
+    # left where they are not those of round numbers
+    fill: Callable[[int, int, Range], tuple[Cells, Sequence[str]]] | None = None
     # what is said of a place under the mouse; by default the values of the curves
     read: Callable[[float], str] | None = None
     whole: bool = False  # whether the places are whole numbers
@@ -154,13 +154,11 @@ class Chart(Widget):
             return Content("")
         caption, foot = bool(drawing.caption) and height >= 6, bool(drawing.foot) and height >= 7
         rows = height - 2 - caption - foot
-        ticks = drawing.ticks or (lambda most: _ticks(drawing.up, most))
-        rungs, labels = ticks(max(rows // 3, 2))
-        if len(rungs) < 2:  # one says nothing of the scale
-            rungs, labels = ticks(3)
+        up, rungs = graduated(drawing.up, rows, max(rows // 3, 2))
+        drawing, labels = replace(drawing, up=up), drawing.labels(rungs)
         gutter = max(drawing.gutter, 0 if drawing.fill else max(map(len, labels), default=0))
         self.first, self.columns = gutter + 1, width - gutter - 1
-        cells, beside = (drawing.fill or _nothing)(self.columns, rows)
+        cells, beside = (drawing.fill or _nothing)(self.columns, rows, up)
         _fill(drawing, cells, self.columns, rows)
         if drawing.named:
             _name_ends(drawing, cells, rows)
@@ -168,7 +166,7 @@ class Chart(Widget):
         left = [f"{label:>{gutter}}{'┤' if label.strip() else '│'}" for label in beside or [""] * rows]
         if not beside:
             for rung, label in zip(rungs, labels, strict=True):
-                left[_row(rung, drawing.up, rows)] = label.rjust(gutter) + "┤"
+                left[_row(rung, up, rows)] = label.rjust(gutter) + "┤"
         lines = [Content.styled(drawing.caption[:width], "bold")] if caption else []
         lines += [Content.assemble((side, QUIET), *runs(row)) for side, row in zip(left, cells, strict=True)]
         across, below = axis(drawing.over, self.columns, whole=drawing.whole)
@@ -199,7 +197,7 @@ class Chart(Widget):
 QUIET = "$foreground 60%"
 
 
-def _nothing(columns: int, rows: int) -> tuple[Cells, list[str]]:
+def _nothing(columns: int, rows: int, _up: Range) -> tuple[Cells, list[str]]:
     return [[(" ", "")] * columns for _ in range(rows)], []
 
 
@@ -221,7 +219,7 @@ def bars(
     gutter = max(len(f"{float(weights.sum()):,.0f}"), gutter)
     counted: dict[int, Floats] = {}
 
-    def fill(columns: int, rows: int) -> tuple[Cells, list[str]]:
+    def fill(columns: int, rows: int, _up: Range) -> tuple[Cells, list[str]]:
         counts = counted[0] = bin_counts(values, over, columns, weights)
         at = over.column(mark, columns)
         lines = histogram(counts, rows, log=log)
@@ -290,23 +288,13 @@ def _row(value: float, up: Range, rows: int) -> int:
     return rows - 1 - up.column(value, rows)
 
 
-def _ticks(up: Range, most: int) -> tuple[list[float], list[str]]:
-    rungs = nice_ticks(up, most)
-    return rungs, tick_labels(rungs)
+def percents(shares: Sequence[float]) -> list[str]:
+    """Labels of shares.
 
-
-def percent_ticks(up: Range) -> Callable[[int], tuple[list[float], list[str]]]:
-    """Ticks of shares, printed in per cent.
-
-    >>> percent_ticks(Range(0.0, 1.0))(3)
-    ([0.0, 0.5, 1.0], ['0%', '50%', '100%'])
+    >>> percents([0.0, 0.5, 1.0])
+    ['0%', '50%', '100%']
     """
-
-    def ticks(most: int) -> tuple[list[float], list[str]]:
-        rungs = nice_ticks(up, most)
-        return rungs, [f"{label}%" for label in tick_labels([100 * rung for rung in rungs])]
-
-    return ticks
+    return [f"{label}%" for label in tick_labels([100 * share for share in shares])]
 
 
 def runs(cells: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -11,6 +11,8 @@ from textual.widget import Widget
 class Drawn(Widget):
     """What :attr:`draw` makes of so many columns and rows."""
 
+    auto_links = False  # what can be pressed looks like it
+
     draw: Callable[[int, int], Content] = staticmethod(lambda width, height: Content(""))
 
     def show(self, draw: Callable[[int, int], Content], *, layout: bool = False) -> None:

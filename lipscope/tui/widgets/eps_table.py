@@ -12,11 +12,14 @@ from textual.widget import Widget
 
 from lipscope.tui.results import about_text, unbroken
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
+from lipscope.visible import counted
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
 
-CELL = 7
+CELLS = (7, 6)
+"""Of a column, and of one where there is less room."""
+
 TITLE = 13
 
 
@@ -44,11 +47,16 @@ class EpsTable(Widget):
     def radii(self, width: int) -> list[Fraction]:
         """The radii of the columns: those of the list that fit, and always the chosen one."""
         chosen = self._chosen or DEFAULT_EPS[0]
-        most = max((width - TITLE) // CELL, 2)
+        most = max((width - TITLE) // CELLS[1], 2)
         wanted = sorted({Fraction(0), *self._listed, chosen})
         while len(wanted) > most:
             wanted.remove(next(eps for eps in reversed(wanted) if eps != chosen))
         return wanted
+
+    @property
+    def _cell(self) -> int:
+        wide, slim = CELLS
+        return wide if len(self.radii(self.size.width)) * wide <= self.size.width - TITLE else slim
 
     def render(self) -> Content:
         """Heading and rows."""
@@ -75,19 +83,19 @@ class EpsTable(Widget):
             mean = radius_text(certificates.average_certified_radius())
             words = [f"average radius {mean}", *about_text(certificates)]
         if 0 < attacked < total:  # of fewer images an upper bound may be less than what is proved of all
-            words.append(f"* of the {attacked:,} attacked images, not of all {total:,}")
+            words.append(f"* of {counted(attacked, 'attacked image')}, not all {total:,}")
         lines += [Content.styled(word, "$foreground 60%") for word in words]
         return Content("\n").join(lines)
 
     def _row(self, title: str, cells: list[str], style: str) -> Content:
-        radii = self.radii(self.size.width)
+        radii, width = self.radii(self.size.width), self._cell
         pieces: list[tuple[str, str]] = [(title.ljust(TITLE), "$foreground 60%")]
         for eps, cell in zip(radii, cells, strict=True):
-            pieces.append((f"{cell:>{CELL - 1}} ", f"{style} reverse" if eps == self._chosen else style))
+            pieces.append((f"{cell:>{width - 1}} ", f"{style} reverse" if eps == self._chosen else style))
         return Content.assemble(*pieces)
 
     def on_click(self, event: events.Click) -> None:
         """Choose the radius of the column under the mouse."""
-        radii, place = self.radii(self.size.width), (event.x - TITLE) // CELL
+        radii, place = self.radii(self.size.width), (event.x - TITLE) // self._cell
         if self._certificates is not None and 0 <= place < len(radii):
             self._choose(radii[place])

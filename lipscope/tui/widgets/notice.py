@@ -30,6 +30,13 @@ def error_facts(error: LipscopeError | None) -> list[Fact]:
     return [(label, harmless(text, 400)) for label, text in parts if text]
 
 
+def error_sentence(error: LipscopeError) -> str:
+    """What, why and what next, in a line."""
+    why = f" ({harmless(error.why, 200)})" if error.why else ""
+    step = f" Next: {harmless(error.next_step, 300)}." if error.next_step else ""
+    return f"{harmless(error.what, 200)}{why}.{step}"
+
+
 class Notice(Static):
     """A titled box; invisible while there is nothing in it."""
 

@@ -14,6 +14,7 @@ from lipscope.tui.plots.bars import bar
 from lipscope.tui.text import harmless
 from lipscope.tui.work.job import JobView
 from lipscope.tui.work.state import Phase, State
+from lipscope.visible import counted
 
 BAR = 20
 """Cells of the bar."""
@@ -112,11 +113,11 @@ class ProgressLine(Widget):
 
 def _ending(state: State) -> str:
     if state.phase is Phase.CANCELLED:
-        steps = f" after {state.done} of {state.total} steps" if state.total else ""
+        steps = f" after {state.done} of {counted(state.total, 'step')}" if state.total else ""
         return f"analysis cancelled{steps}; r starts it again"
     if state.phase is Phase.FAILED:
         return "analysis FAILED: see the Overview; r tries again"
     if state.cached:
         return f"from cache, verified sha256 {(state.sha256 or '')[:12]}; r computes anew"
     time = f" in {seconds_text(state.seconds)}" if state.seconds is not None else ""
-    return f"analysis complete: {state.total} steps{time}"
+    return f"analysis complete: {counted(state.total, 'step')}{time}"

@@ -10,19 +10,14 @@ from lipscope.tui.text import harmless
 from lipscope.tui.work.session import Session
 from lipscope.version import __version__
 
-WORDS = {
-    "proved": "PROVED",
-    "bounded": "BOUNDED",
-    "violated": "VIOLATED",
-    "not-proved": "NOT PROVED",
-}
-
 
 def title_line(answer: Answer, session: Session, width: int) -> Content:
     """``lipscope 0.1.0  runs/a/model.safetensors        PROVED``; what is going on where there is no verdict yet."""
     path, active = session.state.header.path, session.phase.active and not session.idle
-    pending = ("TRAINING" if session.waiting else "CHECKING") if active else "NO VERDICT"
-    program, word = f" lipscope {__version__}  ", f"  {WORDS.get(answer.status, pending)} "
+    said = answer.status.replace("-", " ").upper()
+    if answer.status == "pending":
+        said = ("TRAINING" if session.waiting else "CHECKING") if active else "NO VERDICT"
+    program, word = f" lipscope {__version__}  ", f"  {said} "
     room = width - cell_len(program) - cell_len(word)
     shown = harmless(path, room, keep="end") if room > 1 else ""
     gap = " " * max(room - cell_len(shown), 0)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lipscope.data import ImageSet
-    from lipscope.records.certificates import Certificates
 
 
 class Evaluator(Protocol):
@@ -58,8 +57,9 @@ class Answer:
 class Gallery:
     """Threads that start when they are first asked; each answers what was asked last: the user has moved on.
 
-    ``guard`` runs a function and hands over what escapes it; ``stamp`` is that of the file that was opened, as another
-    one's tensors would not be those of the analysis.
+    ``images`` is asked for a data set's name and split, ``answers`` about an image, ``kernels`` for a layer's name.
+    ``learn`` takes fields of the state; ``guard`` runs a function and hands over what escapes it; ``stamp`` is that of
+    the file that was opened, as another one's tensors would not be those of the analysis.
     """
 
     def __init__(
@@ -67,42 +67,27 @@ class Gallery:
         path: Path,
         read: Callable[[str, Literal["train", "test"]], ImageSet],
         evaluator: Callable[[Path], Evaluator] | None,
-        tell: Callable[[Images | Answer | Kernel], None],
+        learn: Callable[..., None],
         guard: Callable[[Callable[[], None]], None],
         kept: Path | None = None,
         stamp: Stamp | None = None,
     ) -> None:
         self._kept, self._stamp = kept, stamp
-        self._path, self._read, self._evaluator, self._tell = path, read, evaluator, tell
+        self._path, self._read, self._evaluator, self._learn = path, read, evaluator, learn
         self._model: Evaluator | None = None
-        self._images: Latest[tuple[str, str]] = Latest(self._read_images, "lipscope-images", guard)
-        self._answers: Latest[Question] = Latest(self._answer, "lipscope-logits", guard)
-        self._kernels: Latest[str] = Latest(self._read_kernel, "lipscope-kernel", guard)
-        self._asked_kernel = ""
+        self.images: Latest[tuple[str, str]] = Latest(self._read_images, "lipscope-images", guard)
+        self.answers: Latest[Question] = Latest(self._answer, "lipscope-logits", guard)
+        self.kernels: Latest[str] = Latest(self._read_kernel, "lipscope-kernel", guard)
 
     @property
     def busy(self) -> bool:
         """Whether something that was asked for is still to come."""
-        return self._images.busy or self._answers.busy or self._kernels.busy
+        return self.images.busy or self.answers.busy or self.kernels.busy
 
     def close(self) -> None:
         """Let the threads end; nothing waits for them."""
-        for thread in (self._images, self._answers, self._kernels):
+        for thread in (self.images, self.answers, self.kernels):
             thread.close()
-
-    def want_images(self, certificates: Certificates) -> None:
-        """Read the data set that these results are about."""
-        self._images.ask((certificates.data_name, certificates.data_split))
-
-    def want_answer(self, question: Question) -> None:
-        """Answer for this image next."""
-        self._answers.ask(question)
-
-    def want_kernel(self, layer: str) -> None:
-        """Read the kernel of this layer next, unless it is the one that was asked for last."""
-        if layer != self._asked_kernel:
-            self._asked_kernel = layer
-            self._kernels.ask(layer)
 
     def _read_images(self, of: tuple[str, str]) -> None:
         name, split = of
@@ -111,7 +96,7 @@ class Gallery:
             images = Images(name, split, reading=False, data=data, fingerprint=data.fingerprint())
         except LipscopeError as error:
             images = Images(name, split, reading=False, error=error)
-        self._tell(images)
+        self._learn(images=images, answer=None)
 
     def _answer(self, question: Question) -> None:
         answer = _with_adversarial(self._path, question, self._kept)
@@ -121,7 +106,7 @@ class Gallery:
                 answer = _answered(self._model, question, answer)
             except LipscopeError as failure:
                 answer = replace(answer, failure=failure)
-        self._tell(answer)
+        self._learn(answer=answer)
 
     def _read_kernel(self, layer: str) -> None:
         try:
@@ -133,7 +118,7 @@ class Gallery:
                 )  # fmt: skip
         except LipscopeError as error:
             kernel = Kernel(layer, error=error)
-        self._tell(kernel)
+        self._learn(kernel=kernel)
 
 
 def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:

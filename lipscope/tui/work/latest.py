@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from queue import Queue
 from typing import Generic, TypeVar
 
 Question = TypeVar("Question")
@@ -18,50 +19,35 @@ class Latest(Generic[Question]):
     def __init__(
         self, answer: Callable[[Question], None], name: str, guard: Callable[[Callable[[], None]], None]
     ) -> None:
-        self._answer, self._name, self._guard = answer, name, guard
-        self._wanted: Question | None = None
-        self._condition = threading.Condition()
+        self._answer = answer
+        self._asked: Queue[Question | None] = Queue()
         self._closed = False
-        self._working = False
-        self._thread: threading.Thread | None = None
+        self._thread = threading.Thread(target=guard, args=(self._answer_all,), name=name, daemon=True)
 
     @property
     def busy(self) -> bool:
         """Whether an answer is still to come."""
-        with self._condition:
-            return self._working or self._wanted is not None
+        return self._asked.unfinished_tasks > 0 and not self._closed
 
     def ask(self, question: Question) -> None:
         """Answer this next."""
-        with self._condition:
-            if self._closed:
-                return
-            self._wanted = question
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._guard, args=(self._answer_all,), name=self._name, daemon=True
-                )
-                self._thread.start()
-            self._condition.notify_all()
+        self._asked.put(question)
+        if self._thread.ident is None and not self._closed:
+            self._thread.start()
 
     def close(self) -> None:
         """Let the thread end; nothing waits for it."""
-        with self._condition:
-            self._closed = True
-            self._wanted = None
-            self._condition.notify_all()
+        self._closed = True
+        self._asked.put(None)
 
     def _answer_all(self) -> None:
-        while True:
-            with self._condition:
-                while self._wanted is None and not self._closed:
-                    self._condition.wait()
-                if self._closed or self._wanted is None:
-                    return
-                question, self._wanted = self._wanted, None
-                self._working = True
+        while not self._closed:
+            question = self._asked.get()
+            while not self._asked.empty():
+                self._asked.task_done()
+                question = self._asked.get()
             try:
-                self._answer(question)
+                if question is not None and not self._closed:
+                    self._answer(question)
             finally:
-                with self._condition:
-                    self._working = False
+                self._asked.task_done()

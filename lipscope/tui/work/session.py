@@ -63,6 +63,7 @@ class Session:
         self._changed = changed
         self._behind = behind
         self._work: Work | None = None
+        self._asked_kernel: tuple[Work, str] | None = None
         self._layers: dict[str, LayerReport] = {}
         self._layers_changed = False
         self._child = child
@@ -156,7 +157,7 @@ class Session:
             return
         name, split = certificates.data_name, certificates.data_split
         if images is None or (images.name, images.split) != (name, split):
-            self._work.gallery.want_images(certificates)
+            self._work.gallery.images.ask((name, split))
             self._set(replace(self._state, images=Images(name, split), answer=None))
 
     def want_answer(self, row: int) -> None:
@@ -170,12 +171,13 @@ class Session:
             certificates.data_fingerprint, int(certificates.predicted[row]),
             math.inf if distances is None else float(distances[row]),
         )  # fmt: skip
-        self._work.gallery.want_answer(question)
+        self._work.gallery.answers.ask(question)
 
     def want_kernel(self, layer: str) -> None:
         """Read the matrices that the file stores for a layer, unless they are on their way."""
-        if self._work is not None:
-            self._work.gallery.want_kernel(layer)
+        if self._work is not None and (self._work, layer) != self._asked_kernel:
+            self._asked_kernel = (self._work, layer)
+            self._work.gallery.kernels.ask(layer)
 
     def cancel(self) -> None:
         """Stop the analysis; what is known so far stays."""

@@ -13,6 +13,8 @@ from lipscope.files.checkpoint import Header
 from lipscope.records import Chain, LayerReport, Tightness, Verdict
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -46,6 +48,7 @@ class Results:
     error: LipscopeError | None = None  # why the file that is there cannot be read
     # what became of radii that somebody else claims; None while, or where, nobody can look
     checked: Checked | None = None
+    kept: Path | None = None  # the folder that they are kept in; None for the model's
 
 
 @dataclass(frozen=True)

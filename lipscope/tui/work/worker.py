@@ -20,9 +20,8 @@ from textual.message import Message
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.beside import CERTIFIED, beside
 from lipscope.files.checkpoint import sha256_of
-from lipscope.files.matrices import Kernel
 from lipscope.records import AnalysisEvent
-from lipscope.tui.work.gallery import Answer, Evaluator, Gallery, Images
+from lipscope.tui.work.gallery import Evaluator, Gallery
 from lipscope.tui.work.messages import Analysed, Crashed, Learned
 from lipscope.tui.work.pauses import Precedence, yield_to_keys
 from lipscope.tui.work.state import Phase, Results
@@ -95,7 +94,7 @@ class Work:
         self._latest = Results()
         self._threads = self._made(("analysis", self._analyse_then_check), ("files", self._read_files))
         self.gallery = Gallery(
-            path, means.read_images, means.evaluator, self._tell, self._handing_over, means.kept, self._stamp,
+            path, means.read_images, means.evaluator, self._learn, self._handing_over, means.kept, self._stamp,
         )  # fmt: skip
         self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
 
@@ -128,14 +127,6 @@ class Work:
     def join_analysis(self) -> None:
         """Wait for the analysis to end."""
         self._threads[0].join()
-
-    def _tell(self, news: Images | Answer | Kernel) -> None:
-        if isinstance(news, Kernel):
-            self._learn(kernel=news)
-        elif isinstance(news, Answer):
-            self._learn(answer=news)
-        else:
-            self._learn(images=news, answer=None)
 
     def _learn(self, **facts: Any) -> None:
         """Fields of the state."""
@@ -224,7 +215,7 @@ class Work:
                 self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
 
     def _find_results(self) -> None:
-        self._latest = _read_results(self._results)
+        self._latest = replace(_read_results(self._results), kept=self._means.kept)
         self._learn(results=self._latest, answer=None)
 
     def _read_files(self) -> None:

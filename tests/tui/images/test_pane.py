@@ -16,6 +16,7 @@ from lipscope.tui.images.pane import ImagesPane
 from lipscope.tui.images.pictures import Pictures
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
+from lipscope.tui.results import results_notice
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.work.worker import Means
 from lipscope.units import radius_text
@@ -244,6 +245,13 @@ async def test_without_results_it_names_the_command(model, script):
         await pilot.press("f", "n", "s", "S", "equals_sign", "right", "down", "G", "c", "v")
         assert app.session.crash is None
         assert app.state.images is None
+
+
+async def test_the_command_that_is_named_looks_where_this_one_looks(model, script, tmp_path):
+    app = InspectApp(model, analyse=Means(script, kept=tmp_path / "kept"))
+    async with finished(app, (160, 45)) as pilot:
+        await until(pilot, lambda: f"lipscope certify --keep {tmp_path / 'kept'} {model}" in results_notice(app.state))
+        assert "beside the model" not in results_notice(app.state)
 
 
 async def test_without_the_data_set_the_list_stays_and_the_next_step_is_named(model, script, monkeypatch):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 
-from lipscope.tui.layers.lines import item_line, layout, longest_name, sigma_axis
+from lipscope.tui.layers.lines import item_line, layout, sigma_axis, widest
 from lipscope.tui.layers.rows import Row, folded
 
 MANY = [
@@ -17,7 +17,7 @@ MANY = [
 def test_tens_of_thousands_of_rows_cost_little_and_a_line_is_made_when_it_is_seen() -> None:
     started = time.process_time()
     items = folded(MANY)
-    columns = layout(120, longest_name(items))
+    columns = layout(120, widest(items))
     assert time.process_time() - started < 3
     assert [item.key for item in items] == [row.key for row in MANY]
     for place in (0, 17, len(MANY) - 1):

@@ -5,8 +5,8 @@ import pytest
 
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.records import NOT_YET, Bound, Estimate, GradientNorms, LayerReport, Spectrum
-from lipscope.tui.layers.lines import heading, item_line, layout, sigma_axis
-from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, natural, next_sort
+from lipscope.tui.layers.lines import gradient_runs, heading, item_line, layout, sigma_axis
+from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, main_row, natural, next_sort
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured
 
@@ -109,7 +109,7 @@ def test_filter_finds_name_or_kind_in_any_case():
 def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
     hostile = measured(bounds()[1], 1)
     hostile = replace(hostile, kind="\x1b[2J" * 1000, input_shape=(10**9,) * 9, sigma_max=Estimate(1.0, "[red]" * 100))
-    columns, over = layout(width, longest), sigma_axis([hostile])
+    columns, over = layout(width, (longest, 24)), sigma_axis([hostile])
     line = "".join(text for text, _ in item_line(Row("x" * 80, hostile.kind, hostile), columns, over, "x" * 80))
     assert len(line) <= max(width, 24)
     assert line.isprintable()
@@ -117,7 +117,7 @@ def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
 
 
 def text_of(row: Row) -> str:
-    return "".join(text for text, _ in item_line(row, layout(100, 10), sigma_axis([]), ""))
+    return "".join(text for text, _ in item_line(row, layout(100, (10, 24)), sigma_axis([]), ""))
 
 
 def test_missing_cells_say_whether_more_may_come():
@@ -154,6 +154,17 @@ def test_biases_and_buffers_are_folded_away():
     nan = LayerReport("a.kernel", "", None, None, Bound.unproved("holds NaN or infinite values"), role="tensor")
     items = folded([tensor("a.bias", False), Row("a.kernel", "", nan), tensor("a.mean", False)])
     assert [item.key for item in items] == ["a.bias", "a.kernel", "a.mean"]
+    assert not any(item.folded for item in items)  # `a.bias … a.bias, 1 other` says less than the line itself
+    known = State(header(), layers={"a.weight": tensor("a.weight", True).report})
+    assert (main_row(known), main_row(replace(known, verdict=VERDICT))) == ("", "a.weight")
+
+
+def test_the_gradient_kept_is_what_its_bar_shows():
+    loose = report("a", 1.5, gradient=0.6).report
+    assert loose is not None
+    (bar, _), (words, _) = gradient_runs(Row("a", "k", loose), most=False)
+    assert bar == "██   "  # 0.6 of 1.5
+    assert words.strip() == "~0.40"
 
 
 def test_what_is_still_to_be_computed_has_its_line_and_is_sorted_last():

@@ -67,6 +67,11 @@ def test_nan_is_a_warning(state):
     assert any("nan holds numbers that are not finite" in text for text, _ in found)
 
 
+def test_what_keeps_a_network_from_being_proved_is_a_warning(state):
+    unknown = Verdict("not-proved", None, "the file does not say how its tensors are connected")
+    assert unknown.reason in [text for text, _ in warnings(replace(state, verdict=unknown))]
+
+
 @pytest.mark.parametrize("name", ["fc.weight", "fc.bias"])
 def test_a_file_from_elsewhere_with_nan_is_a_warning(tmp_path, name):
     tensors = {"fc.weight": np.ones((4, 4), np.float32), "fc.bias": np.ones(4, np.float32)}

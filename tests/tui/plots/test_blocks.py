@@ -1,4 +1,5 @@
 import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from lipscope.tui.plots.blocks import (
     axis,
     bin_counts,
     count_labels,
+    graduated,
     heights,
     histogram,
     nice_ticks,
@@ -62,6 +64,21 @@ def test_binning_agrees_with_numpy(values, columns):
 
 def test_weights_count():
     assert bin_counts([0.1, 0.9], Range(0.0, 1.0), 2, [3.0, 0.5]).tolist() == [3.0, 0.5]
+
+
+@always(low=st.floats(-1e3, 1e3), span=st.floats(1e-3, 1e6), rows=st.integers(1, 60))
+def test_an_axis_upwards_is_linear_row_by_row(low, span, rows):
+    up = Range(low, low + span)
+    over, ticks = graduated(up, rows, max(rows // 3, 2))
+    assert len(ticks) <= max(rows // 3, 2)
+    if rows < 4:
+        return
+    assert len(ticks) >= 2
+    assert over.low <= up.low < up.high < over.high  # all that is drawn fits, the ends too
+    assert over.high - over.low <= 2.5 * span
+    places = [(tick - over.low) / (over.high - over.low) * rows for tick in ticks]
+    assert np.allclose(places, np.round(places), atol=1e-3)  # each at the lower edge of its row
+    assert len({over.column(b, rows) - over.column(a, rows) for a, b in pairwise(ticks)}) == 1
 
 
 @always(low=st.floats(-1e6, 1e6), span=st.floats(1e-9, 1e6), most=st.integers(2, 12))

@@ -7,6 +7,7 @@ import pytest
 
 from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
+from lipscope.tui.plots.range import UNIT
 from lipscope.tui.radii.attack_plot import AttackPlot
 from lipscope.tui.widgets.chart import Chart
 from tests.tui.conftest import finished, screen_text, until, write_radii
@@ -42,7 +43,7 @@ async def test_the_picture_shows_every_attacked_image(model, script):
         assert "unbroken: 20 of 500 attacked" in text
         assert "attack distance over radius" in text
         changed = np.isfinite(found.attack_distance)
-        cells, _ = app.query_one("#radii-gap", Chart).drawing.fill(1, 1)
+        cells, _ = app.query_one("#radii-gap", Chart).drawing.fill(1, 1, UNIT)
         read = app.query_one("#radii-gap", Chart).drawing.read
         gaps = (found.attack_distance - found.radius)[changed]
         assert read(0.1).startswith(f"{len(gaps)} from 0 to {gaps.max():.4g}"), cells
@@ -97,4 +98,4 @@ async def test_counts_are_of_the_attacked_images_and_look_like_no_share_of_all(m
             await pilot.press(key)
             await until(pilot, lambda: f"{first / 5:.2f}" in screen_text(app))
             assert "attack ≤ *" in screen_text(app)
-            assert "* of the 500 attacked images, not of all" in screen_text(app)
+            assert "* of 500 attacked images, not all" in screen_text(app)

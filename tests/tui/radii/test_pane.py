@@ -9,7 +9,6 @@ from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
-from lipscope.tui.widgets.at_eps import eps_near
 from lipscope.tui.widgets.eps_line import EpsLine, moved
 from tests.tui.conftest import finished, screen_text, until, write_radii
 
@@ -115,7 +114,7 @@ async def test_eps_follows_click_drag_and_wheel(model, script):
         await until(pilot, lambda: area.columns > 0)
         column = area.first + area.columns // 3
         await pilot.click("#radii-area", offset=(column, 3))
-        await until(pilot, lambda: pane.eps == eps_near(area.value_at(column)))
+        await until(pilot, lambda: pane.eps == Fraction(round(255 * area.value_at(column)), 255))
         await pilot.mouse_down("#radii-area", offset=(column, 3))
         await pilot.hover("#radii-area", offset=(column + 5, 3))
         await pilot.mouse_up("#radii-area", offset=(column + 5, 3))

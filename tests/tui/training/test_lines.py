@@ -86,7 +86,7 @@ def test_progress_in_words(run):
     assert words.endswith(" 31%  7 min 05 s left")
     for width in range(40, 200):
         assert len(progress_words(view, width)) <= max(width, 64)
-    assert figures(view.log, 100)[0].startswith("so far: loss 1.234, clean 45.6%, certified 32.1%")
+    assert figures(view.log, 100)[0].startswith("so far: loss 1.234, clean ~45.6%, certified ~32.1%")
 
 
 def test_the_report_of_a_finished_epoch_is_not_shown_again(run):

@@ -54,11 +54,11 @@ async def test_a_running_training_fits_every_size(run, size):
         of = "/" if size[0] == 60 else " of "
         await until(pilot, lambda: f"RUNNING epoch 4{of}8, step 325{of}800" in shown(app))
         narrow, roomy = (
-            "epoch 3 training: loss 1.443, clean ~53.3%",
-            "epoch 3: loss 1.443; training images: clean 53.3%",
+            "epoch 3, log: loss 1.443, clean ~53.3%",
+            "epoch 3 by the log: loss 1.443; training: clean ~53.3%",
         )
         assert (narrow if size[0] == 60 else roomy) in shown(app)
-        assert "held out: clean 55.3%, certified 37.3% (estimates)" in shown(app)
+        assert "held out: clean ~55.3%, certified ~37.3%" in shown(app)
         assert "…" not in words(app, "#training-words")
         assert "~ clean, certified at 36/255" in shown(app)
         lines = screen_text(app).split("\n")

@@ -51,9 +51,9 @@ class Heard(list):
         super().__init__()
         self.changed = threading.Condition()
 
-    def __call__(self, news: object) -> None:
+    def __call__(self, **facts: object) -> None:
         with self.changed:
-            self.append(news)
+            self.append(next(iter(facts.values())))
             self.changed.notify_all()
 
     def wait(self, count: int) -> None:
@@ -88,7 +88,7 @@ def test_a_data_set_comes_with_its_fingerprint(tmp_path):
         data_name, data_split = "synthetic", "test"
 
     made, heard = gallery(tmp_path, None)
-    made.want_images(About)
+    made.images.ask((About.data_name, About.data_split))
     assert made.busy or heard
     heard.wait(1)
     (images,) = heard
@@ -105,7 +105,7 @@ def test_a_missing_data_set_is_news_too(tmp_path):
         raise DataError("not found", next_step="fetch it")
 
     made, heard = gallery(tmp_path, None, missing)
-    made.want_images(About)
+    made.images.ask((About.data_name, About.data_split))
     heard.wait(1)
     assert heard[0].data is None
     assert heard[0].error.next_step == "fetch it"
@@ -114,10 +114,10 @@ def test_a_missing_data_set_is_news_too(tmp_path):
 def test_only_the_latest_question_waits(tmp_path):
     model = Model()
     made, heard = gallery(tmp_path, model)
-    made.want_answer(question(0))
+    made.answers.ask(question(0))
     wait_until(lambda: model.asked)
     for row in (1, 2, 3):
-        made.want_answer(question(row))
+        made.answers.ask(question(row))
     assert made.busy
     model.gate.set()
     heard.wait(2)
@@ -128,7 +128,7 @@ def test_only_the_latest_question_waits(tmp_path):
 
 def test_a_model_of_other_bytes_does_not_answer(tmp_path):
     made, heard = gallery(tmp_path, Model("b" * 64))
-    made.want_answer(question(0))
+    made.answers.ask(question(0))
     heard.wait(1)
     assert heard[0].logits is None
     assert "another one" in heard[0].failure.what
@@ -138,7 +138,7 @@ def test_a_model_of_other_bytes_does_not_answer(tmp_path):
 def test_without_pixels_what_was_kept_is_still_told(tmp_path):
     point = write_violation(tmp_path)
     made, heard = gallery(tmp_path, Model())
-    made.want_answer(question(7, None))
+    made.answers.ask(question(7, None))
     heard.wait(1)
     (answer,) = heard
     assert isinstance(answer, Answer)
@@ -195,19 +195,19 @@ def asked(row: int, distance: float, predicted: int = 0) -> Question:
 def test_the_nearest_adversarial_image_is_read_and_a_refuted_certificate_goes_before_it(tmp_path):
     (distance, _) = write_adversarial(tmp_path)
     made, heard = gallery(tmp_path, open_model())
-    made.want_answer(asked(7, distance))
+    made.answers.ask(asked(7, distance))
     heard.wait(1)
     found = heard[0].adversarial
     assert (found.predicted, found.distance, found.nearest) == (2, distance, True)
     assert np.allclose(np.abs(found.point - IMAGE / 255), 0.01, atol=1e-6)
-    made.want_answer(asked(9, 0.9 * distance))
+    made.answers.ask(asked(9, 0.9 * distance))
     heard.wait(2)
     assert not heard[1].adversarial.nearest
-    made.want_answer(asked(8, distance))
+    made.answers.ask(asked(8, distance))
     heard.wait(3)
     assert (heard[2].adversarial, heard[2].unkept) == (None, "")
     write_violation(tmp_path)
-    made.want_answer(asked(7, distance))
+    made.answers.ask(asked(7, distance))
     heard.wait(4)
     assert heard[3].adversarial.distance == 0.069
     made.close()
@@ -229,7 +229,7 @@ def test_a_file_of_adversarial_images_that_does_not_fit_is_ignored_and_named(tmp
     elif wrong == "other image":
         question = replace(question, pixels=255 - IMAGE)
     made, heard = gallery(tmp_path, open_model())
-    made.want_answer(question)
+    made.answers.ask(question)
     heard.wait(1)
     assert heard[0].adversarial is None
     assert heard[0].unkept.startswith("model.adversarial.safetensors is ignored: ")
