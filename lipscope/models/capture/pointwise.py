@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lipscope.models.capture.graph import Op
-from lipscope.models.capture.operations import matches, on_images, pair, reshaped, source_of
+from lipscope.models.capture.operations import axis_of, matches, on_images, pair, reshaped, source_of
 from lipscope.models.capture.steps import Steps
 from lipscope.records import Shape
 
@@ -58,7 +58,7 @@ def _clamp_end(op: Op, steps: Steps) -> None:
     ends = [value for value in op.given.values() if value is not x]
     end = ends[0] if len(ends) == 1 else None
     if not isinstance(end, Tensor | float | int) or torch.as_tensor(end).numel() != 1 or op.shape != x.shape:
-        raise op.refuse("only with a fixed number, or over all pixels of each channel, is it a layer")
+        raise op.refuse("only with a fixed number, or over axes that are named, is it a layer")
     if key == "min" and float(end) == 0.0:
         steps.add("relu", op.shape, of=(x,))
     else:
@@ -243,23 +243,25 @@ def _adaptive(op: Op, steps: Steps) -> None:
 
 @matches("mean", "sum", "amax", "linalg_vector_norm", "norm")
 def _whole(op: Op, steps: Steps) -> None:
-    """Over all pixels of each channel."""
-    x = op.given["self"] if "self" in op.given else source_of(op)
-    dims = op.given.get("dim")
-    if not dims:
+    """Over some axes: those that are kept are made channels, the others pixels."""
+    x, dims = op.given.get("self", op.given.get("input")) or source_of(op), op.given.get("dim")
+    if dims is None or dims == []:
         raise op.refuse("name the axes that it acts on")
-    axes = sorted(
-        (dim if dim >= 0 else dim + len(x.shape) + 1) - 1 for dim in ([dims] if isinstance(dims, int) else dims)
-    )
-    if len(x.shape) not in (2, 3) or axes != list(range(1, len(x.shape))):
-        raise op.refuse("only over all pixels of each channel is it a layer")
+    axes = sorted(axis_of(op, dim, x) for dim in ([dims] if isinstance(dims, int) else dims))
     power = op.given.get("ord", op.given.get("p", 2))
     if op.base in ("linalg_vector_norm", "norm") and float(2 if power is None else power) != 2.0:
         raise op.refuse("only the Euclidean norm is a layer")
-    channels, size = x.shape[0], ([1, *x.shape[1:]] if len(x.shape) == 2 else list(x.shape[1:]))
-    if len(x.shape) == 2:
-        steps.add("reshape", (channels, *size), of=(x,))
-    given: dict[str, Any] = {"of": (x,)} if len(x.shape) == 3 else {}
+    kept = [axis for axis in range(len(x.shape)) if axis not in axes]
+    turned = tuple(x.shape[axis] for axis in kept + axes)
+    size = list(turned[1:]) if (len(kept), len(axes)) == (1, 2) else [1, math.prod(turned[len(kept) :])]
+    channels = math.prod(turned[: len(kept)])
+    given: dict[str, Any] = {"of": (x,)}
+    if kept + axes != sorted(kept + axes):
+        steps.add("permute", turned, order=kept + axes, **given)
+        given = {}
+    if turned != (channels, *size):
+        steps.add("reshape", (channels, *size), **given)
+        given = {}
     if op.base in ("mean", "sum"):
         steps.add("global_average_pool", (channels, 1, 1), **given)
     elif op.base in ("amax", "max"):

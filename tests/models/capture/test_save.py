@@ -157,6 +157,18 @@ SINGLE = {
         lambda: nets.Lambda(lambda x: torch.einsum("nchw,hckd->nkwd", x, torch.ones(6, 4, 2, 3).to(x.dtype) / 9)),
         ["permute", "reshape", "linear", "reshape", "permute"],
     ),
+    "mean of tokens": (
+        lambda: nets.Lambda(lambda x: torch.relu(x.flatten(2).transpose(1, 2)).mean(1)),
+        ["reshape", "permute", "relu", "permute", "reshape", "global_average_pool", "flatten"],
+    ),
+    "sum of channels": (
+        lambda: nets.Lambda(lambda x: x.sum(1, keepdim=True)),
+        ["permute", "reshape", "global_average_pool", "scale_shift", "reshape"],
+    ),
+    "maxout": (
+        lambda: nets.Lambda(lambda x: x.unflatten(1, (2, 2)).amax(2)),
+        ["reshape", "permute", "reshape", "adaptive_max_pool", "reshape"],
+    ),
     "norm": (lambda: nets.Lambda(lambda x: x.norm(dim=(2, 3))), ["l2_pool", "flatten"]),
     "sum": (lambda: nets.Lambda(lambda x: x.sum((-2, -1))), ["global_average_pool", "scale_shift", "flatten"]),
     "pixel shuffle": (lambda: nn.PixelShuffle(2), ["pixel_shuffle"]),
