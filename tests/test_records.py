@@ -100,10 +100,9 @@ def test_unproved_bounds_are_infinite_and_say_why() -> None:
     assert (bound.proved, bound.reason) == (False, "no rule")
 
 
-def test_share_near_one_uses_the_weights_and_the_tolerance() -> None:
+def test_the_share_at_one_uses_the_weights() -> None:
     spectrum = Spectrum((1.01, 1.0, 0.99), (1.0, 1.0, 2.0), 4, "by hand", False)
-    assert spectrum.share_near_one() == 0.25
-    assert spectrum.share_near_one(0.02) == 1.0
+    assert spectrum.at_one == 0.25
 
 
 def test_a_spectrum_that_loses_directions() -> None:

@@ -60,7 +60,7 @@ def _row(layer: LayerReport, spectrum: Spectrum, names: Names) -> str:
     proved = "" if spectrum.proved_range is None else f"{_interval(*spectrum.proved_range)}; "
     counted = f"{'' if spectrum.complete else '~'}{spectrum.size}"
     return (
-        f"  {names[layer.name]} {counted:>8s} {spectrum.share_near_one():>7.1%} {spectrum.stable_rank:>12.2f} "
+        f"  {names[layer.name]} {counted:>8s} {spectrum.at_one or 0.0:>7.1%} {spectrum.stable_rank:>12.2f} "
         f"{condition:>10s} {accuracy:>9s}  {proved}{cut(spectrum.method, 100)}"
     )
 

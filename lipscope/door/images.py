@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +19,7 @@ OFF = 1e-3
 """How far 255 times a float may be from a whole number."""
 
 
-def image_set(
-    data: Any,
-    *,
-    split: Split = "test",
-    limit: int | None = None,
-    classes: Sequence[str] = (),
-    data_dir: Path | None = None,
-) -> ImageSet:
+def image_set(data: Any, *, split: Split = "test", limit: int | None = None, data_dir: Path | None = None) -> ImageSet:
     """The images and labels that ``data`` stands for.
 
     Args:
@@ -36,7 +28,6 @@ def image_set(
             that the model takes; bytes, or floats k / 255.
         split: of a data set by name.
         limit: only the first so many.
-        classes: the names of the classes; numbers where there are none.
         data_dir: where to look for a data set by name first.
 
     Raises:
@@ -48,11 +39,12 @@ def image_set(
     elif isinstance(data, ImageSet):
         found = data
     else:
-        found = _collected(data, limit, tuple(classes))
+        found = _collected(data, limit)
     return found if limit is None or limit >= len(found) else found.subset(range(limit))
 
 
-def _collected(data: Any, limit: int | None, classes: tuple[str, ...]) -> ImageSet:
+def _collected(data: Any, limit: int | None) -> ImageSet:
+    classes: tuple[str, ...] = ()
     if isinstance(data, tuple) and len(data) == 2:
         pictures, given = _bytes(data[0], batched=True), np.asarray(data[1]).astype(np.int64).reshape(-1)
     elif hasattr(data, "__getitem__") and hasattr(data, "__len__"):
@@ -63,7 +55,7 @@ def _collected(data: Any, limit: int | None, classes: tuple[str, ...]) -> ImageS
         if len({picture.shape for picture in single}) > 1:
             raise DataError("images of different sizes", where="data", next_step="resize them to the model's input")
         pictures, given = np.stack(single), np.array([int(item[1]) for item in items], dtype=np.int64)
-        classes = classes or tuple(getattr(data, "classes", ()))
+        classes = tuple(getattr(data, "classes", ()))
     else:
         raise UsageError(
             "is no data", where="data", why=f"got {type(data).__name__}",

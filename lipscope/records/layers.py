@@ -38,19 +38,15 @@ class Spectrum:
     accuracy: float | None = None
     proved_range: tuple[float, float] | None = None
 
-    def share_near_one(self, tolerance: float = NEAR_ONE) -> float:
-        """The share of singular values within ``tolerance`` of 1.
-
-        >>> Spectrum((1.0, 0.5), (3.0, 1.0), 4, "by hand", False).share_near_one()
-        0.75
-        """
-        near = sum(w for s, w in zip(self.values, self.weights, strict=True) if abs(s - 1) <= tolerance)
-        return near / sum(self.weights)
-
     @cached_property
     def at_one(self) -> float | None:
-        """:meth:`share_near_one`, counted once; None of an empty spectrum."""
-        return self.share_near_one() if sum(self.weights) > 0 else None
+        """The share of singular values within ``NEAR_ONE`` of 1; None of an empty spectrum.
+
+        >>> Spectrum((1.0, 0.5), (3.0, 1.0), 4, "by hand", False).at_one
+        0.75
+        """
+        near = sum(w for s, w in zip(self.values, self.weights, strict=True) if abs(s - 1) <= NEAR_ONE)
+        return near / sum(self.weights) if sum(self.weights) > 0 else None
 
     @property
     def stable_rank(self) -> float:
@@ -83,7 +79,7 @@ class Spectrum:
         condition = self.condition_number
         return {
             **asdict(self),
-            "share_near_one": self.share_near_one(),
+            "share_near_one": self.at_one,
             "share_tolerance": NEAR_ONE,
             "stable_rank": self.stable_rank,
             "condition_number": condition if math.isfinite(condition) else None,

@@ -117,7 +117,7 @@ def test_the_facts_of_a_proved_model(events):
         assert report.sigma_max.value <= 1 + 1e-12
         assert report.sigma_min.value >= 1 - 2.3e-6
         assert report.spectrum.size == np.prod(report.output_shape)
-        assert report.spectrum.share_near_one() == 1.0
+        assert report.spectrum.at_one == 1.0
         (floor,) = (note for note in report.notes if "proved to be at least" in note)
         assert 1 - 1e-4 < float(floor.rpartition(" ")[2]) <= report.sigma_min.value
     assert (reports["normalize"].role, reports["head"].role) == ("normalisation", "head")

@@ -208,7 +208,7 @@ def _estimate(estimate: Estimate | None) -> str:
 
 def _spectrum(spectrum: Spectrum) -> str:
     whole = "all" if spectrum.complete else "the distribution of"
-    share = f"{100 * spectrum.share_near_one():.1f}%" if sum(spectrum.weights) > 0 else "–"
+    share = "–" if spectrum.at_one is None else f"{100 * spectrum.at_one:.1f}%"
     accuracy = f", to {spectrum.accuracy:.1e}" if spectrum.accuracy is not None else ""
     return (
         f"{whole} {spectrum.size:,} singular values, estimate by {harmless(spectrum.method, 100)}{accuracy}; "

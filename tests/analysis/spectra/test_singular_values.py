@@ -59,7 +59,7 @@ def test_the_share_near_one_by_quadrature():
     values = np.concatenate([np.ones(100), np.full(50, 0.5)])
     measured = measure(operator(with_singular_values(values, 150, 220)))
     # Four probes: a standard deviation of at most sqrt(2 / 150 / 4) / 2 = 0.03.
-    assert measured.spectrum.share_near_one() == pytest.approx(2 / 3, abs=0.12)
+    assert measured.spectrum.at_one == pytest.approx(2 / 3, abs=0.12)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -135,7 +135,7 @@ def test_soc_layers_against_matrices_built_entry_by_entry(monkeypatch, name, lim
     assert measured.smallest.value >= layer.singular_value_floor(shape).value - TINY
     if limit:
         np.testing.assert_allclose(measured.spectrum.values, values, atol=1e-12)
-    assert measured.spectrum.share_near_one() == pytest.approx(1.0)
+    assert measured.spectrum.at_one == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize("terms", [1, 2, 5, 6, 9])
@@ -307,4 +307,4 @@ def test_orthogonal_circular_layers_against_their_matrices(build, arguments, sha
     assert measured.spectrum.method == "SVD at every frequency, float64"
     assert measured.spectrum.size == len(values)
     np.testing.assert_allclose(measured.spectrum.values, values, rtol=0, atol=1e-12)
-    assert measured.spectrum.share_near_one() == 1.0
+    assert measured.spectrum.at_one == 1.0
