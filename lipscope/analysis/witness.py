@@ -19,6 +19,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from lipscope.analysis.spectra.singular_values import steepest
+from lipscope.bounds.matrix import length_bound
 from lipscope.bounds.rounding import FLOAT64, down, gamma
 from lipscope.environment import full_precision, plain_products
 from lipscope.errors import CheckpointError
@@ -26,7 +27,7 @@ from lipscope.files.checkpoint import atomic_path, opened_file, with_sorted_meta
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
 from lipscope.layers.reshape import Normalize
-from lipscope.layers.roundings import chain_rounding, length
+from lipscope.layers.roundings import chain_rounding
 from lipscope.models.network import Network
 from lipscope.records import Shape
 from lipscope.version import __version__
@@ -123,14 +124,14 @@ def proved_ratio(witness: Witness, parts: Sequence[tuple[LipschitzLayer, Shape]]
     Returns:
         0 where no error is proved, or nothing is left of the distance.
     """
-    error = 2 * chain_rounding(parts, max(length(witness.x), length(witness.y)), FLOAT64).error
+    error = 2 * chain_rounding(parts, max(length_bound(witness.x), length_bound(witness.y)), FLOAT64).error
     apart, moved = witness.x - witness.y, witness.image_x - witness.image_y
     computed = float(torch.linalg.vector_norm(moved))
     if not (math.isfinite(error) and math.isfinite(computed) and apart.any()):
         return 0.0
     # A difference errs by u, and squares that underflow only make the norm smaller.
     left = down(computed * (1 - gamma(moved.numel() + 8)), 2) - error
-    return max(0.0, down(down(left) / (length(apart) * (1 + gamma(2))), 3))
+    return max(0.0, down(down(left) / (length_bound(apart) * (1 + gamma(2))), 3))
 
 
 def body_of(net: Network) -> nn.Sequential:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from lipscope.bounds.matrix import length_bound
 from lipscope.bounds.rounding import Arithmetic, outward, up
 from lipscope.layers.contract import UNBOUNDED, LinearLayer, Rounding
-from lipscope.layers.roundings import length
 from lipscope.records import Bound, Shape
 
 NORMAL = 2.0**-1000
@@ -89,7 +89,7 @@ class BatchNorm(LinearLayer):
         if float(variance.min()) < NORMAL or bool(((scales > 0) & (scales < NORMAL)).any()):
             return UNBOUNDED
         places = math.sqrt(math.prod(input_shape[1:]))
-        mean, beta = (outward(length(values) * places) for values in (self.mean, self.beta))
+        mean, beta = (outward(length_bound(values) * places) for values in (self.mean, self.beta))
         centred = outward(norm + mean)
         # What is flushed on the way in is multiplied by s, a flushed s by what came in.
         flushed = 8 * arithmetic.smallest * (math.sqrt(math.prod(input_shape)) * (1 + largest) + centred)

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lipscope.bounds.convolution import absolute_bound
+from lipscope.bounds.matrix import length_bound
 from lipscope.bounds.rounding import Arithmetic, outward
 from lipscope.layers.contract import UNBOUNDED, Rounding
 from lipscope.layers.potential_step import step_bound, step_rounding
 from lipscope.layers.reshape import pad_channels, pixel_unshuffle
-from lipscope.layers.roundings import affine_rounding, length
+from lipscope.layers.roundings import affine_rounding
 from lipscope.layers.scaled import ScaledConv2d
 from lipscope.records import Bound, Shape
 
@@ -63,5 +64,5 @@ class PotentialConv2d(ScaledConv2d):
         size, terms = self.channels * places, self.kernel[0].numel()
         inner = affine_rounding(largest, absolute, terms, self.bias, places, size, norm, arithmetic)
         back = affine_rounding(largest, absolute, terms, None, places, size, inner.norm, arithmetic)
-        offset = outward(length(self.bias) * math.sqrt(places))
+        offset = outward(length_bound(self.bias) * math.sqrt(places))
         return step_rounding(Bound(largest, "frequencies"), inner, back, offset, size, norm, arithmetic)

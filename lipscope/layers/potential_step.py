@@ -11,12 +11,12 @@ import math
 
 from torch import Tensor
 
+from lipscope.bounds.matrix import length_bound
 from lipscope.bounds.rounding import Arithmetic, outward, up
 from lipscope.layers.contract import LipschitzLayer, Rounding
 from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.joints import Sum
 from lipscope.layers.linear import Linear
-from lipscope.layers.roundings import length
 from lipscope.layers.transposed import ConvTranspose2d
 from lipscope.records import Bound, Shape
 
@@ -64,7 +64,7 @@ class PotentialStep(LipschitzLayer):
         back = self.back.rounding(inside, first.norm, arithmetic)
         bias = self.inner.bias
         places = math.prod(inside) // self.inner.weight.shape[0]
-        offset = 0.0 if bias is None else outward(length(bias) * math.sqrt(places))
+        offset = 0.0 if bias is None else outward(length_bound(bias) * math.sqrt(places))
         largest = self.inner.bound(input_shape)
         return step_rounding(largest, first, back, offset, math.prod(input_shape), norm, arithmetic)
 

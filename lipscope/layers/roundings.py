@@ -13,13 +13,6 @@ from lipscope.layers.contract import UNBOUNDED, LipschitzLayer, Rounding
 from lipscope.records import Shape
 
 
-def length(values: Tensor) -> float:
-    """An upper bound on the l2 norm of a tensor of any float dtype: its squares neither vanish nor overflow."""
-    values = values.detach().double()
-    largest = float(values.abs().max())
-    return outward(largest * length_bound(values / largest)) if largest else 0.0
-
-
 def affine_rounding(
     lipschitz: float,
     absolute: float,
@@ -44,7 +37,7 @@ def affine_rounding(
         norm: of the input.
         arithmetic: that it is computed in.
     """
-    offset = 0.0 if bias is None else outward(length(bias) * math.sqrt(places))
+    offset = 0.0 if bias is None else outward(length_bound(bias) * math.sqrt(places))
     error = arithmetic.products(terms + 2, absolute, norm, outputs) + arithmetic.gamma(terms + 3) * offset
     error = arithmetic.held(outward(error), outward(2 * (absolute * norm + offset)))
     return Rounding(error, arithmetic.held(outward(lipschitz * norm + offset + error)))

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from lipscope.bounds.convolution import circular_bound
+from lipscope.bounds.matrix import length_bound
 from lipscope.bounds.rounding import Arithmetic, outward, up
 from lipscope.layers.cayley import CayleyWeight
 from lipscope.layers.contract import UNBOUNDED, Rounding
 from lipscope.layers.frequency import circular_product, circular_product_rounding, storable_kernel, symbol_product
 from lipscope.layers.orthogonal import Family, FamilyConv2d, without_series
 from lipscope.layers.reshape import pixel_unshuffle
-from lipscope.layers.roundings import length
 from lipscope.records import Bound, Shape
 
 
@@ -98,7 +98,7 @@ class SandwichConv2d(FamilyConv2d):
         a, b = self.kernel.detach().tensor_split([self.out_channels], dim=1)
         largest = self.kernel_norm()
         through = circular_product_rounding(b, largest, norm, places, arithmetic)
-        offset = outward(length(self.bias) * math.sqrt(places))
+        offset = outward(length_bound(self.bias) * math.sqrt(places))
         inner = Rounding(through, outward(largest * norm + through)).shifted(offset, len(b) * places, arithmetic)
         back = circular_product_rounding(adjoint(a), largest, inner.norm, places, arithmetic)
         error = arithmetic.held(outward(2 * (largest * inner.error + back)))

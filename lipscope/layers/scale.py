@@ -6,9 +6,9 @@ import math
 
 from torch import Tensor, nn
 
+from lipscope.bounds.matrix import length_bound
 from lipscope.bounds.rounding import Arithmetic, outward
 from lipscope.layers.contract import LinearLayer, Rounding
-from lipscope.layers.roundings import length
 from lipscope.records import Bound, Shape
 
 
@@ -47,7 +47,7 @@ class ScaleShift(LinearLayer):
         """A product and an addition for each number, the stored ones rounded to the arithmetic: gamma_4."""
         shift, outputs, largest = 0.0, math.prod(input_shape), self.bound(input_shape).value
         if self.shift is not None:
-            shift = outward(length(self.shift) * math.sqrt(outputs / self.shift.numel()))
+            shift = outward(length_bound(self.shift) * math.sqrt(outputs / self.shift.numel()))
         reach = outward(largest * norm + shift)
         # A number that underflowed is multiplied by the scale, a scale that did by the number.
         flushed = 4 * arithmetic.smallest * (math.sqrt(outputs) * (1 + largest) + norm)
