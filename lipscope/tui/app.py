@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +25,7 @@ from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, go
 from lipscope.tui.keys.typed_ahead import TypedAhead
 from lipscope.tui.overview.answers import answer
-from lipscope.tui.panes import Pane
+from lipscope.tui.panes import Pane, Wanted
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.results import changed_words
 from lipscope.tui.settings import Remembered
@@ -34,9 +37,8 @@ from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.widgets.progress import ProgressLine
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.widgets.title import title_line
-from lipscope.tui.work.job import Job, JobTold, JobView
-from lipscope.tui.work.messages import Wanted, WorkMessage
-from lipscope.tui.work.run_watch import Child, RunRead
+from lipscope.tui.work.job import Job, JobView
+from lipscope.tui.work.run_watch import Child
 from lipscope.tui.work.session import Session
 from lipscope.tui.work.worker import Analyse, Means
 
@@ -106,10 +108,10 @@ class InspectApp(DialogApp):
         self._job_view = JobView("")
         folders = {"--data-dir": means.data_dir, "--keep": means.kept}
         self._folders = [word for name, folder in folders.items() if folder for word in (name, str(folder))]
-        self.session = Session(path, means, post=self.post_message, changed=self._changed, run=run, child=child)
+        self.session = Session(path, means, hear=self._hear, changed=self._changed, run=run, child=child)
         self.other: Session | None = None
         if other is not None:
-            self.other = Session(other, means, post=self.post_message, changed=self._changed, behind=self.session)
+            self.other = Session(other, means, hear=self._hear, changed=self._changed, behind=self.session)
 
     @property
     def busy(self) -> bool:
@@ -194,14 +196,10 @@ class InspectApp(DialogApp):
 
     # Painting
 
-    @on(WorkMessage)
-    def _told(self, message: WorkMessage) -> None:
-        for session in self._sessions:
-            session.take(message)
-
-    @on(RunRead)
-    def _run_told(self, message: RunRead) -> None:
-        self.session.learn_run(message.view)
+    def _hear(self, news: Callable[..., None], *about: Any, **facts: Any) -> None:
+        """What a thread tells, later and on the app's own; once its loop has closed nobody is left to tell."""
+        with suppress(RuntimeError):
+            self.call_later(news, *about, **facts)
 
     @on(Wanted)
     def _wanted(self, message: Wanted) -> None:
@@ -276,13 +274,13 @@ class InspectApp(DialogApp):
             self.notify(f"{self._job_view.name} runs already; X stops it", markup=False)
             return
         force = ["--force"] if command == "certify" and self.state.results.certificates is not None else []
-        self._job = Job(command, [str(self.state.header.path), *force, *self._folders], self.post_message)
+        arguments = [str(self.state.header.path), *force, *self._folders]
+        self._job = Job(command, arguments, partial(self._hear, self._job_told))
         self._job_view = JobView(command)
         self._changed()
 
-    @on(JobTold)
-    def _job_told(self, message: JobTold) -> None:
-        self._job_view = view = message.view
+    def _job_told(self, view: JobView) -> None:
+        self._job_view = view
         if view.code is not None:
             self._job = None
             words = {0: "done", 5: "a certificate was broken", **dict.fromkeys(STOPPED, "stopped")}

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.containers import Container
 from textual.message import Message
@@ -15,6 +15,9 @@ from textual.widget import Widget
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.work.state import State
+
+if TYPE_CHECKING:
+    from lipscope.tui.work.session import Session
 
 Value = str | float | int | bool | None
 """What a cell of an export may hold."""
@@ -42,6 +45,13 @@ class Goto(Message):
 
     screen: str  # its id
     to: object = None  # what is looked for there
+
+
+@dataclass
+class Wanted(Message):
+    """A screen needs more of the file: images, what the model says of one, a kernel."""
+
+    ask: Callable[[Session], None]
 
 
 class Pane(Container, can_focus=True):

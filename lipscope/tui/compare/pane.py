@@ -159,7 +159,7 @@ class ComparePane(EpsPane):
                 ("B", verdict_words(second)[1], 3, second.curve(400)),
             )
         ]
-        top = Range(0.0, 1.0)
+        top = Range(0.0, max(0.1, *(float(one.y.max(initial=0.0)) for one in curves)))
         over = Range(0.0, max(float(one.x[-1]) for one in curves))
         self.query_one("#compare-curve", Chart).show(
             Drawing(over, curves, top, "r {:.3f}".format, "{:.1%}".format, percents, mark=float(self.eps),

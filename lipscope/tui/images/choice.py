@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -106,16 +106,10 @@ def next_of(values: list[Any], value: Any, step: int = 1) -> Any:
     return values[(values.index(value) + step) % len(values)] if value in values else values[0]
 
 
-def keeps_of(certificates: Certificates) -> list[str]:
-    """The filters that mean something for these results."""
-    without = {"attacked", "broken"} if certificates.attack_distance is None else set()
-    return [keep for keep in KEEPS if keep not in without]
-
-
-def sorts_of(certificates: Certificates) -> list[str]:
-    """The orders that mean something for these results."""
-    without = {"distance", "gap"} if certificates.attack_distance is None else set()
-    return [sort for sort in SORTS if sort not in without]
+def offered(names: Iterable[str], certificates: Certificates) -> list[str]:
+    """The filters, or the orders, that mean something for these results."""
+    attacked = certificates.attack_distance is not None
+    return [name for name in names if attacked or name not in ("attacked", "broken", "distance", "gap")]
 
 
 def class_name(classes: tuple[str, ...], number: int, width: int = 20) -> str:

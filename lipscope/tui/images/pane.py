@@ -19,9 +19,8 @@ from lipscope.tui.images.choice import (
     arranged,
     class_name,
     distance_text,
-    keeps_of,
     next_of,
-    sorts_of,
+    offered,
     verdict_word,
 )
 from lipscope.tui.images.detail import ImageDetail
@@ -29,7 +28,7 @@ from lipscope.tui.images.sheet import images_sheet
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus, is_focused
-from lipscope.tui.panes import Cells, Sheet, same
+from lipscope.tui.panes import Cells, Sheet, Wanted, same
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
 from lipscope.tui.text import harmless
@@ -42,7 +41,6 @@ from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
-from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps, radius_text
 from lipscope.visible import counted
@@ -172,7 +170,7 @@ class ImagesPane(EpsPane):
         count = f"{len(self._rows):,} of {len(certificates):,}"
         room = self.size.width - len(f"  ◀ eps {format_eps(choice.eps)} ▶   {count}: {words}; {order} ")
         self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}" if room >= 0 else "")
-        kinds = [(keep, CHIPS[keep], keep == choice.keep) for keep in keeps_of(certificates)]
+        kinds = [(keep, CHIPS[keep], keep == choice.keep) for keep in offered(KEEPS, certificates)]
         label = "any class" if choice.label is None else class_name(self._names, choice.label)
         others = [("label", f"{label} ▸", choice.label is not None), ("sort", f"by {SHORT[choice.sort]} ▸", False)]
         self.query_one("#images-chips", Drawn).show(lambda width, height: chips([*kinds, *others], width))
@@ -297,7 +295,7 @@ class ImagesPane(EpsPane):
     def action_keep(self, step: int) -> None:
         """The next filter."""
         if self.certificates is not None:
-            keep = next_of(keeps_of(self.certificates), self._choice.keep, step)
+            keep = next_of(offered(KEEPS, self.certificates), self._choice.keep, step)
             self._choose(replace(self._choice, keep=keep))
 
     def action_label(self, step: int) -> None:
@@ -309,7 +307,7 @@ class ImagesPane(EpsPane):
     def action_sort(self) -> None:
         """The next order."""
         if self.certificates is not None:
-            sort = next_of(sorts_of(self.certificates), self._choice.sort)
+            sort = next_of(offered(SORTS, self.certificates), self._choice.sort)
             self._choose(replace(self._choice, sort=sort, reverse=False))
 
     def action_reverse(self) -> None:

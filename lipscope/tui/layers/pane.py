@@ -15,13 +15,12 @@ from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, sigma_axis, sort_at, widest
 from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, main_row, next_sort, row_text
 from lipscope.tui.layers.sheet import sheet_row
-from lipscope.tui.panes import Cells, Pane, Sheet
+from lipscope.tui.panes import Cells, Pane, Sheet, Wanted
 from lipscope.tui.text import harmless
 from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
-from lipscope.tui.work.messages import Wanted
 from lipscope.tui.work.state import State
 
 LETTERS = frozenset({"filter", "sort", "reverse", "unfold", "log_axis", "next_angle", "view", "enlarge"})

@@ -42,7 +42,7 @@ def area_drawing(
         series = [Series("", fine, _rates(*overlay, fine), "bold $foreground", step=True)]
     return Drawing(
         over, series, fill=fill, labels=percents, mark=mark, gutter=GUTTER,
-        read=lambda x: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
+        read=lambda x, columns: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
     )  # fmt: skip
 
 

@@ -51,20 +51,14 @@ class TrainingPane(Pane):
             with Container(id="training-panes"):
                 with Container(id="training-plots"):
                     yield Panel(Chart(id="training-loss"), id="training-loss-panel")
-                    yield Panel(Chart(id="training-accuracy"), id="training-accuracy-panel")
+                    accuracy = Chart(id="training-accuracy")
+                    yield Panel(accuracy, id="training-accuracy-panel", title="~ clean, certified at 36/255")
                 with Vertical(id="training-layers", classes="panel"):
                     yield Static("Measured at the end of an epoch.", id="training-no-layers", markup=False)
                     yield LongList(id="training-list")
             yield FoldBar("#training-plots", "left", "curves")
             yield FoldBar("#training-layers", "right", "layers", under=80)
         yield Static(id="training-said", markup=False)
-
-    def on_mount(self) -> None:
-        """What the letters and columns mean."""
-        panel = self.query_one("#training-accuracy-panel")
-        panel.border_title = "~ clean, certified at 36/255"
-        self.query_one("#training-layers").border_title = "layers that move"
-        self.query_one("#training-list").display = False
 
     def show(self, state: State) -> None:
         """Show another state."""

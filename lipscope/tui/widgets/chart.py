@@ -56,8 +56,8 @@ class Drawing:
     # bars or areas behind the curves, for so many columns and rows on the axis upwards; the labels of the rows on the
     # left where they are not those of round numbers
     fill: Callable[[int, int, Range], tuple[Cells, Sequence[str]]] | None = None
-    # what is said of a place under the mouse; by default the values of the curves
-    read: Callable[[float], str] | None = None
+    # what is said of a place under the mouse, on an axis of so many columns; by default the values of the curves
+    read: Callable[[float, int], str] | None = None
     whole: bool = False  # whether the places are whole numbers
     mark: float | None = None  # an arrowhead at this place, and with ``upright`` a line over it
     upright: bool = True
@@ -188,7 +188,7 @@ class Chart(Widget):
         at = drawing.over.column(self.hovered, self.columns)
         for row in cells:
             row[at] = ("┊", "$foreground") if row[at][0] in " █▒░" else (row[at][0], "reverse")
-        words = (drawing.read or (lambda x: _read(drawing, x)))(self.hovered)
+        words = drawing.read(self.hovered, self.columns) if drawing.read else _read(drawing, self.hovered)
         text = f" {words} "[: self.columns] if words else ""
         for place, letter in enumerate(text, self.columns - len(text) if at < self.columns / 2 else 0):
             cells[0][place] = (letter, "reverse")
@@ -217,19 +217,16 @@ def bars(
     ``below`` and ``above`` are the styles of the bars left of the mark, and from there on.
     """
     gutter = max(len(f"{float(weights.sum()):,.0f}"), gutter)
-    counted: dict[int, Floats] = {}
 
     def fill(columns: int, rows: int, _up: Range) -> tuple[Cells, list[str]]:
-        counts = counted[0] = bin_counts(values, over, columns, weights)
-        at = over.column(mark, columns)
+        counts, at = bin_counts(values, over, columns, weights), over.column(mark, columns)
         lines = histogram(counts, rows, log=log)
         cells = [[(letter, below if k < at else above) for k, letter in enumerate(line)] for line in lines]
         return cells, count_labels(float(counts.max(initial=0.0)), rows, log=log)
 
-    def read(x: float) -> str:
-        counts = counted[0]
-        at = over.column(x, len(counts))
-        low, high = (over.low + (at + k) / len(counts) * (over.high - over.low) for k in (0, 1))
+    def read(x: float, columns: int) -> str:
+        counts, at = bin_counts(values, over, columns, weights), over.column(x, columns)
+        low, high = (over.low + (at + k) / columns * (over.high - over.low) for k in (0, 1))
         return f"{counts[at]:,.0f} from {low:.4g} to {high:.4g}"
 
     return Drawing(over, mark=mark, upright=False, fill=fill, read=read, gutter=gutter, foot=foot, caption=caption)

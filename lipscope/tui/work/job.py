@@ -8,10 +8,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-
-from textual.message import Message
 
 from lipscope.system import interrupt, new_group
 
@@ -28,18 +25,11 @@ class JobView:
     code: int | None = None  # how it ended; None while it runs
 
 
-@dataclass
-class JobTold(Message):
-    """It said something, or ended."""
-
-    view: JobView
-
-
 class Job:
     """Runs ``lipscope NAME ARGUMENTS``; what it says on stderr is handed over, and its end."""
 
-    def __init__(self, name: str, arguments: Sequence[str], post: Callable[[Message], bool]) -> None:
-        self._name, self._post = name, post
+    def __init__(self, name: str, arguments: Sequence[str], tell: Callable[[JobView], object]) -> None:
+        self._name, self._tell = name, tell
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lipscope", name, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
@@ -66,7 +56,3 @@ class Job:
                 lines.append(line.strip())
                 self._tell(JobView(self._name, tuple(lines)))
         self._tell(JobView(self._name, tuple(lines), self._process.wait()))
-
-    def _tell(self, view: JobView) -> None:
-        with suppress(RuntimeError):  # the app's loop may have closed: nobody is left to tell
-            self._post(JobTold(view))

@@ -5,11 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from textual.message import Message
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import SUFFIX
@@ -37,13 +34,6 @@ class RunView:
         return self.standing in ("stopped", "finished", "failed", "killed")
 
 
-@dataclass
-class RunRead(Message):
-    """The run folder tells something new."""
-
-    view: RunView
-
-
 @dataclass(frozen=True)
 class Child:
     """A training that this process has started."""
@@ -61,14 +51,14 @@ class RunWatch:
     def __init__(
         self,
         path: Path,
-        post: Callable[[Message], bool],
+        tell: Callable[[RunView], object],
         *,
         look_every: float = SECONDS,
         now: Callable[[], float] = time.time,
         child: Child | None = None,
     ) -> None:
         self._path = path
-        self._post = post
+        self._tell = tell
         self._look_every = look_every
         self._now = now
         self._child = child
@@ -96,9 +86,7 @@ class RunWatch:
             view = self.look()
             if view != told:
                 told = view
-                # The app's loop may have closed since: nobody is left to tell.
-                with suppress(RuntimeError):
-                    self._post(RunRead(view))
+                self._tell(view)
             if self._closed.wait(self._look_every):
                 return
 

@@ -6,10 +6,9 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
-
-from textual.message import Message
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.checkpoint import Header
@@ -18,7 +17,6 @@ from lipscope.files.kind import read_model_header
 from lipscope.files.run_log import read_run
 from lipscope.records import AnalysisEvent, LayerReport
 from lipscope.tui.work.gallery import Images
-from lipscope.tui.work.messages import Analysed, Crashed, Learned, WorkMessage
 from lipscope.tui.work.run_watch import Child, RunView, RunWatch
 from lipscope.tui.work.state import Phase, State
 from lipscope.tui.work.worker import Means, Work
@@ -36,7 +34,7 @@ class Session:
     Args:
         path: the model; its header is read here.
         means: what the work is done with.
-        post: hands a message to the app's thread.
+        hear: calls a function with what follows, later and on the app's thread.
         changed: called after every change of :attr:`state`, on the app's thread.
         behind: another session whose analysis goes first, so that two never compute at once.
         run: the folder of the training that writes the model, which need not be there yet.
@@ -51,7 +49,7 @@ class Session:
         path: Path,
         means: Means,
         *,
-        post: Callable[[Message], bool],
+        hear: Callable[..., None],
         changed: Callable[[], None],
         behind: Session | None = None,
         run: Path | None = None,
@@ -59,7 +57,7 @@ class Session:
     ) -> None:
         self._path = path
         self.means = means
-        self._post = post
+        self._hear = hear
         self._changed = changed
         self._behind = behind
         self._work: Work | None = None
@@ -73,7 +71,9 @@ class Session:
         self._state = State(
             Header(path, 0, (), config=read_run(run).config) if ahead and run else read_model_header(path)
         )
-        self._watch = None if run is None else RunWatch(run, post, look_every=means.look_every, child=child)
+        self._watch: RunWatch | None = None
+        if run is not None:
+            self._watch = RunWatch(run, partial(hear, self.learn_run), look_every=means.look_every, child=child)
         self.crash: BaseException | None = None
 
     @property
@@ -117,7 +117,7 @@ class Session:
         self._layers = {}
         ahead = self._behind._work if self._behind is not None else None
         after = [work for work in (self._work, ahead) if work is not None]
-        self._work = Work(self._path, self.means, self._post, after=after, fresh=fresh)
+        self._work = Work(self._path, self.means, partial(self._hear, self.take), after=after, fresh=fresh)
         self._work.start()
         self._set(State(self._state.header, run=self._state.run))
 
@@ -192,23 +192,33 @@ class Session:
         if self._work is not None:
             self._work.close()
 
-    def take(self, message: WorkMessage) -> None:
-        """Learn what a thread found out; what belongs to earlier work is old news, and so is the end of what ended."""
-        if isinstance(message, Crashed):
-            self.crash = self.crash or message.error
+    def take(
+        self, work: Work, *, crash: BaseException | None = None, events: deque[AnalysisEvent] | None = None,
+        **facts: Any,
+    ) -> None:  # fmt: skip
+        """Learn what a thread found out; what belongs to earlier work is old news, and so is the end of what ended.
+
+        Args:
+            work: whose thread it is.
+            crash: an error that nobody foresaw.
+            events: steps of the analysis.
+            facts: fields of the state that are known now; with a phase, that the analysis is over.
+        """
+        if crash is not None:
+            self.crash = self.crash or crash
             self._fail(
                 LipscopeError(
-                    f"{type(message.error).__name__}: {message.error}",
+                    f"{type(crash).__name__}: {crash}",
                     why="an error in lipscope itself, not in the file",
                     next_step="quit to see the traceback, and report it",
                 )
             )
-        elif message.work is not self._work:
+        elif work is not self._work:
             return
-        elif isinstance(message, Analysed) and self._state.phase.active:
-            self._learn(message.events)
-        elif isinstance(message, Learned) and (self._state.phase.active or "phase" not in message.facts):
-            self._set(replace(self._state, **message.facts))
+        elif events is not None and self._state.phase.active:
+            self._learn(events)
+        elif facts and (self._state.phase.active or "phase" not in facts):
+            self._set(replace(self._state, **facts))
 
     def _learn(self, events: deque[AnalysisEvent]) -> None:
         last, known = None, dict[str, Any]()

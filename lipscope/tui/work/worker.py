@@ -15,14 +15,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from textual.message import Message
-
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.beside import CERTIFIED, beside
 from lipscope.files.checkpoint import sha256_of
 from lipscope.records import AnalysisEvent
 from lipscope.tui.work.gallery import Evaluator, Gallery
-from lipscope.tui.work.messages import Analysed, Crashed, Learned
 from lipscope.tui.work.pauses import Precedence, yield_to_keys
 from lipscope.tui.work.state import Phase, Results
 from lipscope.tui.work.watch import SECONDS, Stamp, stamp_of, watch
@@ -73,14 +70,14 @@ class Work:
         self,
         path: Path,
         means: Means,
-        post: Callable[[Message], bool],
+        tell: Callable[..., None],
         *,
         after: Sequence[Work] = (),
         fresh: bool = False,
     ) -> None:
         self._path = path
         self._means = means
-        self._app_post = post
+        self._tell = tell
         self._after = list(after)
         self._cache = means.cache
         self._fresh = fresh
@@ -124,20 +121,16 @@ class Work:
         """Whether a thread of this work, or of the work it waits for, still computes."""
         return any(thread.is_alive() for thread in self._threads) or self.gallery.busy
 
-    def join_analysis(self) -> None:
-        """Wait for the analysis to end."""
-        self._threads[0].join()
-
     def _learn(self, **facts: Any) -> None:
         """Fields of the state."""
-        self.post(Learned(self, facts))
+        self._tell(self, **facts)
 
     def _handing_over(self, target: Callable[[], None]) -> None:
         """What escapes a thread reaches the app's thread, which shows and raises it; a thread can only print."""
         try:
             target()
         except BaseException as error:  # noqa: BLE001
-            self.post(Crashed(self, error))
+            self._tell(self, crash=error)
 
     def _analyse_then_check(self) -> None:
         """One after the other: two never compute at once."""
@@ -160,7 +153,7 @@ class Work:
 
     def _run_analysis(self) -> None:
         while self._after:
-            self._after.pop().join_analysis()
+            self._after.pop()._threads[0].join()
         if self._cancelled.is_set() or self._answered_by_cache():
             return
         yield_to_keys()
@@ -182,10 +175,10 @@ class Work:
         self._keep(events, seconds)
 
     def _found(self, event: AnalysisEvent) -> None:
-        """One message stands for all events that come before it is read."""
+        """What is told stands for all events that come before it is heard: a file may have 100,000 tensors."""
         self._events.append(event)
         if len(self._events) == 1:
-            self.post(Analysed(self, self._events))
+            self._tell(self, events=self._events)
 
     def _answered_by_cache(self) -> bool:
         if self._cache is None or self._fresh or not self._cache.candidates(self._path):
@@ -244,15 +237,6 @@ class Work:
                 self._check_claims()
 
         watch(self._results, self._results_stamp, changed, self._closed, self._means.look_every)
-
-    def post(self, message: Message) -> None:
-        """Hand a message to the app, if there still is one."""
-        try:
-            self._app_post(message)
-        except RuntimeError:
-            # The app's loop closed between its check and the call: nobody is left to tell.
-            if not self._cancelled.is_set():
-                raise
 
 
 def _read_results(path: Path) -> Results:

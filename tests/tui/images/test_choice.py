@@ -15,9 +15,8 @@ from lipscope.tui.images.choice import (
     arranged,
     distance_text,
     image_facts,
-    keeps_of,
     logit_rows,
-    sorts_of,
+    offered,
 )
 from lipscope.tui.images.sheet import images_sheet
 from tests.always import always
@@ -90,9 +89,9 @@ def test_which_images_were_attacked_is_what_the_results_say():
 
 
 def test_filters_and_orders_of_an_attack_are_offered_after_one():
-    assert "attacked" not in keeps_of(results([0], [0], [1]))
-    assert "gap" not in sorts_of(results([0], [0], [1]))
-    assert keeps_of(results([0], [0], [1], [2])) == list(KEEPS)
+    assert "attacked" not in offered(KEEPS, results([0], [0], [1]))
+    assert "gap" not in offered(SORTS, results([0], [0], [1]))
+    assert offered(KEEPS, results([0], [0], [1], [2])) == list(KEEPS)
 
 
 @always(distance=st.floats(0, 10))

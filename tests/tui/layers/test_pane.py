@@ -11,7 +11,6 @@ from lipscope.tui.keys.motion import focus, go
 from lipscope.tui.layers.pane import LayersPane
 from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.long_list import LongList
-from lipscope.tui.work.messages import Analysed
 from tests.tui.conftest import Script, bounds, finished, listed, measured, screen_text, until, words, write_checkpoint
 
 
@@ -252,7 +251,7 @@ async def test_a_later_report_replaces_the_earlier_in_place(model, script):
         table = await layers(pilot)
         better = replace(measured(bounds()[1], 1), sigma_max=Estimate(0.25, "dense SVD"))
         app.session._set(replace(app.state, phase=type(app.state.phase).RUNNING))
-        app.post_message(Analysed(app.session._work, deque([AnalysisEvent(25, 25, "", layer=better)])))
+        app.call_later(app.session.take, app.session._work, events=deque([AnalysisEvent(25, 25, "", layer=better)]))
         await pilot.press("down")
         await until(pilot, lambda: "0.2500000, estimate by dense SVD" in words(app, "#detail-text"))
         assert table.count == 12

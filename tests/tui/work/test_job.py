@@ -1,4 +1,4 @@
-from lipscope.tui.work.job import Job, JobTold
+from lipscope.tui.work.job import Job
 from tests.waiting import GENEROUS
 
 
@@ -7,13 +7,12 @@ def test_a_command_is_followed_to_its_end():
 
     told, ended = [], threading.Event()
 
-    def post(message: JobTold) -> bool:
-        told.append(message.view)
-        if message.view.code is not None:
+    def tell(view):
+        told.append(view)
+        if view.code is not None:
             ended.set()
-        return True
 
-    job = Job("certify", ["no-such-file.safetensors"], post)
+    job = Job("certify", ["no-such-file.safetensors"], tell)
     assert ended.wait(GENEROUS)
     assert not job.running
     assert told[-1].code not in (None, 0)

@@ -47,7 +47,7 @@ def test_patience_is_as_long_as_an_epoch(run):
 
 def look(run, later=0.0, child=None):
     log = read_run(run.path)
-    return RunWatch(run.path, lambda message: True, now=lambda: log.written + later, child=child).look()
+    return RunWatch(run.path, lambda view: None, now=lambda: log.written + later, child=child).look()
 
 
 def test_silence_is_told_where_it_matters_to_the_minute(run):
@@ -69,7 +69,7 @@ def test_a_child_knows_best_whether_it_runs(run):
 def test_it_reads_only_what_has_changed(run, monkeypatch):
     reads = []
     monkeypatch.setattr("lipscope.tui.work.run_watch.read_run", lambda path: reads.append(path) or read_run(path))
-    watch = RunWatch(run.path, lambda message: True)
+    watch = RunWatch(run.path, lambda view: None)
     first = watch.look()
     assert watch.look() == first
     assert len(reads) == 1
@@ -79,7 +79,7 @@ def test_it_reads_only_what_has_changed(run, monkeypatch):
 
 
 def test_a_run_that_vanishes_is_still_shown(run):
-    watch = RunWatch(run.path, lambda message: True)
+    watch = RunWatch(run.path, lambda view: None)
     run.train(1, 1)
     before = watch.look()
     (run.path / "run.json").unlink()
@@ -90,7 +90,7 @@ def test_a_run_that_vanishes_is_still_shown(run):
 
 def test_the_thread_tells_changes_and_ends(run):
     told = []
-    watch = RunWatch(run.path, lambda message: told.append(message.view) or True, look_every=0.005)
+    watch = RunWatch(run.path, told.append, look_every=0.005)
     assert not watch.started
     watch.start()
     for epoch in range(1, 4):

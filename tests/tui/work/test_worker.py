@@ -4,7 +4,6 @@ import time
 import pytest
 
 from lipscope.records.certificates import Checked
-from lipscope.tui.work.messages import Analysed, Crashed, Learned
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means, Work
 from tests.tui.conftest import FAILURE, Script, write_radii
@@ -12,26 +11,22 @@ from tests.waiting import GENEROUS, wait_until
 
 
 class Mailbox:
-    """Takes the messages of a work instead of an app."""
+    """Hears what a work tells instead of a session."""
 
     def __init__(self):
-        self.messages = []
+        self.told = []
 
-    def __call__(self, message):
-        self.messages.append(message)
-        return True
-
-    def of(self, kind):
-        return [message for message in self.messages if isinstance(message, kind)]
+    def __call__(self, work, **facts):
+        self.told.append(facts)
 
     @property
     def events(self):
-        """The steps of the analysis: one message stands for all that nobody has read."""
-        (first,) = self.of(Analysed)
-        return list(first.events)
+        """The steps of the analysis: what is told stands for all that nobody has heard."""
+        (first,) = self.facts("events")
+        return list(first)
 
     def facts(self, name):
-        return [message.facts[name] for message in self.of(Learned) if name in message.facts]
+        return [facts[name] for facts in self.told if name in facts]
 
 
 def finish(work: Work) -> None:
@@ -46,8 +41,8 @@ def test_all_events_in_order_then_the_end(model, script):
     done = [event.done for event in mailbox.events]
     assert done == sorted(done)
     assert done[-1] == 25
-    told = [m for m in mailbox.messages if isinstance(m, Analysed) or "phase" in m.facts]
-    assert told[-1].facts["phase"] is Phase.DONE
+    told = [facts for facts in mailbox.told if {"events", "phase"} & facts.keys()]
+    assert told[-1]["phase"] is Phase.DONE
 
 
 def test_results_and_hash_arrive(model, script):
@@ -168,7 +163,7 @@ def test_an_unforeseen_error_is_handed_over(model, script, error):
     work = Work(model, Means(script), mailbox)
     work.start()
     finish(work)
-    assert mailbox.of(Crashed)[0].error is error
+    assert mailbox.facts("crash")[0] is error
     assert not mailbox.facts("phase")
 
 
