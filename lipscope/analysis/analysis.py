@@ -14,7 +14,6 @@ from lipscope.analysis.chain import chain_of_reports
 from lipscope.analysis.gradients import GradientFlow, gradient_flow, tightness
 from lipscope.analysis.images import measuring_images
 from lipscope.analysis.parametrised import parametrised
-from lipscope.analysis.spectra.angles import angles
 from lipscope.analysis.spectra.singular_values import measure_layer
 from lipscope.analysis.subject import Place, Subject, load_subject, places_of
 from lipscope.analysis.tensors import analyse_tensor, listed
@@ -27,6 +26,7 @@ from lipscope.files.checkpoint import Header, sha256_of
 from lipscope.layers.block import Block
 from lipscope.layers.contract import LinearLayer, LipschitzLayer
 from lipscope.layers.heads import Head
+from lipscope.layers.householder import PairActivation
 from lipscope.layers.orthogonal import OrthogonalConv2d
 from lipscope.layers.reshape import Flatten, Normalize
 from lipscope.records import AnalysisEvent, Bound, Chain, InspectReport, LayerReport, Tightness, round_down
@@ -204,9 +204,10 @@ def _report(place: Place, rows: Mapping[str, _Row]) -> LayerReport:
     role: Literal["normalisation", "head", "body", "part"] = "part" if place.inside else "body"
     if isinstance(layer, (Normalize, Head)):
         role = "normalisation" if isinstance(layer, Normalize) else "head"
-    outside = layer.output_shape(shape)
-    bound = _bound(place, rows)
-    return LayerReport(place.name, layer.kind, shape, outside, bound, role, notes=notes, angles=angles(layer))
+    outside, bound = layer.output_shape(shape), _bound(place, rows)
+    thetas = layer.named_parameters() if isinstance(layer, PairActivation) else ()
+    angles = {name: tuple(theta.detach().double().tolist()) for name, theta in thetas}
+    return LayerReport(place.name, layer.kind, shape, outside, bound, role, notes=notes, angles=angles)
 
 
 def _bound(place: Place, rows: Mapping[str, _Row]) -> Bound:

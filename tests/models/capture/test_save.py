@@ -357,6 +357,14 @@ def test_a_given_normalisation_comes_first(target: Path) -> None:
     assert 4.0 <= file.normalize.bound((3, 2, 2)).value < 4.0 + 1e-12
 
 
+def test_learnt_angles_are_reported(target: Path) -> None:
+    net = nets.Householder(4).eval()
+    lipscope.save(net, target, input_shape=SHAPE)
+    (found,) = (layer.angles for layer in lipscope.inspect(target).layers if layer.angles)
+    assert list(found) == ["theta"]
+    assert found["theta"] == pytest.approx(net.theta.tolist(), rel=1e-6)
+
+
 def test_what_normalises_nothing_has_no_row(target: Path) -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
     lipscope.save(net, target, input_shape=(4,))
