@@ -60,8 +60,16 @@ class Terminal:
 
     def wait_for(self, text: str) -> str:
         """The screen as soon as the text is seen on it."""
-        wait_until(lambda: text in self.screen(), self.screen)
-        return self.screen()
+        seen = ""
+
+        def there() -> bool:
+            nonlocal seen
+            seen = self.screen()
+            return text in seen
+
+        # A look is a process of its own: without a pause they would take half of the time of what they look at.
+        wait_until(there, lambda: seen, every=0.1)
+        return seen
 
     def kill(self) -> None:
         """End the window and all that runs in it."""

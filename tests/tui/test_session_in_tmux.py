@@ -14,25 +14,23 @@ CHECKPOINT = next(
     (path for path in sorted((ROOT / "checkpoints").glob("*.safetensors")) if path.name.count(".") == 1), None
 )
 
-pytestmark = [
-    needs_tmux,
-    pytest.mark.skipif(CHECKPOINT is None, reason="no checkpoint in this tree"),
-]
+pytestmark = needs_tmux
 
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """The app in a terminal of 100 columns and 30 rows."""
+    """A terminal of 100 columns and 30 rows."""
     terminal = Terminal(tmp_path, 100, 30)
-    terminal.settings.write_text('[keys]\n"help" = "H"\n')
-    # A shell that exports the size of another moment, which programs believe, must not hold the app to it.
-    terminal.start(f"inspect {CHECKPOINT}", "COLUMNS=50 LINES=12")
     yield terminal
     terminal.kill()
 
 
+@pytest.mark.skipif(CHECKPOINT is None, reason="no checkpoint in this tree")
 def test_open_visit_every_screen_resize_and_quit(terminal: Terminal) -> None:
     before = subprocess.run(["git", "status", "--short"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    terminal.settings.write_text('[keys]\n"help" = "H"\n')
+    # A shell that exports the size of another moment, which programs believe, must not hold the app to it.
+    terminal.start(f"inspect {CHECKPOINT}", "COLUMNS=50 LINES=12")
     terminal.wait_for("1 Overview")
     terminal.wait_for("PROVED")
     assert max(len(line.rstrip()) for line in terminal.screen().split("\n")) > 90
@@ -58,7 +56,8 @@ def test_open_visit_every_screen_resize_and_quit(terminal: Terminal) -> None:
 
 
 @pytest.mark.parametrize("number", ["TERM", "HUP"])
-def test_a_signal_ends_the_app_as_q_does(terminal: Terminal, number: str) -> None:
+def test_a_signal_ends_the_app_as_q_does(terminal: Terminal, tiny_model: Path, number: str) -> None:
+    terminal.start(f"inspect {tiny_model}")
     terminal.wait_for("PROVED")
     assert terminal.ask("#{alternate_on} #{mouse_any_flag}") == "1 1"
     shell = terminal.ask("#{pane_pid}")

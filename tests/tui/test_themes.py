@@ -76,6 +76,6 @@ async def test_without_colour_every_meaning_is_in_words(model, monkeypatch, verd
         assert "STALE" in text
         for screen in SCREENS:
             await pilot.press(screen.key)
-            await pilot.pause()
             # The tab in front is marked by its underline and by reverse video, not by a colour.
-            assert app.query_one("TabbedContent").get_tab(screen.id).styles.text_style.reverse
+            tab = app.query_one("TabbedContent").get_tab(screen.id)
+            await until(pilot, lambda tab=tab: tab.styles.text_style.reverse)

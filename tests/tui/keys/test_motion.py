@@ -1,5 +1,3 @@
-import pytest
-
 from lipscope.records import Bound, LayerReport
 from lipscope.tui.app import InspectApp
 from lipscope.tui.radii.pane import RadiiPane
@@ -74,12 +72,15 @@ async def test_on_the_radii_h_and_l_move_eps_and_j_and_k_the_class(model, script
             assert table.place == row
 
 
-@pytest.mark.parametrize("key", ["j", "k", "G", "g", "ctrl+d", "ctrl+u", "h", "l"])
-async def test_while_typing_they_are_letters(model, script, key):
+async def test_while_typing_they_are_letters(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        await pilot.press("2", "slash", "a", key)
-        await pilot.pause()
-        entry = app.query_one("#filter")
-        assert app.focused is entry
-        assert entry.value == {"ctrl+d": "a", "ctrl+u": ""}.get(key, f"a{key}")
+        await pilot.press("2")
+        for key in ("j", "k", "G", "g", "ctrl+d", "ctrl+u", "h", "l"):
+            await pilot.press("slash", "a", key)
+            await pilot.pause()
+            entry = app.query_one("#filter")
+            assert app.focused is entry, key
+            assert entry.value == {"ctrl+d": "a", "ctrl+u": ""}.get(key, f"a{key}"), key
+            await pilot.press("escape")
+            assert entry.value == "", key

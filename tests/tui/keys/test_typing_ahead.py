@@ -2,12 +2,14 @@
 
 import asyncio
 from fractions import Fraction
+from itertools import cycle
 
 import pytest
 from textual import events
 from textual.widgets import Input
 
 from lipscope.tui.app import InspectApp
+from lipscope.tui.layers.rows import SORTS
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.widgets.long_list import LongList
 from tests.tui.conftest import finished, until, write_radii
@@ -83,30 +85,42 @@ async def test_a_filter_typed_in_one_go_with_its_key(model, script):
         assert app.query_one("TabbedContent").active == "layers"
 
 
-@pytest.mark.parametrize("turns", [0, *range(1, 40, 3)])
-async def test_a_letter_right_after_escape_is_no_longer_typed(model, script, turns):
-    app = InspectApp(model, analyse=script)
-    async with finished(app) as pilot:
-        await pilot.press("2", "slash", *"conv")
-        typed(app, "escape")
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        typed(app, "s")
-        await until(pilot, lambda: "largest first" in str(app.query_one("#table-side").border_subtitle))
-        assert app.query_one("#filter", Input).value == ""
+ORDERS = [*(words for _, words in SORTS.values()), "forward order"]
 
 
-@pytest.mark.parametrize("turns", [0, 5, 14, 30])
-async def test_letters_right_after_enter_are_no_longer_typed(model, script, turns):
+def order(app: InspectApp) -> str:
+    """In which the layers are listed, in words."""
+    return str(app.query_one("#table-side").border_subtitle)
+
+
+async def test_a_letter_right_after_escape_is_no_longer_typed(model, script):
     app = InspectApp(model, analyse=script)
     async with finished(app) as pilot:
-        await pilot.press("2", "slash")
-        typed(app, *"conv", "enter")
-        for _ in range(turns):
-            await asyncio.sleep(0)
-        typed(app, "s", "S")
-        await until(pilot, lambda: "first, reversed" in str(app.query_one("#table-side").border_subtitle))
-        assert app.query_one("#filter", Input).value == "conv"
+        await pilot.press("2")
+        for turns, following in zip([0, *range(1, 40, 3)], cycle(ORDERS), strict=False):
+            await pilot.press("slash", *"conv")
+            typed(app, "escape")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            typed(app, "s")
+            await until(pilot, lambda following=following: order(app).startswith(following))
+            assert app.query_one("#filter", Input).value == "", f"{turns} turns of the loop between the keys"
+
+
+async def test_letters_right_after_enter_are_no_longer_typed(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app) as pilot:
+        await pilot.press("2")
+        for turns, following in zip([0, 5, 14, 30], ORDERS, strict=False):
+            await pilot.press("slash")
+            typed(app, *"conv", "enter")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            typed(app, "s", "S")
+            await until(pilot, lambda following=following: order(app) == f"{following}, reversed")
+            assert app.query_one("#filter", Input).value == "conv", f"{turns} turns of the loop between the keys"
+            await pilot.press("slash", "escape")
+            assert app.query_one("#filter", Input).value == ""
 
 
 async def test_an_eps_typed_in_one_go_with_its_key_leads_to_no_other_screen(model, script):
