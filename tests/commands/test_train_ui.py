@@ -23,7 +23,7 @@ def test_quitting_saves_and_stops_and_says_how_to_go_on(terminal, tmp_path):
     out = tmp_path / "run"
     terminal.start(f"train --ui {OPTIONS} --epochs 200 --out {out}")
     terminal.wait_for("6 Training")
-    terminal.wait_for("epoch 1: loss")
+    terminal.wait_for(" by the log: loss")
     terminal.press("q")
     shown = terminal.wait_for("code 130")
     assert "saving and stopping the training" in shown
