@@ -37,7 +37,7 @@ def test_open_visit_every_screen_resize_and_quit(terminal: Terminal) -> None:
     for entry in SCREENS:
         terminal.press(entry.key)
         terminal.wait_for({"overview": "IS IT", "layers": "bound ≤", "radii": "eps 36/255"}.get(entry.id, entry.title))
-    terminal.press("2", "j", "j")
+    terminal.press("2", "g", "g", "j", "+")  # like layers are folded into one line once they are measured
     terminal.wait_for("stage1.block1")
     terminal.press("H")
     terminal.wait_for("keys")
