@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
@@ -45,6 +44,7 @@ class ImageDetail(Container):
 
     def show(self, state: State, row: int, eps: Fraction, classes: tuple[str, ...]) -> None:
         """Show the image in a row of the results; -1 shows that nothing is listed."""
+        self.on_resize()  # under load a screen has been seen that was shown in the layout of another width
         certificates = state.results.certificates
         about, at = (certificates, state.images, state.answer), (row, eps)
         if at == self._at and same(about, self._about):
@@ -73,10 +73,10 @@ class ImageDetail(Container):
         else:
             bars.show(lambda width, height: Content.styled(_no_logits(state, answer), "$foreground 60%"))
 
-    def on_resize(self, event: events.Resize) -> None:
+    def on_resize(self) -> None:
         """Where there is no room for words beside the picture, they stand below."""
-        self.set_class(event.size.width < NEEDED, "-slim")
-        self.set_class(event.size.width >= ROOMY, "-roomy")
+        self.set_class(self.size.width < NEEDED, "-slim")
+        self.set_class(self.size.width >= ROOMY, "-roomy")
 
     def turn(self) -> bool:
         """Begin with the next picture; False where there is no other."""
