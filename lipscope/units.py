@@ -15,7 +15,23 @@ DEFAULT_EPS: tuple[Fraction, ...] = tuple(Fraction(k, 255) for k in (36, 72, 108
 LARGEST_EPS = 3
 
 LONGEST = 100
-"""Characters of a radius; exact fractions of unlimited size would take unlimited time."""
+"""Characters of a number that is read exactly; fractions of unlimited size would take unlimited time."""
+
+
+def exact_number(text: str) -> Fraction:
+    """The number that somebody typed, exactly.
+
+    Raises:
+        OverflowError: of absurdly many digits.
+        ZeroDivisionError: a zero denominator.
+        ValueError: not a fraction or a decimal number.
+
+    >>> exact_number(" 36/255 "), exact_number("1e-2")
+    (Fraction(12, 85), Fraction(1, 100))
+    """
+    if len(text) > LONGEST or re.search(r"[eE][+-]?[\d_]{3}", text):
+        raise OverflowError("too many digits")
+    return Fraction(text.strip())
 
 
 def parse_eps(text: str) -> Fraction:
@@ -29,10 +45,10 @@ def parse_eps(text: str) -> Fraction:
     Fraction(12, 85)
     """
     where = f"--eps {text[:40]}"
-    if len(text) > LONGEST or re.search(r"[eE][+-]?[\d_]{3}", text):
-        raise UsageError("too many digits for a radius", where=where, next_step="write it like 36/255")
     try:
-        eps = Fraction(text.strip())
+        eps = exact_number(text)
+    except OverflowError as error:
+        raise UsageError("too many digits for a radius", where=where, next_step="write it like 36/255") from error
     except ZeroDivisionError as error:
         raise UsageError("the denominator is zero", where=where, next_step="write it like 36/255") from error
     except ValueError as error:

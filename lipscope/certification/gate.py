@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from fractions import Fraction
 
 from lipscope.errors import UsageError
 from lipscope.records.certificates import WORDS, Certificates
-from lipscope.units import LONGEST, format_eps, parse_eps
+from lipscope.units import exact_number, format_eps, parse_eps
 
 
 @dataclass(frozen=True)
@@ -69,11 +68,11 @@ def parse_requirement(text: str) -> Requirement:
     where = f"--min-certified {text[:40]}"
     written, at, radius = text.partition("@")
     number = written.strip().removesuffix("%")
-    if not at or len(text) > LONGEST or re.search(r"[eE]", number):
+    if not at:
         raise UsageError("not a rate at a radius", where=where, next_step="write it like 0.6@36/255")
     try:
-        rate = Fraction(number.strip()) / (100 if number != written.strip() else 1)
-    except (ValueError, ZeroDivisionError) as error:
+        rate = exact_number(number) / (100 if number != written.strip() else 1)
+    except (ValueError, ArithmeticError) as error:
         raise UsageError("the rate is not a number", where=where, next_step="write it like 0.6@36/255") from error
     if not 0 <= rate <= 1:
         raise UsageError(

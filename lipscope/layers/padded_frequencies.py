@@ -21,7 +21,7 @@ from lipscope.bounds.convolution import absolute_bound
 from lipscope.bounds.rounding import FLOAT64, gamma, outward
 from lipscope.layers.fourier import TABLE_ROUNDOFFS
 
-KEPT, LARGEST_KEPT = 16, 1024
+KEPT, KEPT_PIXELS = 16, 1024
 """Tables that are kept, those made last, and pixels of the largest map of which they are: at most 10 MB each."""
 
 
@@ -42,7 +42,7 @@ class PaddedFrequencies(nn.Module):
         reach = kernel_size // 2
         self.height, self.width, self.grid = height, width, (height + reach, width + reach)
         on_cpu = torch.get_default_device().type == "cpu"
-        made = _kept if on_cpu and height * width <= LARGEST_KEPT else _tables
+        made = _kept if on_cpu and height * width <= KEPT_PIXELS else _tables
         for name, value in zip(("pixels", "walls", "taps"), made(height, width, kernel_size), strict=True):
             self.register_buffer(name, value, persistent=False)
         self.frequencies = len(self.pixels) // 2

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 
 import torch
 
@@ -21,7 +20,7 @@ from lipscope.models.shiftnet import ShiftNetConfig
 from lipscope.processes.world import World
 from lipscope.training.recipe import Recipe
 from lipscope.training.step import make_optimizer, take_step
-from lipscope.units import DEFAULT_EPS, format_eps, parse_eps
+from lipscope.units import DEFAULT_EPS, exact_number, format_eps, parse_eps
 
 DEFAULT_MINUTES = 30.0
 """Of a training on a CPU for which nothing is asked."""
@@ -125,8 +124,8 @@ def parse_target(text: str) -> float:
     """
     share, _, eps = text.partition("@")
     try:
-        value = float(Fraction(share))
-    except (ValueError, ZeroDivisionError):
+        value = float(exact_number(share))
+    except (ValueError, ArithmeticError):
         value = math.nan
     if not 0 < value < 1 or parse_eps(eps or format_eps(EPS)) != EPS:
         raise UsageError(

@@ -87,7 +87,10 @@ def test_targets(text, share):
     assert parse_target(text) == share
 
 
-@pytest.mark.parametrize("text", ["", "half", "0@36/255", "1@36/255", "53@36/255", "0.5@72/255", "0.5@x", "1/0"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "half", "0@36/255", "1@36/255", "53@36/255", "0.5@72/255", "0.5@x", "1/0", "1e400", "1e99999999", "9" * 5000],
+)
 def test_targets_that_cannot_be_read(text):
     with pytest.raises(UsageError):
         parse_target(text)
