@@ -138,7 +138,7 @@ def test_a_variance_edited_below_zero_is_not_proved() -> None:
     norm.variance[0] = -1.0
     bound = net.lipschitz_bound()
     assert not bound.proved
-    assert bound.reason.startswith("stem.norm: batch norm")
+    assert bound.reason.startswith("layer stem.norm: batch norm")
 
 
 @pytest.mark.parametrize(
