@@ -118,18 +118,21 @@ def test_extremes_are_the_largest_of_their_blocks_and_nest(rows, columns, down, 
 def test_the_reader_tells_of_files_that_changed(tmp_path):
     path = written(tmp_path / "a.safetensors", fc=np.ones((2, 2), np.float32))
     told = []
-    reader = Gallery(path, None, None, told.append, lambda run: run(), stamp=stamp_of(path))
-    reader.want_kernel("fc")
+
+    def learn(kernel):
+        told.append(kernel)
+
+    reader = Gallery(path, None, None, learn, lambda run: run(), stamp=stamp_of(path))
+    reader.kernels.ask("fc")
     settle(reader)
     assert told[-1].error is None
     written(tmp_path / "b.safetensors", fc=np.ones((2, 3), np.float32)).replace(path)
-    reader.want_kernel("fc")  # asked for already
-    reader.want_kernel("other")
+    reader.kernels.ask("other")
     settle(reader)
     assert len(told) == 2
     assert "another one than was opened" in told[-1].error.what
     path.unlink()
-    reader.want_kernel("fc")
+    reader.kernels.ask("fc")
     settle(reader)
     assert told[-1].error is not None
     reader.close()
