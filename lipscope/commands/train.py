@@ -131,9 +131,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
 @device_option
 @click.option("--out", type=PATH, help="The run folder. [default: runs/NAME-DATE]")
 @click.option("--resume", type=PATH, help="Continue the run in this folder.")
-@click.option(
-    "--extend", type=PATH, help="Go on where the decay of this run began, as if it had been given these --minutes."
-)
+@click.option("--extend", type=PATH, help="Go on where this run by the clock ended, to these --minutes in all.")
 @click.option(
     "--force",
     is_flag=True,

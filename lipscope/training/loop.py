@@ -177,13 +177,13 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         run.forget_after(whole + bool(rest and pace.finished(counters.step)))
     watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
 
-    def save(stable: bool = False) -> None:
+    def save() -> None:
         """Together with the other processes: the sums are of all of them."""
         sums = world.total(counters.sums.clone())
         if world.rank == 0:
             decay = tuple(counters.decay) if counters.decay else None
             state = {**vars(counters), "sums": sums, "seconds": watch.seconds(), "decay": decay}
-            run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()}, stable)
+            run.save_state({**state, "net": net.state_dict(), "optimizer": optimizer.state_dict()})
         watch.saved = time.perf_counter()
 
     if state is None:
@@ -197,7 +197,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             counters.decay = pace.decay
             watch.since_last()
         if stop or due or decay:
-            save(stable=decay)
+            save()
         if stop:
             return False
         epoch, within = divmod(counters.step, steps_per_epoch)
@@ -267,7 +267,8 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
                 layers = allowance.measure(frozen, layer_images, epoch + 1, counters.step)
             run.append(event, layers)
         listeners.on_epoch(event)
-        counters.sums.zero_()
+        if within + 1 == steps_per_epoch:  # one that the clock cut off is whole once the run is extended
+            counters.sums.zero_()
         save()
     return True
 

@@ -2,8 +2,7 @@
 
 A training by the clock keeps its learning rate until the decay's share of the time is left, and then lowers it to 0
 over a number of steps that is fixed at that moment, and again and again: a machine may become slower or faster.
-What is fixed is part of the state, so that resuming it is exact. The state from which it decays is kept
-(``stable.pt``): a longer training may continue from there as if it had been asked for from the beginning.
+What is fixed is part of the state, so that resuming it is exact.
 """
 
 from __future__ import annotations
@@ -23,6 +22,20 @@ class Decay(NamedTuple):
     first: int  # steps that were finished when this was fixed
     left: float  # of the learning rate at that moment, in (0, 1]
     last: int  # steps after which it is 0, and the training ends
+
+
+def decay_from(recipe: Recipe, minutes: float, step: int, seconds: float) -> Decay | None:
+    """Where in its decay a training of ``minutes`` is after ``seconds``; None before it.
+
+    Args:
+        recipe: of the training.
+        minutes: that the whole training takes.
+        step: finished.
+        seconds: that they took.
+    """
+    left = 60 * minutes - seconds
+    whole = 60 * minutes * recipe.decay
+    return Decay(step, left / whole, step + max(1, round(left * step / seconds))) if left < whole else None
 
 
 @dataclass

@@ -161,7 +161,7 @@ def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]
 
 
 def longer_run(earlier: Path, asked: Asked, here: World) -> tuple[RunFolder, ImageSet]:
-    """The folder of a training that goes on where the decay of an earlier one began, and its training images.
+    """The folder of a training that goes on where an earlier one ended, and its training images.
 
     Raises:
         UsageError: it is not said how long.

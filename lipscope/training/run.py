@@ -27,6 +27,7 @@ from lipscope.files.writing import atomic_path
 from lipscope.models.architecture import Config
 from lipscope.models.registry import configuration
 from lipscope.records import RunEvent, StepEvent
+from lipscope.training.pace import decay_from
 from lipscope.training.recipe import LOSSES, Recipe
 from lipscope.training.state import BEFORE_DIGESTS, NoDigestError, StateError, packed, sealed, unpacked
 
@@ -86,14 +87,9 @@ class RunFolder:
         return self.path / "state.pt"
 
     @property
-    def stable(self) -> Path:
-        """The state from which a training by the clock began to decay; a longer one may continue from it."""
-        return self.path / "stable.pt"
-
-    @property
     def outcome(self) -> tuple[Path, ...]:
         """What a training leaves in the folder."""
-        return self.model, self.state, self.stable, self.metrics, self.layers
+        return self.model, self.state, self.metrics, self.layers
 
     def append(self, event: RunEvent, layers: RunLayers | None = None) -> None:
         """Add the line of an epoch, and that of its layers where they were measured.
@@ -123,50 +119,46 @@ class RunFolder:
         with suppress(LipscopeError), atomic_path(self.path / PROGRESS, durable=False) as temporary:
             temporary.write_text(json.dumps(Progress(status, event, this_process()).to_json()) + "\n", encoding="utf-8")
 
-    def save_state(self, state: Mapping[str, Any], stable: bool = False) -> None:
+    def save_state(self, state: Mapping[str, Any]) -> None:
         """Write the state, atomically.
 
         Args:
             state: tensors, numbers, and containers of them.
-            stable: whether a decay begins here, so that the state is kept in a file of its own too.
 
         Raises:
             LipscopeError: the disk is full, or the folder cannot be written to.
         """
         content = packed(state, self._description())
-        for file in (self.state, self.stable) if stable else (self.state,):
-            with atomic_path(file) as temporary:
-                temporary.write_bytes(content)
+        with atomic_path(self.state) as temporary:
+            temporary.write_bytes(content)
 
-    def load_state(self, device: torch.device, stable: bool = False) -> dict[str, Any] | None:
+    def load_state(self, device: torch.device) -> dict[str, Any] | None:
         """The saved state, without running pickled code; None before the first save.
 
         Args:
             device: where its tensors go.
-            stable: the state at the beginning of the decay instead of the last.
 
         Raises:
             CheckpointError: the file is damaged, of another run, or of an earlier version (see :meth:`prepare`).
         """
-        file = self.stable if stable else self.state
         try:
-            return unpacked(read_regular(file), self._description(), device)
+            return unpacked(read_regular(self.state), self._description(), device)
         except FileNotFoundError:
             return None
         except NoDigestError as error:
             raise CheckpointError(
-                "the saved training state was written by an earlier version", where=str(file), why=str(error),
+                "the saved training state was written by an earlier version", where=str(self.state), why=str(error),
                 next_step=f"if nobody else could write it: {typed('train', '--resume', self.path, '--force')}",
             ) from error  # fmt: skip
         except (StateError, OSError) as error:
-            raise self.damaged_state(error, file) from error
+            raise self.damaged_state(error) from error
 
-    def damaged_state(self, error: Exception, file: Path | None = None) -> CheckpointError:
+    def damaged_state(self, error: Exception) -> CheckpointError:
         """The error of a state that a run cannot be continued from."""
         why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
         return CheckpointError(
             "the saved training state cannot be continued from",
-            where=str(file or self.state),
+            where=str(self.state),
             why=why,
             next_step="start a new run",
         )
@@ -191,10 +183,9 @@ class RunFolder:
             UsageError: a model, but no state from which it could be trained on.
             LipscopeError: the folder cannot be written to.
         """
-        for file in (self.state, self.stable):
-            if force and file.exists() and (content := read_regular(file)).startswith(BEFORE_DIGESTS):
-                with atomic_path(file) as temporary:
-                    temporary.write_bytes(sealed(content, self._description()))
+        if force and self.state.exists() and (content := read_regular(self.state)).startswith(BEFORE_DIGESTS):
+            with atomic_path(self.state) as temporary:
+                temporary.write_bytes(sealed(content, self._description()))
         if self.model.exists() and not self.state.exists() and not force:
             raise UsageError(
                 "there is a model already", where=str(self.model),
@@ -267,31 +258,36 @@ def create_run(path: Path, config: Config, recipe: Recipe, *, force: bool = Fals
 
 
 def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
-    """A new run that goes on where the decay of an earlier one began, as if that had been given more minutes.
+    """A new run that goes on where an earlier one ended, with the learning rate that the longer one has at that moment.
+
+    The weights that have already decayed are kept: training on from them costs only the added minutes, and ends about
+    where a decay from the stable phase would (Wen et al., "Understanding Warmup-Stable-Decay Learning Rates", 2024).
 
     Args:
         earlier: a run by the clock.
         path: of the new folder.
-        minutes: of the whole training, those up to the decay of the earlier run included.
+        minutes: of the whole training, those of the earlier run included.
 
     Raises:
-        UsageError: the earlier run has not come to its decay, or the decay of the new one would begin before.
+        UsageError: the earlier run is not by the clock, or took these minutes already.
         CheckpointError: the earlier state is damaged, or of another version.
         LipscopeError: the folder cannot be made.
     """
-    state = earlier.load_state(torch.device("cpu"), stable=True)
-    if state is None:
+    state = earlier.load_state(torch.device("cpu"))
+    if state is None or earlier.recipe.minutes is None:
         raise UsageError(
-            "the run cannot be extended", where=str(earlier.path), why="it has not come to a decay by the clock",
-            next_step="train with --minutes, to its end",
+            "the run cannot be extended", where=str(earlier.path), why="it was not trained by the clock",
+            next_step="train with --minutes",
         )  # fmt: skip
-    if not isinstance(state.get("seconds"), float):
-        raise earlier.damaged_state(TypeError("no wall time"), earlier.stable)
-    needed = state["seconds"] / 60 / (1 - earlier.recipe.decay)
-    if minutes <= needed:
+    try:
+        taken = float(state["seconds"])
+        decay = decay_from(earlier.recipe, minutes, state["step"], taken)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise earlier.damaged_state(error) from error
+    if 60 * minutes <= taken:
         raise UsageError(
             f"{minutes:g} minutes are too few to extend the run", where=str(earlier.path),
-            why=f"its first decay began after {state['seconds'] / 60:.1f}", next_step=f"give more than {needed:.1f}",
+            why=f"it took {taken / 60:.1f} already", next_step="give more",
         )  # fmt: skip
     run = create_run(path, earlier.config, replace(earlier.recipe, minutes=minutes))
     for before, now in ((earlier.metrics, run.metrics), (earlier.layers, run.layers)):
@@ -299,7 +295,7 @@ def extend_run(earlier: RunFolder, path: Path, minutes: float) -> RunFolder:
             with atomic_path(now) as temporary:
                 temporary.write_bytes(read_regular(before))
     # The best score so far is of a model that this folder does not hold.
-    run.save_state({**state, "decay": None, "best": -math.inf})
+    run.save_state({**state, "decay": tuple(decay) if decay else None, "best": -math.inf})
     return run
 
 

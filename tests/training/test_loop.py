@@ -433,19 +433,29 @@ def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_i
 
 
 @pytest.mark.usefixtures("one_step_a_second")
-def test_an_extended_run_is_the_longer_one_bit_for_bit(new_run, few_images, tmp_path):
-    short, long = (
-        new_run(name, minutes=seconds / 60, decay=0.5, holdout=0) for name, seconds in (("short", 10), ("long", 20))
-    )
+@pytest.mark.parametrize("seconds", [12, 20, 28], ids=["in the decay", "at its beginning", "before it"])
+def test_an_extended_run_keeps_the_weights_and_has_the_learning_rates_of_the_longer_one(
+    seconds, new_run, few_images, tmp_path
+):
+    short, long = (new_run(name, minutes=s / 60, decay=0.5, holdout=0) for name, s in (("a", 10), ("b", seconds)))
     assert train(short, few_images, ALONE)
     assert train(long, few_images, ALONE)
-    extended = extend_run(short, tmp_path / "extended", 20 / 60)
+    extended = extend_run(short, tmp_path / "extended", seconds / 60)
     assert open_run(extended.path) == extended
+    before, after = (run.load_state(torch.device("cpu"))["net"] for run in (short, extended))
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
     assert train(extended, few_images, ALONE)
-    ours, theirs = load_file(extended.model), load_file(long.model)
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    assert not torch.equal(load_file(short.model)["head.weight"], load_file(extended.model)["head.weight"])
     assert [line["step"] for line in lines(extended)] == [line["step"] for line in lines(long)]
-    assert not torch.equal(load_file(short.model)["head.weight"], ours["head.weight"])
+    rates = [[line["learning_rate"] for line in lines(run) if line["step"] > 10] for run in (extended, long)]
+    assert rates[0] == pytest.approx(rates[1])
+    # The epoch that the clock cut off is whole now, and counted over its own images.
+    cut = lines(extended)[1]
+    assert cut["step"] == min(14, seconds)
+    counted = cut["train_accuracy"] * (cut["step"] - 7) * 40
+    assert counted == pytest.approx(round(counted), abs=1e-9)
+    assert counted >= lines(short)[-1]["train_accuracy"] * 3 * 40
 
 
 @pytest.mark.usefixtures("one_step_a_second")

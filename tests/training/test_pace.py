@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from lipscope.training.pace import WARMUP_STEPS, Decay, Pace
+from lipscope.training.pace import WARMUP_STEPS, Decay, Pace, decay_from
 from lipscope.training.recipe import manifold, schedule_at, with_loss
 
 CLOCK = replace(manifold(), minutes=10, learning_rate=0.1, decay=0.25)
@@ -29,6 +29,12 @@ def test_the_decay_begins_when_its_share_of_the_time_is_left():
     assert pace.steps(3500, 500.0) == 4000
     assert [pace.finished(step) for step in (3000, 3999, 4000)] == [False, False, True]
     assert not pace.decay_due(3001, 1e9)
+
+
+def test_a_longer_training_is_where_its_own_decay_would_be():
+    # 3,000 steps took 600 seconds. Of 12 minutes the last 3 decay, of which 2 are left; 40 are not that far.
+    assert decay_from(CLOCK, 12, 3000, 600.0) == pytest.approx(Decay(3000, 2 / 3, 3600))
+    assert decay_from(CLOCK, 40, 3000, 600.0) is None
 
 
 def test_before_the_decay_the_steps_are_an_expectation():

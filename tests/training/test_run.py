@@ -189,7 +189,7 @@ def test_a_model_that_no_state_belongs_to_is_not_trained_over(new_run):
     run.prepare(force=False)
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "stable.pt", "metrics.jsonl", "layers.jsonl"])
+@pytest.mark.parametrize("name", ["model.safetensors", "state.pt", "metrics.jsonl", "layers.jsonl"])
 def test_what_another_training_left_is_not_taken_over(tmp_path, name):
     (tmp_path / name).write_text("precious")
     (tmp_path / "progress.json").write_text("of the other")
