@@ -72,6 +72,8 @@ class Scene:
             await pilot.pause()
             await pilot.press(*self.keys)
             await until(pilot, lambda: self.until in screen_text(app))
+            app.screen.refresh()  # whoever looked at a dialog has left it drawn without the screen behind it
+            await pilot.pause()
             await until(pilot, lambda: not app._repaint_pending)
 
         return steps
