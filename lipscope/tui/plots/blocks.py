@@ -74,7 +74,7 @@ def _multiples(over: Range, step: float) -> list[float]:
 
 
 def graduated(up: Range, rows: int, most: int) -> tuple[Range, list[float]]:
-    """A range around another in which round numbers lie whole rows apart, and at least two of them, at most ``most``.
+    """A range around another in which round numbers lie whole rows apart: two or three, or at most ``most``.
 
     As many as can be without much room left unused.
 
@@ -88,10 +88,11 @@ def graduated(up: Range, rows: int, most: int) -> tuple[Range, list[float]]:
             row = step / apart
             low = (math.floor(up.low / row) - 1e-6) * row  # so that each number surely is in the row above it
             over = Range(low, low + rows * row)
-            if over.high > up.high + 1e-6 * row:
-                if 2 <= len(ticks := _multiples(over, step)) <= max(most, 2):
-                    found.append((rows * row / span + FEW / len(ticks), over, ticks))
-                break
+            if over.high <= up.high + 1e-6 * row or len(ticks := _multiples(over, step)) < 2:
+                continue  # too short
+            if len(ticks) <= max(most, 3):
+                found.append((rows * row / span + FEW / len(ticks), over, ticks))
+            break
     if not found:
         return up, nice_ticks(up, max(most, 2))
     return min(found, key=lambda one: one[0])[1:]
