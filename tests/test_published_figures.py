@@ -63,7 +63,7 @@ def test_the_card_has_what_was_attacked(name: str) -> None:
         return
     found = np.isfinite(kept["attack_distance"])
     reached, right = kept["attack_distance"][found], (kept["predicted"] == kept["label"])[found]
-    assert f"| {len(reached)} attacked images |" in CARDS[name]
+    assert f"| {len(reached):,} attacked images |" in CARDS[name]
     (row,) = (line for line in CARDS[name].splitlines() if line.startswith("| withstood the attacks (estimate) |"))
     counted = [int((right & (reached > eps / 255)).sum()) for eps in (36, 72, 108, 255)]
     assert [int(count) for count in re.findall(r"\((\d+)\)", row)] == counted
