@@ -58,6 +58,8 @@ def source_of(op: Op) -> Op:
 @matches(*IDENTITIES)
 def _identity(op: Op, steps: Steps) -> None:
     source = op.given["self"] if op.base == "expand_as" else source_of(op)
+    if not isinstance(source, Op):
+        raise op.refuse("only the sizes of the input go into it: use the fixed value as it is")
     if op.shape != source.shape:
         raise op.refuse("it repeats values in another shape")
     other = op.given.get("other")
