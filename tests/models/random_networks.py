@@ -84,11 +84,11 @@ class Draw:
                 names = [of, *self.random.choices(like, k=self.random.randint(1, 2))]
                 entry: Entry = {"kind": "sum", "factors": [self.number() for _ in names]}
                 after = values[of]
-            elif way < 0.5:
+            elif way < 0.5 and 2 * math.prod(values[of]) <= MOST:
                 names, axis = [of, self.random.choice(like)], self.random.randrange(len(values[of]))
                 entry = {"kind": "concatenation", "axis": axis}
                 after = tuple(2 * n if i == axis else n for i, n in enumerate(values[of]))
-            elif way < 0.65:
+            elif 0.5 <= way < 0.65:
                 start = self.random.randrange(values[of][0])
                 stop = self.random.randint(start + 1, values[of][0])
                 names, entry, after = (
