@@ -192,23 +192,32 @@ def _of_a_family(layer: FamilyConv2d, x: Numbers) -> Numbers:
 def series(kernel: NDArray[np.float64], x: Numbers, terms: int) -> Numbers:
     """sum_{k <= n} A^k x / k!, A the convolution with zero padding, (C, H, W) to the same shape."""
     with mp.workdps(DIGITS):
-        matrix = dense.zero_padded_matrix(kernel, *x.shape[1:])
+        rows = _rows(dense.zero_padded_matrix(kernel, *x.shape[1:]))
         total = term = x.ravel()
         factorial = 1
         for k in range(1, terms + 1):
             factorial *= k
-            term = _product(matrix, term)
+            term = _times(rows, term)
             total = total + term / factorial
         return total.reshape(x.shape)
 
 
+Rows = list[tuple[NDArray[np.intp], list[mpf]]]
+
+
+def _rows(matrix: NDArray[np.float64]) -> Rows:
+    """Of each row the places that are not zero, and what stands there."""
+    places = [np.flatnonzero(row) for row in matrix]
+    return [(at, [mpf(number) for number in row[at].tolist()]) for row, at in zip(matrix, places, strict=True)]
+
+
+def _times(rows: Rows, x: Numbers) -> Numbers:
+    return np.array([mp.fdot(numbers, x[at]) for at, numbers in rows], dtype=object)
+
+
 def _product(matrix: NDArray[np.float64], x: Numbers) -> Numbers:
     """Matrix times vector; zeros are skipped."""
-    result = np.empty(len(matrix), dtype=object)
-    for i, row in enumerate(matrix):
-        (places,) = np.nonzero(row)
-        result[i] = mp.fdot(zip([mpf(number) for number in row[places].tolist()], x[places], strict=True))
-    return result
+    return _times(_rows(matrix), x)
 
 
 def _sorted_groups(x: Numbers, size: int) -> Numbers:
