@@ -150,7 +150,7 @@ class InspectApp(DialogApp):
             for screen in SCREENS:
                 with TabPane(screen.label, id=screen.id):
                     if screen is self._first is SCREENS[0]:
-                        yield screen.load()()
+                        yield self._made(screen)
         with Vertical(id="bottom"):
             yield ProgressLine()
             yield KeysLine()
@@ -226,8 +226,6 @@ class InspectApp(DialogApp):
         job = self._job_view if self._job is not None else None
         at_work = state if other is None or state.phase.active or not other.phase.active else other
         base.query_one(ProgressLine).show(at_work, job)
-        for pane in self._panes():
-            pane.compare(other)
         self._tabs.dim(self.absent)
         self._behind = set(self._panes())
         self._show_front()

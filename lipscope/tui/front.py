@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from fractions import Fraction
-from functools import partial
 from itertools import islice
 
 from textual import on
@@ -14,7 +13,7 @@ from textual.app import App
 from textual.widgets import TabbedContent, TabPane
 
 from lipscope.tui.panes import Goto, Pane
-from lipscope.tui.registry import SCREENS, entry
+from lipscope.tui.registry import SCREENS, ScreenEntry, entry
 from lipscope.tui.settings import Remembered
 from lipscope.tui.widgets.fold import FoldBar, toggle
 from lipscope.tui.widgets.tabs import ScreenTabs
@@ -38,9 +37,7 @@ class FrontApp(App[None]):
         self._came_from: list[str] = []
         self._folds: dict[str, bool] = {}
         self._making = asyncio.Lock()
-        self._made: set[Pane] = set()  # that know how to tell the others of an eps
         self._behind: set[Pane] = set()  # that were not shown the newest state
-        self._elsewhere: set[Pane] = set()  # that do not know yet which eps was chosen
 
     @property
     def state(self) -> State:
@@ -60,14 +57,13 @@ class FrontApp(App[None]):
     def _show_front(self) -> None:
         """Let the screen in front show what it does not show yet; keys wait for none of the others."""
         front = self.front
-        if front is not None and front in self._elsewhere:
-            self._elsewhere.remove(front)
-            front.take_eps(self._remembered.eps)
-            front.take_list(self._radii)
+        if front is not None:
+            front.take_eps(self._remembered.eps, self._radii)
         if front is not None and front in self._behind:
             self._behind.remove(front)
+            front.state, front.other = self.state, self.other.state if self.other is not None else None
             with self._precedence.first():
-                front.show(self.state)
+                front.show(front.state)
 
     def _panes(self) -> Iterable[Pane]:
         """The screens that are complete."""
@@ -93,21 +89,17 @@ class FrontApp(App[None]):
         if (front := self.front) is not None:
             front.focus_main()
 
+    def _made(self, screen: ScreenEntry) -> Pane:
+        return screen.load()(self.state, id=f"{screen.id}-pane", eps_moved=self._eps_moved)
+
     async def _make_front(self) -> None:
-        """Make the screen in front, where it was never there before, and tell it what the others know."""
+        """Make the screen in front, where it was never there before."""
         async with self._making:
             tab = self._tabs.active_pane
-            if tab is None or tab.id is None or not self._open:
+            if tab is None or tab.id is None or not self._open or self.front is not None:
                 return
-            if self.front is None:
-                await tab.mount(entry(tab.id).load()())
-            pane = self.front
-            if pane is None or pane in self._made:
-                return
-            self._made.add(pane)
-            pane.eps_moved = partial(self._eps_moved, pane)
-            pane.compare(self.other.state if self.other is not None else None)
-            self._elsewhere.add(pane)
+            pane = self._made(entry(tab.id))
+            await tab.mount(pane)
             self._behind.add(pane)
             for name, folded in {**self._remembered.folds, **self._folds}.items():
                 for bar in pane.query(FoldBar):
@@ -115,13 +107,11 @@ class FrontApp(App[None]):
                         bar.fold(folded)
             self._show_front()
 
-    def _eps_moved(self, by: Pane, eps: Fraction, *, typed: bool) -> None:
-        """Not by a message: the next key may bring another screen to the front, and move eps on from there."""
+    def _eps_moved(self, by: Pane, eps: Fraction, typed: bool) -> None:
+        """The screen takes it at once, another one when it comes to the front."""
         left = replace(self._remembered, eps=eps)
         self._remembered = left.listed(eps) if typed else left
-        self._elsewhere = {pane for pane in self._panes() if pane is not by}
-        by.take_list(self._radii)
-        self._show_front()
+        by.take_eps(eps, self._radii)
 
     @on(Goto)
     async def _goto(self, message: Goto) -> None:

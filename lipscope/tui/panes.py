@@ -6,11 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
+from textual.widgets import Input
 
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.widgets.fold import FoldBar
@@ -55,26 +56,38 @@ class Wanted(Message):
 
 
 class Pane(Container, can_focus=True):
-    """What the app asks of a screen; only :meth:`show` must be there, the rest does nothing unless it is wanted."""
+    """What the app asks of a screen; only :meth:`show` must be there, the rest does nothing unless it is wanted.
 
-    eps_moved: Callable[..., None] = staticmethod(lambda eps, *, typed: None)
-    """Tells the app of a radius chosen here, and whether it was typed; the other screens follow."""
+    Args:
+        state: what is known of the file, shown first by :meth:`show`.
+        id: of the widget.
+        eps_moved: tells the app of a radius chosen here, and whether it was typed; the other screens follow.
+    """
+
+    MOVING: ClassVar[str] = ""
+    """The selector of what the keys that move up and down move in while the pane itself has the focus."""
+
+    other: State | None = None
+    """Of the second model; None where only one file was opened."""
+
+    def __init__(self, state: State, *, id: str, eps_moved: Callable[[Pane, Fraction, bool], None]) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self.state = state
+        self.eps_moved = eps_moved
 
     @abstractmethod
     def show(self, state: State) -> None:
         """Show another state; called often, so what has not changed should cost nothing."""
 
-    def compare(self, other: State | None) -> None:
-        """A second model, before :meth:`show`; None where only one file was opened."""
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While something is typed here, keys are letters."""
+        return not isinstance(self.screen.focused, Input)
 
     def lead(self, to: object) -> None:
         """Show what another screen leads to."""
 
-    def take_eps(self, eps: Fraction) -> None:
-        """Another radius was chosen, here or on another screen; the same one costs nothing."""
-
-    def take_list(self, radii: Sequence[Fraction]) -> None:
-        """The radii that tables list."""
+    def take_eps(self, eps: Fraction, listed: Sequence[Fraction]) -> None:
+        """The radius that was chosen, here or on another screen, and those that tables list."""
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
@@ -82,7 +95,7 @@ class Pane(Container, can_focus=True):
 
     def moving(self) -> Widget | None:
         """What the keys that move up and down move in while the pane itself has the focus."""
-        return None
+        return self.query_one(self.MOVING) if self.MOVING else None
 
     def step_back(self) -> bool:
         """Undo the innermost of what was opened or chosen here; False when there is none."""

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from textual.widget import Widget
+    from lipscope.tui.panes import Pane
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class ScreenEntry:
         """
         return f"{self.key} {self.title}"
 
-    def load(self) -> type[Widget]:
+    def load(self) -> type[Pane]:
         """The class of the pane."""
         module, _, name = self.pane.partition(":")
-        pane: type[Widget] = getattr(import_module(module), name)
+        pane: type[Pane] = getattr(import_module(module), name)
         return pane
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import Static
 
 from lipscope.analysis.comparison import LayerPair, Shared, objection, shared
@@ -44,19 +45,17 @@ class ComparePane(EpsPane):
     BINDINGS = bindings_of("Compare")
     NEED_RADII = frozenset({"which", "enlarge"})
 
-    def __init__(self) -> None:
-        super().__init__(id="compare-pane")
-        self._one: State | None = None
-        self._other: State | None = None
-        self._quantity: str | None = None  # the only one that is compared
-        self._sorted = False
-        self._which = "either"
-        self._every: tuple[LayerPair, ...] = ()
-        self._lines: list[lines.Difference] = []
-        self._unfolded = False
-        self._certificates: tuple[Certificates | None, Certificates | None] = (None, None)
-        self._common: Shared | None = None
-        self._only = np.zeros(0, np.int64)
+    MOVING = "#compare-layers"
+
+    _quantity: str | None = None  # the only one that is compared
+    _sorted = False
+    _which = "either"
+    _every: tuple[LayerPair, ...] = ()
+    _lines: Sequence[lines.Difference] = ()
+    _unfolded = False
+    _certificates: tuple[Certificates | None, Certificates | None] = (None, None)
+    _common: Shared | None = None
+    _only = np.zeros(0, np.int64)
 
     def compose(self) -> ComposeResult:
         """Words on top, the layers, and what is certified beside them."""
@@ -85,13 +84,9 @@ class ComparePane(EpsPane):
 
     # What is shown
 
-    def compare(self, other: State | None) -> None:
-        """The second model, shown with the next :meth:`show`."""
-        self._other = other
-
     def show(self, state: State) -> None:
         """Show another state of the first model, or of the second."""
-        self._one, other = state, self._other
+        other = self.other
         self.query_one("#compare-alone", Notice).show(ALONE if other is None else "")
         self.query_one("#compare-content").display = other is not None
         if other is None:
@@ -198,16 +193,12 @@ class ComparePane(EpsPane):
         open_lists = [one for one in (layers, images) if one.is_on_screen and one.size.height]
         focus(open_lists[0] if open_lists else self)
 
-    def moving(self) -> Widget:
-        """Without a list in focus, the keys move in the layers."""
-        return self.query_one("#compare-layers", LongList)
-
     # Actions
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without a second model there is nothing to compare; without common radii there is no eps."""
-        if action in {"quantity", "sort", "unfold"}:
-            return self._other is not None and not self.query_one(EpsLine).typing
+        if action in {"quantity", "sort", "unfold"} and self.other is None:
+            return False
         return super().check_action(action, parameters)
 
     def action_quantity(self) -> None:
@@ -276,10 +267,10 @@ class ComparePane(EpsPane):
 
     def sheet(self) -> Sheet:
         """The layers as shown, and what is certified."""
-        if self._one is None or self._other is None:
+        if self.other is None:
             return Sheet(facts={"notice": ALONE})
         shown = {line.pair.name: line.pair for line in self._lines}
-        return lines.compare_sheet(self._one, self._other, shown.values(), self.eps)
+        return lines.compare_sheet(self.state, self.other, shown.values(), self.eps)
 
     def cells(self) -> Cells:
         """The numbers of the line under the cursor of the list in focus."""
@@ -292,6 +283,6 @@ class ComparePane(EpsPane):
             found = dict(zip((a, b), radii, strict=True))
             return {"image": int(common.index[row]), **found, "label": int(common.label[row])}
         line = self.query_one("#compare-layers", LongList).under(self._lines)
-        if self._one is None or self._other is None or line is None:
+        if self.other is None or line is None:
             return {}
-        return lines.compare_sheet(self._one, self._other, [line.pair], self.eps).rows[0]
+        return lines.compare_sheet(self.state, self.other, [line.pair], self.eps).rows[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from textual import on
 from textual.app import ComposeResult
@@ -27,10 +29,8 @@ class GradientsPane(Pane):
 
     BINDINGS = bindings_of("Gradients")
 
-    def __init__(self) -> None:
-        super().__init__(id="gradients-pane")
-        self._state: State | None = None
-        self._rows: list[LayerReport] = []
+    _shown: State | None = None
+    _rows: Sequence[LayerReport] = ()
 
     def compose(self) -> ComposeResult:
         """Words on top, then the layers through the depth, then the tightness of the certificate."""
@@ -47,7 +47,7 @@ class GradientsPane(Pane):
 
     def show(self, state: State) -> None:
         """Show another state."""
-        before, self._state = self._state, state
+        before, self._shown = self._shown, state
         if before is not None and before.layers == state.layers and before.phase is state.phase:
             return
         notice = lines.absent(state)
@@ -108,4 +108,4 @@ class GradientsPane(Pane):
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-        return lines.gradient_sheet(self._state) if self._state is not None else Sheet()
+        return lines.gradient_sheet(self.state)

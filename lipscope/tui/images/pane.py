@@ -9,7 +9,6 @@ import numpy as np
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.widget import Widget
 
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import (
@@ -27,7 +26,7 @@ from lipscope.tui.images.detail import ImageDetail
 from lipscope.tui.images.sheet import images_sheet
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
-from lipscope.tui.keys.motion import focus, is_focused
+from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Cells, Sheet, Wanted, same
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
@@ -69,14 +68,14 @@ class ImagesPane(EpsPane):
     BINDINGS = bindings_of("Images")
     NEED_RADII = frozenset({"keep", "label", "sort", "reverse", "turn", "grid", "search"})
 
-    def __init__(self) -> None:
-        super().__init__(id="images-pane")
-        self._state: State | None = None
-        self._choice = Choice()
-        self._rows = np.zeros(0, np.int64)
-        self._row = -1
-        self._asked: tuple[object, object] = (None, None)
-        self._asked_row = -1
+    MOVING = "#images-list"
+
+    _shown: Certificates | None = None
+    _choice = Choice()
+    _rows = np.zeros(0, np.int64)
+    _row = -1
+    _asked: tuple[object, object] = (None, None)
+    _asked_row = -1
 
     def compose(self) -> ComposeResult:
         """A line of words and the filters on top, the picture, and the list beside it."""
@@ -96,21 +95,16 @@ class ImagesPane(EpsPane):
     # What is shown
 
     @property
-    def certificates(self) -> Certificates | None:
-        """The radii beside the model."""
-        return self._state.results.certificates if self._state is not None else None
-
-    @property
     def _names(self) -> tuple[str, ...]:
-        certificates, images = self.certificates, self._state.images if self._state is not None else None
+        certificates, images = self.certificates, self.state.images
         if certificates is not None and certificates.classes:
             return certificates.classes
         return images.data.classes if images is not None and images.data is not None else ()
 
     def show(self, state: State) -> None:
         """Show another state."""
-        before, self._state = self.certificates, state
-        certificates = state.results.certificates
+        before, certificates = self._shown, state.results.certificates
+        self._shown = certificates
         notice = results_notice(state)
         self.query_one(Notice).show(notice)
         self.set_class(bool(notice), "-noticed")
@@ -130,10 +124,9 @@ class ImagesPane(EpsPane):
 
     def _ask(self) -> None:
         """Ask for what is missing, but only while somebody looks."""
-        state, certificates = self._state, self.certificates
-        if state is None or certificates is None or not self.is_on_screen:
+        certificates, images = self.certificates, self.state.images
+        if certificates is None or not self.is_on_screen:
             return
-        images = state.images
         if images is None or (images.name, images.split) != (certificates.data_name, certificates.data_split):
             self.post_message(Wanted(lambda session: session.want_images()))
         elif not images.reading and self._row >= 0:
@@ -202,13 +195,13 @@ class ImagesPane(EpsPane):
         ]
 
     def _show_image(self) -> None:
-        if self._state is not None and self._state.results.certificates is not None:
-            self.query_one(ImageDetail).show(self._state, self._row, self.eps, self._names)
+        if self.certificates is not None:
+            self.query_one(ImageDetail).show(self.state, self._row, self.eps, self._names)
 
     def _show_grid(self) -> None:
         """The pictures of the list, each with its number and verdict."""
-        state, certificates, rows = self._state, self.certificates, self._rows
-        if state is None or certificates is None:
+        state, certificates, rows = self.state, self.certificates, self._rows
+        if certificates is None:
             return
 
         def words(place: int) -> str:
@@ -235,10 +228,6 @@ class ImagesPane(EpsPane):
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work, also while the list is folded."""
         focus(self.query_one(Thumbnails) if self.has_class("-grid") else self)
-
-    def moving(self) -> Widget:
-        """The keys that move up and down move in the list, folded or not."""
-        return self.query_one(LongList)
 
     def action_grid(self) -> None:
         """Thumbnails instead of the list, or the list again."""
@@ -281,11 +270,6 @@ class ImagesPane(EpsPane):
             self.action_sort()
 
     # Actions
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While an image is searched for, keys are letters."""
-        searching = is_focused(self.query_one("#images-search")) and action in {"move", "type_eps", *self.NEED_RADII}
-        return not searching and super().check_action(action, parameters)
 
     def _choose(self, choice: Choice) -> None:
         self._choice = choice
@@ -351,8 +335,7 @@ class ImagesPane(EpsPane):
         """The images that are listed, in their order."""
         certificates = self.certificates
         if certificates is None:
-            notice = results_notice(self._state) if self._state is not None else ""
-            return Sheet(facts={"notice": notice})
+            return Sheet(facts={"notice": results_notice(self.state)})
         return images_sheet(certificates, self._rows, self._choice, self._names)
 
     def cells(self) -> Cells:

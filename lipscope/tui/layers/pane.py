@@ -23,28 +23,22 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.work.state import State
 
-LETTERS = frozenset({"filter", "sort", "reverse", "unfold", "log_axis", "next_angle", "view", "enlarge"})
-"""Actions whose keys are letters while a filter is typed."""
-
 
 class LayersPane(Pane):
     """The second screen."""
 
     BINDINGS = bindings_of("Layers")
 
-    def __init__(self) -> None:
-        super().__init__(id="layers-pane")
-        self._of: Rows | None = None
-        self._rows: list[Row] = []
-        self._lines: Sequence[Line] = []
-        self._unfolded: set[str] = set()
-        self._sort: str | None = None
-        self._reverse = False
-        self._state: State | None = None
-        self._wanted = ""
-        self._chosen_key: str | None = None
-        self._placed = -1
-        self._main = ""  # the name of the layer that matters most
+    _of: Rows | None = None
+    _rows: Sequence[Row] = ()
+    _lines: Sequence[Line] = ()
+    _unfolded: frozenset[str] = frozenset()
+    _sort: str | None = None
+    _reverse = False
+    _wanted = ""
+    _chosen_key: str | None = None
+    _placed = -1
+    _main = ""  # the name of the layer that matters most
 
     def compose(self) -> ComposeResult:
         """List and detail, side by side or stacked."""
@@ -62,7 +56,7 @@ class LayersPane(Pane):
     def show(self, state: State) -> None:
         """Show another state; the cursor stays on its layer, also where its last move has not been told of yet."""
         self._follow()
-        self._state, self._main = state, main_row(state)
+        self._main = main_row(state)
         if self._of is None or self._of.header is not state.header:
             self._of = Rows(state.header)
         self._rows = self._of.at(state)
@@ -73,8 +67,8 @@ class LayersPane(Pane):
 
     def _show_kernel(self) -> None:
         """Hand on the kernel of the selected layer; ask for it where it is looked at."""
-        detail, state, row = self.query_one(LayerDetail), self._state, self.chosen
-        if state is None or detail.view != "kernel":
+        detail, state, row = self.query_one(LayerDetail), self.state, self.chosen
+        if detail.view != "kernel":
             return
         if row is not None and (state.kernel is None or state.kernel.layer != row.key):
             self.post_message(Wanted(lambda session: session.want_kernel(row.key)))
@@ -92,10 +86,7 @@ class LayersPane(Pane):
 
     def _arrange(self) -> None:
         """Filter, sort and fold the rows that are known; the cursor stays on its layer."""
-        state = self._state
-        if state is None:
-            return
-        shown, most = self._shown(), self._main
+        state, shown, most = self.state, self._shown(), self._main
         self._lines = lines = shown if self._flat else folded(shown, self._unfolded)
         # A cursor that was never moved stands on the layer that matters, whatever becomes known.
         key = self._chosen_key or most
@@ -122,7 +113,7 @@ class LayersPane(Pane):
 
     def _say_order(self) -> None:
         order = SORTS[self._sort][1] if self._sort is not None else "forward order"
-        if self._sort is None and self._of is not None and self._state is not None and not self._state.modelled:
+        if self._sort is None and self._of is not None and not self.state.modelled:
             order = "by name" if self._of.by_name else "in the order of the file"
         if self._reverse:
             order += ", reversed"
@@ -171,10 +162,6 @@ class LayersPane(Pane):
         self.refresh_bindings()
         self._say_order()
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """While a filter is typed, the keys are letters."""
-        return not (self._typing and action in LETTERS)
-
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
         focus(self.query_one("#detail-text" if self.has_class("-enlarged") else "#layers-list"))
@@ -184,9 +171,8 @@ class LayersPane(Pane):
     @on(LongList.HeadingPressed, "#layers-list")
     def _sort_by_heading(self, message: LongList.HeadingPressed) -> None:
         """The first click sorts, the second reverses, the third leaves the forward order."""
-        alone = self._state is not None and not self._state.modelled
-        shown = layout(self.query_one(LongList).size.width, widest(self._lines), alone=alone)
-        key = sort_at(shown, message.place)
+        width, alone = self.query_one(LongList).size.width, not self.state.modelled
+        key = sort_at(layout(width, widest(self._lines), alone=alone), message.place)
         if self._sort != key:
             self._sort, self._reverse = key, False
         elif not self._reverse:
@@ -216,10 +202,10 @@ class LayersPane(Pane):
         """Unfold the neighbours under the cursor, or fold all that were unfolded."""
         line = self._line
         if line is not None and line.folded:
-            self._unfolded.add(line.key)
+            self._unfolded |= {line.key}
             self._chosen_key = line.key
         else:
-            self._unfolded.clear()
+            self._unfolded = frozenset()
         self._arrange()
 
     def action_log_axis(self) -> None:
@@ -273,7 +259,7 @@ class LayersPane(Pane):
             self.action_enlarge()
             return True
         if self._unfolded:
-            self._unfolded.clear()
+            self._unfolded = frozenset()
             self._arrange()
             return True
         return False
@@ -282,18 +268,12 @@ class LayersPane(Pane):
 
     def sheet(self) -> Sheet:
         """The layers that are shown, in the order shown, with every column."""
-        state = self._state
         notes = {row.key: list(row.report.notes) for row in self._shown() if row.report and row.report.notes}
-        facts = {"gradients": _gradients_of(state), "notes": notes} if state is not None else {}
-        return Sheet([sheet_row(row) for row in self._shown()], facts)
+        norms = (report.gradient_norm for report in self.state.layers.values())
+        images = next((norm.images for norm in norms if norm is not None), None)  # on which they were estimated
+        return Sheet([sheet_row(row) for row in self._shown()], {"gradients": images, "notes": notes})
 
     def cells(self) -> Cells:
         """The numbers of the selected layer."""
         row = self.chosen
         return sheet_row(row) if row is not None else {}
-
-
-def _gradients_of(state: State) -> str | None:
-    """On which images the gradient norms were estimated."""
-    norms = (report.gradient_norm for report in state.layers.values())
-    return next((norm.images for norm in norms if norm is not None), None)

@@ -275,7 +275,7 @@ def _tensors_text(group: str, tensors: list[TensorInfo]) -> str:
     return ", ".join(parts) + (f" and {len(tensors) - 4} more" if len(tensors) > 4 else "")
 
 
-def arranged(all_rows: list[Row], *, wanted: str, sort: str | None, reverse: bool = False) -> list[Row]:
+def arranged(all_rows: Sequence[Row], *, wanted: str, sort: str | None, reverse: bool = False) -> list[Row]:
     """The rows whose name or kind contains ``wanted`` (in any case), worst first by the column ``sort``.
 
     Rows with nothing to sort by come last, also in reverse; equals keep the forward order.

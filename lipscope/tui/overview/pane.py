@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import Digits, Static
 
 from lipscope.tui.keys.bindings import bindings_of
@@ -91,11 +91,10 @@ class OverviewPane(EpsPane):
 
     BINDINGS = bindings_of("Overview")
 
-    def __init__(self) -> None:
-        super().__init__(id="overview-pane")
-        self._state: State | None = None
-        self._warnings: list[tuple[str, Goto | None]] = []
-        self._labels: list[int] = []  # of the classes that are listed
+    MOVING = "#overview-scroll"
+
+    _warnings: Sequence[tuple[str, Goto | None]] = ()
+    _labels: Sequence[int] = ()  # of the classes that are listed
 
     def compose(self) -> ComposeResult:
         """Two answers, the chain between them, the radii of the literature, what to worry about; last the file."""
@@ -125,14 +124,8 @@ class OverviewPane(EpsPane):
                     yield Notice("file", id="file")
                 yield Notice("claimed by the file, not verified", id="claims")
 
-    @property
-    def certificates(self) -> Certificates | None:
-        """The radii beside the model."""
-        return self._state.results.certificates if self._state is not None else None
-
     def show(self, state: State) -> None:
         """Show another state."""
-        self._state = state
         said = answer(state)
         self.query_one("#overview-failure", Notice).show(error_facts(state.failure))
         box = self.query_one("#is-it")
@@ -176,10 +169,8 @@ class OverviewPane(EpsPane):
         self.query_one("#overview-bar", Drawn).show(lambda width, height: shares_bar(certificates, eps, width))
         self.query_one(EpsTable).show(certificates, self.eps, self.listed)
         self._draw_more(certificates)
-        stale = self._state is not None and self._state.stale
-        self.query_one("#overview-table").border_title = (
-            f"{word} accuracy of ANOTHER model" if stale else f"{word} accuracy, per cent"
-        )
+        about = "of ANOTHER model" if self.state.stale else "per cent"
+        self.query_one("#overview-table").border_title = f"{word} accuracy, {about}"
 
     def _draw_more(self, certificates: Certificates) -> None:
         """Where there is much room: the shares at every eps, and those of every class, the least certified first."""
@@ -241,16 +232,9 @@ class OverviewPane(EpsPane):
         elif (cause := self._warnings[place][1]) is not None:
             self.post_message(Goto(cause.screen, cause.to))
 
-    def moving(self) -> Widget:
-        """The keys that move up and down scroll."""
-        return self.query_one("#overview-scroll")
-
     def sheet(self) -> Sheet:
         """The facts: who says them, their label and their text."""
-        state = self._state
-        if state is None:
-            return Sheet()
-        line = answer(state)
+        state, line = self.state, answer(self.state)
         said = {
             "verdict": [(line.text, line.reason)], "recomputed": recomputed(state), "file": file_facts(state),
             "claimed": claims(state.header),
@@ -261,10 +245,7 @@ class OverviewPane(EpsPane):
 
     def copied(self) -> str:
         """The verdict in one line, with the file's hash, and what is certified at eps."""
-        state = self._state
-        if state is None:
-            return ""
-        line, certificates = answer(state), state.results.certificates
+        state, line, certificates = self.state, answer(self.state), self.certificates
         digest = f"\tsha256 {state.sha256}" if state.sha256 else ""
         proof = ""
         if certificates is not None:
@@ -274,12 +255,10 @@ class OverviewPane(EpsPane):
 
     def cells(self) -> Cells:
         """The verdict, and what tells one file from another."""
-        if self._state is None:
-            return {}
-        line, verdict = answer(self._state), self._state.verdict
+        state, line, verdict = self.state, answer(self.state), self.state.verdict
         known = verdict is not None and line.status in ("proved", "bounded")
         return {
             "verdict": line.text, "reason": line.reason,
             "lipschitz (proved upper bound)": verdict.lipschitz if verdict is not None and known else None,
-            "sha256": self._state.sha256, "path": str(self._state.header.path),
+            "sha256": state.sha256, "path": str(state.header.path),
         }  # fmt: skip

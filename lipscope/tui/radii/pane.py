@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
-from textual.widget import Widget
 
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import Choice
@@ -43,14 +44,13 @@ class RadiiPane(EpsPane):
     BINDINGS = bindings_of("Radii")
     NEED_RADII = frozenset({"log_axis", "open_images"})
 
-    def __init__(self) -> None:
-        super().__init__(id="radii-pane")
-        self._certificates: Certificates | None = None
-        self._notice = ""
-        self._log = False
-        self._attack = False
-        self._sorted = np.zeros(0)
-        self._lines: list[ClassRow] = []
+    MOVING = "#radii-classes"
+
+    _shown: Certificates | None = None
+    _log = False
+    _attack = False
+    _sorted = np.zeros(0)
+    _lines: Sequence[ClassRow] = ()
 
     def compose(self) -> ComposeResult:
         """A line of words on top; histogram and area on one axis, tables beside them."""
@@ -74,24 +74,18 @@ class RadiiPane(EpsPane):
 
     def show(self, state: State) -> None:
         """Show another state."""
-        self._notice = notice = results_notice(state)
-        self.query_one(Notice).show(notice)
+        self.query_one(Notice).show(results_notice(state))
         certificates = state.results.certificates
         self.set_class(certificates is None, "-empty")
         self.query_one("#radii-content").display = certificates is not None
-        if certificates is not self._certificates:
-            self._certificates = certificates
+        if certificates is not self._shown:
+            self._shown = certificates
             self._sorted = np.zeros(0) if certificates is None else np.sort(certificates.radius[certificates.correct])
             self.refresh_bindings()
             self._redraw()
 
-    @property
-    def certificates(self) -> Certificates | None:
-        """The radii."""
-        return self._certificates
-
     def _redraw(self) -> None:
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None:
             return
         self.query_one(EpsLine).show(certificates, self.eps)
@@ -142,7 +136,7 @@ class RadiiPane(EpsPane):
 
     def _draw_area(self) -> None:
         """The shares over the radii; over them those of the class under the cursor while its list has the focus."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None:
             return
         overlay, name = None, ""
@@ -180,8 +174,8 @@ class RadiiPane(EpsPane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without an attack there is nothing to compare the radii with."""
-        if action == "show_attack":
-            return self._certificates is not None and self._certificates.attack_distance is not None
+        if action == "show_attack" and (self.certificates is None or self.certificates.attack_distance is None):
+            return False
         return super().check_action(action, parameters)
 
     def show_eps(self) -> None:
@@ -206,10 +200,6 @@ class RadiiPane(EpsPane):
         label = row.label if row is not None else None
         self.post_message(Goto("images", Choice(keep=keep, label=label, eps=self.eps)))
 
-    def moving(self) -> Widget:
-        """The keys that move up and down move in the classes."""
-        return self.query_one("#radii-classes")
-
     def step_back(self) -> bool:
         """Close the entry if it is open, leave the attack; False when there is nothing to undo."""
         if super().step_back():
@@ -220,14 +210,14 @@ class RadiiPane(EpsPane):
 
     def sheet(self) -> Sheet:
         """All images at the radii that are listed and at eps, then every class at eps."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None:
-            return Sheet(facts={"notice": self._notice})
+            return Sheet(facts={"notice": results_notice(self.state)})
         return radii_sheet(certificates, self.eps, self.listed)
 
     def copied(self) -> str:
         """The line of eps, and the class under the cursor."""
-        certificates = self._certificates
+        certificates = self.certificates
         if certificates is None:
             return ""
         certified, total = certificates.certified_count(self.eps), len(certificates)
@@ -239,7 +229,7 @@ class RadiiPane(EpsPane):
 
     def cells(self) -> Cells:
         """The numbers at eps, and those of the class under the cursor."""
-        certificates, row = self._certificates, self.chosen_class
+        certificates, row = self.certificates, self.chosen_class
         if certificates is None:
             return {}
         wanted = [("all", format_eps(self.eps)), *([(row.label, format_eps(self.eps))] if row is not None else [])]

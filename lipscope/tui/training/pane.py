@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.widget import Widget
 from textual.widgets import Static
 
 from lipscope.files.run_log import RunLog
@@ -22,7 +23,6 @@ from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
-from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
 from lipscope.visible import counted
 
@@ -35,13 +35,12 @@ class TrainingPane(Pane):
 
     BINDINGS = bindings_of("Training")
 
-    def __init__(self) -> None:
-        super().__init__(id="training-pane")
-        self._state: State | None = None
-        self._view: RunView | None = None
-        self._log_axis = False
-        self._unfolded = False
-        self._rows: list[lines.LayerRow] = []
+    MOVING = "#training-list"
+
+    _shown: State | None = None
+    _log_axis = False
+    _unfolded = False
+    _rows: Sequence[lines.LayerRow] = ()
 
     def compose(self) -> ComposeResult:
         """Words on top, then the curves beside or above the layers, then what the training says."""
@@ -62,10 +61,9 @@ class TrainingPane(Pane):
 
     def show(self, state: State) -> None:
         """Show another state."""
-        before, self._state = self._state, state
-        if before is not None and before.run == state.run:
+        before, self._shown, view = self._shown, state, state.run
+        if before is not None and before.run == view:
             return
-        self._view = view = state.run
         self.query_one(Notice).show(lines.notice(state))
         log = view.log if view is not None else None
         told = log is not None and bool(log.epochs or log.layers or log.progress)
@@ -79,6 +77,10 @@ class TrainingPane(Pane):
         if told:
             self._redraw()
 
+    @property
+    def _log(self) -> RunLog | None:
+        return self.state.run.log if self.state.run is not None else None
+
     def on_resize(self) -> None:
         """Words and lists as the new width wants them."""
         self._redraw()
@@ -90,7 +92,7 @@ class TrainingPane(Pane):
         focus(table if seen and self.query_one("#training-content").display else self)
 
     def _redraw(self) -> None:
-        view, log = self._view, self._view.log if self._view is not None else None
+        view, log = self.state.run, self._log
         if view is None or log is None or not self.query_one("#training-content").display:
             return
         width = max(self.size.width - 2, 20)
@@ -146,10 +148,10 @@ class TrainingPane(Pane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without an epoch there is no curve to change, without a measured one no layer."""
-        log = self._view.log if self._view is not None else None
+        log = self._log
         if action in ("log_axis", "unfold", "cause"):
             return log is not None and bool(log.epochs if action == "log_axis" else log.layers)
-        return True
+        return super().check_action(action, parameters)
 
     def action_log_axis(self) -> None:
         """The loss on a logarithmic axis, or on a linear one again."""
@@ -170,17 +172,13 @@ class TrainingPane(Pane):
         else:
             self.post_message(Goto("layers", row.name))
 
-    def moving(self) -> Widget:
-        """The keys that move up and down move in the layers."""
-        return self.query_one("#training-list")
-
     def sheet(self) -> Sheet:
         """What is shown, as data."""
-        return lines.training_sheet(self._state) if self._state is not None else Sheet()
+        return lines.training_sheet(self.state)
 
     def cells(self) -> Cells:
         """The numbers of the layer under the cursor, at the first epoch and the last."""
-        row = self._chosen if self._view is not None and self._view.log is not None else None
+        row = self._chosen if self._log is not None else None
         if row is None:
             return {}
         (bound, last_bound), (gradient, last_gradient) = lines.ends(row.bounds), lines.ends(row.gradients)

@@ -21,26 +21,18 @@ class EpsPane(Pane):
     NEED_RADII: ClassVar[frozenset[str]] = frozenset()
     """Actions beside those of eps that mean nothing without radii."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self.eps: Fraction = DEFAULT_EPS[0]
-        self.listed: Sequence[Fraction] = DEFAULT_EPS
+    eps: Fraction = DEFAULT_EPS[0]
+    listed: Sequence[Fraction] = DEFAULT_EPS
 
     @property
-    @abstractmethod
     def certificates(self) -> Certificates | None:
         """The radii that eps is held against."""
+        return self.state.results.certificates
 
-    def take_eps(self, eps: Fraction) -> None:
-        """Another radius, chosen here or on another screen; the same one costs nothing."""
-        if eps != self.eps:
-            self.eps = eps
-            self.show_eps()
-
-    def take_list(self, radii: Sequence[Fraction]) -> None:
-        """The radii that tables list, ascending."""
-        if radii != self.listed:
-            self.listed = radii
+    def take_eps(self, eps: Fraction, listed: Sequence[Fraction]) -> None:
+        """Another radius, chosen here or on another screen, and those that tables list; the same ones cost nothing."""
+        if (eps, listed) != (self.eps, self.listed):
+            self.eps, self.listed = eps, listed
             self.show_eps()
 
     @abstractmethod
@@ -48,10 +40,9 @@ class EpsPane(Pane):
         """Show what holds at the radius chosen."""
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without radii there is no eps to move; while one is typed, keys are letters."""
-        if action in {"move", "type_eps"} or action in self.NEED_RADII:
-            return self.certificates is not None and not self.query_one(EpsLine).typing
-        return True
+        """Without radii there is no eps to move."""
+        needs_radii = action in {"move", "type_eps", *self.NEED_RADII}
+        return super().check_action(action, parameters) and not (needs_radii and self.certificates is None)
 
     def action_move(self, steps: int) -> None:
         """Move eps by ``steps`` 255ths."""
@@ -65,8 +56,7 @@ class EpsPane(Pane):
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""
         if typed:
             self.focus_main()  # the entry that had the focus is gone
-        self.take_eps(eps)  # here at once: the next key moves on from it
-        self.eps_moved(eps, typed=typed)
+        self.eps_moved(self, eps, typed)  # not by a message: the next key moves on from it
 
     def pick_eps(self, value: float) -> None:
         """Take the radius next to a number of a plot's axis."""
