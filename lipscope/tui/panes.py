@@ -14,6 +14,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 
 from lipscope.tui.keys.motion import focus
+from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.work.state import State
 
@@ -98,8 +99,11 @@ class Pane(Container, can_focus=True):
         return self.query_one(self.MOVING) if self.MOVING else None
 
     def step_back(self) -> bool:
-        """Undo the innermost of what was opened or chosen here; False when there is none."""
-        return False
+        """Undo the innermost of what was opened or chosen here, an entry above all; False when there is none."""
+        if opened := [entry for entry in self.query(Entry) if entry.display]:
+            opened[0].close()
+            self.focus_main()
+        return bool(opened)
 
     def sheet(self) -> Sheet:
         """What is shown, as data."""

@@ -10,7 +10,6 @@ from lipscope.tui.overview.pane import OverviewPane
 from lipscope.tui.registry import entry
 from lipscope.tui.settings import Remembered, remembered
 from lipscope.tui.widgets.at_eps import EpsPane
-from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.units import format_eps
 from tests.tui.conftest import finished, screen_text, until, write_radii
@@ -73,7 +72,7 @@ async def test_the_arrows_beside_eps_move_it_and_a_press_between_them_types(mode
         await pilot.click("#overview-eps", offset=(button - 1, 0))
         await until(pilot, lambda: pane.eps == Fraction(36, 255))
         await pilot.click("#overview-eps", offset=(button // 2, 0))
-        await until(pilot, lambda: pane.query_one(EpsLine).typing)
+        await until(pilot, lambda: pane.query_one("#eps-entry").display)
 
 
 async def test_a_press_on_a_chip_keeps_its_images(model, script):

@@ -238,9 +238,7 @@ class ImagesPane(EpsPane):
 
     def action_search(self) -> None:
         """Type a number or a class."""
-        entry = self.query_one("#images-search", Entry)
-        entry.value, entry.display = "", True
-        focus(entry)
+        self.query_one("#images-search", Entry).open()
 
     def _search(self, typed: str) -> None:
         wanted, names = typed.strip(), self._names
@@ -251,14 +249,7 @@ class ImagesPane(EpsPane):
             self._choose(replace(self._choice, label=labels[0]))
         else:
             self.notify(f"no image and no class {harmless(wanted, 30)!r}", severity="warning", markup=False)
-        self._close_search()
-
-    def _close_search(self) -> bool:
-        entry = self.query_one("#images-search", Entry)
-        was, entry.display = entry.display, False
-        if was:
-            self.focus_main()
-        return was
+        super().step_back()
 
     def action_chip(self, name: str) -> None:
         """A filter, the next class, or the next order."""
@@ -319,7 +310,7 @@ class ImagesPane(EpsPane):
 
     def step_back(self) -> bool:
         """Close the entry, then leave the filters; False when there is nothing to undo."""
-        if super().step_back() or self._close_search():
+        if super().step_back():
             return True
         if self.has_class("-grid"):
             self.action_grid()

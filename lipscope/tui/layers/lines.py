@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
-from lipscope.tui.layers.rows import Line, Row, aside
+from lipscope.tui.layers.rows import Line, Row, aside, line_name
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.plots.bars import BLOCKS, bar
@@ -50,10 +50,10 @@ def widest(items: Sequence[Line]) -> tuple[int, int]:
     """The cells that the names and the kinds want; of tens of thousands only as many are measured as need be."""
     longest = 8
     for item in items:
-        longest = max(longest, len(harmless(item.name, WIDEST_ALONE)))
+        longest = max(longest, len(harmless(line_name(item), WIDEST_ALONE)))
         if longest >= WIDEST_ALONE:
             break
-    kinds = (len(harmless(item.rows[0].kind, WIDEST_KIND)) for item in items[:1000] if not item.folded)
+    kinds = (len(harmless(item[0].kind, WIDEST_KIND)) for item in items[:1000] if len(item) == 1)
     return longest, max(kinds, default=8)
 
 
@@ -151,34 +151,32 @@ def gradient_runs(row: Row, *, most: bool) -> Runs:
 
 def item_line(item: Line, columns: Layout, over: Range, most: str) -> Runs:
     """One line of the list."""
-    row = item.rows[0]
-    style = QUIET if item.folded else "bold" if row.key == most else ""
-    name = harmless(item.name, columns.name, keep="start" if item.folded else "end")
+    row, folded = item[0], len(item) > 1
+    style = QUIET if folded else "bold" if row.key == most else ""
+    called = f"{line_name(item)}, {len(item)}" if folded and not columns.kind else line_name(item)
+    name = harmless(called, columns.name, keep="start" if folded else "end")
     runs: Runs = [(f"{name:{columns.name}} ", style)]
     if columns.kind:
-        kind = counted(len(item.rows), "layer") if item.folded else row.kind
-        if item.folded and row.report is not None and row.report.role == "tensor":
-            kind = counted(len(item.rows), "other")
+        other = row.report is not None and row.report.role == "tensor"
+        kind = counted(len(item), "other" if other else "layer") if folded else row.kind
         runs.append((f"{harmless(kind, columns.kind):{columns.kind}} ", style))
     if columns.shapes:
-        last = item.rows[-1].report
+        last = item[-1].report
         shapes = "" if row.report is None or last is None else (
             f"{shape_text(row.report.input_shape)} → {shape_text(last.output_shape)}"
         )  # fmt: skip
         runs.append((f"{harmless(shapes, columns.shapes):{columns.shapes}} ", QUIET))
     runs.append(bound_run(row, BOUND))
     if columns.strip:
-        runs += [(" ", ""), *strip(_linear(item) if item.folded else row.report, over, columns.strip)]
+        runs += [(" ", ""), *strip(_linear(item) if folded else row.report, over, columns.strip)]
     if columns.gradient:
         runs += [(" ", ""), *gradient_runs(row, most=row.key == most)]
-    if item.folded and not columns.kind:
-        runs[0] = (f"{harmless(f'{item.name}, {len(item.rows)}', columns.name):{columns.name}} ", style)
     return runs
 
 
 def _linear(item: Line) -> LayerReport | None:
     """A layer with singular values, of those that are folded."""
-    return next((row.report for row in item.rows if row.report is not None and row.report.spectrum is not None), None)
+    return next((row.report for row in item if row.report is not None and row.report.spectrum is not None), None)
 
 
 def heading(columns: Layout, over: Range) -> str:

@@ -87,10 +87,10 @@ class LayersPane(Pane):
     def _arrange(self) -> None:
         """Filter, sort and fold the rows that are known; the cursor stays on its layer."""
         state, shown, most = self.state, self._shown(), self._main
-        self._lines = lines = shown if self._flat else folded(shown, self._unfolded)
+        self._lines = lines = [(row,) for row in shown] if self._flat else folded(shown, self._unfolded)
         # A cursor that was never moved stands on the layer that matters, whatever becomes known.
         key = self._chosen_key or most
-        place = next((k for k, line in enumerate(lines) for row in line.rows if row.key == key), 0) if key else 0
+        place = next((k for k, line in enumerate(lines) for row in line if row.key == key), 0) if key else 0
         longest = widest(lines)
         over = sigma_axis(row.report for row in shown if row.report is not None)
 
@@ -129,7 +129,7 @@ class LayersPane(Pane):
     @property
     def chosen(self) -> Row | None:
         """The layer under the cursor; the first of those that are folded."""
-        return self._line.rows[0] if self._line is not None else None
+        return self._line[0] if self._line is not None else None
 
     @on(LongList.Chosen, "#layers-list")
     def _other_line(self, message: LongList.Chosen) -> None:
@@ -201,9 +201,9 @@ class LayersPane(Pane):
     def action_unfold(self) -> None:
         """Unfold the neighbours under the cursor, or fold all that were unfolded."""
         line = self._line
-        if line is not None and line.folded:
-            self._unfolded |= {line.key}
-            self._chosen_key = line.key
+        if line is not None and len(line) > 1:
+            self._chosen_key = line[0].key
+            self._unfolded |= {line[0].key}
         else:
             self._unfolded = frozenset()
         self._arrange()
@@ -225,14 +225,12 @@ class LayersPane(Pane):
 
     def action_filter(self) -> None:
         """Show the filter and type into it."""
-        entry = self.query_one(Entry)
-        entry.display = True
-        focus(entry)
+        self.query_one(Entry).open()
 
     @on(LongList.Entered, "#layers-list")
     def action_enlarge(self) -> None:
         """Unfold neighbours; give the detail of a layer the whole screen, or take it back."""
-        if self._line is not None and self._line.folded:
+        if self._line is not None and len(self._line) > 1:
             self.action_unfold()
             return
         self.toggle_class("-enlarged")
@@ -249,20 +247,15 @@ class LayersPane(Pane):
 
     def step_back(self) -> bool:
         """Undo the innermost of: the filter, the enlarged detail, what is unfolded. False when there is nothing."""
-        entry = self.query_one(Entry)
-        if entry.display:
-            entry.value = ""
-            entry.display = False
-            self.focus_main()
+        if super().step_back():
             return True
         if self.has_class("-enlarged"):
             self.action_enlarge()
             return True
-        if self._unfolded:
-            self._unfolded = frozenset()
+        unfolded, self._unfolded = self._unfolded, frozenset()
+        if unfolded:
             self._arrange()
-            return True
-        return False
+        return bool(unfolded)
 
     # Export
 

@@ -32,21 +32,6 @@ class Row:
         if self.report is not None:
             object.__setattr__(self, "fold", "plain" if plain(self) else "aside" if aside(self) else "")
 
-    @property
-    def folded(self) -> bool:
-        """Whether it stands for several."""
-        return False
-
-    @property
-    def name(self) -> str:
-        """What the line is called."""
-        return self.key
-
-    @property
-    def rows(self) -> tuple[Row, ...]:
-        """The rows that the line stands for."""
-        return (self,)
-
 
 def _bound_rank(row: Row) -> float | None:
     if row.report is None or row.report.bound.pending:
@@ -128,41 +113,30 @@ def aside(row: Row) -> bool:
     return not spoiled(report)
 
 
-@dataclass(frozen=True)
-class Run:
-    """Neighbours that are alike, folded into one line."""
-
-    rows: tuple[Row, ...]
-
-    folded = True
-
-    @property
-    def key(self) -> str:
-        """The name of its first layer."""
-        return self.rows[0].key
-
-    @property
-    def name(self) -> str:
-        """``stage2 … stage5``: the parts of the first and last name up to where they differ."""
-        first, last = (row.key.split(".") for row in (self.rows[0], self.rows[-1]))
-        depth = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0) + 1
-        return f"{'.'.join(first[:depth])} … {'.'.join(last[:depth])}"
+Line = tuple[Row, ...]
+"""One line of the list: a layer, or neighbours that are alike, folded into one."""
 
 
-Line = Row | Run
-"""One line of the list."""
+def line_name(line: Line) -> str:
+    """The name of a layer; ``stage2 … stage5``: the parts of the first and last name up to where they differ."""
+    if len(line) == 1:
+        return line[0].key
+    first, last = line[0].key.split("."), line[-1].key.split(".")
+    depth = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0) + 1
+    return f"{'.'.join(first[:depth])} … {'.'.join(last[:depth])}"
+
 
 RUN = 3
 """Neighbours from which on they are folded."""
 
 
-def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> Sequence[Line]:
+def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> list[Line]:
     """Rows of which there is nothing to see folded with their neighbours, but for those that were unfolded."""
     lines: list[Line] = []
     for kind, group in groupby(all_rows, key=attrgetter("fold")):
         run = tuple(group)
         whole = bool(kind) and len(run) >= (2 if kind == "aside" else RUN) and run[0].key not in unfolded
-        lines += [Run(run)] if whole else run
+        lines += [run] if whole else [(row,) for row in run]
     return lines
 
 

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, ClassVar
 
 from lipscope.tui.panes import Pane
-from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.entry import Entry
+from lipscope.tui.widgets.eps_line import moved
 from lipscope.units import DEFAULT_EPS
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EpsPane(Pane):
-    """A screen whose :class:`EpsLine` chooses the radius."""
+    """A screen whose line of eps chooses the radius."""
 
     NEED_RADII: ClassVar[frozenset[str]] = frozenset()
     """Actions beside those of eps that mean nothing without radii."""
@@ -50,7 +51,7 @@ class EpsPane(Pane):
 
     def action_type_eps(self) -> None:
         """Type a radius."""
-        self.query_one(EpsLine).open()
+        self.query_one("#eps-entry", Entry).open()
 
     def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""
@@ -61,12 +62,3 @@ class EpsPane(Pane):
     def pick_eps(self, value: float) -> None:
         """Take the radius next to a number of a plot's axis."""
         self.choose_eps(moved(Fraction(round(value * 255), 255), 0))
-
-    def step_back(self) -> bool:
-        """Leave a typed radius; False where none is being typed."""
-        line = self.query_one(EpsLine)
-        if not line.typing:
-            return False
-        line.close()
-        self.focus_main()
-        return True

@@ -8,7 +8,7 @@ from typing import Any
 from textual import events
 from textual.widgets import Input
 
-from lipscope.tui.panes import Pane
+from lipscope.tui.keys.motion import focus
 
 
 class Entry(Input):
@@ -26,6 +26,15 @@ class Entry(Input):
         self._submitted = submitted
         self.display = False
 
+    def open(self) -> None:
+        """Let the user type."""
+        self.display = True
+        focus(self)
+
+    def close(self) -> None:
+        """Forget what was typed."""
+        self.value, self.display = "", False
+
     async def _on_key(self, event: events.Key) -> None:
         if event.key not in ("enter", "escape") and self.screen.focused is self:
             return
@@ -36,4 +45,4 @@ class Entry(Input):
         elif event.key == "enter":
             self._submitted(self.value)
         else:
-            next(pane for pane in self.ancestors if isinstance(pane, Pane)).step_back()
+            await self.app.run_action("back")

@@ -14,7 +14,6 @@ from textual.style import Style
 from textual.widgets import Static
 
 from lipscope.errors import UsageError
-from lipscope.tui.keys.motion import focus
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, counts
 from lipscope.tui.results import verdict_words
@@ -72,23 +71,6 @@ class EpsLine(Vertical):
             layout=False,  # always one line: moving eps moves nothing else
         )
 
-    @property
-    def typing(self) -> bool:
-        """Whether the entry is open."""
-        return self.query_one(Entry).display
-
-    def open(self) -> None:
-        """Let the user type a radius."""
-        entry = self.query_one(Entry)
-        entry.value = ""
-        entry.display = True
-        focus(entry)
-
-    def close(self) -> None:
-        """Back to words."""
-        self.query_one(Entry).display = False
-        self._complain("")
-
     def _complain(self, text: str) -> None:
         self.query_one("#eps-complaint", Notice).show(harmless(text))
 
@@ -102,7 +84,7 @@ class EpsLine(Vertical):
                 entry.value = f"{typed}/255"
                 entry.cursor_position = len(entry.value)
             return
-        self.close()
+        self.query_one(Entry).close()
         self._choose(eps, typed=True)
 
     @on(Entry.Changed, "#eps-entry")

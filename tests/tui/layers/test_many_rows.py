@@ -19,7 +19,7 @@ def test_tens_of_thousands_of_rows_cost_little_and_a_line_is_made_when_it_is_see
     items = folded(MANY)
     columns = layout(120, widest(items))
     assert time.process_time() - started < 3
-    assert [item.key for item in items] == [row.key for row in MANY]
+    assert [item[0].key for item in items] == [row.key for row in MANY]
     for place in (0, 17, len(MANY) - 1):
         line = "".join(text for text, _ in item_line(items[place], columns, sigma_axis([]), ""))
         assert MANY[place].key.endswith(line.split()[0].lstrip("…"))

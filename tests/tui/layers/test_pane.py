@@ -20,7 +20,7 @@ async def layers(pilot, *, unfold=True) -> LongList:
     await until(pilot, lambda: "bound ≤" in screen_text(pilot.app))
     pane = pilot.app.query_one(LayersPane)
     if unfold:
-        pane._unfolded.update(row.key for row in pane._rows)
+        pane._unfolded |= {row.key for row in pane._rows}
         pane._arrange()
         await pilot.press("home")
     return pilot.app.query_one("#layers-list", LongList)

@@ -6,7 +6,7 @@ import pytest
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.records import NOT_YET, Bound, Estimate, GradientNorms, LayerReport, Spectrum
 from lipscope.tui.layers.lines import gradient_runs, heading, item_line, layout, sigma_axis
-from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, main_row, natural, next_sort
+from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, line_name, main_row, natural, next_sort
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured
 
@@ -110,14 +110,14 @@ def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
     hostile = measured(bounds()[1], 1)
     hostile = replace(hostile, kind="\x1b[2J" * 1000, input_shape=(10**9,) * 9, sigma_max=Estimate(1.0, "[red]" * 100))
     columns, over = layout(width, (longest, 24)), sigma_axis([hostile])
-    line = "".join(text for text, _ in item_line(Row("x" * 80, hostile.kind, hostile), columns, over, "x" * 80))
+    line = "".join(text for text, _ in item_line((Row("x" * 80, hostile.kind, hostile),), columns, over, "x" * 80))
     assert len(line) <= max(width, 24)
     assert line.isprintable()
     assert abs(len(line) - len(heading(columns, over))) <= 2
 
 
 def text_of(row: Row) -> str:
-    return "".join(text for text, _ in item_line(row, layout(100, (10, 24)), sigma_axis([]), ""))
+    return "".join(text for text, _ in item_line((row,), layout(100, (10, 24)), sigma_axis([]), ""))
 
 
 def test_missing_cells_say_whether_more_may_come():
@@ -137,9 +137,9 @@ def test_only_neighbours_with_nothing_to_see_are_folded():
     quiet = [Row(f"stage{k}.conv", "SOC", report(f"stage{k}.conv", 1.0).report) for k in range(1, 6)]
     loud = Row("odd", "k", report("odd", 2.0).report)
     items = folded([*quiet[:3], loud, *quiet[3:]])
-    assert [len(item.rows) for item in items] == [3, 1, 1, 1]
-    assert items[0].name == "stage1 … stage3"
-    assert [row for item in items for row in item.rows] == [*quiet[:3], loud, *quiet[3:]]
+    assert [len(item) for item in items] == [3, 1, 1, 1]
+    assert line_name(items[0]) == "stage1 … stage3"
+    assert [row for item in items for row in item] == [*quiet[:3], loud, *quiet[3:]]
 
 
 def test_biases_and_buffers_are_folded_away():
@@ -150,11 +150,11 @@ def test_biases_and_buffers_are_folded_away():
     items = folded(
         [tensor("a.weight", True), tensor("a.bias", False), tensor("a.mean", False), tensor("b.weight", True)]
     )
-    assert [item.key for item in items] == ["a.weight", "a.bias", "b.weight"]
+    assert [item[0].key for item in items] == ["a.weight", "a.bias", "b.weight"]
     nan = LayerReport("a.kernel", "", None, None, Bound.unproved("holds NaN or infinite values"), role="tensor")
     items = folded([tensor("a.bias", False), Row("a.kernel", "", nan), tensor("a.mean", False)])
-    assert [item.key for item in items] == ["a.bias", "a.kernel", "a.mean"]
-    assert not any(item.folded for item in items)  # `a.bias … a.bias, 1 other` says less than the line itself
+    assert [item[0].key for item in items] == ["a.bias", "a.kernel", "a.mean"]
+    assert all(len(item) == 1 for item in items)  # `a.bias … a.bias, 1 other` says less than the line itself
     known = State(header(), layers={"a.weight": tensor("a.weight", True).report})
     assert (main_row(known), main_row(replace(known, verdict=VERDICT))) == ("", "a.weight")
 
@@ -174,7 +174,7 @@ def test_what_is_still_to_be_computed_has_its_line_and_is_sorted_last():
         for name in ("a", "b", "c")
     ]
     known = Row("d", "k", LayerReport("d", "k", None, None, Bound(1.5, "norm"), role="tensor"))
-    assert list(folded([*coming, known])) == [*coming, known]
+    assert folded([*coming, known]) == [(row,) for row in (*coming, known)]
     for reverse in (False, True):
         assert arranged([*coming, known], wanted="", sort="bound", reverse=reverse) == [known, *coming]
     assert "…" in text_of(coming[0])

@@ -9,7 +9,7 @@ from lipscope.files.results import results_path, write_results
 from lipscope.tui.app import InspectApp
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
-from lipscope.tui.widgets.eps_line import EpsLine, moved
+from lipscope.tui.widgets.eps_line import moved
 from tests.tui.conftest import finished, screen_text, until, write_radii
 
 
@@ -71,7 +71,7 @@ async def test_a_bad_eps_is_explained_and_escape_gives_up(model, script):
             await until(pilot, lambda complaint=complaint: complaint in screen_text(app))
             assert pane.eps == Fraction(36, 255)
             await pilot.press("escape")
-            assert not app.query_one(EpsLine).typing
+            assert not app.query_one("#eps-entry").display
         assert app.query_one("TabbedContent").active == "radii"
 
 
@@ -163,7 +163,7 @@ async def test_without_results_it_names_the_command(model, script):
         await until(pilot, lambda: "No results beside the model yet" in screen_text(app))
         assert "lipscope certify" in screen_text(app)
         await pilot.press("equals_sign", "right")
-        assert not app.query_one(EpsLine).typing
+        assert not app.query_one("#eps-entry").display
         assert "Type eps" not in screen_text(app)
 
 
