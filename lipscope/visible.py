@@ -1,4 +1,4 @@
-"""The one function that makes text from elsewhere harmless for a terminal.
+"""What makes text from elsewhere harmless for a terminal.
 
 File names, tensor names, metadata and what servers answer are data: shown as they are, never obeyed.
 """
@@ -7,9 +7,18 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from typing import Literal
+
+from rich.cells import get_character_cell_size
 
 SET_OFF = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that end a line, drive a terminal, reorder a line, or hide what a paste contains."""
+
+PILED_UP = SET_OFF | {"Co", "Cn", "Mn", "Me"}
+"""Those too that have no cell of their own: they pile up on another one, or nobody knows how wide they are."""
+
+LINE = 200
+"""Cells; the longest text from elsewhere that is shown in one line, unless a place asks for less."""
 
 ASCII_CONTROLS = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -47,14 +56,51 @@ def escaped(character: str) -> str:
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"
 
 
-def cut(text: str, width: int) -> str:
-    r"""Text from a file: visible characters on one line, and not too many of them.
+def harmless(value: object, width: int = LINE, *, keep: Literal["start", "end"] = "start") -> str:
+    r"""The text in visible characters, on one line, at most ``width`` cells wide.
 
-    >>> cut("a\x1b[31m", 40), cut("conv1.weight", 6)
-    ('a\\x1b[31m', 'conv1…')
+    Control, format, combining and unassigned characters are written as escapes, so that two different texts
+    look different and none can drive the terminal. What is cut off leaves an ellipsis. The work is bounded by
+    ``width``, not by the length of the text. The result is plain: hand it on as such, not as markup.
+
+    Args:
+        value: a string, or anything whose ``str`` is meant.
+        width: cells, at least 1.
+        keep: which end survives a cut; names are told apart by their end.
+
+    >>> harmless("conv\x1b[31m\n[red]")
+    'conv\\x1b[31m\\n[red]'
+    >>> harmless("stage1.block1.conv.kernel", 12, keep="end")
+    '…conv.kernel'
     """
-    harmless = visible(text[: width + 1])
-    return harmless if len(harmless) <= width else harmless[: width - 1] + "…"
+    text = value if isinstance(value, str) else str(value)
+    # Every character takes at least one cell once escaped, so no more than width + 1 of them matter.
+    part = text[: width + 1] if keep == "start" else text[-width - 1 :]
+    if part.isascii() and part.isprintable():  # nearly every name: nothing to escape, one cell each
+        if len(text) <= width:
+            return text
+        return part[: width - 1] + "…" if keep == "start" else "…" + part[len(part) - width + 1 :]
+    pieces = [_visible(character) for character in part]
+    if len(part) == len(text) and sum(map(_cells, pieces)) <= width:
+        return "".join(pieces)
+    kept: list[str] = []
+    room = width - 1
+    for piece in pieces if keep == "start" else reversed(pieces):
+        room -= _cells(piece)
+        if room < 0:
+            break
+        kept.append(piece)
+    return "".join(kept) + "…" if keep == "start" else "…" + "".join(reversed(kept))
+
+
+def _visible(character: str) -> str:
+    if unicodedata.category(character) not in PILED_UP and get_character_cell_size(character) > 0:
+        return character
+    return escaped(character)
+
+
+def _cells(piece: str) -> int:
+    return sum(get_character_cell_size(character) for character in piece)
 
 
 FORMULAS = ("=", "+", "-", "@")
@@ -82,3 +128,16 @@ def counted(number: int, what: str) -> str:
     ('1 image', '10,000 attacked images')
     """
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """A duration at the precision that matters.
+
+    >>> duration(3.21), duration(42), duration(600), duration(9000)
+    ('3.2 s', '42 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

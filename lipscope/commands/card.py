@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from lipscope.commands.messages import duration, narrate, say
+from lipscope.commands.messages import narrate, say
 from lipscope.commands.models import choose_model, file_of
 from lipscope.commands.options import data_dir_option
-from lipscope.visible import counted, cut
+from lipscope.visible import counted, duration, harmless
 
 if TYPE_CHECKING:
     from lipscope.records import InspectReport
@@ -97,7 +97,7 @@ def card(
     from lipscope.commands.inspect import chain_lines
 
     name = Path(report.path).name
-    lines = [f"# {cut(name, 200)}", "", f"- **Model**: {cut(_title(config, report), 200)}"]
+    lines = [f"# {harmless(name, 200)}", "", f"- **Model**: {harmless(_title(config, report), 200)}"]
     lines += [f"- **SHA-256**: {report.sha256}", f"- **Verdict**: {report.verdict.headline}"]
     lines += [*_trained(config, training), "", "## Proved here, from the bytes of the file", ""]
     lines += ["```", *chain_lines(report.chain), "```"]
@@ -146,7 +146,7 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
             f"SHA-256 {recipe['extra']}"
         ),
     }  # fmt: skip
-    return lines + [f"- **{key}**: {cut(str(value), 200)}" for key, value in known.items() if value not in (None, "")]
+    return lines + [f"- **{key}**: {harmless(value, 200)}" for key, value in known.items() if value not in (None, "")]
 
 
 def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
@@ -168,7 +168,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     net = made.to_json()
     words = ["lipscope train", f"--model {made.architecture}{getattr(made, 'depth', '')}"]
     if made.dataset != "cifar10":
-        words.append(f"--dataset {shlex.quote(cut(made.dataset, 40))}")
+        words.append(f"--dataset {shlex.quote(harmless(made.dataset, 40))}")
     if made.architecture == "shiftnet":
         stages = ",".join(f"{width}x{count}" for width, count in zip(net["widths"], net["blocks"], strict=True))
         words.append(f"--stem {net['stem']} --stages {stages}")
@@ -201,7 +201,7 @@ def _certified(facts: Mapping[str, Any]) -> list[str]:
     from lipscope.units import radius_text
 
     data, versions, called = facts["data"], facts["environment"], ADJECTIVES[facts["standing"]]
-    note = f"{cut(data['name'], 40)} {cut(data['split'], 40)}, {counted(data['n'], 'image')}"
+    note = f"{harmless(data['name'], 40)} {harmless(data['split'], 40)}, {counted(data['n'], 'image')}"
     # Others may claim the fingerprint of the whole set for the results of some of it.
     note = DATA_NOTES.get(data["fingerprint"], note) if data["n"] == WHOLE else note
     lines = []
@@ -215,9 +215,9 @@ def _certified(facts: Mapping[str, Any]) -> list[str]:
     worth = WORDS[facts["standing"]].replace("of your own", "of whoever made this card")
     lines += [f"- **Data**: {note}", f"- **Worth**: {worth}; `lipscope certify` proves them anew"]
     if facts["claim"] is not None:
-        lines.append(f"- **Checked**: {cut(facts['claim']['words'], 200)}")
+        lines.append(f"- **Checked**: {harmless(facts['claim']['words'], 200)}")
     told = [
-        f"{key} {cut(str(versions[key]), 40)}" for key in ("dtype", "device", "torch", "lipscope") if key in versions
+        f"{key} {harmless(versions[key], 40)}" for key in ("dtype", "device", "torch", "lipscope") if key in versions
     ]
     lines += [f"- **Certified with**: {', '.join(told)}"] if told else []
     if facts["curve"] is not None:

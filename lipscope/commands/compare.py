@@ -6,7 +6,7 @@ from typing import Any
 
 from lipscope.commands.names import Names, column_of
 from lipscope.records import round_up
-from lipscope.visible import counted, cut, visible
+from lipscope.visible import counted, harmless, visible
 
 LEGEND = "A, B: bound proved, rounded up; sigma max, sigma min, gradient (mean of ||J^T g|| / ||g||): estimates."
 
@@ -73,7 +73,7 @@ def _certified(certified: dict[str, Any]) -> list[str]:
             if side is not None:
                 data = side["data"]
                 stale = " (STALE: computed for other bytes than this file's)" if side["stale"] else ""
-                what = f"{counted(data['n'], 'image')} of {cut(data['name'], 40)} {cut(data['split'], 40)}"
+                what = f"{counted(data['n'], 'image')} of {harmless(data['name'], 40)} {harmless(data['split'], 40)}"
                 lines.append(f"{letter}: {what}; {WORDS[side['standing']]}{stale}")
     if not certified["comparable"]:
         lines.append(f"not compared image by image: {certified['reason']}.")

@@ -21,7 +21,7 @@ from lipscope.commands.spectra import bound_lines, spectrum_lines
 from lipscope.errors import CheckFailedError, UsageError
 from lipscope.records import round_up
 from lipscope.tui.registry import SCREENS
-from lipscope.visible import counted, cut, visible
+from lipscope.visible import counted, harmless, visible
 
 if TYPE_CHECKING:
     from lipscope.records import Chain, Estimate, InspectReport, LayerReport
@@ -190,8 +190,8 @@ def _exhibit(
 
     found = exhibit(path, target, report.verdict, data_dir=data_dir, description=description)
     narrate(
-        f"witness written to {target}: {cut(found.layer, 60)} moves two points apart by {found.ratio:.9g} times their "
-        "distance, recomputed in float64 from the file"
+        f"witness written to {target}: {harmless(found.layer, 60)} moves two points apart by {found.ratio:.9g} times "
+        "their distance, recomputed in float64 from the file"
     )
     facts = {"path": str(target), "layer": found.layer, "ratio": found.ratio, "model_sha256": found.model_sha256}
     return {**facts, "shapes": {"x": list(found.x.shape), "image_x": list(found.image_x.shape)}}
@@ -211,7 +211,7 @@ def _text(report: InspectReport, certified: dict[str, Any] | None) -> str:
         f" {'est. s max':>12s} {'est. grad':>9s}",
     ]
     lines += [_row(layer, names) for layer in report.layers]
-    lines += ["", *(f"note: {cut(note, 190)}" for note in report.notes), BOUND_LEGEND]
+    lines += ["", *(f"note: {harmless(note, 190)}" for note in report.notes), BOUND_LEGEND]
     lines += bound_lines(report)
     lines += spectrum_lines(report)
     lines += gradient_lines(report)
@@ -236,9 +236,9 @@ def chain_lines(chain: Chain | None) -> list[str]:
 
 
 def _row(layer: LayerReport, names: Names) -> str:
-    what = cut(layer.kind, 53)
+    what = harmless(layer.kind, 53)
     if layer.input_shape:
-        what = f"{cut(layer.kind, 26):26s} {_shape(layer.input_shape)} -> {_shape(layer.output_shape)}"
+        what = f"{harmless(layer.kind, 26):26s} {_shape(layer.input_shape)} -> {_shape(layer.output_shape)}"
     bound = round_up(layer.bound.value) if layer.bound.proved else "not proved"
     gradient = f"{layer.gradient_norm.mean:.6f}" if layer.gradient_norm else ""
     return (
@@ -255,12 +255,12 @@ def _certified(summary: dict[str, Any]) -> list[str]:
     rates = [f"clean {summary['clean']['rate']:.2%}"]
     rates += [f"{row['eps']} {row['rate']:.2%}" for row in summary["certified"]]
     return [
-        f"{ADJECTIVES[summary['standing']]} on {counted(data['n'], 'image')} of {cut(data['name'], 40)} "
-        f"{cut(data['split'], 40)}{stale}",
+        f"{ADJECTIVES[summary['standing']]} on {counted(data['n'], 'image')} of {harmless(data['name'], 40)} "
+        f"{harmless(data['split'], 40)}{stale}",
         "  " + ", ".join(rates),
         f"  {WORDS[summary['standing']]}; read from the file beside the model, not computed again here.",
-        *([f"  ({cut(summary['reason'], 120)}: `lipscope certify` proves them)"] if summary["reason"] else []),
-        *([f"  {cut(summary['claim']['words'], 160)}"] if summary["claim"] else []),
+        *([f"  ({harmless(summary['reason'], 120)}: `lipscope certify` proves them)"] if summary["reason"] else []),
+        *([f"  {harmless(summary['claim']['words'], 160)}"] if summary["claim"] else []),
     ]
 
 

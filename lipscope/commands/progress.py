@@ -19,8 +19,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from lipscope.commands.messages import duration, narrate
-from lipscope.visible import counted, visible
+from lipscope.commands.messages import narrate
+from lipscope.visible import counted, duration, visible
 
 if TYPE_CHECKING:
     from lipscope.records import RunEvent, StepEvent

@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from lipscope.commands.messages import duration
 from lipscope.commands.names import Names, column_of
 from lipscope.files.run_log import LayerState, RunLog, seconds_left, standing_of
 from lipscope.records import RunEvent, json_safe, round_up
-from lipscope.visible import cut
+from lipscope.visible import duration, harmless
 
 SCHEMA = "lipscope.run-report/1"
 
@@ -63,7 +62,7 @@ def best_epoch(log: RunLog) -> RunEvent | None:
 def run_lines(log: RunLog) -> list[str]:
     """The same for a person."""
     last, best, standing = log.epochs[-1] if log.epochs else None, best_epoch(log), standing_of(log, time.time())
-    title = f"run      {cut(str(log.path), 100)}: {standing.upper()}"
+    title = f"run      {harmless(log.path, 100)}: {standing.upper()}"
     left = seconds_left(log) if standing == "running" else None
     ahead = f", about {duration(left)} left" if left is not None else ""
     if last is None:
@@ -76,10 +75,10 @@ def run_lines(log: RunLog) -> list[str]:
         ]
     if best is not None and best is not last:
         lines.append(f"best     {_epoch(best)}")
-    lines.append(f"recipe   {cut(', '.join(f'{key} {value}' for key, value in log.recipe.items()), 300)}")
+    lines.append(f"recipe   {harmless(', '.join(f'{key} {value}' for key, value in log.recipe.items()), 300)}")
     if log.layers:
         lines += ["", *_layers(log)]
-    lines += [f"DAMAGED  {cut(str(damage), 150)}; the other lines count" for damage in log.damage]
+    lines += [f"DAMAGED  {harmless(damage, 150)}; the other lines count" for damage in log.damage]
     return lines
 
 
@@ -102,7 +101,7 @@ def _layers(log: RunLog) -> list[str]:
         f"{'layer':{names.width}s} {f'logged bound, epoch {first.epoch}':>24s} {f'epoch {latest.epoch}':>14s}"
         f" {f'est. grad, epoch {first.epoch}':>22s} {f'epoch {latest.epoch}':>10s}",
         *(_layer(before.get(layer.name), layer, names) for layer in latest.layers),
-        f"logged bound: {CLAIMED}. est. grad: mean of ||J^T g|| / ||g|| on {cut(latest.images, 40)}.",
+        f"logged bound: {CLAIMED}. est. grad: mean of ||J^T g|| / ||g|| on {harmless(latest.images, 40)}.",
     ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from lipscope.commands.names import Names, column_of
 from lipscope.records import NEAR_ONE
-from lipscope.visible import cut
+from lipscope.visible import harmless
 
 if TYPE_CHECKING:
     from lipscope.records import InspectReport, LayerReport, Spectrum
@@ -32,7 +32,7 @@ def bound_lines(report: InspectReport) -> list[str]:
 
 def _counted(title: str, said: list[str]) -> list[str]:
     counts = Counter(said)
-    lines = [f"  {count:4d} x {cut(text, 250)}" for text, count in list(counts.items())[:MOST]]
+    lines = [f"  {count:4d} x {harmless(text, 250)}" for text, count in list(counts.items())[:MOST]]
     more = [f"  and {len(counts) - MOST} further ones; --json lists them"] if len(counts) > MOST else []
     return ["", title, *lines, *more] if lines else []
 
@@ -61,7 +61,7 @@ def _row(layer: LayerReport, spectrum: Spectrum, names: Names) -> str:
     counted = f"{'' if spectrum.complete else '~'}{spectrum.size}"
     return (
         f"  {names[layer.name]} {counted:>8s} {spectrum.at_one or 0.0:>7.1%} {spectrum.stable_rank:>12.2f} "
-        f"{condition:>10s} {accuracy:>9s}  {proved}{cut(spectrum.method, 100)}"
+        f"{condition:>10s} {accuracy:>9s}  {proved}{harmless(spectrum.method, 100)}"
     )
 
 

@@ -29,7 +29,6 @@ from lipscope.tui.panes import Pane, Wanted
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.results import changed_words
 from lipscope.tui.settings import Remembered
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.notice import Notice
@@ -41,6 +40,7 @@ from lipscope.tui.work.job import Job, JobView
 from lipscope.tui.work.run_watch import Child
 from lipscope.tui.work.session import Session
 from lipscope.tui.work.worker import Analyse, Means
+from lipscope.visible import harmless
 
 REPAINT_SECONDS = 0.05
 """Events closer together than this are painted together."""

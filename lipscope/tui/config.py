@@ -15,7 +15,7 @@ from typing import Any
 
 from lipscope.files.opening import read_regular
 from lipscope.tui.keys.keymap import checked
-from lipscope.tui.text import harmless
+from lipscope.visible import harmless
 
 VARIABLE = "LIPSCOPE_CONFIG"
 KNOWN = ("theme", "keys")

@@ -93,17 +93,3 @@ def rate_text(count: int, total: int) -> str:
     ('40.40%', '–')
     """
     return f"{100 * count / total:.2f}%" if total else "–"
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration at the precision that matters.
-
-    >>> seconds_text(3.21), seconds_text(754), seconds_text(9000)
-    ('3.2 s', '12 min 34 s', '2 h 30 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // 60} h {minutes % 60:02d} min"

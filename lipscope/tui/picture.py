@@ -13,9 +13,9 @@ from lipscope.tui.app import InspectApp
 from lipscope.tui.config import Config
 from lipscope.tui.dialogs.report import as_html, as_markdown, report_parts
 from lipscope.tui.registry import entry
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase
 from lipscope.tui.work.worker import Means
+from lipscope.visible import harmless
 
 SIZE = (120, 36)
 LOOK_EVERY = 0.05

@@ -8,10 +8,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import largest_not_above
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -86,8 +85,8 @@ def results_notice(state: State) -> str:
     if results.certificates.standing == "claimed":
         checked = results.checked
         if checked is not None and not checked.holds:
-            return f"NOT TRUE: {harmless(str(checked), 200)}; `{certify()}` proves radii of your own"
-        found = f" ({harmless(str(checked), 80)})" if checked is not None else ""
+            return f"NOT TRUE: {harmless(checked, 200)}; `{certify()}` proves radii of your own"
+        found = f" ({harmless(checked, 80)})" if checked is not None else ""
         return (
             f"CLAIMED by somebody else ({harmless(results.certificates.reason, 120)}), not proved here{found}; "
             f"`{certify()}` proves radii of your own"

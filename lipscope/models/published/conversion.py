@@ -12,7 +12,7 @@ from lipscope.models.published.network import import_published, published_config
 from lipscope.models.published.reading import load_published
 from lipscope.models.published.unwrapping import StateDict
 from lipscope.models.stored import save_model
-from lipscope.visible import cut
+from lipscope.visible import harmless
 
 SHOWN = 6
 """Names of what was left out that are told."""
@@ -61,9 +61,9 @@ def convert(
 def _taken_off(state: StateDict) -> Iterator[str]:
     """What was around the tensors, in words."""
     if state.key:
-        yield f"the state dict is at {cut(state.key, 80)}"
+        yield f"the state dict is at {harmless(state.key, 80)}"
     if state.prefix:
-        yield f"taken off before the names: {cut(state.prefix, 80)}"
+        yield f"taken off before the names: {harmless(state.prefix, 80)}"
     if state.left_out:
         more = f" and {len(state.left_out) - SHOWN} more" if len(state.left_out) > SHOWN else ""
-        yield f"left out beside them: {', '.join(cut(name, 40) for name in state.left_out[:SHOWN])}{more}"
+        yield f"left out beside them: {', '.join(harmless(name, 40) for name in state.left_out[:SHOWN])}{more}"

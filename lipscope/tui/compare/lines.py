@@ -17,10 +17,10 @@ from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
 from lipscope.tui.panes import Cells, Sheet, Value
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.results import results_notice
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.notice import error_sentence
 from lipscope.tui.work.state import Phase, State
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
+from lipscope.visible import harmless
 
 WIDEST_NAME = 34
 

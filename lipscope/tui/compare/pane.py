@@ -20,7 +20,6 @@ from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.panes import Cells, Goto, Sheet, same
 from lipscope.tui.plots.range import Range
 from lipscope.tui.results import radius_column, verdict_words
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart, Drawing, Series, percents
 from lipscope.tui.widgets.drawn import Drawn
@@ -30,7 +29,7 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 ALONE = (
     "One model is open. o, then b on another, opens two (so does `lipscope inspect a.safetensors b.safetensors`) and "

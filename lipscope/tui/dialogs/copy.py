@@ -14,7 +14,7 @@ from textual.widgets.option_list import Option
 from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.panes import Cells
-from lipscope.tui.text import harmless, pasteable
+from lipscope.visible import harmless, visible
 
 NAME = 34
 """Cells of the longest name."""
@@ -24,6 +24,10 @@ AROUND = 10
 
 WIDEST = 90
 """Cells of a line; what is copied is never cut."""
+
+
+COPIED = 2**16
+"""Characters that are copied at most."""
 
 
 class CopyScreen(Dialog[str | None]):
@@ -47,6 +51,18 @@ class CopyScreen(Dialog[str | None]):
     @on(OptionList.OptionSelected)
     def _copy(self, message: OptionList.OptionSelected) -> None:
         self.dismiss(self._cells[message.option_index][1])
+
+
+def pasteable(text: str) -> str:
+    r"""The text with all its letters, and nothing in it that a paste could set off: no control or format characters.
+
+    Tabs stay, between the cells of a row. Beyond :data:`COPIED` characters it is cut, as terminals would refuse it.
+
+    >>> pasteable("a\tb\nrm -rf\x1b")
+    'a\tb\\nrm -rf\\x1b'
+    """
+    part = text if len(text) <= COPIED else text[: COPIED - 1] + "…"
+    return visible(part, keep="\t")
 
 
 def copy(app: App[Any], text: str) -> None:

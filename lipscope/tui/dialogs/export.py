@@ -17,9 +17,9 @@ from lipscope.tui.dialogs.formats import FORMATS, as_csv, as_json, free_path
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.panes import Pane
 from lipscope.tui.registry import ScreenEntry
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
+from lipscope.visible import harmless
 
 
 class ExportScreen(Dialog[Path | None]):

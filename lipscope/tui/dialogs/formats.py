@@ -11,9 +11,8 @@ from lipscope.files.checkpoint import SUFFIX
 from lipscope.records import json_safe
 from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import ScreenEntry
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
-from lipscope.visible import cell
+from lipscope.visible import cell, harmless
 
 SCHEMA = "lipscope.screen/1"
 

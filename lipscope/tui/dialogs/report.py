@@ -18,11 +18,10 @@ from lipscope.tui.overview.answers import answer, chain, places_line, warnings
 from lipscope.tui.panes import Sheet, Value
 from lipscope.tui.registry import SCREENS
 from lipscope.tui.results import verdict_words
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
 from lipscope.units import DEFAULT_EPS, format_eps
 from lipscope.version import __version__
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 if TYPE_CHECKING:
     from textual.screen import Screen

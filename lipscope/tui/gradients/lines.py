@@ -14,8 +14,8 @@ from lipscope.tui.panes import Cells, Sheet, of
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.plots.blocks import axis_line, spectrum_axis
 from lipscope.tui.plots.range import Range
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
+from lipscope.visible import harmless
 
 ROUNDING = 1e-5
 """Of a norm in float32: what is above by less is shown with the same digits."""

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from lipscope.files.kept_images import Adversarial
 from lipscope.records.certificates import Certificates
 from lipscope.tui.numerals import decimals_up
-from lipscope.tui.text import Fact, harmless
+from lipscope.tui.widgets.notice import Fact
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
+from lipscope.visible import harmless
 
 RADIUS = {
     "proved": "proved",

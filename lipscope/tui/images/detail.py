@@ -14,11 +14,11 @@ from lipscope.tui.images.choice import image_facts
 from lipscope.tui.images.logit_bars import logit_bars
 from lipscope.tui.images.pictures import Pictures, pictures_of
 from lipscope.tui.panes import same
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.notice import error_sentence, grid
 from lipscope.tui.work.gallery import Answer
 from lipscope.tui.work.state import State
+from lipscope.visible import harmless
 
 NEEDED = 50
 """Columns for a picture and words beside it; where there are less they stand below."""

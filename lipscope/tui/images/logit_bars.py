@@ -10,7 +10,7 @@ from textual.content import Content
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import class_name, logit_rows
 from lipscope.tui.plots.bars import bar
-from lipscope.tui.text import harmless
+from lipscope.visible import harmless
 
 LEGEND = "P predicted  R runner-up  L label"
 SHORT_LEGEND = "P predicted R next L label"

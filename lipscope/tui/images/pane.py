@@ -30,7 +30,6 @@ from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Cells, Sheet, Wanted, same
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chips import chips
 from lipscope.tui.widgets.drawn import Drawn
@@ -42,7 +41,7 @@ from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps, radius_text
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
 """Before the word of a verdict."""

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from lipscope.files.kept_images import Adversarial
 from lipscope.tui.images.choice import class_name, distance_text
 from lipscope.tui.images.half_blocks import Pixels, difference, fitting, pixel_line, resized
-from lipscope.tui.text import harmless
+from lipscope.visible import harmless
 
 GAP = 2
 SMALLEST = (8, 4)

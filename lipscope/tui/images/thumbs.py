@@ -12,8 +12,8 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.tui.images.half_blocks import Pixels, pixel_line, resized
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
+from lipscope.visible import harmless
 
 WIDE, TALL = 16, 8
 """Cells of a picture; under it stands one line of words."""

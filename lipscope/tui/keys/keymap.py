@@ -10,7 +10,7 @@ from textual.keys import _character_to_key as name_of
 
 from lipscope.tui.keys.bindings import BINDINGS, bindings_in_force, described
 from lipscope.tui.registry import SCREENS
-from lipscope.tui.text import harmless
+from lipscope.visible import harmless
 
 MODIFIERS = ("ctrl", "shift", "alt", "super", "hyper", "meta")
 

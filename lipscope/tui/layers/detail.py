@@ -20,10 +20,9 @@ from lipscope.tui.layers.sorted_curve import sorted_drawing
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
 from lipscope.tui.plots.blocks import spectrum_axis
 from lipscope.tui.plots.range import Range
-from lipscope.tui.text import Fact, harmless
 from lipscope.tui.widgets.chart import Chart, Drawing, bars
-from lipscope.tui.widgets.notice import grid
-from lipscope.visible import counted
+from lipscope.tui.widgets.notice import Fact, grid
+from lipscope.visible import counted, harmless
 
 TITLE = 32
 """Cells of a name in the border; a longer one is listed below it as well."""

@@ -14,8 +14,8 @@ from textual.widget import Widget
 from lipscope.files.matrices import Kernel, extremes
 from lipscope.tui.images.half_blocks import LARGEST_SCALE, Pixels, pixel_line, without_colours
 from lipscope.tui.numerals import estimate_text, shape_text
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.notice import error_sentence
+from lipscope.visible import harmless
 
 SMALLEST = (4, 8)
 """Rows and columns of cells; where all taps together would have less each, one is shown at a time."""

@@ -15,8 +15,7 @@ from lipscope.tui.overview.answers import short
 from lipscope.tui.plots.bars import BLOCKS, bar
 from lipscope.tui.plots.blocks import axis_line, bin_counts
 from lipscope.tui.plots.range import Range
-from lipscope.tui.text import harmless
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 Runs = list[tuple[str, str]]
 

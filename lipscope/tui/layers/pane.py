@@ -16,12 +16,12 @@ from lipscope.tui.layers.lines import Layout, heading, item_line, layout, sigma_
 from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, main_row, next_sort, row_text
 from lipscope.tui.layers.sheet import sheet_row
 from lipscope.tui.panes import Cells, Pane, Sheet, Wanted
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.work.state import State
+from lipscope.visible import harmless
 
 
 class LayersPane(Pane):

@@ -14,8 +14,8 @@ from typing import Any
 from lipscope.files.checkpoint import Header, TensorInfo
 from lipscope.records import GRADIENT_KEPT, NEAR_ONE, LayerReport, allowed, loses_most
 from lipscope.tui.numerals import bound_text, estimate_text, shape_text
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import State
+from lipscope.visible import harmless
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,8 @@ from lipscope.records.verdict import IN_WORDS
 from lipscope.tui.layers.rows import spoiled
 from lipscope.tui.numerals import bound_text, decimals_up, rounded
 from lipscope.tui.panes import Goto
-from lipscope.tui.text import harmless
 from lipscope.tui.work.state import Phase, State
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 STYLES = {
     "proved": "$text-success", "bounded": "$text-warning", "not-proved": "$text-warning", "violated": "$text-error",
@@ -175,7 +174,7 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
     certificates = state.results.certificates
     if certificates is not None and certificates.standing == "claimed":
         checked = state.results.checked
-        looked = f" ({harmless(str(checked), 80)})" if checked is not None else ""
+        looked = f" ({harmless(checked, 80)})" if checked is not None else ""
         found.append((f"the radii are claimed by somebody else, not proved here{looked}", Goto("radii")))
     if certificates is not None and certificates.attack_distance is not None:
         inside = int((certificates.attack_distance < certificates.radius).sum())

@@ -10,10 +10,10 @@ from typing import Any
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header
 from lipscope.records import NEAR_ONE, Estimate, LayerReport
-from lipscope.tui.numerals import bound_text, estimate_text, seconds_text, size_text
-from lipscope.tui.text import Fact, harmless
+from lipscope.tui.numerals import bound_text, estimate_text, size_text
+from lipscope.tui.widgets.notice import Fact
 from lipscope.tui.work.state import State
-from lipscope.visible import counted
+from lipscope.visible import counted, duration, harmless
 
 CLAIMED_FIRST = {
     "architecture": "architecture",
@@ -60,7 +60,7 @@ def _training_claims(header: Header) -> list[Fact]:
     facts: list[Fact] = []
     for key, value in training.items():
         if key == "wall_seconds" and _finite(value):
-            facts.append(("wall time", seconds_text(float(value))))
+            facts.append(("wall time", duration(float(value))))
         elif key == "recipe" and isinstance(value, Mapping):
             facts.append(("recipe", ", ".join(f"{k} {_plain(v)}" for k, v in list(value.items())[:MOST_CLAIMS])))
         else:

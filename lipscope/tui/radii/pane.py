@@ -22,7 +22,6 @@ from lipscope.tui.radii.attack_plot import AttackPlot, gap_drawing
 from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
 from lipscope.tui.radii.sheet import radii_sheet
 from lipscope.tui.results import results_notice, verdict_words
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart, bars
 from lipscope.tui.widgets.eps_line import EpsLine
@@ -33,6 +32,7 @@ from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
+from lipscope.visible import harmless
 
 HUGE = 44
 """Lines from which on there is room below the classes for what attacks found."""

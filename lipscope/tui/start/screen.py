@@ -19,15 +19,13 @@ from lipscope.files.kept_analysis import Cache
 from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.numerals import seconds_text, size_text
+from lipscope.tui.numerals import size_text
 from lipscope.tui.overview.answers import SIGNS, STYLES
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.watch import SECONDS
-from lipscope.visible import counted
+from lipscope.visible import duration, harmless
 
-DAY = 86400.0
 ROOMY = 80
 """Columns for age and size beside the name."""
 
@@ -43,8 +41,7 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
     verdict = f"{SIGNS.get(one.verdict, ' ')} "
     if width >= WITH_WORDS:
         verdict += f"{one.verdict.replace('-', ' '):11}"
-    seconds = max(now - one.modified, 0.0)
-    age = seconds_text(seconds) if seconds < DAY else counted(round(seconds / DAY), "day")
+    age = duration(max(now - one.modified, 0.0))
     details = f"{one.rates or one.standing:16} "
     if width >= ROOMY:
         details += f"{age:>12} {size_text(one.size) if one.size else '':>8}  "

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from lipscope.files.run_log import RunLayers, RunLog, seconds_left
 from lipscope.records import RunEvent, allowed
-from lipscope.tui.numerals import seconds_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.panes import Sheet
 from lipscope.tui.plots.bars import bar, sparkline
-from lipscope.tui.text import harmless
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
+from lipscope.visible import duration, harmless
 
 TREND = 8
 """Cells of the small curve of a layer."""
@@ -118,7 +117,7 @@ def column(epochs: Sequence[RunEvent], name: str) -> NDArray[np.float64]:
 
 
 def progress_words(view: RunView, width: int) -> str:
-    """``RUNNING  epoch 3 of 8, step 410 of 1,560  ████▎      26 %  7 min 05 s left``, as much of it as fits."""
+    """``RUNNING  epoch 3 of 8, step 410 of 1,560  ████▎      26 %  7 min left``, as much of it as fits."""
     log = view.log
     word = view.standing.upper()
     if log is None:
@@ -135,7 +134,7 @@ def progress_words(view: RunView, width: int) -> str:
     else:
         share, where = 0.0, f"no epoch of {log.planned or '?'} is done"
     left = seconds_left(log) if view.standing == "running" else None
-    after = f"{seconds_text(left)} left" if left is not None else ""
+    after = f"{duration(left)} left" if left is not None else ""
     start = f"{word}  {where}"
     percent = f"{min(share, 1.0):4.0%}"
     room = width - len(start) - len(percent) - len(after) - 6
@@ -166,7 +165,7 @@ def figures(log: RunLog, width: int) -> list[str]:
         rate, speed = column(log.epochs, "learning_rate"), column(log.epochs, "images_per_second")
         name = "learning rate" if width >= ROOMY else "rate"
         words = (
-            f"{seconds_text(done.seconds)}  {done.images_per_second:,.0f} images/s ",
+            f"{duration(done.seconds)}  {done.images_per_second:,.0f} images/s ",
             f"{name} {done.learning_rate:.3g} ",
         )
         cells = min(max((width - sum(map(len, words)) - 2) // 2, 0), 16)
@@ -192,7 +191,7 @@ def notice(state: State) -> str:
         words.append(f"The run can no longer be read: {harmless(view.error)}. What is shown was read before.")
     if view.standing == "stalled":
         words.append(
-            f"No news for {seconds_text(view.silent)}: the training may have been killed, or wait for something. "
+            f"No news for {duration(view.silent)}: the training may have been killed, or wait for something. "
             f"If it is dead, `lipscope train --resume {folder}` goes on from its last save."
         )
     elif view.standing == "killed":
@@ -204,7 +203,7 @@ def notice(state: State) -> str:
     elif view.standing == "failed":
         words.append(f"The training ended with an error; `lipscope train --resume {folder}` tries again.")
     elif view.standing == "not started":
-        since = f" for {seconds_text(view.silent)}" if view.silent else ""
+        since = f" for {duration(view.silent)}" if view.silent else ""
         words.append(f"Nothing has been trained yet{since}: curves appear after the first epoch.")
     words += [f"DAMAGED: {harmless(damage)}; the other lines are shown." for damage in view.log.damage]
     return " ".join(words)

@@ -15,7 +15,6 @@ from lipscope.files.run_log import RunLog
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.panes import Cells, Goto, Pane, Sheet
-from lipscope.tui.text import harmless
 from lipscope.tui.training import lines
 from lipscope.tui.training.curves import loss_drawing, rates_drawing
 from lipscope.tui.widgets.chart import Chart
@@ -24,7 +23,7 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 SAID = 3
 """Lines of a child's narration that are shown."""

@@ -17,10 +17,10 @@ from lipscope.errors import UsageError
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, counts
 from lipscope.tui.results import verdict_words
-from lipscope.tui.text import harmless
 from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.notice import Notice
 from lipscope.units import LARGEST_EPS, format_eps, parse_eps
+from lipscope.visible import harmless
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates

@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.text import harmless
+from lipscope.visible import harmless
 
 FOLDS_UNDER = 100
 """Columns; in a narrower window the right pane of a screen is folded until it is asked for."""

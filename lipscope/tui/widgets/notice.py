@@ -9,7 +9,10 @@ from rich.text import Text
 from textual.widgets import Static
 
 from lipscope.errors import LipscopeError
-from lipscope.tui.text import Fact, harmless
+from lipscope.visible import harmless
+
+Fact = tuple[str, str]
+"""A label and its value, both harmless."""
 
 
 def grid(facts: Iterable[Fact]) -> Table:

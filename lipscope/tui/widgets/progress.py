@@ -9,12 +9,10 @@ from rich.cells import cell_len
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.numerals import seconds_text
 from lipscope.tui.plots.bars import bar
-from lipscope.tui.text import harmless
 from lipscope.tui.work.job import JobView
 from lipscope.tui.work.state import Phase, State
-from lipscope.visible import counted
+from lipscope.visible import counted, duration, harmless
 
 BAR = 20
 """Cells of the bar."""
@@ -99,9 +97,9 @@ class ProgressLine(Widget):
             return Content(_ending(state)[:width])
         cells, left = BAR if width >= 50 else BAR // 2, self._pace.left(state.total)
         count = f" {state.done}/{state.total}  " if state.total else "  "
-        after = f"  about {seconds_text(left)} left" if left is not None and left >= 1 else ""
+        after = f"  about {duration(left)} left" if left is not None and left >= 1 else ""
         if not after and self._pace.step >= PATIENCE:
-            after = f"  {seconds_text(self._pace.step // 1)} so far"
+            after = f"  {duration(self._pace.step // 1)} so far"
         room = width - cells - cell_len(count) - cell_len(after) - 1
         return Content.assemble(
             (f"{bar(self._pace.share(state.total), cells):{cells}}", "$primary on $surface-lighten-1"),
@@ -119,5 +117,5 @@ def _ending(state: State) -> str:
         return "analysis FAILED: see the Overview; r tries again"
     if state.cached:
         return f"from cache, verified sha256 {(state.sha256 or '')[:12]}; r computes anew"
-    time = f" in {seconds_text(state.seconds)}" if state.seconds is not None else ""
+    time = f" in {duration(state.seconds)}" if state.seconds is not None else ""
     return f"analysis complete: {counted(state.total, 'step')}{time}"

@@ -6,9 +6,9 @@ from rich.cells import cell_len
 from textual.content import Content
 
 from lipscope.tui.overview.answers import STYLES, Answer
-from lipscope.tui.text import harmless
 from lipscope.tui.work.session import Session
 from lipscope.version import __version__
+from lipscope.visible import harmless
 
 
 def title_line(answer: Answer, session: Session, width: int) -> Content:

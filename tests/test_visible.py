@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from lipscope.tui.text import COPIED, harmless, pasteable
+from lipscope.visible import harmless
 from tests.always import always
 
 
@@ -58,33 +58,3 @@ def test_ten_megabytes_cost_nothing():
     assert len(harmless(text, 80)) == 80
     assert len(harmless(text, 80, keep="end")) <= 80
     assert time.thread_time() - start < 0.05
-
-
-@always(text=st.text())
-def test_a_copy_has_all_letters_and_sets_nothing_off(text):
-    copied = pasteable(text)
-    assert all(c == "\t" or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"} for c in copied)
-    copied.encode()
-    kept = [c for c in text if unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Zl", "Zp"}]
-    letters = iter(copied)
-    assert all(any(c == other for other in letters) for c in kept)
-
-
-@pytest.mark.parametrize(
-    ("text", "copied"),
-    [
-        ("conv\t0.9999", "conv\t0.9999"),
-        ("a\nrm -rf ~\r", "a\\nrm -rf ~\\r"),
-        ("\x1b]52;c;eA==\x07", "\\x1b]52;c;eA==\\x07"),
-        ("a\u202eb", "a\\u202eb"),
-        ("e\u0301", "e\u0301"),
-        ("", ""),
-    ],
-)
-def test_copies(text, copied):
-    assert pasteable(text) == copied
-
-
-def test_what_a_terminal_would_refuse_is_cut():
-    assert pasteable("x" * COPIED) == "x" * COPIED
-    assert pasteable("x" * 10_000_000) == "x" * (COPIED - 1) + "…"
