@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header
-from lipscope.records import NEAR_ONE, Estimate, LayerReport
+from lipscope.records import NEAR_ONE, LayerReport
 from lipscope.tui.numerals import bound_text, estimate_text, size_text
+from lipscope.tui.panes import of
 from lipscope.tui.widgets.notice import Fact
 from lipscope.tui.work.state import State
 from lipscope.visible import counted, duration, harmless
@@ -112,13 +114,17 @@ def recomputed(state: State) -> list[Fact]:
         for report in reports
         if report.role == "normalisation"
     ]
-    facts += _extreme(reports, "σ max", lambda r: r.sigma_max, largest=True)
-    facts += _extreme(reports, "σ min", lambda r: r.sigma_min, largest=False)
-    facts += _lost(reports)
-    losses = [(r.gradient_norm.mean, r) for r in reports if r.gradient_norm and r.role != "head"]
-    if losses:
-        mean, worst = min(losses, key=lambda loss: loss[0])
-        facts.append(("gradient norm", f"lowest mean {mean:.4f} in {harmless(worst.name, 40, keep='end')} (estimate)"))
+    if found := _extreme(reports, lambda one: of(one.sigma_max, "value"), largest=True):
+        facts.append(("σ max", f"largest {estimate_text(found[0])} in {found[1]} (estimate)"))
+    if found := _extreme(reports, lambda one: of(one.sigma_min, "value")):
+        facts.append(("σ min", f"smallest {estimate_text(found[0])} in {found[1]} (estimate)"))
+    body = [one for one in reports if one.role == "body"]  # whose shapes could keep all singular values
+    if found := _extreme(body, lambda one: of(one.spectrum, "at_one")):
+        where = f"fewest in {found[1]}: " if found[0] < 1 else "in every layer of the body "
+        facts.append(("σ at 1", f"{where}{100 * found[0]:.1f}% within {NEAR_ONE} (estimate)"))
+    passing = [one for one in reports if one.role != "head"]
+    if found := _extreme(passing, lambda one: of(one.gradient_norm, "mean")):
+        facts.append(("gradient norm", f"lowest mean {found[0]:.4f} in {found[1]} (estimate)"))
     if facts:
         return facts
     if state.phase.active:
@@ -126,31 +132,13 @@ def recomputed(state: State) -> list[Fact]:
     return [("", "nothing: the analysis did not get that far")]
 
 
-def _lost(reports: list[LayerReport]) -> list[Fact]:
-    """The layer with the smallest share of singular values at 1, of those whose shape could keep them all."""
-    shares = [
-        (share, report)
-        for report in reports
-        if report.role == "body" and report.spectrum is not None and (share := report.spectrum.at_one) is not None
-    ]
-    if not shares:
-        return []
-    share, worst = min(shares, key=lambda pair: pair[0])
-    where = f"fewest in {harmless(worst.name, 40, keep='end')}: " if share < 1 else "in every layer of the body "
-    return [("σ at 1", f"{where}{100 * share:.1f}% within {NEAR_ONE} (estimate)")]
-
-
 def _extreme(
-    reports: list[LayerReport], label: str, find: Callable[[LayerReport], Estimate | None], *, largest: bool
-) -> list[Fact]:
-    found = [(estimate.value, report) for report in reports if (estimate := find(report)) is not None]
-    found = [item for item in found if not math.isnan(item[0])]
-    if not found:
-        return []
-    value, report = (max if largest else min)(found, key=lambda item: item[0])
-    which = "largest" if largest else "smallest"
-    name = harmless(report.name, 40, keep="end")
-    return [(label, f"{which} {estimate_text(value)} in {name} (estimate)")]
+    reports: Iterable[LayerReport], number: Callable[[LayerReport], float | None], *, largest: bool = False
+) -> tuple[float, str] | None:
+    """The smallest number that is known of a layer, or the largest, and the layer; None where none is known."""
+    known = ((number(one), harmless(one.name, 40, keep="end")) for one in reports)
+    found = [(value, name) for value, name in known if value is not None and not math.isnan(value)]
+    return (max if largest else min)(found, key=itemgetter(0), default=None)
 
 
 def unknowable(state: State) -> str:

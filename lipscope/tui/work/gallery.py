@@ -54,6 +54,7 @@ class Answer:
     unkept: str = ""  # why the file of adversarial images is not used, in words; empty where it is, or is not there
 
 
+@dataclass
 class Gallery:
     """Threads that start when they are first asked; each answers what was asked last: the user has moved on.
 
@@ -62,22 +63,19 @@ class Gallery:
     the file that was opened, as another one's tensors would not be those of the analysis.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        read: Callable[[str, Literal["train", "test"]], ImageSet],
-        evaluator: Callable[[Path], Evaluator] | None,
-        learn: Callable[..., None],
-        guard: Callable[[Callable[[], None]], None],
-        kept: Path | None = None,
-        stamp: Stamp | None = None,
-    ) -> None:
-        self._kept, self._stamp = kept, stamp
-        self._path, self._read, self._evaluator, self._learn = path, read, evaluator, learn
+    path: Path
+    read: Callable[[str, Literal["train", "test"]], ImageSet]
+    evaluator: Callable[[Path], Evaluator] | None
+    learn: Callable[..., None]
+    guard: Callable[[Callable[[], None]], None]
+    kept: Path | None = None
+    stamp: Stamp | None = None
+
+    def __post_init__(self) -> None:
         self._model: Evaluator | None = None
-        self.images: Latest[tuple[str, str]] = Latest(self._read_images, "lipscope-images", guard)
-        self.answers: Latest[Question] = Latest(self._answer, "lipscope-logits", guard)
-        self.kernels: Latest[str] = Latest(self._read_kernel, "lipscope-kernel", guard)
+        self.images: Latest[tuple[str, str]] = Latest(self._read_images, "lipscope-images", self.guard)
+        self.answers: Latest[Question] = Latest(self._answer, "lipscope-logits", self.guard)
+        self.kernels: Latest[str] = Latest(self._read_kernel, "lipscope-kernel", self.guard)
 
     @property
     def busy(self) -> bool:
@@ -92,33 +90,33 @@ class Gallery:
     def _read_images(self, of: tuple[str, str]) -> None:
         name, split = of
         try:
-            data = self._read(name, "train" if split == "train" else "test")
+            data = self.read(name, "train" if split == "train" else "test")
             images = Images(name, split, reading=False, data=data, fingerprint=data.fingerprint())
         except LipscopeError as error:
             images = Images(name, split, reading=False, error=error)
-        self._learn(images=images, answer=None)
+        self.learn(images=images, answer=None)
 
     def _answer(self, question: Question) -> None:
-        answer = _with_adversarial(self._path, question, self._kept)
-        if question.pixels is not None and self._evaluator is not None:
+        answer = _with_adversarial(self.path, question, self.kept)
+        if question.pixels is not None and self.evaluator is not None:
             try:
-                self._model = self._model or self._evaluator(self._path)
+                self._model = self._model or self.evaluator(self.path)
                 answer = _answered(self._model, question, answer)
             except LipscopeError as failure:
                 answer = replace(answer, failure=failure)
-        self._learn(answer=answer)
+        self.learn(answer=answer)
 
     def _read_kernel(self, layer: str) -> None:
         try:
-            kernel = read_kernel(self._path, layer)
-            if stamp_of(self._path) != self._stamp:
+            kernel = read_kernel(self.path, layer)
+            if stamp_of(self.path) != self.stamp:
                 raise CheckpointError(
-                    "the file on the disk is another one than was opened", where=str(self._path),
+                    "the file on the disk is another one than was opened", where=str(self.path),
                     next_step="r reads it again",
                 )  # fmt: skip
         except LipscopeError as error:
             kernel = Kernel(layer, error=error)
-        self._learn(kernel=kernel)
+        self.learn(kernel=kernel)
 
 
 def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:

@@ -42,28 +42,22 @@ class Child:
     code: Callable[[], int | None]  # how it ended; None while it runs
 
 
+@dataclass
 class RunWatch:
     """A thread that reads the folder whenever a file of it has changed.
 
     ``now`` tells seconds since 1970; ``child`` is the training, where this process has started it.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        tell: Callable[[RunView], object],
-        *,
-        look_every: float = SECONDS,
-        now: Callable[[], float] = time.time,
-        child: Child | None = None,
-    ) -> None:
-        self._path = path
-        self._tell = tell
-        self._look_every = look_every
-        self._now = now
-        self._child = child
+    path: Path
+    tell: Callable[[RunView], object]
+    look_every: float = SECONDS
+    now: Callable[[], float] = time.time
+    child: Child | None = None
+
+    def __post_init__(self) -> None:
         self._stamps: tuple[object, ...] = ()
-        self._view = RunView(path)
+        self._view = RunView(self.path)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._follow, name="lipscope-run", daemon=True)
 
@@ -86,32 +80,32 @@ class RunWatch:
             view = self.look()
             if view != told:
                 told = view
-                self._tell(view)
-            if self._closed.wait(self._look_every):
+                self.tell(view)
+            if self._closed.wait(self.look_every):
                 return
 
     def look(self) -> RunView:
         """The folder now; its files are read only where one of them has changed."""
-        stamps = tuple(stamp_of(self._path / name) for name in (DESCRIPTION, METRICS, LAYERS, PROGRESS))
+        stamps = tuple(stamp_of(self.path / name) for name in (DESCRIPTION, METRICS, LAYERS, PROGRESS))
         if stamps != self._stamps:
             self._stamps = stamps
             try:
-                self._view = RunView(self._path, read_run(self._path))
+                self._view = RunView(self.path, read_run(self.path))
             except CheckpointError as error:
                 self._view = replace(self._view, error=error)
         view = replace(
-            self._view, model=(self._path / MODEL).is_file(), said=self._child.said() if self._child else ()
+            self._view, model=(self.path / MODEL).is_file(), said=self.child.said() if self.child else ()
         )  # fmt: skip
         if view.log is None:
             return view
-        now = self._now()
+        now = self.now()
         standing = self._standing(view.log, now)
         silent = max(now - view.log.written, 0.0) if standing in ("stalled", "not started") else 0.0
         return replace(view, standing=standing, silent=silent - silent % 60)
 
     def _standing(self, log: RunLog, now: float) -> Standing:
-        code = self._child.code() if self._child is not None else None
-        if self._child is None or log.finished:
+        code = self.child.code() if self.child is not None else None
+        if self.child is None or log.finished:
             return standing_of(log, now)
         if code is None:
             # What an earlier session left behind says nothing about the child.

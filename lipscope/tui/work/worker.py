@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -59,6 +59,7 @@ class Means:
         return load(name, split, self.data_dir)
 
 
+@dataclass(eq=False)
 class Work:
     """Threads: one analyses the model, one reads the results and hashes the model, two watch these files.
 
@@ -66,21 +67,14 @@ class Work:
     answers.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        means: Means,
-        tell: Callable[..., None],
-        *,
-        after: Sequence[Work] = (),
-        fresh: bool = False,
-    ) -> None:
-        self._path = path
-        self._means = means
-        self._tell = tell
-        self._after = list(after)
-        self._cache = means.cache
-        self._fresh = fresh
+    path: Path
+    means: Means
+    tell: Callable[..., None]
+    after: list[Work] = field(default_factory=list)
+    fresh: bool = False
+
+    def __post_init__(self) -> None:
+        path, means = self.path, self.means
         self._stamp = stamp_of(path)
         self._results = beside(path, CERTIFIED, means.kept)
         self._results_stamp = stamp_of(self._results)
@@ -123,14 +117,14 @@ class Work:
 
     def _learn(self, **facts: Any) -> None:
         """Fields of the state."""
-        self._tell(self, **facts)
+        self.tell(self, **facts)
 
     def _handing_over(self, target: Callable[[], None]) -> None:
         """What escapes a thread reaches the app's thread, which shows and raises it; a thread can only print."""
         try:
             target()
         except BaseException as error:  # noqa: BLE001
-            self._tell(self, crash=error)
+            self.tell(self, crash=error)
 
     def _analyse_then_check(self) -> None:
         """One after the other: two never compute at once."""
@@ -147,26 +141,26 @@ class Work:
             if claimed is None or claimed.standing != "claimed" or claimed.model_sha256 != self._sha256:
                 continue
             yield_to_keys()
-            found = self._means.check(claimed, self._path)
+            found = self.means.check(claimed, self.path)
             if found is not None and results is self._latest:
                 self._learn(results=replace(results, checked=found))
 
     def _run_analysis(self) -> None:
-        while self._after:
-            self._after.pop()._threads[0].join()
+        while self.after:
+            self.after.pop()._threads[0].join()
         if self._cancelled.is_set() or self._answered_by_cache():
             return
         yield_to_keys()
-        clock = self._means.clock
+        clock = self.means.clock
         started = clock()
         events: list[AnalysisEvent] = []
         try:
-            for event in self._means.analyse(self._path):
+            for event in self.means.analyse(self.path):
                 if self._cancelled.is_set():
                     return
                 events.append(event)
                 self._found(event)
-                self._means.precedence.wait()
+                self.means.precedence.wait()
         except LipscopeError as failure:
             self._learn(phase=Phase.FAILED, seconds=clock() - started, failure=failure)
             return
@@ -178,16 +172,16 @@ class Work:
         """What is told stands for all events that come before it is heard: a file may have 100,000 tensors."""
         self._events.append(event)
         if len(self._events) == 1:
-            self._tell(self, events=self._events)
+            self.tell(self, events=self._events)
 
     def _answered_by_cache(self) -> bool:
-        if self._cache is None or self._fresh or not self._cache.candidates(self._path):
+        if self.means.cache is None or self.fresh or not self.means.cache.candidates(self.path):
             return False
         try:
-            sha256 = sha256_of(self._path)
+            sha256 = sha256_of(self.path)
         except (OSError, CheckpointError):
             return False
-        kept = self._cache.read(self._path, sha256)
+        kept = self.means.cache.read(self.path, sha256)
         if kept is None:
             return False
         self._learn(sha256=sha256)
@@ -198,23 +192,23 @@ class Work:
 
     def _keep(self, events: list[AnalysisEvent], seconds: float) -> None:
         """Keep the results, unless the file may have changed between the first byte read and now."""
-        if self._cache is None:
+        if self.means.cache is None:
             return
         from lipscope.files.kept_analysis import Kept, condensed
 
         self._threads[1].join()
         with suppress(OSError, CheckpointError):
-            if sha256_of(self._path) == self._sha256 and stamp_of(self._path) == self._stamp:
-                self._cache.write(self._path, self._sha256, Kept(tuple(condensed(events)), seconds))
+            if sha256_of(self.path) == self._sha256 and stamp_of(self.path) == self._stamp:
+                self.means.cache.write(self.path, self._sha256, Kept(tuple(condensed(events)), seconds))
 
     def _find_results(self) -> None:
-        self._latest = replace(_read_results(self._results), kept=self._means.kept)
+        self._latest = replace(_read_results(self._results), kept=self.means.kept)
         self._learn(results=self._latest, answer=None)
 
     def _read_files(self) -> None:
         self._find_results()
         try:
-            self._sha256 = sha256_of(self._path)
+            self._sha256 = sha256_of(self.path)
         except (OSError, CheckpointError):
             return  # the analysis reads the same file and says what is wrong with it
         self._learn(sha256=self._sha256)
@@ -225,10 +219,10 @@ class Work:
                 self._learn(on_disk="gone")
                 return
             with suppress(OSError, CheckpointError):
-                same = sha256_of(self._path) == self._sha256  # touched or copied over by itself
+                same = sha256_of(self.path) == self._sha256  # touched or copied over by itself
                 self._learn(on_disk="same" if same else "replaced")
 
-        watch(self._path, self._stamp, changed, self._closed, self._means.look_every)
+        watch(self.path, self._stamp, changed, self._closed, self.means.look_every)
 
     def _watch_results(self) -> None:
         def changed(_stamp: Stamp | None) -> None:
@@ -236,7 +230,7 @@ class Work:
             if not self._threads[0].is_alive():
                 self._check_claims()
 
-        watch(self._results, self._results_stamp, changed, self._closed, self._means.look_every)
+        watch(self._results, self._results_stamp, changed, self._closed, self.means.look_every)
 
 
 def _read_results(path: Path) -> Results:
