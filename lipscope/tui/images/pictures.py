@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 import numpy as np
-from rich.segment import Segment
+from rich.segment import Segment, SegmentLines
 from rich.style import Style
-from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.files.kept_images import Adversarial
@@ -49,14 +48,11 @@ class Pictures(Widget):
         self._pictures: list[Picture] = []
         self._words = ""
         self._first = 0
-        self._drawn: list[Pixels] = []
-        self._drawn_for: object = None
 
     def show(self, pictures: list[Picture], words: str = "") -> None:
         """Show other pictures, or words where there is none."""
         self._pictures, self._words = pictures, words
         self._first = min(self._first, max(len(pictures) - 1, 0))
-        self._drawn_for = None
         self.refresh()
 
     @property
@@ -68,7 +64,6 @@ class Pictures(Widget):
         """Begin with the next picture: all are seen in turn where not all fit."""
         if self._pictures:
             self._first = (self._first + 1) % len(self._pictures)
-            self._drawn_for = None
             self.refresh()
 
     def _fitting(self) -> tuple[int, int, int]:
@@ -82,27 +77,18 @@ class Pictures(Widget):
                 return number, tall, wide
         raise AssertionError("one picture always fits")
 
-    def render_line(self, y: int) -> Strip:
-        """One line of captions or of cells."""
-        columns, rows = self.size
-        style = self.rich_style
+    def render(self) -> SegmentLines:
+        """A line of captions, then the cells."""
+        (columns, rows), style = self.size, self.rich_style
         if not self._pictures or columns < SMALLEST[0] or rows < SMALLEST[1]:
-            lines = wrap(self._words, max(columns, 1))
-            return Strip([Segment(lines[y] if y < len(lines) else "", style)]).adjust_cell_length(columns, style)
+            words = wrap(self._words, max(columns, 1))
+            return SegmentLines([[Segment(line, style)] for line in words], new_lines=True)
         number, tall, wide = self._fitting()
-        chosen = (self._pictures * 2)[self._first : self._first + number]
-        if self._drawn_for != (self.size, self._first):
-            self._drawn = [resized(picture.pixels, tall, wide) for picture in chosen]
-            self._drawn_for = (self.size, self._first)
-        if y > (tall + 1) // 2:
-            return Strip.blank(columns, style)
-        segments: list[Segment] = []
-        for place, (picture, pixels) in enumerate(zip(chosen, self._drawn, strict=True)):
-            if place:
-                segments.append(Segment(" " * GAP, style))
-            if y == 0:
-                caption = picture.caption if number == len(self._pictures) else f"{picture.caption} (v: next)"
-                segments.append(Segment(harmless(caption, wide).ljust(wide), style + Style(bold=True)))
-            else:
-                segments += pixel_line(self.app, pixels, y - 1, style)
-        return Strip(segments).adjust_cell_length(columns, style).crop(0, columns)
+        lines: list[list[Segment]] = [[] for _ in range(1 + (tall + 1) // 2)]
+        for picture in (self._pictures * 2)[self._first : self._first + number]:
+            caption = picture.caption if number == len(self._pictures) else f"{picture.caption} (v: next)"
+            lines[0] += [Segment(harmless(caption, wide).ljust(wide + GAP), style + Style(bold=True))]
+            pixels = resized(picture.pixels, tall, wide)
+            for y, line in enumerate(lines[1:]):
+                line.extend([*pixel_line(self.app, pixels, y, style), Segment(" " * GAP, style)])
+        return SegmentLines(lines, new_lines=True)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rich.segment import Segment
+from rich.segment import Segment, SegmentLines
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.tui.images.half_blocks import Pixels, pixel_line, resized
@@ -34,14 +33,12 @@ class Thumbnails(Widget, can_focus=True):
         self.count, self.place, self._first = 0, -1, 0
         self._pixels: Callable[[int], Pixels | None] = lambda place: None
         self._words: Callable[[int], str] = lambda place: ""
-        self._drawn: dict[int, Pixels | None] = {}
 
     def show(
         self, count: int, place: int, pixels: Callable[[int], Pixels | None], words: Callable[[int], str]
     ) -> None:  # fmt: skip
         """Show other images."""
         self.count, self.place, self._pixels, self._words = count, place, pixels, words
-        self._drawn.clear()
         self._into_sight()
 
     @property
@@ -75,24 +72,19 @@ class Thumbnails(Widget, can_focus=True):
         self._first = min(max(first, row - rows + 1), row) * self.across
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        """One line of pictures, or of the words under them."""
-        style = self.rich_style
-        inside = y % (TALL + 1)
-        start = self._first + y // (TALL + 1) * self.across
-        segments: list[Segment] = []
-        for place in range(start, min(start + self.across, self.count)):
-            if inside == TALL:
-                look = Style(reverse=True, bold=True) if place == self.place else Style()
-                segments.append(Segment(harmless(self._words(place), WIDE).ljust(WIDE), style + look))
-            else:
-                segments += self._picture(place, inside, style)
-            segments.append(Segment(" ", style))
-        return Strip(segments).adjust_cell_length(self.size.width, style).crop(0, self.size.width)
-
-    def _picture(self, place: int, line: int, style: Style) -> list[Segment]:
-        if place not in self._drawn:
+    def render(self) -> SegmentLines:
+        """The pictures in sight, each over its words."""
+        style, lines = self.rich_style, list[list[Segment]]()
+        end = min(self._first + self.across * -(-self.size.height // (TALL + 1)), self.count)
+        for place in range(self._first, end):
+            if (place - self._first) % self.across == 0:
+                lines += [[] for _ in range(TALL + 1)]
             pixels = self._pixels(place)
-            self._drawn[place] = None if pixels is None else resized(pixels, 2 * TALL, WIDE)
-        drawn = self._drawn[place]
-        return [Segment(" " * WIDE, style)] if drawn is None else pixel_line(self.app, drawn, line, style)
+            drawn = None if pixels is None else resized(pixels, 2 * TALL, WIDE)
+            for y, line in enumerate(lines[-TALL - 1 : -1]):
+                line.extend([Segment(" " * WIDE, style)] if drawn is None else pixel_line(self.app, drawn, y, style))
+                line.append(Segment(" ", style))
+            look = Style(reverse=True, bold=True) if place == self.place else Style()
+            words = Segment(harmless(self._words(place), WIDE).ljust(WIDE), style + look)
+            lines[-1] += [words, Segment(" ", style)]
+        return SegmentLines(lines, new_lines=True)

@@ -6,13 +6,12 @@ from textwrap import wrap
 
 import numpy as np
 from rich.cells import cell_len
-from rich.segment import Segment
+from rich.segment import Segment, SegmentLines
 from rich.style import Style
-from textual.strip import Strip
 from textual.widget import Widget
 
 from lipscope.files.matrices import Kernel, extremes
-from lipscope.tui.images.half_blocks import LARGEST_SCALE, Pixels, pixel_line, without_colours
+from lipscope.tui.images.half_blocks import LARGEST_SCALE, Pixels, pixel_line
 from lipscope.tui.numerals import estimate_text, shape_text
 from lipscope.tui.widgets.notice import error_sentence
 from lipscope.visible import harmless
@@ -57,14 +56,12 @@ class KernelMap(Widget):
         super().__init__(id=id)
         self._kernel: Kernel | None = None
         self._words = ""
-        self._lines: list[list[Segment]] = []
-        self._drawn_for: object = None
         self.tap = 0
 
     def show(self, kernel: Kernel | None, words: str) -> None:
         """Show a kernel; words where there is none."""
         if kernel is not self._kernel or words != self._words:
-            self._kernel, self._words, self._drawn_for = kernel, words, None
+            self._kernel, self._words = kernel, words
             self.refresh()
 
     def turn(self) -> None:
@@ -72,16 +69,12 @@ class KernelMap(Widget):
         self.tap += 1
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        """One line of what it is, of the matrices, or of what their greys mean."""
-        style, wanted = self.rich_style, (self.size, self.tap, without_colours(self.app), self.app.theme)
-        if wanted != self._drawn_for:
-            self._drawn_for, self._lines = wanted, self._made(style)
-        line = self._lines[y] if y < len(self._lines) else []
-        return Strip(line).adjust_cell_length(self.size.width, style).crop(0, self.size.width)
+    def render(self) -> SegmentLines:
+        """What it is, the matrices, what their greys mean."""
+        return SegmentLines(self._made(), new_lines=True)
 
-    def _made(self, style: Style) -> list[list[Segment]]:
-        (width, height), kernel = self.size, self._kernel
+    def _made(self) -> list[list[Segment]]:
+        (width, height), kernel, style = self.size, self._kernel, self.rich_style
         if kernel is None or kernel.taps is None or width < 1:
             return [[Segment(line, style)] for line in wrap(self._words, max(width, 1))]
         below = wrapped(_legend(kernel), width)

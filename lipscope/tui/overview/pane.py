@@ -169,8 +169,8 @@ class OverviewPane(EpsPane):
         self.query_one("#overview-bar", Drawn).show(lambda width, height: shares_bar(certificates, eps, width))
         self.query_one(EpsTable).show(certificates, self.eps, self.listed)
         self._draw_more(certificates)
-        about = "of ANOTHER model" if self.state.stale else "per cent"
-        self.query_one("#overview-table").border_title = f"{word} accuracy, {about}"
+        about = " of ANOTHER model" if self.state.stale else ", per cent"
+        self.query_one("#overview-table").border_title = f"{word} accuracy{about}"
 
     def _draw_more(self, certificates: Certificates) -> None:
         """Where there is much room: the shares at every eps, and those of every class, the least certified first."""

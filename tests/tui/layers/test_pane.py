@@ -27,7 +27,7 @@ async def layers(pilot, *, unfold=True) -> LongList:
 
 
 def names(app) -> list[str]:
-    return [item.key for item in app.query_one(LayersPane)._lines]
+    return [item[0].key for item in app.query_one(LayersPane)._lines]
 
 
 async def test_one_line_tells_bound_singular_values_and_gradient(model, script):
