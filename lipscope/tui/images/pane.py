@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -47,7 +47,7 @@ SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WR
 """Before the word of a verdict."""
 
 SHORT_WORDS = {"certified": "cert.", "claimed": "claimed", "uncertified": "not", "WRONG": "WRONG"}
-"""Of the verdicts, where a list has fewer columns than ``ROOMY``: room for the classes."""
+"""Of the verdicts, where a list has fewer columns than ``ROOMY``: room for `automobile as airplane`."""
 
 ROOMY = 58
 
@@ -147,7 +147,7 @@ class ImagesPane(EpsPane):
         self._rows = arranged(certificates, self._choice)
         places = np.flatnonzero(self._rows == self._row)
         self.query_one(LongList).show(
-            len(self._rows), self._line, _heading(certificates), place=int(places[0]) if len(places) else 0
+            len(self._rows), self._line, self._heading, place=int(places[0]) if len(places) else 0
         )
         self._say()
 
@@ -175,23 +175,23 @@ class ImagesPane(EpsPane):
         """One image in one line, its verdict in the colour of its band."""
         certificates = self.certificates
         assert certificates is not None
-        row = int(self._rows[place])
-        cells = [f"{int(certificates.index[row]):>6}", radius_text(float(certificates.radius[row]))]
-        if certificates.attack_distance is not None and width >= 44:
-            distance = float(certificates.attack_distance[row])
-            cells.append(f"{distance_text(distance) if np.isfinite(distance) else '–':>7}")
+        row, names = int(self._rows[place]), self._names
+        distance = None if certificates.attack_distance is None else float(certificates.attack_distance[row])
+        attack = "–" if distance is None or not math.isfinite(distance) else distance_text(distance)
         word = verdict_word(certificates, row, self.eps)
-        names = self._names
         label = class_name(names, int(certificates.label[row]))
         if not certificates.correct[row]:
             label += f" as {class_name(names, int(certificates.predicted[row]))}"
-        said = f"{word:11}" if width >= ROOMY else f"{SHORT_WORDS[word]:7}"
-        start, verdict = "  ".join(cells) + "  ", f"{SIGNS[word]} {said}  "
-        return [
-            (start, ""),
-            (verdict, STYLES[SIGNS[word]]),
-            (harmless(label, max(width - len(start + verdict), 1)), ""),
-        ]
+        said = f"{SIGNS[word]} {word if width >= ROOMY else SHORT_WORDS[word]}"
+        number, radius = f"{int(certificates.index[row])}", radius_text(float(certificates.radius[row]))
+        start, verdict = _cells(certificates, width, number, radius, attack, said)
+        room = max(width - len(start + verdict), 1)
+        return [(start, ""), (verdict, STYLES[SIGNS[word]]), (harmless(label, room), "")]
+
+    def _heading(self, width: int) -> str:
+        assert self.certificates is not None
+        names = _cells(self.certificates, width, "image", "radius", "attack", "  at eps")
+        return harmless("".join([*names, "class"]), width)
 
     def _show_image(self) -> None:
         if self.certificates is not None:
@@ -336,11 +336,10 @@ class ImagesPane(EpsPane):
         return images_sheet(certificates, np.array([self._row]), self._choice, self._names).rows[0]
 
 
-def _heading(certificates: Certificates) -> Callable[[int], str]:
-    def heading(width: int) -> str:
-        cells = [f"{'image':>6}", "radius"]
-        if certificates.attack_distance is not None and width >= 44:
-            cells.append(f"{'attack':>7}")
-        return harmless("  ".join([*cells, f"  {'at eps':{11 if width >= ROOMY else 7}}", "class"]), width)
-
-    return heading
+def _cells(certificates: Certificates, width: int, *words: str) -> tuple[str, str]:
+    """Number, radius, attack distance and verdict in the columns of a list; less between them where it is narrow."""
+    number, radius, attack, verdict = words
+    roomy, attacked = width >= ROOMY, certificates.attack_distance is not None and width >= 44
+    gap = "  " if roomy else " "
+    start = f"{number:>{5 + roomy}}{gap}{radius}{gap}" + (f"{attack:>7}{gap}" if attacked else "")
+    return start, f"{verdict:{13 if roomy else 9 if certificates.standing == 'claimed' else 7}}{gap}"

@@ -49,11 +49,16 @@ def widest(items: Sequence[Line]) -> tuple[int, int]:
     """The cells that the names and the kinds want; of tens of thousands only as many are measured as need be."""
     longest = 8
     for item in items:
-        longest = max(longest, len(harmless(line_name(item), WIDEST_ALONE)))
+        longest = max(longest, len(harmless(_called(item), WIDEST_ALONE)))
         if longest >= WIDEST_ALONE:
             break
     kinds = (len(harmless(item[0].kind, WIDEST_KIND)) for item in items[:1000] if len(item) == 1)
     return longest, max(kinds, default=8)
+
+
+def _called(item: Line) -> str:
+    """The name, and where there is no column that says it, of how many layers."""
+    return f"{line_name(item)}, {len(item)}" if len(item) > 1 else line_name(item)
 
 
 def layout(width: int, longest: tuple[int, int], *, alone: bool = False) -> Layout:
@@ -152,8 +157,7 @@ def item_line(item: Line, columns: Layout, over: Range, most: str) -> Runs:
     """One line of the list."""
     row, folded = item[0], len(item) > 1
     style = QUIET if folded else "bold" if row.key == most else ""
-    called = f"{line_name(item)}, {len(item)}" if folded and not columns.kind else line_name(item)
-    name = harmless(called, columns.name, keep="start" if folded else "end")
+    name = harmless(line_name(item) if columns.kind else _called(item), columns.name, keep="start" if folded else "end")
     runs: Runs = [(f"{name:{columns.name}} ", style)]
     if columns.kind:
         other = row.report is not None and row.report.role == "tensor"
