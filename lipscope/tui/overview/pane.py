@@ -176,7 +176,7 @@ class OverviewPane(EpsPane):
         """Where there is much room: the shares at every eps, and those of every class, the least certified first."""
         if not self.has_class("-huge"):
             return
-        from lipscope.tui.radii.area import area_of  # numpy, which the first paint does without
+        from lipscope.tui.radii.area import area_drawing  # numpy, which the first paint does without
         from lipscope.tui.radii.classes import class_heading, class_line, class_rows
         from lipscope.tui.widgets.chart import Chart
 
@@ -185,7 +185,7 @@ class OverviewPane(EpsPane):
             self.query_one("#overview-table").mount(
                 Chart(id="overview-area", pick=self.pick_eps, turn=self.action_move)
             )
-        self.query_one("#overview-area", Chart).show(area_of(certificates, self.eps))
+        self.query_one("#overview-area", Chart).show(area_drawing(certificates, self.eps))
         rows = sorted(class_rows(certificates, self.eps), key=lambda row: row.certified / row.images)
         sure, word = sure_style(certificates), verdict_words(certificates)[0]
         self._labels = [row.label for row in rows]

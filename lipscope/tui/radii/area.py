@@ -11,24 +11,39 @@ from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG, sure
 from lipscope.tui.plots.bars import BLOCKS
 from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.chart import Cells, Drawing, Series, percents
+from lipscope.tui.widgets.chart import Cells, Drawing, Series, bars, percents
 
 GUTTER = 6
 """Cells left of the axis, in the histogram above too."""
 
 
-def area_drawing(
-    radii: Floats,
-    total: int,
-    over: Range,
-    mark: float,
-    overlay: tuple[Floats, int] | None = None,
-    sure: str = STYLES[CERTIFIED],
-) -> Drawing:
-    """In the style ``sure`` what is certified at each radius, amber what is right but not certified, red what is wrong.
+def right_radii(certificates: Certificates, label: int | None = None) -> Floats:
+    """The radii of the right images, ascending; with a label those of one class alone."""
+    mine = certificates.correct if label is None else certificates.correct & (certificates.label == label)
+    return np.sort(certificates.radius[mine])
 
-    ``radii`` are those of the correct images, ascending; ``overlay`` those of one class, and how many images it has.
+
+def radius_axis(radii: Floats, eps: Fraction) -> Range:
+    """From 0 to the largest of ascending radii, at least to eps."""
+    return Range(0.0, max(float(radii[-1]) if len(radii) else 0.0, float(eps), 1e-9))
+
+
+def histogram_drawing(certificates: Certificates, eps: Fraction, *, log: bool = False) -> Drawing:
+    """How many right images have each radius, those that are certified at eps in the colour of that."""
+    radii, sure = right_radii(certificates), sure_style(certificates)
+    below = BEHIND[NOT] if sure == STYLES[NOT] else STYLES[NOT]
+    return bars(
+        radii, np.ones(len(radii)), radius_axis(radii, eps), float(eps), log=log, gutter=GUTTER, below=below, above=sure
+    )
+
+
+def area_drawing(certificates: Certificates, eps: Fraction, label: int | None = None) -> Drawing:
+    """What is certified at each radius, in amber what is right but not certified, in red what is wrong.
+
+    With a ``label`` a line over it is the share of that class alone.
     """
+    radii, total, sure = right_radii(certificates), len(certificates), sure_style(certificates)
+    over = radius_axis(radii, eps)
 
     def fill(columns: int, rows: int, up: Range) -> tuple[Cells, list[str]]:
         places = over.low + (np.arange(columns) + 0.5) / columns * (over.high - over.low)
@@ -37,20 +52,14 @@ def area_drawing(
         return above + area(_rates(radii, total, places), len(radii) / max(total, 1), whole, sure), []
 
     series = []
-    if overlay is not None:
-        fine = np.linspace(over.low, over.high, 500)
-        series = [Series("", fine, _rates(*overlay, fine), "bold $foreground", step=True)]
+    if label is not None:
+        fine, images = np.linspace(over.low, over.high, 500), int((certificates.label == label).sum())
+        rates = _rates(right_radii(certificates, label), images, fine)
+        series = [Series("", fine, rates, "bold $foreground", step=True)]
     return Drawing(
-        over, series, fill=fill, labels=percents, mark=mark, gutter=GUTTER,
+        over, series, fill=fill, labels=percents, mark=float(eps), gutter=GUTTER,
         read=lambda x, columns: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
     )  # fmt: skip
-
-
-def area_of(certificates: Certificates, eps: Fraction) -> Drawing:
-    """The same of all images of some results."""
-    radii = np.sort(certificates.radius[certificates.correct])
-    over = Range(0.0, max(float(radii[-1]) if len(radii) else 0.0, float(eps), 1e-9))
-    return area_drawing(radii, len(certificates), over, float(eps), sure=sure_style(certificates))
 
 
 def _rates(radii: Floats, total: int, at: Floats) -> Floats:

@@ -14,8 +14,17 @@ from lipscope.tui.widgets.chart import Chart, Drawing, Series, bars
 from lipscope.visible import counted
 
 
-def gap_drawing(gap: Floats, *, log: bool = False) -> Drawing:
+def found_pairs(certificates: Certificates) -> tuple[Floats, Floats]:
+    """Radius and attack distance of the images that an attack changed."""
+    distance = certificates.attack_distance
+    found = np.zeros(0, np.intp) if distance is None else np.flatnonzero(np.isfinite(distance))
+    return certificates.radius[found], (certificates.radius if distance is None else distance)[found]
+
+
+def gap_drawing(certificates: Certificates, *, log: bool = False) -> Drawing:
     """The histogram of attack distance − radius; what lies left of 0 is inside the radius."""
+    radius, nearest = found_pairs(certificates)
+    gap = nearest - radius
     over = Range(float(gap.min(initial=0.0)), max(float(gap.max(initial=0.0)), 1e-9))
     return bars(gap, np.ones(len(gap)), over, 0.0, log=log, below=STYLES[WRONG], foot="0: at the radius")
 
@@ -35,17 +44,12 @@ class AttackPlot(Container):
 
     def show(self, certificates: Certificates, *, log: bool = False) -> None:
         """Show other results, which carry attack distances."""
-        distance = certificates.attack_distance
-        if distance is None:
-            return
-        found = np.isfinite(distance)
-        radius, nearest = certificates.radius[found], distance[found]
-        gap = nearest - radius
-        inside, attacked = int((gap < 0).sum()), int(certificates.attacked.sum())
+        radius, nearest = found_pairs(certificates)
+        inside, attacked = int((nearest < radius).sum()), int(certificates.attacked.sum())
         panel = self.query_one("#radii-gap-panel")
-        panel.border_title = f"attack distance − radius of {counted(len(gap), 'image')}"
-        panel.border_subtitle = f"unbroken: {attacked - len(gap):,} of {attacked:,} attacked"
-        self.query_one("#radii-gap", Chart).show(gap_drawing(gap, log=log))
+        panel.border_title = f"attack distance − radius of {counted(len(radius), 'image')}"
+        panel.border_subtitle = f"unbroken: {attacked - len(radius):,} of {attacked:,} attacked"
+        self.query_one("#radii-gap", Chart).show(gap_drawing(certificates, log=log))
         panel = self.query_one("#radii-scatter-panel")
         panel.border_title = "attack distance over radius"
         panel.border_subtitle = f"inside the radius: {inside:,}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -15,15 +14,14 @@ from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import is_focused
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.panes import Cells, Goto, Sheet
-from lipscope.tui.plots.bands import BEHIND, NOT, STYLES, sure_style
-from lipscope.tui.plots.range import Range
-from lipscope.tui.radii.area import GUTTER, area_drawing
+from lipscope.tui.plots.bands import sure_style
+from lipscope.tui.radii.area import area_drawing, histogram_drawing
 from lipscope.tui.radii.attack_plot import AttackPlot, gap_drawing
 from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
 from lipscope.tui.radii.sheet import radii_sheet
 from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
-from lipscope.tui.widgets.chart import Chart, bars
+from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.eps_table import EpsTable
 from lipscope.tui.widgets.fold import FoldBar
@@ -49,7 +47,6 @@ class RadiiPane(EpsPane):
     _shown: Certificates | None = None
     _log = False
     _attack = False
-    _sorted = np.zeros(0)
     _lines: Sequence[ClassRow] = ()
 
     def compose(self) -> ComposeResult:
@@ -80,7 +77,6 @@ class RadiiPane(EpsPane):
         self.query_one("#radii-content").display = certificates is not None
         if certificates is not self._shown:
             self._shown = certificates
-            self._sorted = np.zeros(0) if certificates is None else np.sort(certificates.radius[certificates.correct])
             self.refresh_bindings()
             self._redraw()
 
@@ -98,60 +94,34 @@ class RadiiPane(EpsPane):
             len(lines), lambda place, width: class_line(lines[place], width, sure),
             lambda width: class_heading(width, word), place=classes.place
         )  # fmt: skip
-        wrong = len(certificates) - len(self._sorted)
-        self.query_one("#radii-curve-panel").border_subtitle = f"{wrong:,} wrong have no radius"
-        self.call_after_refresh(self._entitle)  # a panel that has just come has no width yet
-        over = self._over
-        self.query_one("#radii-histogram", Chart).show(
-            bars(self._sorted, np.ones(len(self._sorted)), over, float(self.eps), log=self._log, gutter=GUTTER,
-                 below=BEHIND[NOT] if sure == STYLES[NOT] else STYLES[NOT], above=sure)
-        )  # fmt: skip
+        self.query_one("#radii-histogram", Chart).show(histogram_drawing(certificates, self.eps, log=self._log))
         self._draw_area()
         attacked = certificates.attack_distance is not None
         self.set_class(self._attack and attacked, "-attack")
         self.set_class(attacked and self.size.height >= HUGE, "-huge")
-        if certificates.attack_distance is not None:
-            gap = certificates.attack_distance - certificates.radius
-            self.query_one("#radii-beside", Chart).show(gap_drawing(gap[np.isfinite(gap)]))
+        self.query_one("#radii-beside", Chart).show(gap_drawing(certificates) if attacked else None)
         if attacked and self._attack:
             self.query_one(AttackPlot).show(certificates, log=self._log)
-        total = len(certificates)
+        total, right = len(certificates), int(certificates.correct.sum())
         shares = [f"{format_eps(eps)} {rate_text(certificates.certified_count(eps), total)}" for eps in self.listed]
         room = self.size.width - 32
         while len(shares) > 1 and len(", ".join(shares)) > room:  # whole ones, as many as the line of words holds
             shares.pop()
-        self.say_folded(
-            left=f"{len(self._sorted):,} right images, {wrong:,} wrong", right=f"{', '.join(shares)} {word}"
-        )
-
-    def _entitle(self) -> None:
-        panel, title = self.query_one("#radii-curve-panel"), f"radii of {len(self._sorted):,} right images"
-        whole = f"{title}, and the shares at each radius"
-        panel.border_title = whole if len(whole) + 4 <= panel.size.width else title
-
-    @property
-    def _over(self) -> Range:
-        largest = float(self._sorted[-1]) if len(self._sorted) else 0.0
-        return Range(0.0, max(largest, float(self.eps), 1e-9))
+        self.say_folded(left=f"{right:,} right images, {total - right:,} wrong", right=f"{', '.join(shares)} {word}")
+        self.query_one("#radii-curve-panel").border_title = f"radii of {right:,} right images"
 
     def _draw_area(self) -> None:
         """The shares over the radii; over them those of the class under the cursor while its list has the focus."""
-        certificates = self.certificates
+        certificates, row = self.certificates, self.chosen_class
         if certificates is None:
             return
-        overlay, name = None, ""
-        row = self.chosen_class
-        if row is not None and is_focused(self.query_one("#radii-classes")):
-            mine = certificates.correct & (certificates.label == row.label)
-            overlay, name = (np.sort(certificates.radius[mine]), row.images), harmless(row.name, 20)
+        chosen = row if row is not None and is_focused(self.query_one("#radii-classes")) else None
+        wrong = len(certificates) - int(certificates.correct.sum())
         self.query_one("#radii-curve-panel").border_subtitle = (
-            f"line: {name} alone" if overlay else f"{len(certificates) - len(self._sorted):,} wrong have no radius"
+            f"line: {harmless(chosen.name, 20)} alone" if chosen else f"{wrong:,} wrong have no radius"
         )
-        self.query_one("#radii-area", Chart).show(
-            area_drawing(
-                self._sorted, len(certificates), self._over, float(self.eps), overlay, sure_style(certificates)
-            )
-        )
+        drawing = area_drawing(certificates, self.eps, chosen.label if chosen else None)
+        self.query_one("#radii-area", Chart).show(drawing)
 
     @property
     def chosen_class(self) -> ClassRow | None:
