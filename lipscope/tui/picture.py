@@ -44,7 +44,18 @@ def picture(
         LipscopeError: the file cannot be read, or the analysis failed.
     """
     app = InspectApp(path, analyse=means, config=Config(theme or None), other=other, run=run)
-    return asyncio.run(_draw(app, path, screen, size, keys))
+
+    async def drawn() -> str:
+        async with app.run_test(size=size) as pilot:
+            await _computed(app)
+            await pilot.press(entry(screen).key)
+            await pilot.pause(4 * LOOK_EVERY)
+            for key in keys:
+                await pilot.press(key)
+            await quiet(app, pilot)
+            return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
+
+    return asyncio.run(drawn())
 
 
 def whole_report(path: Path, means: Means, run: Path | None = None) -> tuple[str, str]:
@@ -69,17 +80,6 @@ async def _computed(app: InspectApp) -> None:
         await asyncio.sleep(LOOK_EVERY)
     if app.state.phase is Phase.FAILED and app.state.failure is not None:
         raise app.session.crash or app.state.failure
-
-
-async def _draw(app: InspectApp, path: Path, screen: str, size: tuple[int, int], keys: Iterable[str]) -> str:
-    async with app.run_test(size=size) as pilot:
-        await _computed(app)
-        await pilot.press(entry(screen).key)
-        await pilot.pause(4 * LOOK_EVERY)
-        for key in keys:
-            await pilot.press(key)
-        await quiet(app, pilot)
-        return app.export_screenshot(title=f"lipscope inspect {harmless(path, 80, keep='end')}")
 
 
 async def quiet(app: InspectApp, pilot: Pilot[None]) -> None:

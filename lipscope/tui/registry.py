@@ -22,7 +22,6 @@ class ScreenEntry:
     title: str  # on its tab; its keys stand in the table of bindings under the same word
     tooltip: str  # what it shows, in one sentence
     needs: str  # what must be there before it has anything to show
-    pane: str  # module and class, imported after the first paint
 
     @property
     def label(self) -> str:
@@ -34,30 +33,26 @@ class ScreenEntry:
         return f"{self.key} {self.title}"
 
     def load(self) -> type[Pane]:
-        """The class of the pane."""
-        module, _, name = self.pane.partition(":")
-        pane: type[Pane] = getattr(import_module(module), name)
+        """The class of the pane, ``OverviewPane`` in ``overview/pane.py``: imported after the first paint."""
+        pane: type[Pane] = getattr(import_module(f"lipscope.tui.{self.id}.pane"), f"{self.title}Pane")
         return pane
 
 
-PANES = "lipscope.tui"
-
 SCREENS: tuple[ScreenEntry, ...] = (
     ScreenEntry("1", "overview", "Overview", "The verdict, what the file claims, what was recomputed",
-                "the header of the file", f"{PANES}.overview.pane:OverviewPane"),
+                "the header of the file"),
     ScreenEntry("2", "layers", "Layers", "Bound, singular values and gradient norms of every layer",
-                "the analysis", f"{PANES}.layers.pane:LayersPane"),
+                "the analysis"),
     ScreenEntry("3", "gradients", "Gradients", "How much of the gradient's norm each layer passes back",
-                "the analysis", f"{PANES}.gradients.pane:GradientsPane"),
+                "the analysis"),
     ScreenEntry("4", "radii", "Radii", "Certified radii of the test images",
-                "the results of `lipscope certify` beside the model", f"{PANES}.radii.pane:RadiiPane"),
+                "the results of `lipscope certify` beside the model"),
     ScreenEntry("5", "images", "Images", "The test images as pictures, with radius, logits and what an attack found",
-                "the results of `lipscope certify`, and the data set for the pictures",
-                f"{PANES}.images.pane:ImagesPane"),
+                "the results of `lipscope certify`, and the data set for the pictures"),
     ScreenEntry("6", "training", "Training", "A training, live or finished: curves, progress, layers as they evolve",
-                "the run folder of `lipscope train`", f"{PANES}.training.pane:TrainingPane"),
+                "the run folder of `lipscope train`"),
     ScreenEntry("7", "compare", "Compare", "Two models: layers, certified accuracy, images that one alone certifies",
-                "a second model: `lipscope inspect a.safetensors b.safetensors`", f"{PANES}.compare.pane:ComparePane"),
+                "a second model: `lipscope inspect a.safetensors b.safetensors`"),
 )  # fmt: skip
 """In the order of the tabs; the first is painted at once, the others after it."""
 

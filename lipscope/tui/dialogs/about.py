@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 
 from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import MOVES, bindings_of
-from lipscope.tui.overview.facts import claims, file_facts, recomputed
+from lipscope.tui.overview.facts import sources
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.state import State
 
@@ -21,11 +21,9 @@ class AboutScreen(Dialog[None]):
         self._state = state
 
     def compose(self) -> ComposeResult:
-        """File, recomputed, claimed."""
-        state = self._state
-        lists = [("bytes", file_facts(state)), ("recomputed by lipscope", recomputed(state)),
-                 ("claimed by the file, not verified", claims(state.header))]  # fmt: skip
-        notices = [Notice(title) for title, _ in lists]
-        for notice, (_, facts) in zip(notices, lists, strict=True):
+        """Who tells them above each."""
+        lists = sources(self._state)
+        notices = [Notice(title) for title in lists]
+        for notice, facts in zip(notices, lists.values(), strict=True):
             notice.show(facts)
         yield self.box(*notices, id="about", title="the file", keys="esc closes")

@@ -10,10 +10,8 @@ from textual.app import App, ComposeResult
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from lipscope.errors import LipscopeError
-from lipscope.files.checkpoint import atomic_path
 from lipscope.tui.dialogs.dialog import Dialog
-from lipscope.tui.dialogs.formats import FORMATS, as_csv, as_json, free_path
+from lipscope.tui.dialogs.formats import FORMATS, as_csv, as_json, free_path, write
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.panes import Pane
 from lipscope.tui.registry import ScreenEntry
@@ -65,14 +63,10 @@ class ExportScreen(Dialog[Path | None]):
             self._replace = path
             self._complain("there is such a file: enter again replaces it")
             return
-        text = self._contents[self._format]()
-        try:
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except LipscopeError as error:
-            self._complain(f"{error.what}: {error.why}")
-            return
-        self.dismiss(path)
+        if complaint := write(path, self._contents[self._format]()):
+            self._complain(complaint)
+        else:
+            self.dismiss(path)
 
     @on(Input.Changed)
     def _typed(self) -> None:

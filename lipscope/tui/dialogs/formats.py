@@ -7,7 +7,8 @@ import io
 import json
 from pathlib import Path
 
-from lipscope.files.checkpoint import SUFFIX
+from lipscope.errors import LipscopeError
+from lipscope.files.checkpoint import SUFFIX, atomic_path
 from lipscope.records import json_safe
 from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import ScreenEntry
@@ -45,6 +46,16 @@ def as_csv(sheet: Sheet) -> str:
         for row in sheet.rows
     )
     return lines.getvalue()
+
+
+def write(path: Path, text: str) -> str:
+    """Write a file as a whole or not at all; what went wrong, in words, else nothing."""
+    try:
+        with atomic_path(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    except LipscopeError as error:
+        return harmless(f"{error.what}: {error.why}")
+    return ""
 
 
 def free_path(folder: Path, model: Path, screen: str, ending: str) -> Path:

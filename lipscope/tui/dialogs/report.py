@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lipscope.errors import LipscopeError
-from lipscope.files.checkpoint import atomic_path
-from lipscope.tui.dialogs.formats import free_path
+from lipscope.tui.dialogs.formats import free_path, write
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import answer, chain, places_line, warnings
 from lipscope.tui.panes import Sheet, Value
@@ -167,10 +165,7 @@ async def write_report(app: DialogApp) -> None:
     parts = await report_parts(app)
     for ending, text in (("md", as_markdown(app.state, parts)), ("html", as_html(app.state, parts))):
         path = free_path(Path(), app.state.header.path, "report", ending)
-        try:
-            with atomic_path(path) as temporary:
-                temporary.write_text(text, encoding="utf-8")
-        except LipscopeError as error:
-            app.notify(harmless(f"{error.what}: {error.why}"), title="report", severity="error", markup=False)
+        if complaint := write(path, text):
+            app.notify(complaint, title="report", severity="error", markup=False)
             return
         app.notify(harmless(path.absolute(), 120, keep="end"), title="report", markup=False)

@@ -150,3 +150,11 @@ def unknowable(state: State) -> str:
         "layers, their strides, paddings and activations, and the size of the input are not in the file, so "
         "the Lipschitz constant of the network cannot be known from it. `--describe arch.json` says it."
     )
+
+
+def sources(state: State) -> dict[str, list[Fact]]:
+    """All facts, under the words that say who tells them."""
+    return {
+        "recomputed by lipscope": recomputed(state), "file": file_facts(state),
+        "claimed by the file, not verified": claims(state.header),
+    }  # fmt: skip

@@ -24,7 +24,7 @@ from lipscope.tui.overview.answers import (
     places_line,
     warnings,
 )
-from lipscope.tui.overview.facts import claims, file_facts, recomputed, unknowable
+from lipscope.tui.overview.facts import sources, unknowable
 from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, band_bar, counts, sure_style
 from lipscope.tui.results import results_notice, verdict_words
@@ -137,9 +137,10 @@ class OverviewPane(EpsPane):
         self.query_one("#verdict", Static).update(Content("\n").join(lines))
         self.query_one("#chain-strip", Drawn).show(lambda width, height: chain_lines(state, width), layout=True)
         self.query_one("#chain").display = bool(chain(state)) or state.modelled
-        self.query_one("#file", Notice).show(file_facts(state))
-        self.query_one("#claims", Notice).show(claims(state.header))
-        self.query_one("#recomputed", Notice).show(recomputed(state))
+        for notice, facts in zip(
+            self.query("#overview-file Notice").results(Notice), sources(state).values(), strict=True
+        ):
+            notice.show(facts)
         self.query_one("#unknowable", Notice).show(unknowable(state))
         self.query_one("#overview-results", Notice).show(results_notice(state))
         found = warnings(state)
@@ -235,30 +236,21 @@ class OverviewPane(EpsPane):
     def sheet(self) -> Sheet:
         """The facts: who says them, their label and their text."""
         state, line = self.state, answer(self.state)
-        said = {
-            "verdict": [(line.text, line.reason)], "recomputed": recomputed(state), "file": file_facts(state),
-            "claimed": claims(state.header),
-        }  # fmt: skip
+        said = {"verdict": [(line.text, line.reason)], **sources(state)}
         return Sheet(
             [{"source": who, "fact": fact, "value": value} for who, facts in said.items() for fact, value in facts]
         )
 
-    def copied(self) -> str:
-        """The verdict in one line, with the file's hash, and what is certified at eps."""
-        state, line, certificates = self.state, answer(self.state), self.certificates
-        digest = f"\tsha256 {state.sha256}" if state.sha256 else ""
-        proof = ""
+    def cells(self) -> Cells:
+        """The verdict, what tells one file from another, and what is certified at eps."""
+        state, line, verdict, certificates = self.state, answer(self.state), self.state.verdict, self.certificates
+        proof = None
         if certificates is not None:
             rate = rate_text(certificates.certified_count(self.eps), len(certificates))
-            proof = f"\t{rate} {verdict_words(certificates)[0]} at {format_eps(self.eps)}"
-        return f"{line.text}\t{line.reason}{digest}{proof}"
-
-    def cells(self) -> Cells:
-        """The verdict, and what tells one file from another."""
-        state, line, verdict = self.state, answer(self.state), self.state.verdict
+            proof = f"{rate} {verdict_words(certificates)[0]} at {format_eps(self.eps)}"
         known = verdict is not None and line.status in ("proved", "bounded")
         return {
             "verdict": line.text, "reason": line.reason,
             "lipschitz (proved upper bound)": verdict.lipschitz if verdict is not None and known else None,
-            "sha256": state.sha256, "path": str(state.header.path),
+            "sha256": state.sha256, "path": str(state.header.path), "proof": proof,
         }  # fmt: skip

@@ -43,13 +43,10 @@ def loss_drawing(log: RunLog, *, logarithmic: bool) -> Drawing:
         low, high = 0.0, 1.0
     margin = 0.05 * (high - low) or 0.5 * abs(high) or 0.5
     up = Range(low - margin, high + margin)
-
     drawing = Drawing(
         over, [Series("loss", epochs, values)], up, across_text="epoch {:.0f}".format, whole=True, gutter=GUTTER
     )
-    if not logarithmic:
-        return drawing
-    return replace(
+    return drawing if not logarithmic else replace(
         drawing, labels=lambda rungs: [f"{10.0**rung:.3g}" for rung in rungs],
         up_text=lambda value: f"{10.0**value:.4g}",
     )  # fmt: skip

@@ -174,7 +174,7 @@ async def test_the_format_changes_the_ending(model, script):
 @pytest.mark.parametrize(
     ("screen", "keys", "parts"),
     [
-        ("overview", (), ["PROVED 1-Lipschitz", "sha256 "]),
+        ("overview", (), ["PROVED 1-Lipschitz", "% certified at 36/255"]),
         ("layers", ("g", "g", "down"), ["stage1.block1.conv\tSOC 3x3, stride 2", "skew kernel"]),
         ("radii", ("right", "j"), ["eps 37/255\t", "\tclass 1\t"]),
     ],
