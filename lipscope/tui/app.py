@@ -23,13 +23,13 @@ from lipscope.tui.dialogs.app import DialogApp
 from lipscope.tui.keys.bindings import MOVES, bindings_of
 from lipscope.tui.keys.footer import KeysLine
 from lipscope.tui.keys.motion import TWICE, go
-from lipscope.tui.keys.typed_ahead import TypedAhead
 from lipscope.tui.overview.answers import answer
 from lipscope.tui.panes import Pane, Wanted
 from lipscope.tui.registry import SCREENS, entry
 from lipscope.tui.results import changed_words
 from lipscope.tui.settings import Remembered
 from lipscope.tui.widgets.drawn import Drawn
+from lipscope.tui.widgets.entry import TypedAhead
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel

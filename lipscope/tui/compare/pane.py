@@ -126,32 +126,34 @@ class ComparePane(EpsPane):
         side, every = self.query_one("#compare-layers-side"), self._every
         alone = sum(pair.first is None or pair.second is None for pair in every)
         also = f", {alone:,} in one model only" if alone else ""
-        title = f"{sum(map(lines.differs, every)):,} of {counted(len(every), 'layer')} differ{also}"
+        differ = sum(map(lines.differs, every))
+        title = f"{differ:,} of {counted(len(every), 'layer')} differ{also}"
         side.border_title = title if every else "layers, once both models have their bounds"
         what = "" if self._quantity is None else f"{lines.LABELS[self._quantity]} alone, "
         side.border_subtitle = what + ("largest difference first" if self._sorted else "forward order")
-        self._say_folded()
+        self.say_folded(left=f"{differ:,} differ")
 
     def _list_certified(self) -> None:
         first, second = self._certificates
         common = self._common
         accuracy = self.query_one("#compare-accuracy", Static)
-        accuracy.update("\n".join([*lines.accuracy_lines(first, second, self.eps, self.listed), *self._counted()]))
+        said = lines.accuracy_lines(first, second, self.eps, self.listed)
         accuracy.set_class(first is None and second is None, "-absent")
         self.set_class(common is None, "-apart")
-        if common is None:
-            self.remove_class("-enlarged")
-        self._say_folded()
         if common is None or first is None or second is None:
+            accuracy.update("\n".join(said))
+            self.remove_class("-enlarged")
+            self.say_folded(right="not compared")
             return
+        word = verdict_words(first, second)[0]
+        accuracy.update("\n".join([*said, *lines.shared_lines(common, self.eps, word)]))
         counts = common.counts(self.eps)
-        self.query_one(EpsLine).say(self.eps, f"only A {counts.only_first:,}, only B {counts.only_second:,}")
+        alone = f"only A {counts.only_first:,}, only B {counts.only_second:,}"
+        self.say_folded(right=alone)
+        self.query_one(EpsLine).say(self.eps, alone)
         curves = [
-            Series(name, radii, rates, style, gap, step=True)
-            for name, style, gap, (radii, rates) in (
-                ("A", verdict_words(first)[1], 0, first.curve(400)),
-                ("B", verdict_words(second)[1], 3, second.curve(400)),
-            )
+            Series(name, *one.curve(400), verdict_words(one)[1], gap, step=True)
+            for name, one, gap in (("A", first, 0), ("B", second, 3))
         ]
         top = Range(0.0, max(0.1, *(float(one.y.max(initial=0.0)) for one in curves)))
         over = Range(0.0, max(float(one.x[-1]) for one in curves))
@@ -166,19 +168,8 @@ class ComparePane(EpsPane):
             lambda width: harmless(lines.IMAGE_HEADING, width),
         )  # fmt: skip
         panel = self.query_one("#compare-images-panel")
-        panel.border_title = f"{len(only):,} {verdict_words(first, second)[0]} {lines.WHICH[self._which]}"
+        panel.border_title = f"{len(only):,} {word} {lines.WHICH[self._which]}"
         panel.border_subtitle = "largest difference of radii first"
-
-    def _counted(self) -> list[str]:
-        first, second = self._certificates
-        if self._common is None or first is None or second is None:
-            return []
-        return lines.shared_lines(self._common, self.eps, verdict_words(first, second)[0])
-
-    def _say_folded(self) -> None:
-        counts = self._common.counts(self.eps) if self._common is not None else None
-        certified = f"only A {counts.only_first:,}, only B {counts.only_second:,}" if counts else "not compared"
-        self.say_folded(left=f"{sum(map(lines.differs, self._every)):,} differ", right=certified)
 
     @property
     def certificates(self) -> Certificates | None:
@@ -187,10 +178,7 @@ class ComparePane(EpsPane):
 
     def focus_main(self) -> None:
         """Put the focus where the keys of this screen work."""
-        layers = self.query_one("#compare-layers", LongList)
-        images = self.query_one("#compare-images", LongList)
-        open_lists = [one for one in (layers, images) if one.is_on_screen and one.size.height]
-        focus(open_lists[0] if open_lists else self)
+        focus(next((one for one in self.query(LongList) if one.is_on_screen and one.size.height), self))
 
     # Actions
 

@@ -1,4 +1,4 @@
-"""Which images the Images screen lists and in which order, and what is known of one of them. Pure functions."""
+"""Which images the Images screen lists, in which order, and what is known of each. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from lipscope.files.kept_images import Adversarial
 from lipscope.records.certificates import Certificates
 from lipscope.tui.numerals import decimals_up
+from lipscope.tui.panes import Cells, Sheet
+from lipscope.tui.results import radius_column, sheet_facts
 from lipscope.tui.widgets.notice import Fact
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 from lipscope.visible import harmless
@@ -218,3 +220,30 @@ def logit_rows(
         (number, float(logits[number]), "".join(letter for letter, of in marks.items() if of == number))
         for number in chosen
     ]
+
+
+def images_sheet(
+    certificates: Certificates, rows: NDArray[np.int64], choice: Choice, classes: tuple[str, ...]
+) -> Sheet:
+    """The images in these rows."""
+    tried, distance = certificates.attacked, certificates.attack_distance
+
+    def line(row: int) -> Cells:
+        found = None if distance is None or not math.isfinite(distance[row]) else float(distance[row])
+        label = int(certificates.label[row])
+        return {
+            "image": int(certificates.index[row]), "label": label, "label_name": class_name(classes, label, 200),
+            "predicted": int(certificates.predicted[row]), "runner_up": int(certificates.runner_up[row]),
+            radius_column(certificates, "radius"): float(certificates.radius[row]),
+            "attack distance (upper bound)": found, "attacked": bool(tried[row]),
+            "at_eps": verdict_word(certificates, row, choice.eps),
+        }  # fmt: skip
+
+    facts = {
+        **sheet_facts(certificates),
+        "eps": format_eps(choice.eps),
+        "filter": KEEPS[choice.keep],
+        "class": choice.label,
+        "order": SORTS[choice.sort][choice.reverse],
+    }
+    return Sheet([line(row) for row in rows.tolist()], facts)

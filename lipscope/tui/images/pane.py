@@ -18,12 +18,12 @@ from lipscope.tui.images.choice import (
     arranged,
     class_name,
     distance_text,
+    images_sheet,
     next_of,
     offered,
     verdict_word,
 )
 from lipscope.tui.images.detail import ImageDetail
-from lipscope.tui.images.sheet import images_sheet
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus

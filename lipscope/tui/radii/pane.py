@@ -17,8 +17,7 @@ from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import sure_style
 from lipscope.tui.radii.area import area_drawing, histogram_drawing
 from lipscope.tui.radii.attack_plot import AttackPlot, gap_drawing
-from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows
-from lipscope.tui.radii.sheet import radii_sheet
+from lipscope.tui.radii.classes import ClassRow, class_heading, class_line, class_rows, radii_sheet
 from lipscope.tui.results import results_notice, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart

@@ -1,4 +1,4 @@
-"""A text that is typed on a screen, and ends with enter or escape."""
+"""A text that is typed on a screen, and ends with enter or escape; keys that come before it has opened are its own."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from textual import events
+from textual.widget import Widget
 from textual.widgets import Input
 
 from lipscope.tui.keys.motion import focus
@@ -46,3 +47,21 @@ class Entry(Input):
             self._submitted(self.value)
         else:
             await self.app.run_action("back")
+
+
+class TypedAhead:
+    """Hands keys on to an entry; remembers which, as those that the entry has no use for come back."""
+
+    def __init__(self) -> None:
+        self._handed_on: list[events.Key] = []
+
+    def hand_on(self, event: events.Key, focused: Widget | None) -> None:
+        """Give a key that nothing below the app has used to the entry in focus, before it means something here."""
+        if event in self._handed_on:
+            self._handed_on.remove(event)
+        elif isinstance(focused, Input):
+            event.prevent_default()
+            again = events.Key(event.key, event.character)
+            if not again.is_printable:  # the entry stops the others
+                self._handed_on.append(again)
+            focused.post_message(again.set_sender(focused))  # what the app sends never comes back to it

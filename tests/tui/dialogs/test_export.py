@@ -248,8 +248,7 @@ async def test_with_nothing_selected_the_clipboard_is_left_alone(model):
 
 
 def test_every_row_of_layers_has_the_same_columns():
-    from lipscope.tui.layers.rows import Row
-    from lipscope.tui.layers.sheet import sheet_row
+    from lipscope.tui.layers.rows import Row, sheet_row
 
     report = replace(bounds()[1], sigma_max=Estimate(float("inf"), "\x1b"))
     assert list(sheet_row(Row("a", "b", report))) == list(sheet_row(Row("a", "b")))

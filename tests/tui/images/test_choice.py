@@ -15,10 +15,10 @@ from lipscope.tui.images.choice import (
     arranged,
     distance_text,
     image_facts,
+    images_sheet,
     logit_rows,
     offered,
 )
-from lipscope.tui.images.sheet import images_sheet
 from tests.always import always
 
 EPS = Fraction(1, 2)
