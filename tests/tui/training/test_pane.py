@@ -117,7 +117,7 @@ async def test_a_stalled_run_says_since_when(run):
     now = 1_800_000_000.0
     run.age(now)
     app = app_on(run)
-    app.session._watch._now = lambda: now + 754
+    app.session._watch.now = lambda: now + 754
     async with app.run_test(size=(120, 36)) as pilot:
         await until(pilot, lambda: "STALLED epoch 3 of 8" in shown(app))
         assert "No news for 12 min" in said(app)
