@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
 from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
@@ -16,11 +15,9 @@ from lipscope.files.matrices import Kernel
 from lipscope.records import NEAR_ONE, Estimate, LayerReport, Spectrum
 from lipscope.tui.layers.kernel_map import KernelMap, words_for
 from lipscope.tui.layers.rows import Row
-from lipscope.tui.layers.sorted_curve import sorted_drawing
+from lipscope.tui.layers.spectra import angle_bars, sorted_drawing, spectrum_bars
 from lipscope.tui.numerals import bound_text, estimate_text, rounded, shape_text
-from lipscope.tui.plots.blocks import spectrum_axis
-from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.chart import Chart, Drawing, bars
+from lipscope.tui.widgets.chart import Chart, Drawing
 from lipscope.tui.widgets.notice import Fact, grid
 from lipscope.visible import counted, harmless
 
@@ -262,16 +259,13 @@ def lost_values(spectrum: Spectrum) -> str:
     lost = sum(w for s, w in zip(spectrum.values, spectrum.weights, strict=True) if s < 1 - NEAR_ONE)
     if total <= 0:
         return "not measured"
-    unknown = sum(not math.isfinite(s) for s in spectrum.values)
-    if unknown:
+    if unknown := sum(not math.isfinite(s) for s in spectrum.values):
         return f"not known: {unknown:,} of the measured values are not finite"
     if lost == 0:
         return f"none: no singular value below {1 - NEAR_ONE}; estimate"
-    share = lost / total
-    least = estimate_text(min(spectrum.values))
     return (
-        f"about {round(share * spectrum.size):,} of {spectrum.size:,} ({100 * share:.1f}%) below {1 - NEAR_ONE}, "
-        f"down to {least}; estimate"
+        f"about {round(lost / total * spectrum.size):,} of {spectrum.size:,} ({100 * lost / total:.1f}%) below "
+        f"{1 - NEAR_ONE}, down to {estimate_text(min(spectrum.values))}; estimate"
     )
 
 
@@ -286,33 +280,3 @@ def angle_text(values: Sequence[float]) -> str:
         return f"{counted(len(degrees), 'learned angle')}, not all finite"
     mean = math.fsum(degrees) / len(degrees)
     return f"{counted(len(degrees), 'learned angle')}, {min(degrees):.1f}° to {max(degrees):.1f}°, mean {mean:.1f}°"
-
-
-def angle_bars(name: str, values: Sequence[float], place: str, *, log: bool = False) -> Drawing | None:
-    """The histogram of learned angles over the whole circle, or over what they reach beyond it."""
-    degrees = np.degrees(np.asarray(values, dtype=np.float64))
-    degrees = degrees[np.isfinite(degrees)]
-    if not len(degrees):
-        return None
-    over = Range(min(0.0, float(degrees.min())), max(360.0, float(degrees.max())))
-    mean = float(degrees.mean())
-    return bars(
-        degrees, np.ones(len(degrees)), over, mean, log=log, foot=f"mean {mean:.1f}°",
-        caption=f"learned angles {name} in degrees{place}",
-    )  # fmt: skip
-
-
-def spectrum_bars(spectrum: Spectrum, *, log: bool = False) -> Drawing | None:
-    """The histogram of a spectrum; None when it holds no finite value."""
-    values = np.asarray(spectrum.values, dtype=np.float64)
-    weights = np.asarray(spectrum.weights, dtype=np.float64)
-    finite = np.isfinite(values) & np.isfinite(weights) & (weights >= 0)
-    values, weights = values[finite], weights[finite]
-    if not len(values):
-        return None
-    over, deviation = spectrum_axis(values)
-    style = "$warning" if np.abs(values - 1).max() > NEAR_ONE else "$success"
-    return bars(
-        values - deviation, weights, over, 1.0 - deviation, log=log, below=style, above=style, foot="σ = 1",
-        caption="singular values, σ − 1 (estimates)" if deviation else "singular values σ (estimates)",
-    )  # fmt: skip

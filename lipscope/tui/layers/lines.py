@@ -10,6 +10,7 @@ import numpy as np
 
 from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
 from lipscope.tui.layers.rows import Line, Row, aside, line_name
+from lipscope.tui.layers.spectra import measured
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
 from lipscope.tui.plots.bars import BLOCKS, bar
@@ -100,21 +101,19 @@ def strip(report: LayerReport | None, over: Range, width: int) -> Runs:
     if report is None or (report.sigma_max is None and report.spectrum is None):
         cells[one] = ("·", QUIET)
         return cells
-    spectrum = report.spectrum
-    values = np.asarray(spectrum.values if spectrum is not None else [], np.float64)
-    weights = np.asarray(spectrum.weights if spectrum is not None else [], np.float64)
-    known = np.isfinite(values) & np.isfinite(weights)
-    if spectrum is not None and known.all() and len(values) and np.abs(values - 1).max() <= NEAR_ONE:
+    values, weights = measured(report.spectrum)
+    whole = report.spectrum is not None and 0 < len(values) == len(report.spectrum.values)
+    if report.spectrum is not None and whole and report.spectrum.orthogonal:
         cells[one] = ("┃", GOOD)
         return cells
     cells[one] = ("╎", QUIET)
-    if known.any():
-        counts = np.log1p(bin_counts(values[known], over, width, weights[known]))
+    if len(values):
+        counts = np.log1p(bin_counts(values, over, width, weights))
         levels = np.where(counts > 0, np.maximum(np.rint(8 * counts / counts.max()), 1), 0).astype(int)
         for column, level in enumerate(levels.tolist()):
             if level:
                 cells[column] = (BLOCKS[level], GOOD if column == one else BAD)
-        if values[known].max() > over.high:
+        if values.max() > over.high:
             cells[-1] = ("▶", BAD)
         return cells
     for estimate in (report.sigma_min, report.sigma_max):

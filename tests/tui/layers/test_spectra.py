@@ -1,7 +1,7 @@
 import numpy as np
 
 from lipscope.records import Spectrum
-from lipscope.tui.layers.sorted_curve import by_rank
+from lipscope.tui.layers.spectra import by_rank
 
 
 def spectrum(values, weights=None, size=None):
