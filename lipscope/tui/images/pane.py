@@ -162,9 +162,10 @@ class ImagesPane(EpsPane):
         count = f"{len(self._rows):,} of {len(certificates):,}"
         room = self.size.width - len(f"  ◀ eps {format_eps(choice.eps)} ▶   {count}: {words}; {order} ")
         self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}" if room >= 0 else "")
-        kinds = [(keep, CHIPS[keep], keep == choice.keep) for keep in offered(KEEPS, certificates)]
+        kinds = [(f"'only', '{keep}'", CHIPS[keep], keep == choice.keep) for keep in offered(KEEPS, certificates)]
         label = "any class" if choice.label is None else class_name(self._names, choice.label)
-        others = [("label", f"{label} ▸", choice.label is not None), ("sort", f"by {SHORT[choice.sort]} ▸", False)]
+        others = [("'label', 1", f"{label} ▸", choice.label is not None),
+                  ("'sort'", f"by {SHORT[choice.sort]} ▸", False)]  # fmt: skip
         self.query_one("#images-chips", Drawn).show(lambda width, height: chips([*kinds, *others], width))
         side = self.query_one("#images-list-side")
         side.border_title = f"{len(self._rows):,} of {counted(len(certificates), 'image')}"
@@ -250,14 +251,9 @@ class ImagesPane(EpsPane):
             self.notify(f"no image and no class {harmless(wanted, 30)!r}", severity="warning", markup=False)
         super().step_back()
 
-    def action_chip(self, name: str) -> None:
-        """A filter, the next class, or the next order."""
-        if name in KEEPS:
-            self._choose(replace(self._choice, keep=name))
-        elif name == "label":
-            self.action_label(1)
-        else:
-            self.action_sort()
+    def action_only(self, keep: str) -> None:
+        """A filter."""
+        self._choose(replace(self._choice, keep=keep))
 
     # Actions
 

@@ -24,8 +24,6 @@ class Thumbnails(Widget, can_focus=True):
     BINDINGS = [  # noqa: RUF012 - Textual declares a class variable
         Binding("left,h", "step(-1)", "Left", show=False),
         Binding("right,l", "step(1)", "Right", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
     ]
 
     def __init__(self) -> None:
@@ -46,6 +44,11 @@ class Thumbnails(Widget, can_focus=True):
         """Pictures a row."""
         return max(self.size.width // (WIDE + 1), 1)
 
+    @property
+    def page(self) -> int:
+        """Pictures in sight."""
+        return self.across * max(self.size.height // (TALL + 1), 1)
+
     def choose(self, place: int) -> None:
         """Put the cursor on another image; the list beside follows."""
         self.post_message(LongList.Chosen(self, min(max(place, 0), self.count - 1)))
@@ -53,10 +56,6 @@ class Thumbnails(Widget, can_focus=True):
     def action_step(self, steps: int) -> None:
         """One to the side."""
         self.choose(self.place + steps)
-
-    def action_page(self, pages: int) -> None:
-        """As many as are in sight."""
-        self.choose(self.place + pages * self.across * max(self.size.height // (TALL + 1), 1))
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there."""

@@ -25,7 +25,7 @@ def _key(
 ) -> Binding:  # fmt: skip
     """One binding: its id, its keys, what they do, the words of the footer and the sentence of the help."""
     first, *others = keys.split(",")
-    display = SIGNS.get(first) or (f"{first} {SIGNS[others[0]]}" if others else None)
+    display = SIGNS.get(first) or (f"{first} {SIGNS.get(others[0], others[0])}" if others else None)
     return Binding(
         keys, action, words, show=not hide, key_display=display, priority=always, tooltip=tooltip, id=id, group=group,
     )  # fmt: skip
@@ -86,8 +86,11 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
         _key("go.right", "l,right", "app.go('right')", "Right", "One right", hide=True),
         _key("go.half_down", "ctrl+d", "app.go('half_down')", "Half down", "Half a page down", hide=True),
         _key("go.half_up", "ctrl+u", "app.go('half_up')", "Half up", "Half a page up", hide=True),
+        _key("go.page_down", "pagedown", "app.go('page_down')", "Page down", "A page down", hide=True),
+        _key("go.page_up", "pageup", "app.go('page_up')", "Page up", "A page up", hide=True),
         _key("go.first", "g", "app.go_first", "Top", "Twice: to the top", hide=True),
-        _key("go.last", "G", "app.go('last')", "Bottom", "To the bottom", hide=True),
+        _key("go.home", "home", "app.go('first')", "Top", "To the top", hide=True),
+        _key("go.last", "G,end", "app.go('last')", "Bottom", "To the bottom", hide=True),
     ),
     "Layers": (
         _key("layers.filter", "slash", "filter", "Filter", "Keep the layers whose name or kind contains a text"),

@@ -19,6 +19,10 @@ class Listing(Protocol):
     place: int  # the line under the cursor
     count: int  # how many lines there are
 
+    @property
+    def page(self) -> int:
+        """How many lines are in sight."""
+
     def choose(self, place: int) -> None:
         """Put the cursor on another line."""
 
@@ -41,13 +45,13 @@ def go(start: DOMNode | None, where: str) -> None:
 
     Args:
         start: the focused widget.
-        where: ``up``, ``down``, ``left``, ``right``, ``half_up``, ``half_down``, ``first`` or ``last``.
+        where: ``up``, ``down``, ``left``, ``right``, ``half_up``, ``page_down`` and the like, ``first`` or ``last``.
     """
     target = start
     while isinstance(target, Widget):
         if isinstance(target, Listing):
             if target.count and where not in ("left", "right"):
-                place = _place(where, target.place, target.count, target.size.height)
+                place = _place(where, target.place, target.count, target.page)
                 target.choose(min(max(place, 0), target.count - 1))
             return
         if isinstance(target, OptionList):
@@ -69,8 +73,8 @@ def _move_cursor(target: OptionList, where: str) -> None:
 
 
 def _place(where: str, at: int, count: int, height: int) -> int:
-    half = max(height // 2, 1)
-    steps = {"up": -1, "down": 1, "half_up": -half, "half_down": half}
+    half, page = max(height // 2, 1), max(height, 1)
+    steps = {"up": -1, "down": 1, "half_up": -half, "half_down": half, "page_up": -page, "page_down": page}
     return {"first": 0, "last": count - 1}.get(where, at + steps.get(where, 0))
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.files.run_log import RunLayers, RunLog, seconds_left
-from lipscope.records import RunEvent, allowed
+from lipscope.records import allowed
 from lipscope.tui.overview.answers import short
-from lipscope.tui.panes import Sheet
+from lipscope.tui.panes import Sheet, of
 from lipscope.tui.plots.bars import bar, sparkline
 from lipscope.tui.work.run_watch import RunView
 from lipscope.tui.work.state import State
@@ -33,8 +33,7 @@ STAYS = 1e-3
 class LayerRow:
     """One layer through the training."""
 
-    name: str  # name, kind: of the layer
-    kind: str
+    name: str  # of the layer
     bounds: NDArray[np.float64]  # as the log has it after each measured epoch; NaN where it has none
     gradients: NDArray[np.float64]  # the mean gradient ratio, an estimate; NaN where it was not measured
 
@@ -54,13 +53,8 @@ def layer_rows(layers: Sequence[RunLayers]) -> list[LayerRow]:
     if not layers:
         return []
     found = [{layer.name: layer for layer in record.layers} for record in layers]
-    rows = []
-    for layer in layers[-1].layers:
-        states = [record.get(layer.name) for record in found]
-        bounds = [math.nan if state is None or state.bound is None else state.bound for state in states]
-        gradients = [math.nan if state is None or state.gradient is None else state.gradient for state in states]
-        rows.append(LayerRow(layer.name, layer.kind, np.array(bounds), np.array(gradients)))
-    return rows
+    states = {layer.name: [record.get(layer.name) for record in found] for layer in layers[-1].layers}
+    return [LayerRow(name, column(seen, "bound"), column(seen, "gradient")) for name, seen in states.items()]
 
 
 def ends(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -110,9 +104,9 @@ def layer_heading(width: int) -> str:
     return f"{'layer':{max(width - len(columns), 8)}}{columns}"
 
 
-def column(epochs: Sequence[RunEvent], name: str) -> NDArray[np.float64]:
-    """One field of all epochs; NaN where it is None."""
-    values = (getattr(event, name) for event in epochs)
+def column(records: Sequence[object], name: str) -> NDArray[np.float64]:
+    """One field of all records; NaN where it, or the record, is None."""
+    values = (of(record, name) for record in records)
     return np.array([math.nan if value is None else float(value) for value in values])
 
 

@@ -8,14 +8,11 @@ from rich.cells import cell_len
 from textual.content import Content
 
 Chip = tuple[str, str, bool]
-"""Name, words, and whether it is chosen."""
+"""An action of the screen in front, words, and whether it is chosen."""
 
 
 def chips(choices: Sequence[Chip], width: int) -> Content:
-    """As many as fit into one line, the chosen ones in reverse; of the others those in the middle go first.
-
-    A press is the action ``chip`` of the screen in front, with the name.
-    """
+    """As many as fit into one line, the chosen ones in reverse; of the others those in the middle go first."""
     kept = list(choices)
     while sum(cell_len(words) + 3 for _, words, _ in kept) - 1 > width:
         others = [chip for chip in kept[2:-1] if not chip[2]]
@@ -23,7 +20,7 @@ def chips(choices: Sequence[Chip], width: int) -> Content:
             break
         kept.remove(others[-1])
     parts: list[str | tuple[str, str]] = []
-    for name, words, chosen in kept:
+    for action, words, chosen in kept:
         look = "bold reverse" if chosen else "$foreground 70% underline"
-        parts += [(f" {words} ", f"{look} @click=app.front('chip', '{name}')"), " "]
+        parts += [(f" {words} ", f"{look} @click=app.front({action})"), " "]
     return Content.assemble(*parts)

@@ -10,7 +10,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style as RichStyle
 from textual import events
-from textual.binding import Binding
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
@@ -29,13 +28,6 @@ Line = Callable[[int, int], str | Runs]
 
 class LongList(ScrollView, can_focus=True, inherit_bindings=False):
     """Lines under a heading that stays; the line of the cursor is marked."""
-
-    BINDINGS = [  # noqa: RUF012 - Textual declares a class variable
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home", "end(-1)", "Top", show=False),
-        Binding("end", "end(1)", "Bottom", show=False),
-    ]
 
     @dataclass
     class _Told(Message):
@@ -67,6 +59,11 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
     @property
     def _width(self) -> int:
         return self.scrollable_content_region.width
+
+    @property
+    def page(self) -> int:
+        """Lines in sight, but for one that stays when a page is turned."""
+        return self.size.height - 2
 
     @property
     def heading_text(self) -> str:
@@ -117,14 +114,6 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
         """Another theme has other colours."""
         self._styles.clear()
         super().notify_style_update()
-
-    def action_page(self, pages: int) -> None:
-        """A page up or down."""
-        self.choose(min(max(self.place + pages * max(self.size.height - 2, 1), 0), self.count - 1))
-
-    def action_end(self, which: int) -> None:
-        """To the first line, or to the last."""
-        self.choose(0 if which < 0 else self.count - 1)
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there; on the line that has it, enter it."""

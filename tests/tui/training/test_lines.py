@@ -60,7 +60,7 @@ def test_a_trend_fits_its_cells_for_any_numbers(values, cells):
 
 
 def test_bounds_of_a_log_do_not_look_proved():
-    row = LayerRow("conv", "SOC", np.array([1.0, 1.0]), np.array([1.0, 1.0]))
+    row = LayerRow("conv", np.array([1.0, 1.0]), np.array([1.0, 1.0]))
     drawn = layer_line(row, 120)
     assert "●" not in layer_heading(120) + "".join(text for text, _ in drawn)
     assert not any("success" in style for _, style in drawn)
