@@ -5,7 +5,6 @@ from __future__ import annotations
 from textwrap import wrap
 
 import numpy as np
-from rich.cells import cell_len
 from rich.segment import Segment, SegmentLines
 from rich.style import Style
 from textual.widget import Widget
@@ -77,39 +76,34 @@ class KernelMap(Widget):
         (width, height), kernel, style = self.size, self._kernel, self.rich_style
         if kernel is None or kernel.taps is None or width < 1:
             return [[Segment(line, style)] for line in wrap(self._words, max(width, 1))]
-        below = wrapped(_legend(kernel), width)
+        below = wrap(_legend(kernel), width)
         count = kernel.grid[0] * kernel.grid[1]
         # The drawing depends on the lines that are left, the words above it on the drawing: measured with the longest.
-        rows = height - len(below) - len(wrapped(_about(kernel, count - 1, (9999, 9999)), width))
+        rows = height - len(below) - len(wrap(_about(kernel, count - 1, (9999, 9999)), width))
         if rows < 1 or width < SMALLEST[1]:
-            return [[Segment(harmless(_about(kernel, None, (1, 1))[0], width), style)]]
+            return [[Segment(line, style)] for line in wrap(_about(kernel, None, (1, 1)), max(width, 1))]
         each = (rows - kernel.grid[0] + 1) // kernel.grid[0], (width - kernel.grid[1] + 1) // kernel.grid[1]
         fits = count > 1 and each[0] >= SMALLEST[0] and each[1] >= SMALLEST[1]
         place = self.tap % (count + fits)
         together = fits and place == 0
         tap, room = (None, each) if together else (place - fits, (rows, width))
         tiles = [painted(kernel, one, *room) for one in (range(count) if together else [place - fits])]
-        above = wrapped(_about(kernel, tap, block_for(kernel.taps.shape[1:], *room)), width)
+        above = wrap(_about(kernel, tap, block_for(kernel.taps.shape[1:], *room)), width)
         lines = [[Segment(line, style + Style(bold=not number))] for number, line in enumerate(above)]
         across = kernel.grid[1] if together else 1
         for first in range(0, len(tiles), across):
             lines += [[]] if first else []
-            lines += self._row(tiles[first : first + across], style)
+            for y in range(-(-tiles[0].shape[1] // 2)):
+                beside = (
+                    [*pixel_line(self.app, tile, y, style), Segment(" ", style)]
+                    for tile in tiles[first : first + across]
+                )
+                lines.append([segment for cells in beside for segment in cells])
         return [*lines, *([Segment(line, style + Style(dim=True))] for line in below)]
 
-    def _row(self, tiles: list[Pixels], style: Style) -> list[list[Segment]]:
-        """Some taps beside one another, line by line."""
-        lines: list[list[Segment]] = []
-        for y in range(-(-tiles[0].shape[1] // 2)):
-            line: list[Segment] = []
-            for tile in tiles:
-                line += [*pixel_line(self.app, tile, y, style), Segment(" ", style)]
-            lines.append(line[:-1])
-        return lines
 
-
-def _about(kernel: Kernel, tap: int | None, block: tuple[int, int]) -> list[str]:
-    """Phrases above the matrices; without a tap all stand together."""
+def _about(kernel: Kernel, tap: int | None, block: tuple[int, int]) -> str:
+    """What is said above the matrices; without a tap all stand together."""
     taps = kernel.grid[0] * kernel.grid[1]
     phrases = [f"{harmless(kernel.tensor, 40, keep='end')} {shape_text(kernel.shape)}", "as stored"]
     if taps > 1 and tap is None:
@@ -119,29 +113,14 @@ def _about(kernel: Kernel, tap: int | None, block: tuple[int, int]) -> list[str]
         phrases.append(f"tap {tap + 1} of {taps}, row {row + 1}, column {column + 1} (a: next)")
     down, across = (block[axis] * kernel.block[axis] for axis in (0, 1))
     each = "one entry" if down * across == 1 else f"largest of {down} x {across} entries"
-    return [*phrases, "outputs down, inputs across", f"a square: {each}"]
+    return "; ".join([*phrases, "outputs down, inputs across", f"a square: {each}"])
 
 
-def _legend(kernel: Kernel) -> list[str]:
-    """Phrases below the matrices: what the greys mean."""
-    phrases = [
-        "bright: positive", "grey: 0", "dark: negative", "by the square root of |entry| / s",
-        f"s = {estimate_text(kernel.scale)}, the largest |entry|",
-    ]  # fmt: skip
-    return [*phrases, f"red: {kernel.unknown:,} not finite"] if kernel.unknown else phrases
-
-
-def wrapped(phrases: list[str], width: int) -> list[str]:
-    """Whole phrases on lines of at most so many cells."""
-    lines = [""]
-    for phrase in phrases:
-        text = harmless(phrase, width)
-        joined = f"{lines[-1]}; {text}" if lines[-1] else text
-        if cell_len(joined) <= width:
-            lines[-1] = joined
-        else:
-            lines.append(text)
-    return lines
+def _legend(kernel: Kernel) -> str:
+    """What the greys mean."""
+    red = f"; red: {kernel.unknown:,} not finite" if kernel.unknown else ""
+    scale = f"s = {estimate_text(kernel.scale)}, the largest |entry|"
+    return f"bright: positive; grey: 0; dark: negative; by the square root of |entry| / s; {scale}{red}"
 
 
 def words_for(kernel: Kernel | None, layer: str, on_disk: str) -> str:
