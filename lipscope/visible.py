@@ -9,13 +9,14 @@ import re
 import unicodedata
 from typing import Literal
 
-from rich.cells import get_character_cell_size
-
 SET_OFF = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories that end a line, drive a terminal, reorder a line, or hide what a paste contains."""
 
-PILED_UP = SET_OFF | {"Co", "Cn", "Mn", "Me"}
+PILED_UP = SET_OFF | {"Co", "Cn", "Mc", "Mn", "Me"}
 """Those too that have no cell of their own: they pile up on another one, or nobody knows how wide they are."""
+
+FILLERS = "\u115f\u1160\u3164\uffa0"
+"""Letters that look like nothing."""
 
 LINE = 200
 """Cells; the longest text from elsewhere that is shown in one line, unless a place asks for less."""
@@ -94,13 +95,15 @@ def harmless(value: object, width: int = LINE, *, keep: Literal["start", "end"] 
 
 
 def _visible(character: str) -> str:
-    if unicodedata.category(character) not in PILED_UP and get_character_cell_size(character) > 0:
-        return character
-    return escaped(character)
+    seen = unicodedata.category(character) not in PILED_UP and character not in FILLERS
+    return character if seen else escaped(character)
 
 
 def _cells(piece: str) -> int:
-    return sum(get_character_cell_size(character) for character in piece)
+    """Or fewer: of symbols that are newer than its tables, a terminal may think either."""
+    symbols = (character > "\u2600" and unicodedata.category(character) in ("So", "No") for character in piece)
+    wide = (unicodedata.east_asian_width(character) in "WF" for character in piece)
+    return len(piece) + sum(map(max, symbols, wide))
 
 
 FORMULAS = ("=", "+", "-", "@")
