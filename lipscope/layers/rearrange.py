@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
+from collections import Counter
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -225,7 +228,57 @@ class Slice(Rearrange):
         return (*input_shape[: self.axis], size, *input_shape[self.axis + 1 :])
 
 
-class NearestUpsample(LinearLayer):
+class Copies(LinearLayer):
+    """Every output is one of the inputs: M^T M is diagonal, how often each occurs, and ||M|| the largest root of it."""
+
+    @abstractmethod
+    def copies(self) -> int:
+        """How often a number occurs, at most."""
+
+    def bound(self, input_shape: Shape) -> Bound:
+        """The root of the copies, exactly where that is a whole number."""
+        copies = self.copies()
+        root = math.isqrt(copies)
+        exact = Bound.exactly(float(root), "root of the copies")
+        return exact if root**2 == copies else Bound(up(math.sqrt(copies)), "root of the copies")
+
+    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
+        """Nothing is computed."""
+        return Rounding(0.0, arithmetic.held(outward(self.bound(input_shape).value * norm)))
+
+
+class Take(Copies):
+    """Places of one axis in any order, as often as they are named: ``x.index_select``.
+
+    Args:
+        axis: without the batch, from 0.
+        places: what comes where, from 0.
+    """
+
+    def __init__(self, axis: int, places: tuple[int, ...]) -> None:
+        super().__init__()
+        if not places or min(places) < 0 or axis < 0:
+            raise ValueError(f"these places of axis {axis} cannot be taken")
+        self.axis, self.places = axis, places
+        self.gradient_norm_preserving = self.copies() == 1
+        self.kind = f"take {len(places)} places"
+
+    def linear(self, x: Tensor) -> Tensor:
+        """(N, ...), the axis as long as the places."""
+        return x.index_select(self.axis + 1, torch.tensor(self.places, device=x.device))
+
+    def copies(self) -> int:
+        """Of the place named most often."""
+        return max(Counter(self.places).values())
+
+    def output_shape(self, input_shape: Shape) -> Shape:
+        """The number of the places in the place of the axis."""
+        if self.axis >= len(input_shape) or max(self.places) >= input_shape[self.axis]:
+            raise ValueError(f"axis {self.axis} of {input_shape} has no place {max(self.places)}")
+        return (*input_shape[: self.axis], len(self.places), *input_shape[self.axis + 1 :])
+
+
+class NearestUpsample(Copies):
     """Every pixel as a block of copies: ``torch.nn.Upsample`` with whole factors and mode ``"nearest"``.
 
     Args:
@@ -243,16 +296,9 @@ class NearestUpsample(LinearLayer):
         """(N, C, H, W) to (N, C, f H, g W)."""
         return x.repeat_interleave(self.factors[0], dim=2).repeat_interleave(self.factors[1], dim=3)
 
-    def bound(self, input_shape: Shape) -> Bound:
-        """sqrt(f g), exactly."""
-        copies = math.prod(self.factors)
-        root = math.isqrt(copies)
-        exact = Bound.exactly(float(root), "root of the copies")
-        return exact if root**2 == copies else Bound(up(math.sqrt(copies)), "root of the copies")
-
-    def rounding(self, input_shape: Shape, norm: float, arithmetic: Arithmetic) -> Rounding:
-        """Nothing is computed."""
-        return Rounding(0.0, arithmetic.held(outward(self.bound(input_shape).value * norm)))
+    def copies(self) -> int:
+        """F g."""
+        return math.prod(self.factors)
 
     def output_shape(self, input_shape: Shape) -> Shape:
         """(C, f H, g W)."""

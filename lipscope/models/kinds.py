@@ -14,6 +14,7 @@ from lipscope.errors import CheckpointError, UsageError
 from lipscope.layers import elementwise, pooling, rearrange
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.block import INPUT, Block, Node
+from lipscope.layers.centering import Centering
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.conv2d import PADDING_MODES, Conv2d
 from lipscope.layers.groupsort import GroupSort, MaxMin
@@ -299,6 +300,8 @@ SET: dict[str, Callable[[Entry], LipschitzLayer]] = {
     "pixel_shuffle": lambda entry: rearrange.PixelShuffle(entry.whole("factor", 2)),
     "pixel_unshuffle": lambda entry: rearrange.PixelUnshuffle(entry.whole("factor", 2)),
     "channel_shuffle": lambda entry: rearrange.ChannelShuffle(entry.whole("groups", 2)),
+    "take": lambda entry: rearrange.Take(entry.whole("axis", 0, least=0), entry.wholes("places")),
+    "centering": lambda entry: Centering(entry.wholes("axes")),
     "flip": lambda entry: rearrange.Flip(entry.wholes("axes")),
     "roll": lambda entry: rearrange.Roll(entry.wholes("shifts"), entry.wholes("axes")),
     "slice": _slice,

@@ -19,6 +19,7 @@ from lipscope.layers.rearrange import (
     Reshape,
     Roll,
     Slice,
+    Take,
 )
 from lipscope.layers.scale import ScaleShift
 from lipscope.layers.transposed import ConvTranspose2d
@@ -62,6 +63,8 @@ TWINS = {
     "flip": (lambda: Flip((0, 2)), (2, 2, 3), lambda x: x[::-1, :, ::-1]),
     "roll": (lambda: Roll((1, -1), (1, 2)), (2, 3, 3), lambda x: np.roll(x, (1, -1), (1, 2))),
     "slice": (lambda: Slice(1, 1, 4, 2), (2, 4, 2), lambda x: x[:, 1:4:2]),
+    "take": (lambda: Take(1, (3, 0, 3, 3)), (2, 4, 2), lambda x: x[:, [3, 0, 3, 3]]),
+    "take each once": (lambda: Take(0, (1, 0)), (3, 2, 1), lambda x: x[[1, 0]]),
     "upsample": (lambda: NearestUpsample((2, 1)), (2, 2, 3), lambda x: x.repeat(2, axis=1)),
     "pad": (
         lambda: Pad(((1, 0), (2, -1))),

@@ -60,7 +60,10 @@ class Draw:
     def layer(self, shape: Shape, *, keep: bool = False) -> tuple[Entry, Shape]:
         """An entry that takes this shape, and the shape of its result."""
         while True:
-            kinds = [*KEEPING, *((*IMAGES, "linear") if len(shape) == 3 else ("linear", "slice", "reshape"))]
+            kinds = [
+                *KEEPING,
+                *((*IMAGES, "linear", "take") if len(shape) == 3 else ("linear", "slice", "take", "reshape")),
+            ]
             name, kind = self.name(), self.random.choice(list(KEEPING) if keep else kinds)
             entry, held = {"kind": kind, "name": name}, {}
             ends = KEYS[kind](self, shape)
@@ -213,6 +216,11 @@ def _reshape(draw: Draw, shape: Shape) -> Entry:
     return {"shape": [first, second, math.prod(shape) // first // second]}
 
 
+def _take(draw: Draw, shape: Shape) -> Entry:
+    axis = draw.random.randrange(len(shape))
+    return {"axis": axis, "places": draw.random.choices(range(shape[axis]), k=draw.random.randint(1, 6))}
+
+
 def _nothing(_draw: Draw, _shape: Shape) -> Entry:
     return {}
 
@@ -230,6 +238,9 @@ KEEPING = {
     "group_sort": lambda draw, shape: {"group_size": draw.random.randint(2, 4), "adjacent": draw.random.random() < 0.5},
     "householder": lambda draw, shape: {"theta": draw.tensor(shape[0] // 2)},
     "roll": lambda draw, shape: {"axes": [0, len(shape) - 1], "shifts": _pair(draw, -3, 3)},
+    "centering": lambda draw, shape: {
+        "axes": draw.random.sample(range(len(shape)), draw.random.randint(1, len(shape)))
+    },
     "soc": _soc,
 }
 IMAGES = {
@@ -250,6 +261,7 @@ KEYS = {
     **IMAGES,
     "linear": lambda draw, shape: {"weight": draw.tensor(draw.random.randint(1, 8), shape[-1]), "bias": None},
     "slice": _slice,
+    "take": _take,
     "reshape": _reshape,
 }
 """By kind, the other keys of an entry and its tensors; None where the kind does not take the shape."""
