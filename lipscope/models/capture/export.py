@@ -8,15 +8,17 @@ import io
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Container, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 
 import torch
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 from torch.nn.utils import parametrize
 
 from lipscope.errors import UsageError
-from lipscope.models.capture.graph import BATCH, LIBRARY, Graph, graph_of
+from lipscope.models.capture.graph import BATCH, LIBRARY, base_of
+from lipscope.models.capture.scalars import known_scalars
 from lipscope.records import Shape
 
 
@@ -161,8 +163,8 @@ def evaluated(net: nn.Module, images: Tensor) -> Tensor:
     return result.flatten(1)
 
 
-def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> Graph:
-    """The graph that torch.export makes of a module.
+def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> ExportedProgram:
+    """What torch.export makes of a module: operations in place and through views written as such of new values.
 
     Raises:
         UsageError: it cannot be exported, as with control flow that depends on data.
@@ -170,13 +172,23 @@ def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> Graph:
     images = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     try:
         with quiet(), torch.no_grad():
-            program = torch.export.export(net, (images,))
+            return torch.export.export(net, (images,)).run_decompositions({})
     except Exception as error:
+        with suppress(Exception), quiet(), torch.no_grad(), known_scalars(net):
+            return torch.export.export(net, (images,)).run_decompositions({})
         raise UsageError(
             "cannot be exported", where=_author_line(error) or type(net).__name__, why=_said(error),
             next_step="what is computed must not depend on the values of the input",
         ) from error  # fmt: skip
-    return graph_of(program)
+
+
+def spelled_out(program: ExportedProgram, known: Container[str]) -> ExportedProgram | None:
+    """The program with the operations that are not known spelled out as torch defines them; None without such ones."""
+    table = torch.export.default_decompositions()
+    unknown = {node.target for node in program.graph.nodes if node.op == "call_function"} & set(table.keys())
+    chosen = {target: table[target] for target in unknown if base_of(str(target).removeprefix("aten.")) not in known}
+    with quiet():
+        return program.run_decompositions(chosen) if chosen else None
 
 
 @contextmanager

@@ -10,12 +10,26 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.export.graph_signature import OutputKind
 
 from lipscope.errors import UsageError
-from lipscope.models.capture.memory import Memory
 from lipscope.records import Shape
 
 LIBRARY = re.compile(r"[/\\](torch|torchvision)[/\\](nn|_|func|utils|fx|overrides|export|jit)")
+
+
+ALIASES = {
+    "absolute": "abs", "clip": "clamp", "concat": "cat", "concatenate": "cat", "divide": "div", "true_divide": "div",
+    "greater": "gt", "greater_equal": "ge", "less": "lt", "less_equal": "le", "moveaxis": "movedim",
+    "multiply": "mul", "negative": "neg", "subtract": "sub", "swapaxes": "transpose", "swapdims": "transpose",
+}  # fmt: skip
+"""Operations that torch has under several names."""
+
+
+def base_of(kind: str) -> str:
+    """What an operation is, without its overload, by any of its names."""
+    name = kind.split(".", maxsplit=1)[0]
+    return ALIASES.get(name, name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +63,8 @@ class Op:
 
     @property
     def base(self) -> str:
-        """The kind without its overload, and the same in place or not: ``"relu"`` of ``"relu_.default"``."""
-        return self.kind.split(".")[0].removesuffix("_")
+        """``"relu"`` of ``"relu.default"``."""
+        return base_of(self.kind)
 
     def refuse(self, why: str) -> UsageError:
         """The error of a network that cannot be described, with the author's line."""
@@ -102,37 +116,31 @@ def _filled(value: Any, values: Mapping[Op, Any]) -> Any:
 def graph_of(program: torch.export.ExportedProgram) -> Graph:
     """Compute what does not depend on the input, and keep the rest.
 
-    In-place operations take the place of what they change, for everything that follows.
+    Args:
+        program: without operations in place.
 
     Raises:
-        UsageError: several outputs, an output that does not depend on the input, or a value that is used after it was
-            changed through a view of it.
+        UsageError: several outputs, or an output that does not depend on the input.
     """
     signature = program.graph_signature
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     constants = signature.inputs_to_lifted_tensor_constants
     values: dict[torch.fx.Node, Any] = {}
     ops: list[Op] = []
-    memory = Memory()
     for node in program.graph.nodes:
         if node.op == "placeholder":
             values[node] = _placeholder(node, program, names, constants)
             if isinstance(values[node], Op):
                 ops.append(values[node])
         elif node.op == "call_function":
-            changed = memory.follow(node, _source(node))
-            result = _called(node, values, len(ops))
-            values[node] = result
-            if isinstance(result, Op):
+            result = values[node] = _called(node, values, len(ops))
+            if isinstance(result, Op) and result.name == node.name:
                 ops.append(result)
-            if changed is not None:
-                values[changed] = result
         elif node.op == "output":
-            outputs = [value for value in node.args[0] if not _is_mutation(value, signature)]
+            specs = zip(signature.output_specs, node.args[0], strict=True)
+            outputs = [value for spec, value in specs if spec.kind is OutputKind.USER_OUTPUT]
             if len(outputs) != 1:
                 raise UsageError("gives several outputs", why=f"{len(outputs)} of them", next_step="save one of them")
-            if isinstance(outputs[0], torch.fx.Node):
-                memory.check(outputs, _source(outputs[0]))
             found = values[outputs[0]] if isinstance(outputs[0], torch.fx.Node) else outputs[0]
             if not isinstance(found, Op):
                 raise UsageError("the output does not depend on the input")
@@ -160,6 +168,11 @@ def _called(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], place: int
         assert isinstance(whole, torch.fx.Node)
         given = {"value": values[whole], "index": index}
         kind = "getitem"
+    elif not isinstance(target, torch._ops.OpOverload):
+        raise UsageError(
+            f"{getattr(target, '__name__', target)} cannot be described", where=_source(node),
+            why="the sizes of its result depend on values", next_step="docs/your-network.md lists what can",
+        )  # fmt: skip
     else:
         schema = target._schema.arguments
         places = {argument.name: argument.default_value for argument in schema if argument.has_default_value()}
@@ -168,15 +181,29 @@ def _called(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], place: int
             argument.name: torch.fx.map_arg(places[argument.name], lambda part: values[part]) for argument in schema
         }
         kind = str(target).removeprefix("aten.")
+    if base_of(kind) in OF_SIZES and isinstance(given["self"], Op):
+        given["self"] = torch.zeros(BATCH, *given["self"].shape, dtype=node.meta["val"].dtype)
     if not any(True for value in given.values() for _ in _ops(value)):
-        return _constant(target, given, node)
+        with torch.no_grad():
+            return _caller(target)(*given.values())
+    if base_of(kind) == "pad" and not any(given["pad"]):
+        return given["self"]
     value = node.meta.get("val")
     first = value[0] if isinstance(value, list | tuple) and value else value
     shape = tuple(first.shape[1:]) if isinstance(first, Tensor) else ()
     if isinstance(first, Tensor) and (first.ndim == 0 or first.shape[0] != BATCH):
         kind, shape = f"{kind} (the images of a batch are mixed)", ()
-    return Op(node.name, kind, given, shape, _path(node), _source(node), _caller(target), place)
+    numbers = {key: torch.fx.node.map_aggregate(value, _in_double) for key, value in given.items()}
+    return Op(node.name, kind, numbers, shape, _path(node), _source(node), _caller(target), place)
 
+
+def _in_double(value: Any) -> Any:
+    """Fixed numbers as the patterns evaluate them, which is exact."""
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+
+
+OF_SIZES = frozenset({"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"})
+"""Operations that take from a value only its sizes and its type."""
 
 BATCH = 2
 """Images that a network is traced with."""
@@ -201,16 +228,6 @@ def _caller(target: Any) -> Callable[..., Any]:
         return target(*positional, **keywords)
 
     return run
-
-
-def _constant(target: Any, given: Mapping[str, Any], node: torch.fx.Node) -> Any:
-    with torch.no_grad():
-        return _caller(target)(*given.values())
-
-
-def _is_mutation(value: Any, signature: Any) -> bool:
-    mutated = {**signature.buffers_to_mutate, **signature.user_inputs_to_mutate}
-    return isinstance(value, torch.fx.Node) and value.name in mutated
 
 
 def _needed(ops: list[Op], output: Op) -> tuple[Op, ...]:

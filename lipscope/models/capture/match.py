@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+from torch.export import ExportedProgram
+
 from lipscope.errors import UsageError
 from lipscope.models.capture import pointwise
+from lipscope.models.capture.export import spelled_out
 from lipscope.models.capture.folding import folded
-from lipscope.models.capture.graph import Graph, Op
+from lipscope.models.capture.graph import Graph, Op, graph_of
 from lipscope.models.capture.operations import MATCHES
-from lipscope.models.capture.patterns import matched
+from lipscope.models.capture.patterns import PATTERNS, matched
 from lipscope.models.capture.steps import Step, Steps
 
 assert pointwise.__name__  # its functions are in MATCHES once it is imported
 
+KNOWN = frozenset(MATCHES).union(*(pattern.kinds for pattern in PATTERNS))
+"""Operations that are a layer, or may be part of one."""
 
-def steps_of(graph: Graph) -> list[Step]:
-    """The network in steps, the last its result.
+
+def steps_of(program: ExportedProgram) -> tuple[list[Step], str]:
+    """The network in steps, the last its result, and the name of the input.
+
+    What cannot be described is tried again with its operations spelled out as torch defines them.
 
     Raises:
-        UsageError: an operation that cannot be described: the first, with the author's line.
+        UsageError: an operation that cannot be described: the first of the author's, with the line.
     """
+    try:
+        return _steps(graph_of(program))
+    except UsageError:
+        with suppress(UsageError):
+            if (smaller := spelled_out(program, KNOWN)) is not None:
+                return _steps(graph_of(smaller))
+        raise
+
+
+def _steps(graph: Graph) -> tuple[list[Step], str]:
     made: dict[Op, list[Step]] = {}
     refusals: dict[Op, UsageError] = {}
     needed = {graph.output.name}
@@ -42,7 +62,7 @@ def steps_of(graph: Graph) -> list[Step]:
     if not found:
         raise graph.output.refuse("it only gives back its input")
     assert found[-1].name == output
-    return found
+    return found, graph.input.name
 
 
 def _single(op: Op) -> list[Step]:

@@ -10,8 +10,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from lipscope.models.capture.graph import Op
-from lipscope.models.capture.steps import Steps
+from lipscope.models.capture.graph import BATCH, Op
+from lipscope.models.capture.steps import Step, Steps
 from lipscope.records import Shape
 
 Match = Callable[[Op, Steps], None]
@@ -31,8 +31,8 @@ def matches(*names: str) -> Callable[[Match], Match]:
 
 
 IDENTITIES = (
-    "alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "identity", "lift_fresh_copy", "to",
-    "_to_copy", "alpha_dropout", "feature_alpha_dropout", "expand_as",
+    "alias", "clone", "contiguous", "detach", "dropout", "feature_dropout", "identity", "lift_fresh_copy", "positive",
+    "to", "_to_copy", "alpha_dropout", "feature_alpha_dropout",
 )  # fmt: skip
 """Operations that change nothing in eval mode."""
 
@@ -57,9 +57,7 @@ def source_of(op: Op) -> Op:
 
 @matches(*IDENTITIES)
 def _identity(op: Op, steps: Steps) -> None:
-    source = op.given["self"] if op.base == "expand_as" else source_of(op)
-    if not isinstance(source, Op):
-        raise op.refuse("only the sizes of the input go into it: use the fixed value as it is")
+    source = source_of(op)
     if op.shape != source.shape:
         raise op.refuse("it repeats values in another shape")
     other = op.given.get("other")
@@ -67,6 +65,24 @@ def _identity(op: Op, steps: Steps) -> None:
     if dtype not in (None, torch.float32, torch.float64):
         raise op.refuse(f"it rounds to {dtype}, in steps, so no Lipschitz constant holds")
     steps.add("identity", op.shape, of=(source,))
+
+
+@matches("expand")
+def _expand(op: Op, steps: Steps) -> None:
+    x = source_of(op)
+    if broadcast(op, steps, x) is x:
+        steps.add("identity", op.shape, of=(x,))
+
+
+def broadcast(op: Op, steps: Steps, x: Op) -> Op | Step:
+    """A value in the shape of the operation: repeated along the axes where it has one place; itself where it has it."""
+    if len(x.shape) != len(op.shape) or any(n not in (1, m) for n, m in zip(x.shape, op.shape, strict=True)):
+        raise op.refuse("it repeats values in another shape")
+    found: Op | Step = x
+    for axis, size in enumerate(op.shape):
+        if found.shape[axis] != size:
+            found = steps.add("take", _with(found.shape, axis, size), of=(found,), axis=axis, places=[0] * size)
+    return found
 
 
 def on_images(
@@ -297,7 +313,7 @@ def reshaped(op: Op, steps: Steps, x: Op) -> None:
         steps.add("reshape", op.shape, of=(x,))
 
 
-@matches("permute", "transpose", "movedim", "mT", "t", "swapaxes", "adjoint")
+@matches("permute", "transpose", "movedim", "mT", "t", "adjoint")
 def _permute(op: Op, steps: Steps) -> None:
     x = source_of(op)
     # Which axis went where is asked of torch itself, with axes of different sizes.
@@ -333,6 +349,34 @@ def _numbered(x: Op, axis: int) -> Tensor:
     sizes = [1] * (len(x.shape) + 1)
     sizes[axis + 1] = x.shape[axis]
     return torch.arange(x.shape[axis]).reshape(sizes)
+
+
+@matches("index_select", "index", "repeat", "repeat_interleave")
+def _take(op: Op, steps: Steps) -> None:
+    """Places of axes; which, is asked of torch itself, for one axis after another."""
+    x = op.given["self"]
+    if not isinstance(x, Op) or len(op.inputs) != 1:
+        raise op.refuse("which places it takes depends on the input")
+    found: Op | Step = x
+    if len(op.shape) != len(x.shape):
+        raise op.refuse("it moves places between axes: take those of one axis at a time")
+    for axis, size in enumerate(op.shape):
+        places = _places(op, x, axis)
+        if places != list(range(x.shape[axis])):
+            found = steps.add("take", _with(found.shape, axis, size), of=(found,), axis=axis, places=places)
+    if found is x:
+        steps.add("identity", op.shape, of=(x,))
+
+
+def _places(op: Op, x: Op, axis: int) -> list[int]:
+    """Which places of an axis an operation takes, its result being the product of what it takes of each."""
+    numbers = torch.arange(x.shape[axis]).reshape([1] + [n if i == axis else 1 for i, n in enumerate(x.shape)])
+    taken = op.compute({x: numbers.expand(BATCH, *x.shape)})
+    along = taken[(0, *(slice(None) if i == axis else 0 for i in range(len(op.shape))))]
+    shape = [1] + [n if i == axis else 1 for i, n in enumerate(op.shape)]
+    if len(taken) != BATCH or not torch.equal(taken, along.reshape(shape).expand(BATCH, *op.shape)):
+        raise op.refuse("it moves places between axes: take those of one axis at a time")
+    return [int(place) for place in along.tolist()]
 
 
 @matches("select")

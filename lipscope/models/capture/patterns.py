@@ -16,15 +16,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lipscope.layers.centering import Centering
 from lipscope.layers.conv2d import Conv2d
-from lipscope.layers.elementwise import Elementwise, gelu, hardswish, silu, softsign
+from lipscope.layers.elementwise import Elementwise, LeakyReLU, gelu, hardswish, silu, softsign
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1
 from lipscope.layers.linear import Linear
 from lipscope.layers.padding import Pad
 from lipscope.layers.pooling import L2Pool2d
 from lipscope.layers.potential_step import PotentialStep
-from lipscope.layers.rearrange import ChannelShuffle
+from lipscope.layers.rearrange import ChannelShuffle, Take
 from lipscope.layers.taylor import taylor_exponential
 from lipscope.models.capture.graph import Op
 from lipscope.models.capture.operations import IDENTITIES
@@ -42,7 +43,7 @@ SIZES = tuple(10.0**power for power in (0, 2, -3, -1, 1, 3, 4, 6, 9, 12))
 MOVES = frozenset({
     "getitem", "chunk", "split", "split_with_sizes", "tensor_split", "unbind", "slice", "select", "narrow", "cat",
     "stack", "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "permute", "transpose", "movedim",
-    "swapaxes", "index_select", "channel_shuffle", "native_channel_shuffle", *IDENTITIES,
+    "index_select", "index", "channel_shuffle", "native_channel_shuffle", *IDENTITIES,
 })  # fmt: skip
 """Operations that move numbers."""
 
@@ -66,6 +67,13 @@ class Region:
             values[op] = op.compute(values)
         result: Tensor = values[self.ops[-1]]
         return result
+
+    def tried(self, x: Tensor) -> Tensor | None:
+        """The result in float64; None where the operations cannot take the values."""
+        try:
+            return self.compute(x.double())
+        except (RuntimeError, ValueError, IndexError):
+            return None
 
     def is_same(self, function: Callable[[Tensor], Tensor]) -> bool:
         """Whether it computes a function, as far as images of random numbers tell, from small ones to large ones."""
@@ -97,6 +105,8 @@ def regions(op: Op, kinds: frozenset[str]) -> Iterator[Region]:
         frontier.update(latest.inputs)
         if len(frontier) == 1:
             (source,) = frontier
+            if any(one.base == "getitem" and one.inputs == (source,) for one in inside):
+                continue  # several values, not one
             yield Region(source, tuple(sorted(inside, key=lambda one: one.place)))
 
 
@@ -178,6 +188,17 @@ def _curve(region: Region, steps: Steps) -> bool:
     return False
 
 
+def _slopes(region: Region, steps: Steps) -> bool:
+    """ReLU, leaky ReLU and the absolute value written out: one slope below 0, the slope 1 above."""
+    found = region.tried(-torch.ones(2, *region.source.shape))
+    below = math.nan if found is None else float(found.flatten()[0])
+    if not region.is_same(LeakyReLU(-below)):
+        return False
+    kind, keys = {0.0: ("relu", {}), 1.0: ("absolute", {})}.get(below, ("leaky_relu", {"negative_slope": -below}))
+    steps.add(kind, region.ops[-1].shape, of=(region.source,), keys=keys)
+    return True
+
+
 def _householder(region: Region, steps: Steps) -> bool:
     """The Householder activation of order 1: its angles by where it moves four vectors, then compared."""
     source, result = region.source, region.ops[-1]
@@ -189,10 +210,10 @@ def _householder(region: Region, steps: Steps) -> bool:
         # Where p is reflected in the line with the unit normal n, p - f(p) = 2 (n.p) n, and n.p > 0.
         probe = torch.tensor(vector, dtype=torch.float64).repeat_interleave(pairs)
         probe = probe.reshape(1, -1, *([1] * (len(source.shape) - 1))).expand(2, *source.shape)
-        try:
-            moved = (probe - region.compute(probe))[0].reshape(2, pairs, -1)[:, :, 0]
-        except (RuntimeError, ValueError, IndexError):
+        image = region.tried(probe)
+        if image is None or image.shape != probe.shape:
             return False
+        moved = (probe - image)[0].reshape(2, pairs, -1)[:, :, 0]
         normal = torch.where(moved.norm(dim=0) > normal.norm(dim=0), moved, normal)
     layer = HouseHolder1(2 * pairs)
     angles = 2 * torch.atan2(normal[0], -normal[1])  # n = (sin(theta / 2), -cos(theta / 2))
@@ -221,6 +242,36 @@ def _copies(region: Region, steps: Steps) -> bool:
             continue
         if same and region.is_same(layer):
             steps.add("pad", result.shape, of=(source,), padding=sides, padding_mode=mode)
+            return True
+    return False
+
+
+def _taken(region: Region, steps: Steps) -> bool:
+    """Places of one axis put together by hand, as in a shuffle of channels by strided slices."""
+    source, result = region.source, region.ops[-1]
+    if len(source.shape) != len(result.shape):
+        return False
+    numbers = torch.arange(1.0, 1 + math.prod(source.shape), dtype=torch.float64).expand(2, -1)
+    numbers = numbers.reshape(2, *source.shape)
+    moved = region.tried(numbers)
+    if moved is None or moved.shape[1:] != result.shape:
+        return False
+    for axis in range(len(source.shape)):
+        line = (0, *(slice(None) if other == axis else 0 for other in range(len(source.shape))))
+        where = {number: place for place, number in enumerate(numbers[line].tolist())}
+        places = [where.get(number, -1) for number in moved[line].tolist()]
+        if min(places) >= 0 and region.is_same(Take(axis, tuple(places))):
+            steps.add("take", result.shape, of=(source,), axis=axis, places=places)
+            return True
+    return False
+
+
+def _centering(region: Region, steps: Steps) -> bool:
+    """What is left of the mean over some axes."""
+    axes = range(len(region.source.shape))
+    for chosen in (some for count in axes for some in itertools.combinations(axes, count + 1)):
+        if region.is_same(Centering(chosen)):
+            steps.add("centering", region.ops[-1].shape, of=(region.source,), axes=list(chosen))
             return True
     return False
 
@@ -311,6 +362,8 @@ ELEMENTWISE = frozenset({
     "clamp", "hardtanh", "hardsigmoid",
 })  # fmt: skip
 
+COMPARISONS = frozenset({"gt", "ge", "le", "lt"})
+
 HALVING = frozenset({"relu", "abs", "clamp", "clamp_min", "clamp_max"})
 """Operations that tell the half plane that is reflected from the other."""
 
@@ -322,6 +375,13 @@ PATTERNS = (
         _curve,
     ),
     Pattern(
+        COMPARISONS
+        | {"where", "to", "_to_copy", "mul", "add", "sub", "neg", "relu", "zeros_like", "maximum", "minimum"},
+        COMPARISONS | {"maximum", "minimum"},
+        frozenset({"mul", "add", "sub", "where", "maximum", "minimum"}),
+        _slopes,
+    ),
+    Pattern(
         MOVES | {"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"},
         frozenset({"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"}),
         frozenset({"cat", "stack", "view", "reshape", "flatten", "getitem", "permute", "transpose"}),
@@ -330,27 +390,21 @@ PATTERNS = (
     Pattern(
         MOVES
         | HALVING
-        | {
-            "mul",
-            "div",
-            "add",
-            "sub",
-            "neg",
-            "gt",
-            "ge",
-            "le",
-            "lt",
-            "where",
-            "to",
-            "rsub",
-            "bitwise_not",
-            "logical_not",
-        },
-        HALVING | {"gt", "ge", "le", "lt"},
+        | COMPARISONS
+        | {"mul", "div", "add", "sub", "neg", "where", "to", "rsub", "bitwise_not", "logical_not"},
+        HALVING | COMPARISONS,
         frozenset({"cat", "stack", "view", "reshape", "flatten"}),
         _householder,
     ),
     Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), _copies),
+    Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), _taken),
+    Pattern(
+        frozenset({"mean", "sum", "adaptive_avg_pool2d", "mul", "div", "neg", "add", "sub", "rsub", "expand"})
+        | frozenset(IDENTITIES),
+        frozenset({"mean", "sum", "adaptive_avg_pool2d"}),
+        frozenset({"add", "sub", "rsub"}),
+        _centering,
+    ),
     Pattern(
         frozenset({"pow", "avg_pool2d", "sign", "abs", "relu", "mul", "sqrt", "square"}),
         frozenset({"avg_pool2d"}),

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lipscope.models.capture.graph import Op
-from lipscope.models.capture.operations import axis_of, matches, on_images, pair, reshaped, source_of
+from lipscope.models.capture.graph import BATCH, Op
+from lipscope.models.capture.operations import axis_of, broadcast, matches, on_images, pair, reshaped, source_of
 from lipscope.models.capture.steps import Steps
 from lipscope.records import Shape
 
@@ -39,7 +39,7 @@ def _prelu(op: Op, steps: Steps) -> None:
     steps.add("prelu", op.shape, of=(source_of(op),), tensors={"weight": weight.flatten()})
 
 
-@matches("hardtanh", "clamp", "clip")
+@matches("hardtanh", "clamp")
 def _clamp(op: Op, steps: Steps) -> None:
     ends = [op.given.get(key, op.given.get(other)) for key, other in (("min", "min_val"), ("max", "max_val"))]
     if any(isinstance(end, Tensor | Op) for end in ends):
@@ -125,6 +125,8 @@ def fixed(op: Op, value: Any, x: Op) -> Tensor:
     tensor = value if isinstance(value, Tensor) else torch.tensor(float(value), dtype=torch.float64)
     axes = len(x.shape) + 1
     tensor = tensor.reshape([1] * (axes - tensor.ndim) + list(tensor.shape)) if tensor.ndim < axes else tensor
+    if tensor.ndim == axes and tensor.shape[0] == BATCH and torch.equal(tensor[0], tensor[1]):
+        tensor = tensor[:1]  # made as long as the batch
     if tensor.ndim != axes or tensor.shape[0] != 1 or op.shape != x.shape:
         raise op.refuse("its fixed numbers do not have the shape of one image")
     if not bool(torch.isfinite(tensor.double()).all()):
@@ -141,12 +143,11 @@ def _added(op: Op, steps: Steps) -> None:
     if op.base == "rsub":
         factors = [-factors[1], 1.0]
     if isinstance(first, Op) and isinstance(second, Op):
-        if first.shape != second.shape:
-            raise op.refuse("it adds values of different shapes")
         if first is second:
             steps.add("scale_shift", op.shape, of=(first,), tensors={"scale": torch.tensor([sum(factors)])})
             return
-        steps.add("sum", op.shape, of=(first, second), factors=None if factors == [1.0, 1.0] else factors)
+        branches = (broadcast(op, steps, first), broadcast(op, steps, second))
+        steps.add("sum", op.shape, of=branches, factors=None if factors == [1.0, 1.0] else factors)
         return
     x, other = (first, second) if isinstance(first, Op) else (second, first)
     mine, its = factors if isinstance(first, Op) else factors[::-1]
@@ -179,7 +180,7 @@ def _multiplied(op: Op, steps: Steps) -> None:
     steps.add("scale_shift", op.shape, of=(x,), tensors={"scale": fixed(op, other, x)})
 
 
-@matches("cat", "concat", "concatenate")
+@matches("cat")
 def _cat(op: Op, steps: Steps) -> None:
     values = op.given["tensors"]
     if not all(isinstance(value, Op) for value in values):

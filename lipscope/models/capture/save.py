@@ -96,10 +96,10 @@ def save(
     if classes is not None and (len(classes) != outputs or not all(isinstance(name, str) for name in classes)):
         raise UsageError("must be a name for each output", where="classes", why=f"{len(classes)} for {outputs}")
     double = in_double(network, inputs[:2])
-    graph = exported(double or single, shape, torch.float32 if double is None else torch.float64)
+    program = exported(double or single, shape, torch.float32 if double is None else torch.float64)
     with quiet():
-        steps = steps_of(graph)
-    layers = described(steps, graph.input.name, "" if network is net else "net.")
+        steps, source = steps_of(program)
+    layers = described(steps, source, "" if network is net else "net.")
     content: dict[str, Any] = {
         "schema": SCHEMA,
         "architecture": type(net).__name__,

@@ -54,12 +54,12 @@ class Steps:
         kind: str,
         shape: Shape,
         *,
-        of: tuple[Op, ...] = (),
+        of: tuple[Op | Step, ...] = (),
         tensors: Mapping[str, Tensor | None] | None = None,
         keys: Mapping[str, Any] | None = None,
         **more: Any,
-    ) -> None:
-        """Append a step.
+    ) -> Step:
+        """Append a step and return it.
 
         Args:
             kind: as in a description.
@@ -68,11 +68,12 @@ class Steps:
             tensors: by key; those that are None are left out.
             keys, more: of the entry; those that are None are left out.
         """
-        before = tuple(op.name for op in of) or (self.made[-1].name,)
+        before = tuple(value.name for value in of) or (self.made[-1].name,)
         held = {key: value.detach() for key, value in (tensors or {}).items() if value is not None}
         kept = {key: value for key, value in {**(keys or {}), **more}.items() if value is not None}
         name = f"{self._op.name}.{len(self.made)}"
         self.made.append(Step(name, before, kind, shape, self._op, kept, held))
+        return self.made[-1]
 
     def finish(self) -> list[Step]:
         """All of them; the last is called like the operation."""

@@ -106,6 +106,36 @@ SINGLE = {
     "reshape": (lambda: nets.Lambda(lambda x: x.reshape(len(x), 8, 18)), ["reshape"]),
     "slice": (lambda: nets.Lambda(lambda x: x[:, 1:3, ::2]), ["slice", "slice"]),
     "flip and roll": (lambda: nets.Lambda(lambda x: x.flip(3).roll(1, 2)), ["flip", "roll"]),
+    "channels named": (
+        lambda: nets.Lambda(lambda x: x[:, [2, 0, 2]].index_select(3, torch.tensor([1, 0]))),
+        ["take"] * 2,
+    ),
+    "repeated": (lambda: nets.Lambda(lambda x: x.repeat(1, 2, 1, 1).repeat_interleave(2, 3)), ["take"] * 2),
+    "strided slices joined": (
+        lambda: nets.Lambda(lambda x: torch.concat([x[:, i::2] for i in range(2)], dim=1)),
+        ["take"],
+    ),
+    "a column for all": (lambda: nets.Lambda(lambda x: x + x[..., :1]), ["block", "slice", "take", "sum"]),
+    "centred": (lambda: nets.Lambda(lambda x: x - x.mean((2, 3), keepdim=True)), ["centering"]),
+    "centred, another way": (
+        lambda: nets.Lambda(lambda x: (-x.sum(1, keepdim=True) / 4).expand_as(x) + x),
+        ["centering"],
+    ),
+    "relu by where": (lambda: nets.Lambda(lambda x: torch.where(x > 0, x, torch.zeros_like(x))), ["relu"]),
+    "leaky by where": (lambda: nets.Lambda(lambda x: torch.where(x < 0, 0.25 * x, x)), ["leaky_relu"]),
+    "abs by maximum": (lambda: nets.Lambda(lambda x: torch.maximum(x, -x)), ["absolute"]),
+    "fixed values as many as the images": (
+        lambda: nets.Lambda(lambda x: torch.relu(x) + torch.arange(6.0).expand_as(x) + torch.ones_like(x)),
+        ["relu", "scale_shift"],
+    ),
+    "spelled out by torch": (
+        lambda: nets.Lambda(lambda x: x.rot90(1, (2, 3)).tile(1, 2, 1, 1)),
+        ["flip", "permute", "take"],
+    ),
+    "other names": (
+        lambda: nets.Lambda(lambda x: torch.subtract(x.clip(-1, 2), 1).multiply(3).swapaxes(2, 3)),
+        ["clamp", "scale_shift", "permute"],
+    ),
     "upsample": (lambda: nn.Upsample(scale_factor=2), ["nearest_upsample"]),
     "dropout": (lambda: nn.Sequential(nn.Dropout(), nn.Identity(), nn.ReLU()), ["relu"]),
     "scale and shift": (lambda: nets.Lambda(lambda x: torch.relu(x) * 3 - 1), ["relu", "scale_shift"]),

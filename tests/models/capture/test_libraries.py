@@ -91,6 +91,30 @@ def test_orthogoniums_residual_steps(tmp_path: Path) -> None:
     assert 1.0 <= net.lipschitz_bound().value <= 1 + 1e-6
 
 
+def test_layers_that_centre_and_shuffle(tmp_path: Path) -> None:
+    """1 where their authors promise it; deel-torchlip's batch norm with one factor asks for its counter of batches."""
+    ours, lip = pytest.importorskip("orthogonium.layers"), pytest.importorskip("deel.torchlip.modules")
+    from orthogonium.layers.conv.SLL.sll_layer import AOCLipschitzResBlock
+
+    shape = (4, 6, 6)
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        ours.LayerCentering2D(4), ours.ChannelShuffle(2, 2), ours.BatchCentering2D(4), lip.LayerCentering(4),
+        AOCLipschitzResBlock(4, 2, 3), lip.BatchCentering(4), lip.BatchLipNorm(4), nn.Flatten(), nn.Linear(144, 3),
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nets.trained(net, shape)
+    file = file_of(net, tmp_path, shape)
+    agree(net, file, shape)
+    assert kinds(tmp_path) == [
+        "centering", "take", "scale_shift", "centering", "scale_shift", "potential_step", "scale_shift", "flatten",
+        "linear",
+    ]  # fmt: skip
+    scale = float(net[6].get_scaling())
+    assert steepest(file, shape) <= file.lipschitz_bound().value == pytest.approx(scale, rel=1e-5)
+
+
 def test_deel_torchlip(tmp_path: Path) -> None:
     """Spectral convolutions, sorting of groups, the Householder activation and its scaled pools."""
     lip = pytest.importorskip("deel.torchlip")

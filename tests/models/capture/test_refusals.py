@@ -68,11 +68,6 @@ REFUSED = {
     "jumping softplus": (lambda: nn.Softplus(threshold=6.0), (4,), "jumps at its threshold"),
     "cut sigmoid": (lambda: nets.Lambda(lambda x: x * x.clamp(-9.0, 9.0).sigmoid()), (4,), "mul cannot be described"),
     "cut softsign": (lambda: nets.Lambda(lambda x: x / (1 + x.abs().clamp(max=1e3))), (4,), "div cannot be described"),
-    "fixed value": (
-        lambda: nets.Lambda(lambda x: x + torch.ones(4).expand_as(x)),
-        (4,),
-        "expand_as cannot",
-    ),
     "einsum of each number": (
         lambda: nets.Lambda(lambda x: torch.einsum("nc,c->nc", x, torch.ones(4).to(x.dtype))),
         (4,),
