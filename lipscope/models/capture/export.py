@@ -172,14 +172,19 @@ def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> Exported
     images = torch.rand(BATCH, *input_shape, generator=torch.Generator().manual_seed(0)).to(dtype)
     try:
         with quiet(), torch.no_grad():
-            return torch.export.export(net, (images,)).run_decompositions({})
+            return _exported(net, images)
     except Exception as error:
         with suppress(Exception), quiet(), torch.no_grad(), known_scalars(net):
-            return torch.export.export(net, (images,)).run_decompositions({})
+            return _exported(net, images)
         raise UsageError(
             "cannot be exported", where=_author_line(error) or type(net).__name__, why=_said(error),
             next_step="what is computed must not depend on the values of the input",
         ) from error  # fmt: skip
+
+
+def _exported(net: nn.Module, images: Tensor) -> ExportedProgram:
+    program: ExportedProgram = torch.export.export(net, (images,)).run_decompositions({})
+    return program
 
 
 def spelled_out(program: ExportedProgram, known: Container[str]) -> ExportedProgram | None:
