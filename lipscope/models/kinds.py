@@ -18,7 +18,7 @@ from lipscope.layers.centering import Centering
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.conv2d import PADDING_MODES, Conv2d
 from lipscope.layers.groupsort import GroupSort, MaxMin
-from lipscope.layers.householder import HouseHolder1
+from lipscope.layers.householder import HouseHolder1, HouseHolder2
 from lipscope.layers.joints import Concatenation, Joint, Part, Sum
 from lipscope.layers.linear import Linear
 from lipscope.layers.padding import Pad
@@ -166,9 +166,16 @@ def _potential_step(entry: Entry, tensors: Tensors) -> LipschitzLayer:
 
 
 def _householder(entry: Entry, tensors: Tensors) -> LipschitzLayer:
-    theta = _tensor(entry, tensors, "theta", 1)
-    layer = HouseHolder1(2 * len(theta))
-    layer.theta = nn.Parameter(theta)
+    names = {1: ("theta",), 2: ("theta0", "theta1", "theta2")}
+    order = entry.whole("order", 1)
+    if order not in names:
+        raise entry.wrong("order", order, "1 or 2")
+    angles = [_tensor(entry, tensors, name, 1) for name in names[order]]
+    if len({len(theta) for theta in angles}) > 1:
+        raise CheckpointError("the angles do not fit together", where=entry.where)
+    layer = (HouseHolder1, HouseHolder2)[order - 1](2 * len(angles[0]))
+    for name, theta in zip(names[order], angles, strict=True):
+        setattr(layer, name, nn.Parameter(theta))
     return layer
 
 

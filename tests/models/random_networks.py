@@ -221,6 +221,11 @@ def _take(draw: Draw, shape: Shape) -> Entry:
     return {"axis": axis, "places": draw.random.choices(range(shape[axis]), k=draw.random.randint(1, 6))}
 
 
+def _householder(draw: Draw, shape: Shape) -> Entry:
+    names = draw.random.choice([("theta",), ("theta0", "theta1", "theta2")])
+    return {"order": 1 if len(names) == 1 else 2} | {name: draw.tensor(shape[0] // 2) for name in names}
+
+
 def _nothing(_draw: Draw, _shape: Shape) -> Entry:
     return {}
 
@@ -236,7 +241,7 @@ KEEPING = {
     "scale_shift": _scale_shift,
     "batch_norm": _batch_norm,
     "group_sort": lambda draw, shape: {"group_size": draw.random.randint(2, 4), "adjacent": draw.random.random() < 0.5},
-    "householder": lambda draw, shape: {"theta": draw.tensor(shape[0] // 2)},
+    "householder": _householder,
     "roll": lambda draw, shape: {"axes": [0, len(shape) - 1], "shifts": _pair(draw, -3, 3)},
     "centering": lambda draw, shape: {
         "axes": draw.random.sample(range(len(shape)), draw.random.randint(1, len(shape)))

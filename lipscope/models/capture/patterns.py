@@ -20,7 +20,7 @@ from lipscope.layers.centering import Centering
 from lipscope.layers.conv2d import Conv2d
 from lipscope.layers.elementwise import Elementwise, LeakyReLU, gelu, hardswish, silu, softsign
 from lipscope.layers.groupsort import GroupSort, MaxMin
-from lipscope.layers.householder import HouseHolder1
+from lipscope.layers.householder import HouseHolder1, HouseHolder2
 from lipscope.layers.linear import Linear
 from lipscope.layers.padding import Pad
 from lipscope.layers.pooling import L2Pool2d
@@ -224,6 +224,30 @@ def _householder(region: Region, steps: Steps) -> bool:
     return True
 
 
+def _householder_of_order_2(region: Region, steps: Steps) -> bool:
+    """The Householder activation of order 2: its angles stand in the graph, as the turn and the ends of the sectors."""
+    source, result = region.source, region.ops[-1]
+    turns = [op for op in region.ops if op.base == "sub" and any(one.base == "atan2" for one in op.inputs)]
+    ends = [op.given["other"] for op in region.ops if op.base == "lt"]
+    if source.shape != result.shape or source.shape[0] % 2 or len(turns) != 1 or len(ends) < 2:
+        return False
+    pairs = source.shape[0] // 2
+    fixed = [torch.as_tensor(value).double().flatten() for value in (turns[0].given["other"], *ends)
+             if not isinstance(value, Op)]  # fmt: skip
+    if len(fixed) != 1 + len(ends) or any(value.numel() not in (1, pairs) for value in fixed):
+        return False
+    turn, *sectors = (value.expand(pairs) for value in fixed)
+    first, second = torch.stack(sectors).sort(dim=0).values[:2]
+    angles = {"theta0": 2 * turn, "theta1": 2 * first, "theta2": 2 * (second - first)}
+    layer = HouseHolder2(2 * pairs)
+    for name, value in angles.items():
+        setattr(layer, name, torch.nn.Parameter(value, requires_grad=False))
+    if not region.is_same(layer):
+        return False
+    steps.add("householder", result.shape, of=(source,), tensors=angles, order=2)
+    return True
+
+
 def _copies(region: Region, steps: Steps) -> bool:
     """Padding by copies of pixels along one axis, put together by hand."""
     source, result = region.source, region.ops[-1]
@@ -395,6 +419,27 @@ PATTERNS = (
         HALVING | COMPARISONS,
         frozenset({"cat", "stack", "view", "reshape", "flatten"}),
         _householder,
+    ),
+    Pattern(
+        MOVES
+        | COMPARISONS
+        | {
+            "atan2",
+            "remainder",
+            "mul",
+            "add",
+            "sub",
+            "rsub",
+            "neg",
+            "where",
+            "to",
+            "_to_copy",
+            "logical_and",
+            "bitwise_and",
+        },
+        frozenset({"atan2"}),
+        frozenset({"cat"}),
+        _householder_of_order_2,
     ),
     Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), _copies),
     Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), _taken),

@@ -8,8 +8,18 @@ import pytest
 import torch
 from torch import nn
 
+from lipscope.layers.householder import HouseHolder2
 from tests.models.capture import nets
 from tests.models.capture.saving import SHAPE, check, check_radii, kinds, saved
+
+
+def turned(layer: HouseHolder2) -> HouseHolder2:
+    """With angles of all kinds: inside, at the ends of and beyond what they are held to."""
+    layer.theta0 = nn.Parameter(torch.tensor([0.3, 7.0]))
+    layer.theta1 = nn.Parameter(torch.tensor([2.5, -1.0]))
+    layer.theta2 = nn.Parameter(torch.tensor([1.2, 6.0]))
+    return layer
+
 
 SINGLE = {
     "conv zeros": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), ["conv2d"]),
@@ -144,6 +154,7 @@ SINGLE = {
     "sll": (lambda: nets.Potential(4, 6), ["potential_step"]),
     "sll with a larger step": (lambda: nets.Potential(4, 6, 3.0), ["potential_step"]),
     "householder": (lambda: nets.Householder(4), ["householder"]),
+    "householder of order 2": (lambda: turned(HouseHolder2(4)), ["householder"]),
     "householder by clamp": (lambda: nets.Mirrors(4), ["householder"]),
     "max min by rank": (
         lambda: nets.Lambda(

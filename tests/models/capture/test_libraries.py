@@ -99,8 +99,9 @@ def test_layers_that_centre_and_shuffle(tmp_path: Path) -> None:
     shape = (4, 6, 6)
     torch.manual_seed(0)
     net = nn.Sequential(
-        ours.LayerCentering2D(4), ours.ChannelShuffle(2, 2), ours.BatchCentering2D(4), lip.LayerCentering(4),
-        AOCLipschitzResBlock(4, 2, 3), lip.BatchCentering(4), lip.BatchLipNorm(4), nn.Flatten(), nn.Linear(144, 3),
+        ours.LayerCentering2D(4), ours.HouseHolder_Order_2(4), ours.ChannelShuffle(2, 2), ours.BatchCentering2D(4),
+        lip.LayerCentering(4), AOCLipschitzResBlock(4, 2, 3), lip.BatchCentering(4), lip.BatchLipNorm(4), nn.Flatten(),
+        nn.Linear(144, 3),
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -108,10 +109,10 @@ def test_layers_that_centre_and_shuffle(tmp_path: Path) -> None:
     file = file_of(net, tmp_path, shape)
     agree(net, file, shape)
     assert kinds(tmp_path) == [
-        "centering", "take", "scale_shift", "centering", "scale_shift", "potential_step", "scale_shift", "flatten",
-        "linear",
+        "centering", "scale_shift", "householder", "scale_shift", "take", "scale_shift", "centering", "scale_shift",
+        "potential_step", "scale_shift", "flatten", "linear",
     ]  # fmt: skip
-    scale = float(net[6].get_scaling())
+    scale = math.sqrt(0.5) * float(net[7].get_scaling())
     assert steepest(file, shape) <= file.lipschitz_bound().value == pytest.approx(scale, rel=1e-5)
 
 
