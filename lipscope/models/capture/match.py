@@ -7,7 +7,7 @@ from contextlib import suppress
 from torch.export import ExportedProgram
 
 from lipscope.errors import UsageError
-from lipscope.models.capture import pointwise
+from lipscope.models.capture import lengths, pointwise
 from lipscope.models.capture.export import spelled_out
 from lipscope.models.capture.folding import folded
 from lipscope.models.capture.graph import Graph, Op, graph_of
@@ -16,6 +16,7 @@ from lipscope.models.capture.patterns import PATTERNS, matched
 from lipscope.models.capture.steps import Step, Steps
 
 assert pointwise.__name__  # its functions are in MATCHES once it is imported
+assert lengths.__name__
 
 KNOWN = frozenset(MATCHES).union(*(pattern.kinds for pattern in PATTERNS))
 """Operations that are a layer, or may be part of one."""
