@@ -28,7 +28,7 @@ INTERNAL = {
     "attacks.target.LARGEST_PASS", "bounds.series.LARGEST_RHO",
     "commands.certify_text.MOST_PAIRS", "commands.compare.MOST_IMAGES", "commands.spectra.MOST",
     "data.pack.LARGEST_MANIFEST", "data.synthetic.LARGEST_SHIFT", "files.locks.LONGEST",
-    "layers.prepared.LARGEST_MATRIX", "models.capture.patterns.LARGEST_REGION", "tui.images.half_blocks.LARGEST_SCALE",
+    "layers.prepared.LARGEST_MATRIX", "models.capture.region.LARGEST_REGION", "tui.images.half_blocks.LARGEST_SCALE",
     "tui.overview.facts.MOST_CLAIMS",
     "files.matrices.MOST",
 }  # fmt: skip

@@ -15,6 +15,7 @@ from lipscope.layers import elementwise, pooling, rearrange
 from lipscope.layers.batch_norm import BatchNorm
 from lipscope.layers.block import INPUT, Block, Node
 from lipscope.layers.centering import Centering
+from lipscope.layers.circular import CircularConv2d
 from lipscope.layers.contract import LipschitzLayer
 from lipscope.layers.conv2d import PADDING_MODES, Conv2d
 from lipscope.layers.groupsort import GroupSort, MaxMin
@@ -322,6 +323,7 @@ SET: dict[str, Callable[[Entry], LipschitzLayer]] = {
 STORED: dict[str, Callable[[Entry, Tensors], LipschitzLayer]] = {
     "linear": _linear,
     "conv2d": _conv2d,
+    "circular": lambda entry, tensors: CircularConv2d(_tensor(entry, tensors, "kernel", 4)),
     "conv_transpose2d": _transposed,
     "soc": _soc,
     "batch_norm": _batch_norm,

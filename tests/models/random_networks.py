@@ -259,6 +259,7 @@ IMAGES = {
     "permute": lambda draw, _: {"order": draw.random.sample(range(3), 3)},
     "pad": lambda draw, _: {"padding": _sides(draw), "padding_mode": _mode(draw)},
     "nearest_upsample": lambda draw, _: {"factors": _pair(draw, 1, 2)},
+    "circular": lambda draw, shape: {"kernel": draw.tensor(draw.random.randint(1, 3), *shape)},
     "flatten": _nothing,
 }
 KEYS = {

@@ -199,7 +199,9 @@ def _called(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], place: int
 
 def _in_double(value: Any) -> Any:
     """Fixed numbers as the patterns evaluate them, which is exact."""
-    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value
+    if not isinstance(value, Tensor):
+        return value
+    return value.double() if value.is_floating_point() else value.to(torch.complex128) if value.is_complex() else value
 
 
 OF_SIZES = frozenset({"zeros_like", "ones_like", "full_like", "new_zeros", "new_ones", "new_full"})

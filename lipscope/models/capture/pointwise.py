@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lipscope.models.capture.graph import BATCH, Op
-from lipscope.models.capture.operations import axis_of, broadcast, matches, on_images, pair, reshaped, source_of
+from lipscope.models.capture.moves import axis_of, broadcast, reshaped
+from lipscope.models.capture.operations import matches, on_images, pair, source_of
 from lipscope.models.capture.steps import Steps
 from lipscope.records import Shape
 

@@ -157,6 +157,19 @@ def angles(count: int) -> Tensor:
     return torch.linspace(0.3, 2.5, count)
 
 
+class Cayley(nn.Conv2d):
+    """An orthogonal convolution by Cayley's map at every frequency (Trockman & Kolter, ICLR 2021), by FFT."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        side = x.shape[-1]
+        free = torch.fft.rfft2(self.weight, (side, side)).permute(2, 3, 0, 1)
+        skew, one = free - free.mH, torch.eye(len(self.weight), dtype=free.dtype)
+        symbols = torch.linalg.solve(one + skew, one - skew)
+        spectrum = torch.fft.rfft2(x).permute(2, 3, 1, 0)
+        result = torch.fft.irfft2((symbols @ spectrum).permute(3, 2, 0, 1), s=(side, side))
+        return result if self.bias is None else result + self.bias.view(-1, 1, 1)
+
+
 class Householder(nn.Module):
     """Reflections chosen by ``torch.where``."""
 

@@ -170,6 +170,7 @@ SINGLE = {
     "dropout": (lambda: nn.Sequential(nn.Dropout(), nn.Identity(), nn.ReLU()), ["relu"]),
     "scale and shift": (lambda: nets.Lambda(lambda x: torch.relu(x) * 3 - 1), ["relu", "scale_shift"]),
     "normalisation": (lambda: nets.Lambda(lambda x: torch.relu((x - 0.5) / 0.25)), ["normalize", "relu"]),
+    "cayley by fft": (lambda: nets.Cayley(4, 4, 3), ["circular", "scale_shift"]),
     "soc": (lambda: nets.Skew(4), ["soc", "scale_shift"]),
     "sll": (lambda: nets.Potential(4, 6), ["potential_step"]),
     "sll with a larger step": (lambda: nets.Potential(4, 6, 3.0), ["potential_step"]),
