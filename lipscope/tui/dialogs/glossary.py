@@ -140,7 +140,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "class": "the label",
     },
     "open-list": {
-        "verdict": "of your own kept analysis of these very bytes; nothing where there is none",
+        "verdict": "of your own kept analysis of these very bytes; – where there is none",
         "clean / claimed": "accuracy, and certified at the first radius, as the summary beside the file claims",
         "age": "since the file was written",
         "file": "enter opens it, b beside the one that is open",

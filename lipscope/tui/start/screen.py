@@ -24,6 +24,7 @@ from lipscope.tui.overview.answers import SIGNS, STYLES
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.work.watch import SECONDS
+from lipscope.version import __version__
 from lipscope.visible import duration, harmless
 
 ROOMY = 80
@@ -38,7 +39,7 @@ Choice = tuple[Path, bool]
 
 def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
     """Verdict, accuracy, age, size, path."""
-    verdict = f"{SIGNS.get(one.verdict, ' ')} "
+    verdict = f"{SIGNS.get(one.verdict, '–')} "
     if width >= WITH_WORDS:
         verdict += f"{one.verdict.replace('-', ' '):11}"
     age = duration(max(now - one.modified, 0.0))
@@ -47,7 +48,7 @@ def found_line(one: Found, now: float, width: int) -> list[tuple[str, str]]:
         details += f"{age:>12} {size_text(one.size) if one.size else '':>8}  "
     shown = one.path if width >= ROOMY else str(one.path).removesuffix(SUFFIX)
     path = harmless(shown, max(width - len(verdict) - len(details), 8), keep="end")
-    return [(verdict, STYLES.get(one.verdict, "")), (details, "$foreground 60%"), (path, "bold")]
+    return [(verdict, STYLES.get(one.verdict, STYLES["pending"])), (details, "$foreground 60%"), (path, "bold")]
 
 
 def found_heading(width: int) -> str:
@@ -83,8 +84,12 @@ class OpenScreen(Dialog[Choice | None]):
         entry = Input(placeholder="path of a .safetensors file or of a run", id="open-path", compact=True)
         entry.display = False
         nothing = Notice("", id="open-nothing", classes="")
-        keys = f"enter opens, {'' if self._alone else 'b as B, '}/ types a path, esc closes"
-        yield self.box(LongList(id="open-list"), nothing, entry, id="open", title="open a model or a run", keys=keys)
+        title, others, leaves = "open a model or a run", "b as B, ", "closes"
+        if self._alone:
+            title, others, leaves = f"lipscope {__version__}: {title}", "", "quits"
+        keys = f"enter opens, {others}/ types a path, esc {leaves}"
+        self.set_class(self._alone, "-alone")
+        yield self.box(LongList(id="open-list"), nothing, entry, id="open", title=title, keys=keys)
 
     def on_mount(self) -> None:
         """List what is here; the verdicts, and what changes, come from a thread."""

@@ -162,6 +162,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _strip(self, text: str | Runs, width: int, style: RichStyle, over: RichStyle) -> Strip:
         runs: Runs = [(text, "")] if isinstance(text, str) else text
-        segments = [Segment(part, style + self._style(look) + over if look else style + over) for part, look in runs]
+        looks = {look: style if not look or over.reverse else style + self._style(look) for _, look in runs}
+        segments = [Segment(part, looks[look] + over) for part, look in runs]
         used = sum(cell_len(part) for part, _ in runs)
         return Strip([*segments, Segment(" " * (width - used), style + over)]).crop(0, width)
