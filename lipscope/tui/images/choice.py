@@ -29,23 +29,23 @@ RADIUS = {
 """What a radius is, by its standing."""
 
 KEEPS = {
-    "all": "all images",
-    "wrong": "classified wrongly",
-    "correct": "classified correctly",
-    "certified": "correct and certified beyond eps",
-    "uncertified": "correct, not certified beyond eps",
-    "attacked": "attacked",
-    "broken": "attacked, class changed within eps",
+    "all": ("all", "all images"),
+    "wrong": ("wrong", "classified wrongly"),
+    "correct": ("right", "classified correctly"),
+    "certified": ("certified", "correct and certified beyond eps"),
+    "uncertified": ("not certified", "correct, not certified beyond eps"),
+    "attacked": ("attacked", "attacked"),
+    "broken": ("broken", "attacked, class changed within eps"),
 }
-"""The filters in the order of their key, with their words."""
+"""The filters in the order of their key: in a word, and in words."""
 
 SORTS = {
-    "radius": ("smallest radius first", "largest radius first"),
-    "distance": ("smallest attack distance first", "largest attack distance first"),
-    "gap": ("smallest attack distance / radius first", "largest attack distance / radius first"),
-    "index": ("by number", "by number, last first"),
+    "radius": ("radius", "smallest radius first", "largest radius first"),
+    "distance": ("attack", "smallest attack distance first", "largest attack distance first"),
+    "gap": ("attack / radius", "smallest attack distance / radius first", "largest attack distance / radius first"),
+    "index": ("number", "by number", "by number, last first"),
 }
-"""The orders, each both ways; those of an attack are offered where there was one."""
+"""The orders: by what, and in words each both ways; those of an attack are offered where there was one."""
 
 
 @dataclass(frozen=True)
@@ -209,13 +209,8 @@ def logit_rows(
         "L": int(certificates.label[row]),
     }
     order = np.argsort(-logits, kind="stable").tolist()
-    chosen = order[:most]
-    for number in marks.values():
-        if number in order and number not in chosen and chosen:
-            victim = next((one for one in reversed(chosen) if one not in marks.values()), None)
-            if victim is not None:
-                chosen[chosen.index(victim)] = number
-    chosen.sort(key=lambda number: -logits[number])
+    marked = [number for number in order if number in marks.values()]
+    chosen = sorted([*marked, *(number for number in order if number not in marked)][:most], key=order.index)
     return [
         (number, float(logits[number]), "".join(letter for letter, of in marks.items() if of == number))
         for number in chosen
@@ -242,8 +237,8 @@ def images_sheet(
     facts = {
         **sheet_facts(certificates),
         "eps": format_eps(choice.eps),
-        "filter": KEEPS[choice.keep],
+        "filter": KEEPS[choice.keep][1],
         "class": choice.label,
-        "order": SORTS[choice.sort][choice.reverse],
+        "order": SORTS[choice.sort][1 + choice.reverse],
     }
     return Sheet([line(row) for row in rows.tolist()], facts)

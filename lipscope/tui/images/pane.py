@@ -51,12 +51,6 @@ SHORT_WORDS = {"certified": "cert.", "claimed": "claimed", "uncertified": "not",
 
 ROOMY = 58
 
-CHIPS = {"all": "all", "wrong": "wrong", "correct": "right", "certified": "certified", "uncertified": "not certified",
-         "attacked": "attacked", "broken": "broken"}  # fmt: skip
-
-SHORT = {"radius": "radius", "distance": "attack", "gap": "attack / radius", "index": "number"}
-"""Of the orders."""
-
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""
 
@@ -155,17 +149,17 @@ class ImagesPane(EpsPane):
         certificates, choice = self.certificates, self._choice
         if certificates is None:
             return
-        words = KEEPS[choice.keep]
+        words = KEEPS[choice.keep][1]
         if choice.label is not None:
             words += f", class {class_name(self._names, choice.label)}"
-        order = SORTS[choice.sort][choice.reverse]
+        order = SORTS[choice.sort][1 + choice.reverse]
         count = f"{len(self._rows):,} of {len(certificates):,}"
         room = self.size.width - len(f"  ◀ eps {format_eps(choice.eps)} ▶   {count}: {words}; {order} ")
         self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}" if room >= 0 else "")
-        kinds = [(f"'only', '{keep}'", CHIPS[keep], keep == choice.keep) for keep in offered(KEEPS, certificates)]
+        kinds = [(f"'only', '{keep}'", KEEPS[keep][0], keep == choice.keep) for keep in offered(KEEPS, certificates)]
         label = "any class" if choice.label is None else class_name(self._names, choice.label)
         others = [("'label', 1", f"{label} ▸", choice.label is not None),
-                  ("'sort'", f"by {SHORT[choice.sort]} ▸", False)]  # fmt: skip
+                  ("'sort'", f"by {SORTS[choice.sort][0]} ▸", False)]  # fmt: skip
         self.query_one("#images-chips", Drawn).show(lambda width, height: chips([*kinds, *others], width))
         side = self.query_one("#images-list-side")
         side.border_title = f"{len(self._rows):,} of {counted(len(certificates), 'image')}"

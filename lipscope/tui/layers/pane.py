@@ -22,6 +22,8 @@ from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.work.state import State
 from lipscope.visible import harmless
 
+EMPTY = "The file holds no tensors: there is nothing to analyse. Is it the file that was meant?"
+
 
 class LayersPane(Pane):
     """The second screen."""
@@ -60,7 +62,8 @@ class LayersPane(Pane):
             self._of = Rows(state.header)
         self._rows = self._of.at(state)
         self.query_one("#layers-failure", Notice).show(error_facts(state.failure))
-        self.query_one("#layers-empty", Notice).show(self._empty(state))
+        nothing = not self._rows and state.failure is None and not state.phase.active
+        self.query_one("#layers-empty", Notice).show(EMPTY if nothing else "")
         self._arrange()
         self._show_kernel()
 
@@ -72,11 +75,6 @@ class LayersPane(Pane):
         if row is not None and (state.kernel is None or state.kernel.layer != row.key):
             self.post_message(Wanted(lambda session: session.want_kernel(row.key)))
         detail.show_kernel(state.kernel, state.on_disk)
-
-    def _empty(self, state: State) -> str:
-        if self._rows or state.failure is not None or state.phase.active:
-            return ""
-        return "The file holds no tensors: there is nothing to analyse. Is it the file that was meant?"
 
     @property
     def _flat(self) -> bool:

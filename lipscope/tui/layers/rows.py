@@ -204,7 +204,7 @@ class Rows:
         active = state.phase.active
         known = [self._row(name, report.kind, report, active) for name, report in state.layers.items()]
         if known and all(row.report and row.report.role == "tensor" for row in known) and self.by_name:
-            known.sort(key=_natural_key)
+            known.sort(key=lambda row: natural(row.key))
         if state.verdict is not None:
             return known
         names = state.layers.keys()
@@ -219,10 +219,6 @@ class Rows:
         if row is None or row.report is not report or row.active is not active:
             row = self._made[name] = Row(name, kind, report, active)
         return row
-
-
-def _natural_key(row: Row) -> str:
-    return natural(row.key)
 
 
 def _forward(name: str) -> tuple[bool, str]:

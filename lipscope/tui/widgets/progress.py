@@ -69,11 +69,7 @@ class ProgressLine(Widget):
 
     def on_mount(self) -> None:
         """Time goes on while a step is at work."""
-        self.set_interval(1.0, self._tick)
-
-    def _tick(self) -> None:
-        if self._state is not None and self._state.phase.active:
-            self.refresh()
+        self.auto_refresh = 1.0
 
     def show(self, state: State, job: JobView | None = None) -> None:
         """Show another state; a command that the app has started comes first."""
