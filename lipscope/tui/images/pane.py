@@ -181,7 +181,7 @@ class ImagesPane(EpsPane):
         number, radius = f"{int(certificates.index[row])}", radius_text(float(certificates.radius[row]))
         start, verdict = _cells(certificates, width, number, radius, attack, said)
         room = max(width - len(start + verdict), 1)
-        return [(start, ""), (verdict, STYLES[SIGNS[word]]), (harmless(label, room), "")]
+        return [(start, ""), (verdict, STYLES[SIGNS[word]].replace("$", "$text-")), (harmless(label, room), "")]
 
     def _heading(self, width: int) -> str:
         assert self.certificates is not None
