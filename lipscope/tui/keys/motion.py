@@ -21,7 +21,7 @@ class Listing(Protocol):
 
     @property
     def page(self) -> int:
-        """How many lines are in sight."""
+        """By how many lines a page is turned: two fewer than the height has."""
 
     def choose(self, place: int) -> None:
         """Put the cursor on another line."""
@@ -68,12 +68,12 @@ def _move_cursor(target: OptionList, where: str) -> None:
     if where in ("left", "right"):
         target.scroll_relative(x=-2 if where == "left" else 2, animate=False)
     elif count := target.option_count:
-        place = _place(where, target.highlighted or 0, count, target.size.height)
+        place = _place(where, target.highlighted or 0, count, target.size.height - 2)
         target.highlighted = min(max(place, 0), count - 1)
 
 
-def _place(where: str, at: int, count: int, height: int) -> int:
-    half, page = max(height // 2, 1), max(height, 1)
+def _place(where: str, at: int, count: int, page: int) -> int:
+    half, page = max((page + 2) // 2, 1), max(page, 1)
     steps = {"up": -1, "down": 1, "half_up": -half, "half_down": half, "page_up": -page, "page_down": page}
     return {"first": 0, "last": count - 1}.get(where, at + steps.get(where, 0))
 
@@ -83,5 +83,5 @@ def _scroll(target: Widget, where: str) -> None:
         target.scroll_relative(x=-2 if where == "left" else 2, animate=False)
     else:
         target.scroll_to(
-            y=_place(where, round(target.scroll_y), target.max_scroll_y + 1, target.size.height), animate=False
+            y=_place(where, round(target.scroll_y), target.max_scroll_y + 1, target.size.height - 2), animate=False
         )

@@ -22,8 +22,8 @@ Runs = list[tuple[str, str]]
 
 GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
 BOUND, GRADIENT, SHAPES = 11, 18, 20
-STRIP = 16
-"""Cells of a strip that a kind leaves at least."""
+STRIP = 12
+"""Cells of a strip that a kind leaves at least, else it is not shown."""
 
 BAR = 5
 """Cells of the bar of the gradient kept."""
@@ -78,7 +78,7 @@ def layout(width: int, longest: tuple[int, int], *, alone: bool = False) -> Layo
     rest -= gradient + 1 if gradient else 0
     name = max(min(name, rest), 8)
     rest -= name + 1
-    kind = max(min(longest[1], rest - STRIP - 1), 8) if rest >= 18 + STRIP else 0
+    kind = longest[1] if rest >= longest[1] + 1 + STRIP else 0
     rest -= kind + 1 if kind else 0
     shapes = SHAPES if rest >= SHAPES + 30 and not alone else 0
     rest -= shapes + 1 if shapes else 0
