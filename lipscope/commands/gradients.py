@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lipscope.commands.names import Names, column_of
-from lipscope.records import gradient_kept, loses_most, round_up
+from lipscope.records import loses_most, loss_words, round_up
 
 if TYPE_CHECKING:
     from lipscope.records import GradientNorms, InspectReport, LayerReport, Tightness
@@ -60,16 +60,13 @@ def _ratio(value: float, decimals: int) -> str:
 
 
 def _loss(losing: LayerReport | None, report: InspectReport) -> str:
-    if losing is None or losing.gradient_norm is None:
-        return "no layer of the body loses gradient: each keeps over 0.9999 of what its bound allows (estimates)."
-    mean = losing.gradient_norm.mean
+    words = loss_words(report.layers)
+    if losing is None:
+        return f"{words} (estimates)."
     body = [layer for layer in report.layers if layer.role == "body" and layer.gradient_norm_cumulative]
     whole = body[0].gradient_norm_cumulative
     passed = f"; the whole body passes back {_ratio(whole.mean, 4)} (mean)" if whole is not None else ""
-    kept = gradient_kept(losing)
-    allowed = f", {kept:.4f} of what its bound allows" if kept is not None and losing.bound.value != 1.0 else ""
-    name = column_of((losing.name,), width=60).cells[losing.name]
-    return f"loses most: {name}, which passes back {_ratio(mean, 4)} of the norm (mean){allowed}{passed}. Estimates."
+    return f"{words}{passed}. Estimates."
 
 
 def _tightness(tight: Tightness) -> str:

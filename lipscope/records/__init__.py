@@ -9,6 +9,7 @@ from lipscope.records.layers import (
     Tightness,
     gradient_kept,
     loses_most,
+    loss_words,
 )
 from lipscope.records.numbers import NOT_YET, Bound, Estimate, Shape, json_safe, round_down, round_up
 from lipscope.records.reports import AnalysisEvent, InspectReport
@@ -40,6 +41,7 @@ __all__ = [
     "gradient_kept",
     "json_safe",
     "loses_most",
+    "loss_words",
     "round_down",
     "round_up",
 ]

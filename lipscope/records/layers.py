@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from lipscope.records.numbers import Bound, Estimate, Shape
+from lipscope.visible import harmless
 
 NEAR_ONE = 1e-3
 """How far from 1 a singular value may lie and still count as 1."""
@@ -244,3 +245,16 @@ def loses_most(layers: Iterable[LayerReport]) -> LayerReport | None:
     shares = [(kept, layer) for layer in layers if layer.role == "body" and (kept := gradient_kept(layer)) is not None]
     losing = [(kept, layer) for kept, layer in shares if kept < GRADIENT_KEPT]
     return min(losing, key=lambda found: found[0])[1] if losing else None
+
+
+def loss_words(layers: Iterable[LayerReport]) -> str:
+    """The layer that loses most of the gradient, or that there is none, in a sentence without its end; estimates."""
+    losing = loses_most(layers)
+    if losing is None or losing.gradient_norm is None:
+        return "no layer of the body loses gradient: each passes back over 0.9999 of what its bound allows"
+    kept = gradient_kept(losing)
+    scales = kept is not None and abs(losing.bound.value - 1) > NEAR_ONE
+    allowed = f", {kept:.4f} of what its bound allows" if scales else ""
+    mean = losing.gradient_norm.mean
+    shown = f"{mean:.4f}" if mean < 1e3 else f"{mean:.2e}"
+    return f"loses most: {harmless(losing.name, 60, keep='end')}, which passes back {shown} of the norm (mean){allowed}"

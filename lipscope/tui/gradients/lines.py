@@ -9,7 +9,7 @@ from itertools import chain
 
 import numpy as np
 
-from lipscope.records import GRADIENT_KEPT, LayerReport, gradient_kept, loses_most
+from lipscope.records import GRADIENT_KEPT, LayerReport, loses_most, loss_words
 from lipscope.tui.panes import Cells, Sheet, of
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.plots.blocks import axis_line, spectrum_axis
@@ -156,15 +156,8 @@ def summary(state: State) -> str:
     images = next((harmless(one.gradient_norm.images, 60) for one in measured(state) if one.gradient_norm), None)
     if images is None:
         return ""
-    most = loses_most(state.layers.values())
-    if most is None or most.gradient_norm is None:
-        first = "No layer of the body loses gradient: each passes back over 0.9999 of what its bound allows."
-    else:
-        name, kept = harmless(most.name, 40, keep="end"), gradient_kept(most)
-        scales = kept is not None and abs(most.bound.value - 1) > 1e-3
-        allowed = f", {kept:.4f} of what its bound allows" if scales else ""
-        first = f"Loses most: {name}, which passes back {most.gradient_norm.mean:.4f} of the norm{allowed}."
-    return f"{first} Estimates on {images}."
+    words = loss_words(state.layers.values())
+    return f"{words[0].upper()}{words[1:]}. Estimates on {images}."
 
 
 def tightness_words(state: State) -> str:

@@ -125,7 +125,7 @@ def test_bars_are_proportional():
 
 def test_the_layer_that_loses_most_is_named(state):
     assert [row["loses most"] for row in gradient_sheet(state).rows] == [False, True, False]
-    assert summary(state).startswith("Loses most: second, which passes back 0.6000 of the norm.")
+    assert summary(state).startswith("Loses most: second, which passes back 0.6000 of the norm (mean).")
     assert "Estimates on 64 images of cifar10 test." in summary(state)
     assert "0.500 times as steep" in tightness_words(state)
     assert "estimate" in tightness_words(state)
@@ -135,7 +135,9 @@ def test_a_layer_is_measured_against_its_bound(state):
     """0.9 of a bound of 3 is less than 0.6 of a bound of 1."""
     layers = {**state.layers, "first": layer("first", 0.9, bound=Bound(3.0, "by hand"))}
     said = summary(replace(state, layers=layers))
-    assert said.startswith("Loses most: first, which passes back 0.9000 of the norm, 0.3000 of what its bound allows.")
+    assert said.startswith(
+        "Loses most: first, which passes back 0.9000 of the norm (mean), 0.3000 of what its bound allows."
+    )
 
 
 def test_nothing_lost_is_said(state):
