@@ -105,7 +105,7 @@ class InspectApp(DialogApp):
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self._precedence = means.precedence
         self._job: Job | None = None
-        self._job_view = JobView("")
+        self._job_view: JobView | None = None
         folders = {"--data-dir": means.data_dir, "--keep": means.kept}
         self._folders = [word for name, folder in folders.items() if folder for word in (name, str(folder))]
         self.session = Session(path, means, hear=self._hear, changed=self._changed, run=run, child=child)
@@ -223,9 +223,8 @@ class InspectApp(DialogApp):
         base.query_one("#title", Drawn).show(lambda width, height: title_line(answer(state), session, width))
         words, live = changed_words(state)
         base.query_one("#changed", Notice).set_class(live, "-news").show(words)
-        job = self._job_view if self._job is not None else None
         at_work = state if other is None or state.phase.active or not other.phase.active else other
-        base.query_one(ProgressLine).show(at_work, job)
+        base.query_one(ProgressLine).show(at_work, self._job_view)
         self._tabs.dim(self.absent)
         self._behind = set(self._panes())
         self._show_front()
@@ -268,7 +267,7 @@ class InspectApp(DialogApp):
 
     def action_start(self, command: str) -> None:
         """Certify or attack the model in a process of its own; the screens follow the results."""
-        if self._job is not None and self._job.running:
+        if self._job_view is not None:
             self.notify(f"{self._job_view.name} runs already; X stops it", markup=False)
             return
         force = ["--force"] if command == "certify" and self.state.results.certificates is not None else []
@@ -278,7 +277,7 @@ class InspectApp(DialogApp):
         self._changed()
 
     def _job_told(self, view: JobView) -> None:
-        self._job_view = view
+        self._job_view = view if view.code is None else None
         if view.code is not None:
             self._job = None
             words = {0: "done", 5: "a certificate was broken", **dict.fromkeys(STOPPED, "stopped")}

@@ -15,7 +15,7 @@ from textual.widgets import TabbedContent, TabPane
 from lipscope.tui.panes import Goto, Pane
 from lipscope.tui.registry import SCREENS, ScreenEntry, entry
 from lipscope.tui.settings import Remembered
-from lipscope.tui.widgets.fold import FoldBar, toggle
+from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.tabs import ScreenTabs
 from lipscope.tui.work.pauses import Precedence
 from lipscope.tui.work.session import Session
@@ -156,11 +156,15 @@ class FrontApp(App[None]):
         self._came_from = came_from
 
     def action_fold(self, side: str) -> None:
-        """Fold a pane of the screen in front, or unfold it."""
+        """Fold a pane of the screen in front, or unfold it; the other one unfolds rather than leave nothing to see."""
         front = self.front
         if front is not None:
             bars = list(front.query(FoldBar))
-            toggle(bars, side)
+            for bar in bars:
+                if bar.side == side:
+                    bar.fold(not bar.folded)
+            for bar in bars if all(bar.folded for bar in bars) else ():
+                bar.fold(bar.side == side)
             self._folds |= {f"{front.id}.{bar.side}": bar.by_hand for bar in bars if bar.by_hand is not None}
 
     def absent(self, screen: str) -> bool:

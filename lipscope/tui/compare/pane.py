@@ -111,7 +111,7 @@ class ComparePane(EpsPane):
             comparable = a is not None and b is not None and not objection(a, b)
             self._common = shared(a, b) if comparable and a is not None and b is not None else None
             self.refresh_bindings()
-            self._list_certified()
+            self.show_eps()
 
     def _again(self) -> None:
         found = lines.differences(self._every, self._quantity, alike=self._unfolded)
@@ -133,7 +133,8 @@ class ComparePane(EpsPane):
         side.border_subtitle = what + ("largest difference first" if self._sorted else "forward order")
         self.say_folded(left=f"{differ:,} differ")
 
-    def _list_certified(self) -> None:
+    def show_eps(self) -> None:
+        """Counts and plots at the radius chosen."""
         first, second = self._certificates
         common = self._common
         accuracy = self.query_one("#compare-accuracy", Static)
@@ -220,7 +221,7 @@ class ComparePane(EpsPane):
     def action_which(self) -> None:
         """List the images that the other model alone certifies."""
         self._which = next_of(list(lines.WHICH), self._which)
-        self._list_certified()
+        self.show_eps()
 
     def action_enter(self) -> None:
         """The cause of the line under the cursor; where the focus is on no list, the curves in full."""
@@ -237,10 +238,6 @@ class ComparePane(EpsPane):
             return
         self.toggle_class("-enlarged")
         self.call_after_refresh(self.focus_main)
-
-    def show_eps(self) -> None:
-        """Counts and plots at the radius chosen."""
-        self._list_certified()
 
     def step_back(self) -> bool:
         """Close the entry, or take the screen back from the curves; False when there is nothing to undo."""

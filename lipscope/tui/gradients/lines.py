@@ -10,6 +10,7 @@ from itertools import chain
 import numpy as np
 
 from lipscope.records import GRADIENT_KEPT, LayerReport, loses_most, loss_words
+from lipscope.tui.layers.lines import BAD, GOOD, QUIET
 from lipscope.tui.panes import Cells, Sheet, of
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.plots.blocks import axis_line, spectrum_axis
@@ -21,7 +22,6 @@ ROUNDING = 1e-5
 """Of a norm in float32: what is above by less is shown with the same digits."""
 
 ONE, MINIMUM, LOW, HIGH, BAND, MEAN, RANDOM, BOTH, BEYOND = "╎·├┤─●○◉▶"
-GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
 """What is drawn: the line at 1, the minimum, the 5 and 95 percentiles, what lies between, the means, off the axis."""
 
 LEGEND = "● mean  ├─┤ 5-95 %  · least  ○ random (◉ both)  ╎ 1"

@@ -13,12 +13,11 @@ from lipscope.tui.layers.rows import Line, Row, aside, line_name
 from lipscope.tui.layers.spectra import measured
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
+from lipscope.tui.plots.bands import Runs
 from lipscope.tui.plots.bars import BLOCKS, bar
 from lipscope.tui.plots.blocks import axis_line, bin_counts
 from lipscope.tui.plots.range import Range
 from lipscope.visible import counted, harmless
-
-Runs = list[tuple[str, str]]
 
 GOOD, BAD, QUIET = "$text-success", "$text-warning", "$foreground 50%"
 BOUND, GRADIENT, SHAPES = 11, 18, 20

@@ -152,9 +152,10 @@ class OverviewPane(EpsPane):
                 lambda width: [(heading if found else "no warnings", "$text-warning" if found else "$foreground 60%")],
             )  # fmt: skip
             self.query_one(LongList).can_focus = bool(found)
-        self._show_proof()
+        self.show_eps()
 
-    def _show_proof(self) -> None:
+    def show_eps(self) -> None:
+        """What is certified at the radius chosen."""
         certificates = self.certificates
         self.set_class(certificates is None, "-unknown")
         if certificates is None:
@@ -205,11 +206,7 @@ class OverviewPane(EpsPane):
     def on_resize(self, event: events.Resize) -> None:
         """There may be more room."""
         self.set_class(event.size.height >= HUGE, "-huge")
-        self._show_proof()
-
-    def show_eps(self) -> None:
-        """What is certified at the radius chosen."""
-        self._show_proof()
+        self.show_eps()
 
     def on_click(self, event: events.Click) -> None:
         """Where what is in the panel under the mouse comes from."""

@@ -77,9 +77,10 @@ class RadiiPane(EpsPane):
         if certificates is not self._shown:
             self._shown = certificates
             self.refresh_bindings()
-            self._redraw()
+            self.show_eps()
 
-    def _redraw(self) -> None:
+    def show_eps(self) -> None:
+        """Counts and plots at the radius chosen."""
         certificates = self.certificates
         if certificates is None:
             return
@@ -129,7 +130,7 @@ class RadiiPane(EpsPane):
 
     def on_resize(self) -> None:
         """Words as the new width wants them."""
-        self._redraw()
+        self.show_eps()
 
     @on(LongList.Chosen, "#radii-classes")
     def _other_class(self) -> None:
@@ -147,27 +148,22 @@ class RadiiPane(EpsPane):
             return False
         return super().check_action(action, parameters)
 
-    def show_eps(self) -> None:
-        """Counts and plots at the radius chosen."""
-        self._redraw()
-
     def action_log_axis(self) -> None:
         """Count the images on a logarithmic axis, or on a linear one again."""
         self._log = not self._log
-        self._redraw()
+        self.show_eps()
 
     def action_show_attack(self) -> None:
         """What an attack found against what is proved, or the radii again."""
         self._attack = not self._attack
-        self._redraw()
+        self.show_eps()
 
     @on(LongList.Entered, "#radii-classes")
     def action_open_images(self) -> None:
         """The images of the class under the cursor while its list has the focus, else those just beyond eps."""
         row = self.chosen_class if is_focused(self.query_one("#radii-classes")) else None
-        keep = "all" if row is not None else "certified"
-        label = row.label if row is not None else None
-        self.post_message(Goto("images", Choice(keep=keep, label=label, eps=self.eps)))
+        choice = Choice("certified", eps=self.eps) if row is None else Choice(label=row.label, eps=self.eps)
+        self.post_message(Goto("images", choice))
 
     def step_back(self) -> bool:
         """Close the entry if it is open, leave the attack; False when there is nothing to undo."""

@@ -90,14 +90,3 @@ class FoldBar(Widget):
         words = f"▸ {self._title}" + (f": {self._summary}" if self._summary else "")
         text = harmless(words, room)
         return Content.assemble((text, "bold"), " " * (room - cell_len(text)), (key, "$foreground 60%"))
-
-
-def toggle(bars: list[FoldBar], side: str) -> None:
-    """Fold or unfold the pane of one side; the other one unfolds rather than leave nothing to see."""
-    for bar in bars:
-        if bar.side == side:
-            bar.fold(not bar.folded)
-    if bars and all(bar.folded for bar in bars):
-        for bar in bars:
-            if bar.side != side:
-                bar.fold(False)
