@@ -56,15 +56,11 @@ class Remembered:
 
         if self.place is None:
             return
-        facts = {
-            "theme": self.theme, "eps": format_eps(self.eps), "screen": self.screen,
-            "recent": [str(path) for path in self.recent], "radii": [format_eps(eps) for eps in self.radii],
-            "folds": dict(self.folds),
-        }  # fmt: skip
+        facts = {**vars(self), "place": None, "eps": format_eps(self.eps), "radii": [*map(format_eps, self.radii)]}
         with suppress(LipscopeError, OSError):
             self.place.parent.mkdir(parents=True, exist_ok=True)
             with atomic_path(self.place) as temporary:
-                temporary.write_text(json.dumps(facts, indent=1), encoding="utf-8")
+                temporary.write_text(json.dumps(facts, indent=1, default=str), encoding="utf-8")
 
 
 def remembered(place: Path | None = None) -> Remembered:

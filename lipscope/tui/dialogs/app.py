@@ -52,7 +52,7 @@ class DialogApp(FrontApp):
         """Show the keys."""
         from lipscope.tui.dialogs.help import HelpScreen
 
-        self.push_screen(HelpScreen(keys=self._config.keys))
+        self.push_screen(HelpScreen(self._config.keys))
 
     def action_help_here(self) -> None:
         """Explain the pane in focus, word by word, and list the keys of its screen."""
@@ -60,7 +60,7 @@ class DialogApp(FrontApp):
         from lipscope.tui.dialogs.help import HelpScreen
 
         words = next(glossaries(self.focused or self.front), {})
-        self.push_screen(HelpScreen(entry(self.front_id), self._config.keys, words))
+        self.push_screen(HelpScreen(self._config.keys, entry(self.front_id), words))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """What the mouse rests on explains itself."""

@@ -35,10 +35,7 @@ class HelpScreen(Dialog[None]):
     BINDINGS = bindings_of("Help", MOVES)
 
     def __init__(
-        self,
-        about: ScreenEntry | None = None,
-        keys: Mapping[str, str] = MappingProxyType({}),
-        words: Mapping[str, str] = MappingProxyType({}),
+        self, keys: Mapping[str, str], about: ScreenEntry | None = None, words: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         super().__init__()
         self._about, self._keys, self._words = about, keys, words

@@ -189,11 +189,11 @@ def absent(state: State) -> str:
         )
     if state.phase.active:
         return "Gradient norms are measured as soon as the bounds are proved …"
-    if state.phase is Phase.FAILED:
-        return "No gradients: the analysis failed before they were measured."
-    if state.phase is Phase.CANCELLED:
-        return "No gradients: the analysis was cancelled before they were measured; r starts it again."
-    return "No gradients: on every image they vanish or overflow."
+    ended = {
+        Phase.FAILED: "the analysis failed before they were measured.",
+        Phase.CANCELLED: "the analysis was cancelled before they were measured; r starts it again.",
+    }
+    return f"No gradients: {ended.get(state.phase, 'on every image they vanish or overflow.')}"
 
 
 STATISTICS = {"mean": "mean", "min": "minimum", "p05": "p05", "p95": "p95", "max": "maximum"}

@@ -183,22 +183,16 @@ def notice(state: State) -> str:
     words = []
     if view.error is not None:
         words.append(f"The run can no longer be read: {harmless(view.error)}. What is shown was read before.")
-    if view.standing == "stalled":
-        words.append(
-            f"No news for {duration(view.silent)}: the training may have been killed, or wait for something. "
-            f"If it is dead, `lipscope train --resume {folder}` goes on from its last save."
-        )
-    elif view.standing == "killed":
-        words.append(
-            f"Its process is gone: it was killed. `lipscope train --resume {folder}` goes on from its last save."
-        )
-    elif view.standing == "stopped":
-        words.append(f"Stopped and saved; `lipscope train --resume {folder}` goes on.")
-    elif view.standing == "failed":
-        words.append(f"The training ended with an error; `lipscope train --resume {folder}` tries again.")
-    elif view.standing == "not started":
-        since = f" for {duration(view.silent)}" if view.silent else ""
-        words.append(f"Nothing has been trained yet{since}: curves appear after the first epoch.")
+    resume, silent = f"`lipscope train --resume {folder}`", f" for {duration(view.silent)}" if view.silent else ""
+    said = {
+        "stalled": f"No news{silent}: the training may have been killed, or wait for something. If it is dead, "
+        f"{resume} goes on from its last save.",
+        "killed": f"Its process is gone: it was killed. {resume} goes on from its last save.",
+        "stopped": f"Stopped and saved; {resume} goes on.",
+        "failed": f"The training ended with an error; {resume} tries again.",
+        "not started": f"Nothing has been trained yet{silent}: curves appear after the first epoch.",
+    }
+    words += [said[view.standing]] if view.standing in said else []
     words += [f"DAMAGED: {harmless(damage)}; the other lines are shown." for damage in view.log.damage]
     return " ".join(words)
 
