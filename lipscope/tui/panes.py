@@ -120,8 +120,7 @@ class Pane(Container, can_focus=True):
     def say_folded(self, **summaries: str) -> None:
         """What is in the panes on the ``left`` and on the ``right``, in a few words for the line of a folded one."""
         for bar in self.query(FoldBar):
-            if bar.side in summaries:
-                bar.say(summaries[bar.side])
+            bar.summary = summaries.get(bar.side, bar.summary)
 
 
 def of(thing: object, name: str) -> Any:

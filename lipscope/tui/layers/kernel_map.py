@@ -7,6 +7,7 @@ from textwrap import wrap
 import numpy as np
 from rich.segment import Segment, SegmentLines
 from rich.style import Style
+from textual.reactive import reactive
 from textual.widget import Widget
 
 from lipscope.files.matrices import Kernel, extremes
@@ -51,11 +52,12 @@ def painted(kernel: Kernel, tap: int, rows: int, columns: int) -> Pixels:
 class KernelMap(Widget):
     """Half blocks where there are colours, else dots."""
 
+    tap: reactive[int] = reactive(0)
+
     def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)
         self._kernel: Kernel | None = None
         self._words = ""
-        self.tap = 0
 
     def show(self, kernel: Kernel | None, words: str) -> None:
         """Show a kernel; words where there is none."""
@@ -66,7 +68,6 @@ class KernelMap(Widget):
     def turn(self) -> None:
         """Show the next tap; after the last one the first, or all together where they fit."""
         self.tap += 1
-        self.refresh()
 
     def render(self) -> SegmentLines:
         """What it is, the matrices, what their greys mean."""

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
-from textual import events
+from textual import events, on
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widget import Widget
 
 from lipscope.tui.plots.blocks import axis, bin_counts, count_labels, graduated, histogram, tick_labels
@@ -77,6 +78,9 @@ class Chart(Widget):
         turn: takes the turns of the wheel: one up or one down.
     """
 
+    hovered: reactive[float | None] = reactive(None)
+    """The number of the axis under the mouse."""
+
     def __init__(
         self,
         *,
@@ -88,7 +92,6 @@ class Chart(Widget):
         self._pick, self._turn = pick, turn
         self.drawing: Drawing | None = None
         self.first, self.columns = 0, 0  # of the axis, in cells
-        self.hovered: float | None = None
 
     def show(self, drawing: Drawing | None) -> None:
         """Draw something else, or nothing."""
@@ -113,7 +116,7 @@ class Chart(Widget):
         """Drag, or read."""
         if event.button:
             self._choose(event)
-        self._hover(self.value_at(event.x))
+        self.hovered = self.value_at(event.x)
 
     def on_mouse_up(self) -> None:
         """The drag ends."""
@@ -121,30 +124,19 @@ class Chart(Widget):
 
     def on_leave(self) -> None:
         """Nothing is read any more."""
-        self._hover(None)
+        self.hovered = None
 
-    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """One more."""
-        self._wheel(event, 1)
-
-    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """One less."""
-        self._wheel(event, -1)
-
-    def _wheel(self, event: events.MouseEvent, steps: int) -> None:
+    @on(events.MouseScrollUp)
+    @on(events.MouseScrollDown)
+    def _wheel(self, event: events.MouseEvent) -> None:
         if self._turn is not None:
             event.stop()
-            self._turn(steps)
+            self._turn(1 if isinstance(event, events.MouseScrollUp) else -1)
 
     def _choose(self, event: events.MouseEvent) -> None:
         value = self.value_at(min(max(event.x, self.first), self.first + self.columns - 1))
         if value is not None and self._pick is not None:
             self._pick(value)
-
-    def _hover(self, value: float | None) -> None:
-        if value != self.hovered:
-            self.hovered = value
-            self.refresh()
 
     def render(self) -> Content:
         """Caption, what is drawn with labels on the left, the axis, the words of the mark."""

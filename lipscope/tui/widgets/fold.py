@@ -6,6 +6,7 @@ from typing import Literal
 
 from rich.cells import cell_len
 from textual.content import Content
+from textual.reactive import reactive
 from textual.widget import Widget
 
 from lipscope.visible import harmless
@@ -29,13 +30,15 @@ class FoldBar(Widget):
         under: columns; in a narrower window it is folded until it is asked for, where it is the right one.
     """
 
+    summary: reactive[str] = reactive("")
+    """What is in the pane, in a few words."""
+
     def __init__(self, pane: str, side: Literal["left", "right"], title: str, *, under: int = FOLDS_UNDER) -> None:
         super().__init__()
         self._under = under
         self._pane = pane
         self.side = side
         self._title = title
-        self._summary = ""
         self.by_hand: bool | None = None
         self._held = False
         self._columns = FOLDS_UNDER
@@ -77,16 +80,10 @@ class FoldBar(Widget):
         """Unfold, as the key does: the app remembers it."""
         await self.run_action(f"app.fold('{self.side}')")
 
-    def say(self, summary: str) -> None:
-        """What is in the pane, in a few words."""
-        if summary != self._summary:
-            self._summary = summary
-            self.refresh()
-
     def render(self) -> Content:
         """``▸ title: summary    ] unfolds``."""
         key = f"  {KEYS[self.side]} unfolds " if self.size.width >= WITH_WORDS else f" {KEYS[self.side]} "
         room = max(self.size.width - cell_len(key), 1)
-        words = f"▸ {self._title}" + (f": {self._summary}" if self._summary else "")
+        words = f"▸ {self._title}" + (f": {self.summary}" if self.summary else "")
         text = harmless(words, room)
         return Content.assemble((text, "bold"), " " * (room - cell_len(text)), (key, "$foreground 60%"))
