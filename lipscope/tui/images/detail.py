@@ -30,10 +30,8 @@ ROOMY = 100
 class ImageDetail(Container):
     """What stands beside the list."""
 
-    def __init__(self) -> None:
-        super().__init__(id="image-detail")
-        self._about: tuple[object, object, object] = (None, None, None)
-        self._at: tuple[int, Fraction] | None = None
+    _about: tuple[object, object, object] = (None, None, None)
+    _at: tuple[int, Fraction] | None = None
 
     def compose(self) -> ComposeResult:
         """Pictures beside or above words."""

@@ -78,10 +78,10 @@ class ImagesPane(EpsPane):
             yield Drawn(id="images-chips")
             yield Entry(self._search, placeholder="the number of an image, or a class", id="images-search")
             with Container(id="images-panes"):
-                yield Panel(ImageDetail(), id="images-picture-side")
+                yield Panel(ImageDetail(id="image-detail"), id="images-picture-side")
                 with Vertical(id="images-list-side", classes="panel"):
                     yield LongList(id="images-list")
-                    yield Thumbnails()
+                    yield Thumbnails(id="images-grid")
             yield FoldBar("#images-picture-side", "left", "picture")
             yield FoldBar("#images-list-side", "right", "list")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
@@ -43,13 +44,11 @@ def pictures_of(image: Pixels, found: Adversarial | None, classes: tuple[str, ..
 class Pictures(Widget):
     """As many pictures side by side as fit; colours where there are colours, else characters."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self._pictures: list[Picture] = []
-        self._words = ""
-        self._first = 0
+    _pictures: Sequence[Picture] = ()
+    _words = ""
+    _first = 0
 
-    def show(self, pictures: list[Picture], words: str = "") -> None:
+    def show(self, pictures: Sequence[Picture], words: str = "") -> None:
         """Show other pictures, or words where there is none."""
         self._pictures, self._words = pictures, words
         self._first = min(self._first, max(len(pictures) - 1, 0))
@@ -85,7 +84,7 @@ class Pictures(Widget):
             return SegmentLines([[Segment(line, style)] for line in words], new_lines=True)
         number, tall, wide = self._fitting()
         lines: list[list[Segment]] = [[] for _ in range(1 + (tall + 1) // 2)]
-        for picture in (self._pictures * 2)[self._first : self._first + number]:
+        for picture in (*self._pictures, *self._pictures)[self._first : self._first + number]:
             caption = picture.caption if number == len(self._pictures) else f"{picture.caption} (v: next)"
             lines[0] += [Segment(harmless(caption, wide).ljust(wide + GAP), style + Style(bold=True))]
             pixels = resized(picture.pixels, tall, wide)

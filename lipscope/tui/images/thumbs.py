@@ -26,11 +26,9 @@ class Thumbnails(Widget, can_focus=True):
         Binding("right,l", "step(1)", "Right", show=False),
     ]
 
-    def __init__(self) -> None:
-        super().__init__(id="images-grid")
-        self.count, self.place, self._first = 0, -1, 0
-        self._pixels: Callable[[int], Pixels | None] = lambda place: None
-        self._words: Callable[[int], str] = lambda place: ""
+    count, place, _first = 0, -1, 0
+    _pixels: Callable[[int], Pixels | None] = staticmethod(lambda place: None)
+    _words: Callable[[int], str] = staticmethod(lambda place: "")
 
     def show(
         self, count: int, place: int, pixels: Callable[[int], Pixels | None], words: Callable[[int], str]

@@ -58,13 +58,11 @@ class Plots(Container):
 class LayerDetail(Vertical):
     """The pane of the selected layer."""
 
-    def __init__(self) -> None:
-        super().__init__(id="detail", classes="panel")
-        self.log_axis = False
-        self.angle = 0
-        self.view = "spectrum"
-        self._row: Row | None = None
-        self._kernel: tuple[Kernel | None, str] = (None, "same")
+    log_axis = False
+    angle = 0
+    view = "spectrum"
+    _row: Row | None = None
+    _kernel: tuple[Kernel | None, str] = (None, "same")
 
     def compose(self) -> ComposeResult:
         """Facts that scroll, and what is drawn."""

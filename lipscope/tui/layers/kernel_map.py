@@ -53,11 +53,8 @@ class KernelMap(Widget):
     """Half blocks where there are colours, else dots."""
 
     tap: reactive[int] = reactive(0)
-
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self._kernel: Kernel | None = None
-        self._words = ""
+    _kernel: Kernel | None = None
+    _words = ""
 
     def show(self, kernel: Kernel | None, words: str) -> None:
         """Show a kernel; words where there is none."""

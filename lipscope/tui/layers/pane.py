@@ -48,7 +48,7 @@ class LayersPane(Pane):
             yield Entry(self._keep_filter, placeholder="part of a name or kind", id="filter")
             yield Notice("nothing to list", id="layers-empty")
             yield LongList(id="layers-list")
-        yield LayerDetail()
+        yield LayerDetail(id="detail", classes="panel")
         yield FoldBar("#table-side", "left", "layers")
         yield FoldBar("#detail", "right", "selected", under=0)  # below the list there is room
 

@@ -32,9 +32,6 @@ def gap_drawing(certificates: Certificates, *, log: bool = False) -> Drawing:
 class AttackPlot(Container):
     """What is proved against what an attack found, for every attacked image that it changed."""
 
-    def __init__(self) -> None:
-        super().__init__(id="radii-attack")
-
     def compose(self) -> ComposeResult:
         """The gaps above, the pairs below."""
         with Vertical(id="radii-gap-panel", classes="panel"):

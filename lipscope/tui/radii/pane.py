@@ -58,7 +58,7 @@ class RadiiPane(EpsPane):
                     with Vertical(id="radii-curve-panel", classes="panel"):
                         for name in ("radii-histogram", "radii-area"):
                             yield Chart(id=name, pick=self.pick_eps, turn=self.action_move)
-                    yield AttackPlot()
+                    yield AttackPlot(id="radii-attack")
                 with Container(id="radii-tables"):
                     yield Panel(EpsTable(self.choose_eps, id="radii-accuracy", about=True), id="radii-accuracy-panel")
                     with Vertical(id="radii-classes-panel", classes="panel") as panel:

@@ -26,13 +26,13 @@ TITLE = 13
 class EpsTable(Widget):
     """One column a radius, 0 first; the chosen one is marked. A click on a column hands it to ``choose``."""
 
+    _certificates: Certificates | None = None
+    _chosen: Fraction | None = None
+    _listed: Sequence[Fraction] = DEFAULT_EPS
+
     def __init__(self, choose: Callable[[Fraction], None], *, id: str, about: bool = False) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._choose = choose
-        self._certificates: Certificates | None = None
-        self._chosen: Fraction | None = None
-        self._listed: Sequence[Fraction] = DEFAULT_EPS
-        self._about = about
+        self._choose, self._about = choose, about
         self.tooltip = (
             "Share of all images, in per cent. proved: right, with a certified radius above eps. "
             "attack ≤: of the attacked images, those that the attack did not break; the truth lies between."

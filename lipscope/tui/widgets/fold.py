@@ -33,15 +33,16 @@ class FoldBar(Widget):
     summary: reactive[str] = reactive("")
     """What is in the pane, in a few words."""
 
+    by_hand: bool | None = None
+    _held = False
+    _columns = FOLDS_UNDER
+
     def __init__(self, pane: str, side: Literal["left", "right"], title: str, *, under: int = FOLDS_UNDER) -> None:
         super().__init__()
         self._under = under
         self._pane = pane
         self.side = side
         self._title = title
-        self.by_hand: bool | None = None
-        self._held = False
-        self._columns = FOLDS_UNDER
 
     @property
     def folded(self) -> bool:
