@@ -61,10 +61,11 @@ class Pace:
 class ProgressLine(Widget):
     """The state of the analysis in one line."""
 
+    _state: State | None = None
+    _job: JobView | None = None
+
     def __init__(self) -> None:
         super().__init__()
-        self._state: State | None = None
-        self._job: JobView | None = None
         self._pace = Pace()
 
     def on_mount(self) -> None:

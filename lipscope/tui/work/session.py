@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ NO_MODEL = "no model yet: the first epoch of the training writes it"
 TRAINING = "the training runs; r analyses the model that it has written so far"
 
 
+@dataclass(eq=False)
 class Session:
     """What is known of one file, and the work that finds out more.
 
@@ -44,36 +45,28 @@ class Session:
         CheckpointError: the header, or the description of the run, cannot be read.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        means: Means,
-        *,
-        hear: Callable[..., None],
-        changed: Callable[[], None],
-        behind: Session | None = None,
-        run: Path | None = None,
-        child: Child | None = None,
-    ) -> None:
-        self._path = path
-        self.means = means
-        self._hear = hear
-        self._changed = changed
-        self._behind = behind
+    path: Path
+    means: Means
+    hear: Callable[..., None]
+    changed: Callable[[], None]
+    behind: Session | None = None
+    run: Path | None = None
+    child: Child | None = None
+
+    def __post_init__(self) -> None:
+        run = self.run
         self._work: Work | None = None
         self._asked_kernel: tuple[Work, str] | None = None
         self._layers: dict[str, LayerReport] = {}
         self._layers_changed = False
-        self._child = child
         # there is nothing to analyse yet, or not before the training has ended
-        self.waiting = run is not None and (child is not None or not path.exists())
-        ahead = run is not None and self.waiting
-        self._state = State(
-            Header(path, 0, (), config=read_run(run).config) if ahead and run else read_model_header(path)
-        )
+        self.waiting = run is not None and (self.child is not None or not self.path.exists())
+        ahead = Header(self.path, 0, (), config=read_run(run).config) if run is not None and self.waiting else None
+        self._state = State(ahead or read_model_header(self.path))
         self._watch: RunWatch | None = None
         if run is not None:
-            self._watch = RunWatch(run, partial(hear, self.learn_run), look_every=means.look_every, child=child)
+            learn = partial(self.hear, self.learn_run)
+            self._watch = RunWatch(run, learn, look_every=self.means.look_every, child=self.child)
         self.crash: BaseException | None = None
 
     @property
@@ -115,16 +108,16 @@ class Session:
         if self._work is not None:
             self._work.close()
         self._layers = {}
-        ahead = self._behind._work if self._behind is not None else None
+        ahead = self.behind._work if self.behind is not None else None
         after = [work for work in (self._work, ahead) if work is not None]
-        self._work = Work(self._path, self.means, partial(self._hear, self.take), after=after, fresh=fresh)
+        self._work = Work(self.path, self.means, partial(self.hear, self.take), after=after, fresh=fresh)
         self._work.start()
         self._set(State(self._state.header, run=self._state.run))
 
     def reload(self) -> None:
         """Read the file again and analyse it from the start; what was kept of it is made anew."""
         try:
-            header = read_model_header(self._path)
+            header = read_model_header(self.path)
         except CheckpointError as failure:
             if not self.waiting:
                 self.cancel()
@@ -141,10 +134,10 @@ class Session:
         if self.waiting:
             doing = TRAINING if view.model else NO_MODEL
         self._set(replace(self._state, run=view, doing=doing))
-        if self.waiting and view.model and (self._child is None or view.ended):
+        if self.waiting and view.model and (self.child is None or view.ended):
             self.waiting = False
             try:
-                self._state = replace(self._state, header=read_model_header(self._path))
+                self._state = replace(self._state, header=read_model_header(self.path))
             except CheckpointError as failure:
                 self._fail(failure)
             else:
@@ -237,4 +230,4 @@ class Session:
 
     def _set(self, state: State) -> None:
         self._state = state
-        self._changed()
+        self.changed()
