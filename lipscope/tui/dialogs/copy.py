@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rich.text import Text
 from textual import on
 from textual.app import App, ComposeResult
+from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
@@ -18,12 +18,6 @@ from lipscope.visible import harmless, visible
 
 NAME = 34
 """Cells of the longest name."""
-
-AROUND = 10
-"""Columns of the window beside the lines: margins, frame, scrollbar."""
-
-WIDEST = 90
-"""Cells of a line; what is copied is never cut."""
 
 
 COPIED = 2**16
@@ -42,10 +36,8 @@ class CopyScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         """One line a value."""
         width = min(max((len(harmless(name, NAME)) for name, _ in self._cells), default=0), NAME)
-        room = max(min(9 * self.app.size.width // 10, WIDEST + AROUND) - AROUND - width - 2, 8)
-        cells = self._cells
-        lines = (f"{harmless(name, NAME):{width}}  {harmless(value, room)}" for name, value in cells)
-        values = OptionList(*(Option(Text(line)) for line in lines), id="copy-values")
+        lines = (f"{harmless(name, NAME):{width}}  {harmless(value)}" for name, value in self._cells)
+        values = OptionList(*(Option(Content(line)) for line in lines), id="copy-values")
         yield self.box(values, id="copy", title="copy one value", keys="enter copies, esc closes")
 
     @on(OptionList.OptionSelected)

@@ -76,11 +76,6 @@ class ImageDetail(Container):
         self.set_class(self.size.width < NEEDED, "-slim")
         self.set_class(self.size.width >= ROOMY, "-roomy")
 
-    def turn(self) -> bool:
-        """Begin with the next picture; False where there is no other."""
-        self.query_one(Pictures).turn()
-        return self.query_one(Pictures).several
-
 
 def missing(state: State) -> str:
     """Why there is no picture, and what to do; empty where there is one."""

@@ -24,6 +24,7 @@ from lipscope.tui.images.choice import (
     verdict_word,
 )
 from lipscope.tui.images.detail import ImageDetail
+from lipscope.tui.images.pictures import Pictures
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
@@ -280,7 +281,7 @@ class ImagesPane(EpsPane):
 
     def action_turn(self) -> None:
         """The next picture, where not all fit; words where there is only one."""
-        if not self.query_one(ImageDetail).turn():
+        if not self.query_one(Pictures).turn():
             self.notify("there is one picture: no attack kept another of this image", timeout=3)
 
     def lead(self, to: object) -> None:

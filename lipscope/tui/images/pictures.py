@@ -54,16 +54,11 @@ class Pictures(Widget):
         self._first = min(self._first, max(len(pictures) - 1, 0))
         self.refresh()
 
-    @property
-    def several(self) -> bool:
-        """Whether there is more than one picture."""
+    def turn(self) -> bool:
+        """Begin with the next picture: all are seen in turn where not all fit; False where there is no other."""
+        self._first = (self._first + 1) % max(len(self._pictures), 1)
+        self.refresh()
         return len(self._pictures) > 1
-
-    def turn(self) -> None:
-        """Begin with the next picture: all are seen in turn where not all fit."""
-        if self._pictures:
-            self._first = (self._first + 1) % len(self._pictures)
-            self.refresh()
 
     def _fitting(self) -> tuple[int, int, int]:
         """How many pictures, and the height and width in pixels of each: as large as all can be, or the first few."""

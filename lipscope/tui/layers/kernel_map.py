@@ -74,7 +74,9 @@ class KernelMap(Widget):
         (width, height), kernel, style = self.size, self._kernel, self.rich_style
         if kernel is None or kernel.taps is None or width < 1:
             return [[Segment(line, style)] for line in wrap(self._words, max(width, 1))]
-        below = wrap(_legend(kernel), width)
+        greys = "bright: positive; grey: 0; dark: negative; by the square root of |entry| / s"
+        red = f"; red: {kernel.unknown:,} not finite" if kernel.unknown else ""
+        below = wrap(f"{greys}; s = {estimate_text(kernel.scale)}, the largest |entry|{red}", width)
         count = kernel.grid[0] * kernel.grid[1]
         # The drawing depends on the lines that are left, the words above it on the drawing: measured with the longest.
         rows = height - len(below) - len(wrap(_about(kernel, count - 1, (9999, 9999)), width))
@@ -112,13 +114,6 @@ def _about(kernel: Kernel, tap: int | None, block: tuple[int, int]) -> str:
     down, across = (block[axis] * kernel.block[axis] for axis in (0, 1))
     each = "one entry" if down * across == 1 else f"largest of {down} x {across} entries"
     return "; ".join([*phrases, "outputs down, inputs across", f"a square: {each}"])
-
-
-def _legend(kernel: Kernel) -> str:
-    """What the greys mean."""
-    red = f"; red: {kernel.unknown:,} not finite" if kernel.unknown else ""
-    scale = f"s = {estimate_text(kernel.scale)}, the largest |entry|"
-    return f"bright: positive; grey: 0; dark: negative; by the square root of |entry| / s; {scale}{red}"
 
 
 def words_for(kernel: Kernel | None, layer: str, on_disk: str) -> str:
