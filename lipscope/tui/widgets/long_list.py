@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TypeVar
 
 from rich.cells import cell_len
@@ -48,13 +49,11 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
     class HeadingPressed(_Told):
         """The heading was clicked; ``place`` is the column of cells."""
 
-    def __init__(self, *, id: str) -> None:  # noqa: A002 - Textual's name
-        super().__init__(id=id)
-        self.count = 0
-        self.place = -1  # the line under the cursor; -1 where there is none
-        self._line: Line = lambda place, width: ""
-        self._heading: Callable[[int], str | Runs] = lambda width: ""
-        self._styles: dict[str, RichStyle] = {}
+    count = 0
+    place = -1  # the line under the cursor; -1 where there is none
+    _line: Line = staticmethod(lambda place, width: "")
+    _heading: Callable[[int], str | Runs] = staticmethod(lambda width: "")
+    _styles: Mapping[str, RichStyle] = MappingProxyType({})
 
     @property
     def _width(self) -> int:
@@ -112,7 +111,7 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def notify_style_update(self) -> None:
         """Another theme has other colours."""
-        self._styles.clear()
+        self._styles = {}
         super().notify_style_update()
 
     def on_click(self, event: events.Click) -> None:
@@ -151,13 +150,12 @@ class LongList(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _style(self, text: str) -> RichStyle:
         if text not in self._styles:
-            background = self.background_colors[1]
             parsed = Style.parse(text, self.app.theme_variables)
-            whole = Style(background=background) + parsed
-            self._styles[text] = RichStyle.from_color(
-                None if parsed.foreground is None else whole.rich_style.color,
-                None if parsed.background is None else whole.rich_style.bgcolor,
-            ) + RichStyle(bold=parsed.bold, dim=parsed.dim, reverse=parsed.reverse, underline=parsed.underline)
+            whole = (Style(background=self.background_colors[1]) + parsed).rich_style
+            plain = RichStyle(bold=parsed.bold, dim=parsed.dim, reverse=parsed.reverse, underline=parsed.underline)
+            color = None if parsed.foreground is None else whole.color
+            behind = None if parsed.background is None else whole.bgcolor
+            self._styles = {**self._styles, text: RichStyle.from_color(color, behind) + plain}
         return self._styles[text]
 
     def _strip(self, text: str | Runs, width: int, style: RichStyle, over: RichStyle) -> Strip:

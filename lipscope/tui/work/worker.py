@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lipscope.errors import CheckpointError, LipscopeError
 from lipscope.files.beside import CERTIFIED, beside
@@ -85,7 +86,8 @@ class Work:
         self._latest = Results()
         self._threads = self._made(("analysis", self._analyse_then_check), ("files", self._read_files))
         self.gallery = Gallery(
-            path, means.read_images, means.evaluator, self._learn, self._handing_over, means.kept, self._stamp,
+            path, means.read_images, means.evaluator, partial(self.tell, self), self._handing_over, means.kept,
+            self._stamp,
         )  # fmt: skip
         self._watchers = self._made(("watch-model", self._watch_model), ("watch-results", self._watch_results))
 
@@ -115,10 +117,6 @@ class Work:
         """Whether a thread of this work, or of the work it waits for, still computes."""
         return any(thread.is_alive() for thread in self._threads) or self.gallery.busy
 
-    def _learn(self, **facts: Any) -> None:
-        """Fields of the state."""
-        self.tell(self, **facts)
-
     def _handing_over(self, target: Callable[[], None]) -> None:
         """What escapes a thread reaches the app's thread, which shows and raises it; a thread can only print."""
         try:
@@ -143,7 +141,7 @@ class Work:
             yield_to_keys()
             found = self.means.check(claimed, self.path)
             if found is not None and results is self._latest:
-                self._learn(results=replace(results, checked=found))
+                self.tell(self, results=replace(results, checked=found))
 
     def _run_analysis(self) -> None:
         while self.after:
@@ -162,10 +160,10 @@ class Work:
                 self._found(event)
                 self.means.precedence.wait()
         except LipscopeError as failure:
-            self._learn(phase=Phase.FAILED, seconds=clock() - started, failure=failure)
+            self.tell(self, phase=Phase.FAILED, seconds=clock() - started, failure=failure)
             return
         seconds = clock() - started
-        self._learn(phase=Phase.DONE, seconds=seconds)
+        self.tell(self, phase=Phase.DONE, seconds=seconds)
         self._keep(events, seconds)
 
     def _found(self, event: AnalysisEvent) -> None:
@@ -184,10 +182,10 @@ class Work:
         kept = self.means.cache.read(self.path, sha256)
         if kept is None:
             return False
-        self._learn(sha256=sha256)
+        self.tell(self, sha256=sha256)
         for event in kept.events:
             self._found(event)
-        self._learn(phase=Phase.DONE, seconds=kept.seconds, cached=True)
+        self.tell(self, phase=Phase.DONE, seconds=kept.seconds, cached=True)
         return True
 
     def _keep(self, events: list[AnalysisEvent], seconds: float) -> None:
@@ -203,7 +201,7 @@ class Work:
 
     def _find_results(self) -> None:
         self._latest = replace(_read_results(self._results), kept=self.means.kept)
-        self._learn(results=self._latest, answer=None)
+        self.tell(self, results=self._latest, answer=None)
 
     def _read_files(self) -> None:
         self._find_results()
@@ -211,16 +209,16 @@ class Work:
             self._sha256 = sha256_of(self.path)
         except (OSError, CheckpointError):
             return  # the analysis reads the same file and says what is wrong with it
-        self._learn(sha256=self._sha256)
+        self.tell(self, sha256=self._sha256)
 
     def _watch_model(self) -> None:
         def changed(stamp: Stamp | None) -> None:
             if stamp is None:
-                self._learn(on_disk="gone")
+                self.tell(self, on_disk="gone")
                 return
             with suppress(OSError, CheckpointError):
                 same = sha256_of(self.path) == self._sha256  # touched or copied over by itself
-                self._learn(on_disk="same" if same else "replaced")
+                self.tell(self, on_disk="same" if same else "replaced")
 
         watch(self.path, self._stamp, changed, self._closed, self.means.look_every)
 
