@@ -134,23 +134,23 @@ def means_for(
         no_keep: keep no analysis, and answer from none.
     """
     from lipscope.files.kept_analysis import Cache
-    from lipscope.tui.work.pauses import quiet_import
+    from lipscope.tui.work.pauses import uncollected
     from lipscope.tui.work.worker import Means
 
     def analyse(file: Path) -> Iterator[AnalysisEvent]:
-        with quiet_import("torch"):
+        with uncollected("torch"):
             from lipscope.analysis.analysis import analyse as analysis
 
         return analysis(file, data_dir=data_dir, description=description)
 
     def evaluator(file: Path) -> LogitsOf:
-        with quiet_import("torch"):
+        with uncollected("torch"):
             from lipscope.analysis.logits import logits_of
 
         return logits_of(file)
 
     def check(claimed: Certificates, file: Path) -> Checked | None:
-        with quiet_import("torch"):
+        with uncollected("torch"):
             from lipscope.certification.claim import check_at_hand
 
         return check_at_hand(claimed, file, data_dir)

@@ -65,7 +65,6 @@ class InspectApp(DialogApp):
     TITLE = "lipscope"
     CSS_PATH = "app.tcss"
     BINDINGS = bindings_of("Everywhere", MOVES)
-    ENABLE_COMMAND_PALETTE = True
     ALLOW_SELECT = False  # ctrl+c quits; the terminal's own selection (shift + mouse) copies
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012 - Textual declares an instance variable
         (0, "-narrow"),

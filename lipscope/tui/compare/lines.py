@@ -205,26 +205,20 @@ def accuracy_lines(
     first: Certificates | None, second: Certificates | None, eps: Fraction, listed: Sequence[Fraction] = DEFAULT_EPS
 ) -> list[str]:
     """Clean and certified accuracy side by side; a model without results has dashes."""
-
-    def rates(certificates: Certificates | None, at: Fraction | None) -> str:
-        if certificates is None:
-            return "–"
-        count = int(certificates.correct.sum()) if at is None else certificates.certified_count(at)
-        return rate_text(count, len(certificates))
-
-    def change(at: Fraction | None) -> str:
-        if first is None or second is None or objection(first, second):
-            return "–"
-        a, b = (
-            (int(one.correct.sum()) if at is None else one.certified_count(at)) / len(one) for one in (first, second)
-        )
-        return f"{100 * (b - a):+.2f}" if a != b else "="
-
     lines = [f"{'radius above':14}{'A':>9}{'B':>9}{'B − A':>9}"]
     for at in (None, *sorted({*listed, eps})):
-        name = "clean" if at is None else format_eps(at)
-        here = " ◀" if at == eps else ""
-        lines.append(f"{name:14}{rates(first, at):>9}{rates(second, at):>9}{change(at):>9}{here}")
+        counts = [
+            0 if one is None else int(one.correct.sum()) if at is None else one.certified_count(at)
+            for one in (first, second)
+        ]
+        totals = [0 if one is None else len(one) for one in (first, second)]
+        rates = [rate_text(count, total) for count, total in zip(counts, totals, strict=True)]
+        change = "–"
+        if first is not None and second is not None and not objection(first, second):
+            a, b = (count / total for count, total in zip(counts, totals, strict=True))
+            change = f"{100 * (b - a):+.2f}" if a != b else "="
+        name, here = "clean" if at is None else format_eps(at), " ◀" if at == eps else ""
+        lines.append(f"{name:14}{rates[0]:>9}{rates[1]:>9}{change:>9}{here}")
     means = ["–" if one is None else radius_text(one.average_certified_radius()) for one in (first, second)]
     lines.append(f"{'average radius':14}{means[0]:>9}{means[1]:>9}")
     return lines

@@ -10,23 +10,23 @@ from tests.waiting import GENEROUS
 
 IMPORTING = """
 import gc
-from lipscope.tui.work.pauses import quiet_import
+from lipscope.tui.work.pauses import uncollected
 from tests.waiting import GENEROUS
 
 collections = []
 gc.callbacks.append(lambda phase, info: collections.append(info["generation"]) if phase == "start" else None)
 before = gc.get_freeze_count()
-with quiet_import("torch"):
+with uncollected("torch"):
     inside = gc.isenabled()
     del collections[:]
     import torch
     during = len(collections)
 seen, frozen = len(gc.get_objects()), gc.get_freeze_count()
-with quiet_import("torch"):
+with uncollected("torch"):
     again = gc.isenabled()
 later = gc.get_freeze_count()
 try:
-    with quiet_import("no_such_library"):
+    with uncollected("no_such_library"):
         import no_such_library
 except ModuleNotFoundError:
     pass
