@@ -44,23 +44,23 @@ class DialogApp(FrontApp):
 
     def action_about(self) -> None:
         """What the file is, and what it claims."""
-        from lipscope.tui.dialogs.about import AboutScreen
+        from lipscope.tui.dialogs.help import about_file
 
-        self.push_screen(AboutScreen(self.state))
+        self.push_screen(about_file(self.state))
 
     def action_help(self) -> None:
         """Show the keys."""
-        from lipscope.tui.dialogs.help import HelpScreen
+        from lipscope.tui.dialogs.help import every_key
 
-        self.push_screen(HelpScreen(self._config.keys))
+        self.push_screen(every_key(self._config.keys, self.size.width))
 
     def action_help_here(self) -> None:
         """Explain the pane in focus, word by word, and list the keys of its screen."""
         from lipscope.tui.dialogs.glossary import glossaries
-        from lipscope.tui.dialogs.help import HelpScreen
+        from lipscope.tui.dialogs.help import about_pane
 
         words = next(glossaries(self.focused or self.front), {})
-        self.push_screen(HelpScreen(self._config.keys, entry(self.front_id), words))
+        self.push_screen(about_pane(entry(self.front_id), words, self._config.keys, self.size.width))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """What the mouse rests on explains itself."""

@@ -1,4 +1,4 @@
-"""Help: the table of bindings, whole or for one screen."""
+"""What explains itself over the screens: the table of bindings, whole or for one screen, and what the file is."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from types import MappingProxyType
 
 from rich.table import Table
 from rich.text import Text
-from textual import events
 from textual.app import ComposeResult
+from textual.widget import Widget
 from textual.widgets import Static
 
 from lipscope.tui.dialogs.dialog import Dialog
 from lipscope.tui.keys.bindings import BINDINGS, MOVES, bindings_of, key_text
+from lipscope.tui.overview.facts import sources
 from lipscope.tui.registry import ScreenEntry
-from lipscope.tui.widgets.notice import grid
+from lipscope.tui.widgets.notice import Notice, grid
+from lipscope.tui.work.state import State
 
 LEGEND = (
     "An upper bound is proved: it holds for the stored numbers, whatever the input. "
@@ -27,36 +29,42 @@ WITH_IDS = 100
 
 
 class HelpScreen(Dialog[None]):
-    """Every key, what it does, and where it holds.
-
-    ``about`` is the one screen to explain; ``words`` are what stands in the focused pane, and what it means.
-    """
+    """What explains something: the keys, a pane, the file."""
 
     BINDINGS = bindings_of("Help", MOVES)
 
-    def __init__(
-        self, keys: Mapping[str, str], about: ScreenEntry | None = None, words: Mapping[str, str] = MappingProxyType({})
-    ) -> None:
+    def __init__(self, *inside: Widget, id: str, title: str, keys: str = "esc closes") -> None:  # noqa: A002
         super().__init__()
-        self._about, self._keys, self._words = about, keys, words
+        self._box = self.box(*inside, id=id, title=title, keys=keys)
 
     def compose(self) -> ComposeResult:
-        """One table under a heading for each scope."""
-        about = self._about
-        inside = [Static(id="help-keys"), Static(Text("\n" + LEGEND, style="dim"))]
-        if about is not None:
-            words = (f"{about.tooltip}. Needs {about.needs}.\n", grid(self._words.items()), "")
-            inside = [*(Static(part, markup=False) for part in words), *inside]
-        yield self.box(
-            *inside, id="help", title="keys" if about is None else about.title,
-            keys="esc closes" if about is None else "? lists every key, esc closes",
-        )  # fmt: skip
+        """The box."""
+        yield self._box
 
-    def on_resize(self, event: events.Resize) -> None:
-        """The ids only where they leave room for the sentences."""
-        scopes = None if self._about is None else (self._about.title, MOVES)
-        table = help_table(self._keys, scopes, ids=event.size.width >= WITH_IDS)
-        self.query_one("#help-keys", Static).update(table)
+
+def every_key(keys: Mapping[str, str], width: int) -> HelpScreen:
+    """Every key, what it does, and where it holds, in a window of so many columns."""
+    return HelpScreen(*_table(keys, None, width), id="help", title="keys")
+
+
+def about_pane(screen: ScreenEntry, words: Mapping[str, str], keys: Mapping[str, str], width: int) -> HelpScreen:
+    """One screen: what stands in the focused pane and what it means, then the keys."""
+    said = (f"{screen.tooltip}. Needs {screen.needs}.\n", grid(words.items()), "")
+    inside = [*(Static(part, markup=False) for part in said), *_table(keys, (screen.title, MOVES), width)]
+    return HelpScreen(*inside, id="help", title=screen.title, keys="? lists every key, esc closes")
+
+
+def about_file(state: State) -> HelpScreen:
+    """What the file is: its bytes, what lipscope recomputed from them, and what it claims."""
+    notices = [(Notice(title), facts) for title, facts in sources(state).items()]
+    for notice, facts in notices:
+        notice.show(facts)
+    return HelpScreen(*(notice for notice, _ in notices), id="about", title="the file")
+
+
+def _table(keys: Mapping[str, str], scopes: Sequence[str] | None, width: int) -> list[Static]:
+    table = help_table(keys, scopes, ids=width >= WITH_IDS)
+    return [Static(table, id="help-keys"), Static(Text("\n" + LEGEND, style="dim"))]
 
 
 def help_table(
