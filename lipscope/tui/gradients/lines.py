@@ -165,17 +165,8 @@ def tightness_words(state: State) -> str:
     tight = state.tightness
     if tight is None:
         return ""
-    mean, low, high = (share_text(value) for value in (tight.mean, tight.p05, tight.p95))
+    mean, low, high = (f"{value:.3g}" for value in (tight.mean, tight.p05, tight.p95))
     return f"End to end the margin is {mean} times as steep as its proved bound (5-95 %: {low}-{high}, estimate)."
-
-
-def share_text(value: float) -> str:
-    """Three decimals, or two digits of a small number.
-
-    >>> share_text(0.7379), share_text(0.00092)
-    ('0.738', '0.00092')
-    """
-    return f"{value:.3f}" if value >= 0.1 else f"{value:.2g}"
 
 
 def absent(state: State) -> str:

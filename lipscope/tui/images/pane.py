@@ -99,11 +99,8 @@ class ImagesPane(EpsPane):
         """Show another state."""
         before, certificates = self._shown, state.results.certificates
         self._shown = certificates
-        notice = results_notice(state)
-        self.query_one(Notice).show(notice)
-        self.set_class(bool(notice), "-noticed")
+        self.query_one(Notice).show(results_notice(state))
         self.set_class(certificates is None, "-empty")
-        self.query_one("#images-content").display = certificates is not None
         if certificates is not before:
             self.refresh_bindings()
             self._arrange()

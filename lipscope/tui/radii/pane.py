@@ -73,7 +73,6 @@ class RadiiPane(EpsPane):
         self.query_one(Notice).show(results_notice(state))
         certificates = state.results.certificates
         self.set_class(certificates is None, "-empty")
-        self.query_one("#radii-content").display = certificates is not None
         if certificates is not self._shown:
             self._shown = certificates
             self.refresh_bindings()

@@ -63,15 +63,6 @@ def ends(values: NDArray[np.float64]) -> tuple[float, float]:
     return (float(finite[0]), float(finite[-1])) if len(finite) else (math.nan, math.nan)
 
 
-def ratio_cell(value: float) -> str:
-    """An estimate in four decimals; a dash where it was not measured.
-
-    >>> ratio_cell(0.99876), ratio_cell(float("nan"))
-    ('0.9988', '–')
-    """
-    return f"{value:.4f}" if math.isfinite(value) else "–"
-
-
 NUMBER = 10
 
 WIDE_LIST = 70
@@ -83,12 +74,12 @@ def layer_line(row: LayerRow, width: int) -> list[tuple[str, str]]:
 
     Anybody can write a log, so its bounds are claims: no sign and no green of what is proved here.
     """
-    first, last = ends(row.gradients)
+    first, last = (f"{value:.4f}" if math.isfinite(value) else "–" for value in ends(row.gradients))
     bound = ends(row.bounds)[1]
     shown = short(bound) if math.isfinite(bound) else "not proved"
     cells = [(f"{shown:>{NUMBER}} ", "" if bound <= allowed(1) else "$text-warning"),
              (f"{sparkline(row.bounds.tolist(), TREND):{TREND}} ", "$foreground 60%"),
-             (f"{ratio_cell(first):>6} → {ratio_cell(last):>6} ", ""),
+             (f"{first:>6} → {last:>6} ", ""),
              (f"{sparkline(row.gradients.tolist(), TREND):{TREND}}", "$foreground 60%")]  # fmt: skip
     if width < WIDE_LIST:
         cells = [cells[0], cells[2]]

@@ -67,7 +67,6 @@ class TrainingPane(Pane):
         log = view.log if view is not None else None
         told = log is not None and bool(log.epochs or log.layers or log.progress)
         self.set_class(not told, "-empty")
-        self.query_one("#training-content").display = told
         said = self.query_one("#training-said", Static)
         tail = view.said[-SAID:] if view is not None else ()
         said.display = bool(tail)
@@ -86,13 +85,12 @@ class TrainingPane(Pane):
 
     def focus_main(self) -> None:
         """The layers take the arrow keys; where they are folded, the screen itself."""
-        table = self.query_one("#training-list")
-        seen = table.display and not self.query_one("#training-layers").has_class("-folded")
-        focus(table if seen and self.query_one("#training-content").display else self)
+        table, folded = self.query_one("#training-list"), self.query_one("#training-layers").has_class("-folded")
+        focus(table if table.display and not folded and not self.has_class("-empty") else self)
 
     def _redraw(self) -> None:
         view, log = self.state.run, self._log
-        if view is None or log is None or not self.query_one("#training-content").display:
+        if view is None or log is None or self.has_class("-empty"):
             return
         width = max(self.size.width - 2, 20)
         first, *rest = [lines.progress_words(view, width), *lines.figures(log, width)]
