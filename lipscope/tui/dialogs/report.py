@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from lipscope.tui.dialogs.formats import free_path, write
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import answer, chain, places_line, warnings
-from lipscope.tui.panes import Sheet, Value
+from lipscope.tui.panes import Sheet
 from lipscope.tui.registry import SCREENS
 from lipscope.tui.results import verdict_words
 from lipscope.tui.work.state import State
@@ -68,15 +68,10 @@ def head(state: State) -> list[str]:
 
 
 def table_rows(sheet: Sheet) -> list[tuple[str, ...]]:
-    """Column names and rows, without columns in which nothing is known."""
+    """Column names and rows, without columns in which nothing is known; every digit: fewer could break a bound."""
     rows = sheet.rows[:MOST_ROWS]
     names = tuple(name for name in sheet.columns if any(row[name] is not None for row in rows))
-    return [names, *(tuple(_text(row[name]) for name in names) for row in rows)]
-
-
-def _text(value: Value) -> str:
-    """Every digit: fewer could be less than a proved bound."""
-    return "" if value is None else harmless(value, 1000)
+    return [names, *(tuple("" if row[name] is None else harmless(row[name], 1000) for name in names) for row in rows)]
 
 
 def markdown_row(cells: Sequence[str]) -> str:

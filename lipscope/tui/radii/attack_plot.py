@@ -16,9 +16,9 @@ from lipscope.visible import counted
 
 def found_pairs(certificates: Certificates) -> tuple[Floats, Floats]:
     """Radius and attack distance of the images that an attack changed."""
-    distance = certificates.attack_distance
-    found = np.zeros(0, np.intp) if distance is None else np.flatnonzero(np.isfinite(distance))
-    return certificates.radius[found], (certificates.radius if distance is None else distance)[found]
+    assert certificates.attack_distance is not None
+    found = np.isfinite(certificates.attack_distance)
+    return certificates.radius[found], certificates.attack_distance[found]
 
 
 def gap_drawing(certificates: Certificates, *, log: bool = False) -> Drawing:

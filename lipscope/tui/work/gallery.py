@@ -101,7 +101,12 @@ class Gallery:
         if question.pixels is not None and self.evaluator is not None:
             try:
                 self._model = self._model or self.evaluator(self.path)
-                answer = _answered(self._model, question, answer)
+                if self._model.sha256 != question.model_sha256:
+                    raise CheckpointError(
+                        "the model on the disk is another one than the results are about",
+                        next_step="run `lipscope certify --force` on it, then r reads both again",
+                    )
+                answer = replace(answer, logits=self._model.logits(question.pixels))
             except LipscopeError as failure:
                 answer = replace(answer, failure=failure)
         self.learn(answer=answer)
@@ -117,17 +122,6 @@ class Gallery:
         except LipscopeError as error:
             kernel = Kernel(layer, error=error)
         self.learn(kernel=kernel)
-
-
-def _answered(model: Evaluator, question: Question, answer: Answer) -> Answer:
-    assert question.pixels is not None
-    if model.sha256 != question.model_sha256:
-        failure = CheckpointError(
-            "the model on the disk is another one than the results are about",
-            next_step="run `lipscope certify --force` on it, then r reads both again",
-        )
-        return replace(answer, failure=failure)
-    return replace(answer, logits=model.logits(question.pixels))
 
 
 def _with_adversarial(model: Path, question: Question, folder: Path | None) -> Answer:
