@@ -180,9 +180,7 @@ def bindings_in_force(scope: str) -> list[Binding]:
 
 def described() -> Iterator[tuple[str, Binding]]:
     """Every binding with its scope, in the order of the help."""
-    for scope, bindings in BINDINGS.items():
-        for binding in bindings:
-            yield scope, binding
+    return ((scope, binding) for scope, bindings in BINDINGS.items() for binding in bindings)
 
 
 def key_text(binding: Binding) -> str:

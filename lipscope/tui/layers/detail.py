@@ -42,11 +42,6 @@ class Plots(Container):
         super().__init__(id="detail-plots")
         self._arranged = arranged
 
-    @property
-    def roomy(self) -> bool:
-        """Whether histogram and curve are shown together."""
-        return self.has_class("-beside") or self.has_class("-below")
-
     def on_resize(self, event: events.Resize) -> None:
         """Histogram and curve side by side, one above the other, or one of them."""
         beside = event.size.width >= BESIDE
@@ -104,7 +99,8 @@ class LayerDetail(Vertical):
     @property
     def _both(self) -> bool:
         """Whether there is room for histogram and curve, and something to draw in them."""
-        return self.query_one(Plots).roomy and self.has_class("-with-curve")
+        plots = self.query_one(Plots)
+        return self.has_class("-with-curve") and (plots.has_class("-beside") or plots.has_class("-below"))
 
     def turn(self) -> None:
         """The next of an activation's angles, or of a kernel's taps."""
@@ -152,7 +148,9 @@ def detail_facts(row: Row) -> list[Fact]:
     if report is None:
         told = "not analysed yet" if row.active else "not analysed"
         return [*facts, ("known", f"{told}; the header lists these tensors")]
-    facts.append(("shapes", _shapes(report)))
+    shapes = [harmless(shape_text(shape), 40) for shape in (report.input_shape, report.output_shape)]
+    known = report.input_shape is not None or report.output_shape is not None
+    facts.append(("shapes", " → ".join(shapes) if known else "unknown: the file does not tell the size of the input"))
     facts.append(("bound", _bound(report)))
     missing = "not computed yet" if row.active else "not computed"
     facts.append(("σ max", _estimate(report.sigma_max) or missing))
@@ -167,12 +165,6 @@ def detail_facts(row: Row) -> list[Fact]:
         facts.append(("lost", lost))
     facts += [(name[:8], angle_text(values)) for name, values in report.angles.items()]
     return facts + [("note", harmless(note, 400)) for note in report.notes]
-
-
-def _shapes(report: LayerReport) -> str:
-    if report.input_shape is None and report.output_shape is None:
-        return "unknown: the file does not tell the size of the input"
-    return f"{harmless(shape_text(report.input_shape), 40)} → {harmless(shape_text(report.output_shape), 40)}"
 
 
 def _bound(report: LayerReport) -> str:

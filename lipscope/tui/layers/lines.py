@@ -169,15 +169,11 @@ def item_line(item: Line, columns: Layout, over: Range, most: str) -> Runs:
         runs.append((f"{harmless(shapes, columns.shapes):{columns.shapes}} ", QUIET))
     runs.append(bound_run(row, BOUND))
     if columns.strip:
-        runs += [(" ", ""), *strip(_linear(item) if folded else row.report, over, columns.strip)]
+        reports = (one.report for one in item if not folded or (one.report is not None and one.report.spectrum))
+        runs += [(" ", ""), *strip(next(reports, None), over, columns.strip)]
     if columns.gradient:
         runs += [(" ", ""), *gradient_runs(row, most=row.key == most)]
     return runs
-
-
-def _linear(item: Line) -> LayerReport | None:
-    """A layer with singular values, of those that are folded."""
-    return next((row.report for row in item if row.report is not None and row.report.spectrum is not None), None)
 
 
 def heading(columns: Layout, over: Range) -> str:
