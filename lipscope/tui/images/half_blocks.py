@@ -96,16 +96,11 @@ def plain_line(pixels: Pixels, line: int, *, dark: bool) -> str:
 
 
 def pixel_line(app: App[object], pixels: Pixels, line: int, style: Style) -> list[Segment]:
-    """One line of cells, in colours where there are any."""
-    if without_colours(app):
+    """One line of cells, in colours but for NO_COLOR, a theme of the terminal's own, or 16 colours."""
+    few = not app.is_headless and app.console.color_system in (None, "standard", "windows")
+    if few or app.no_color or "NO_COLOR" in os.environ or app.native_ansi_color:
         return [Segment(plain_line(pixels, line, dark=app.current_theme.dark), style)]
     return coloured_line(pixels, line)
-
-
-def without_colours(app: App[object]) -> bool:
-    """Whether a picture must do without colours: NO_COLOR, a theme of the terminal's own, or 16 colours."""
-    few = not app.is_headless and app.console.color_system in (None, "standard", "windows")
-    return few or app.no_color or "NO_COLOR" in os.environ or app.native_ansi_color
 
 
 def difference(image: Pixels, changed: NDArray[np.float32]) -> tuple[Pixels, float]:

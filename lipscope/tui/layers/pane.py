@@ -115,7 +115,7 @@ class LayersPane(Pane):
         if self._reverse:
             order += ", reversed"
         side = self.query_one("#table-side")
-        side.border_subtitle = "enter keeps the filter, esc clears it" if self._typing else order
+        side.border_subtitle = "enter keeps the filter, esc clears it" if is_focused(self.query_one(Entry)) else order
 
     # The selected layer
 
@@ -148,10 +148,6 @@ class LayersPane(Pane):
         """The layer of that name."""
         self._wanted, self._sort, self._reverse, self._chosen_key = "", None, False, str(to)
         self._arrange()
-
-    @property
-    def _typing(self) -> bool:
-        return is_focused(self.query_one(Entry))
 
     @on(events.DescendantFocus)
     @on(events.DescendantBlur)

@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
-from typing import Any
 
 from lipscope.errors import CheckpointError
 from lipscope.files.checkpoint import Header
@@ -61,7 +60,7 @@ def _training_claims(header: Header) -> list[Fact]:
         return [("training", error.what)]
     facts: list[Fact] = []
     for key, value in training.items():
-        if key == "wall_seconds" and _finite(value):
+        if key == "wall_seconds" and isinstance(value, int | float) and math.isfinite(value):
             facts.append(("wall time", duration(float(value))))
         elif key == "recipe" and isinstance(value, Mapping):
             facts.append(("recipe", ", ".join(f"{k} {_plain(v)}" for k, v in list(value.items())[:MOST_CLAIMS])))
@@ -78,10 +77,6 @@ def _plain(value: object) -> str:
     if isinstance(value, list) and len(value) <= 8 and all(isinstance(item, int | float) for item in value):
         return ", ".join(f"{item:.4g}" for item in value)
     return json.dumps(value)
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def file_facts(state: State) -> list[Fact]:

@@ -11,10 +11,7 @@ from lipscope.tui.plots.bands import BEHIND, CERTIFIED, NOT, STYLES, WRONG, sure
 from lipscope.tui.plots.bars import BLOCKS
 from lipscope.tui.plots.canvas import Floats
 from lipscope.tui.plots.range import Range
-from lipscope.tui.widgets.chart import Cells, Drawing, Series, bars, percents
-
-GUTTER = 6
-"""Cells left of the axis, in the histogram above too."""
+from lipscope.tui.widgets.chart import GUTTER, Cells, Drawing, Series, bars, percents
 
 
 def right_radii(certificates: Certificates, label: int | None = None) -> Floats:

@@ -10,10 +10,7 @@ import numpy as np
 from lipscope.files.run_log import RunLog
 from lipscope.tui.plots.range import Range
 from lipscope.tui.training.lines import column
-from lipscope.tui.widgets.chart import Drawing, Series, percents
-
-GUTTER = 6
-"""Cells left of both axes, so that they are one."""
+from lipscope.tui.widgets.chart import GUTTER, Drawing, Series, percents
 
 RATES = (
     ("train_accuracy", "clean", "$foreground", 0),

@@ -19,6 +19,9 @@ from lipscope.tui.plots.range import UNIT, Range
 SMALLEST = (14, 3)
 """Cells; below that there is no room for curves and axes."""
 
+GUTTER = 6
+"""Cells left of the axis of charts under one another, so that it is one."""
+
 Cells = list[list[tuple[str, str]]]
 """Characters and styles, row by row, the top row first."""
 
