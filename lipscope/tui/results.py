@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lipscope.tui.work.state import State
 from lipscope.units import largest_not_above
-from lipscope.visible import counted, harmless
+from lipscope.visible import harmless
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -30,14 +30,6 @@ def radius_column(certificates: Certificates | None, words: str) -> str:
     """
     claimed = certificates is not None and certificates.standing == "claimed"
     return f"{words} ({'claimed' if claimed else 'proved lower bound'})"
-
-
-def about_text(certificates: Certificates) -> list[str]:
-    """Which images the radii are about, and whose they are."""
-    from lipscope.records.certificates import WORDS
-
-    name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
-    return [f"{counted(len(certificates), 'image')} of {name}", WORDS[certificates.standing]]
 
 
 def sheet_facts(certificates: Certificates) -> dict[str, Any]:

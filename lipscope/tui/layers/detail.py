@@ -57,7 +57,8 @@ class LayerDetail(Vertical):
     angle = 0
     view = "spectrum"
     _row: Row | None = None
-    _kernel: tuple[Kernel | None, str] = (None, "same")
+    kernel: Kernel | None = None  # that was read last
+    on_disk = "same"  # what has become of the file
 
     def compose(self) -> ComposeResult:
         """Facts that scroll, and what is drawn."""
@@ -82,11 +83,6 @@ class LayerDetail(Vertical):
             self.query_one(KernelMap).tap = 0
         self.redraw()
 
-    def show_kernel(self, kernel: Kernel | None, on_disk: str) -> None:
-        """Show the kernel that was read last; words where it is another layer's."""
-        self._kernel = kernel, on_disk
-        self.redraw()
-
     def next_view(self) -> None:
         """Look at the layer in the next way."""
         names = list(VIEWS)
@@ -105,7 +101,7 @@ class LayerDetail(Vertical):
     def turn(self) -> None:
         """The next of an activation's angles, or of a kernel's taps."""
         if self.view == "kernel":
-            self.query_one(KernelMap).turn()
+            self.query_one(KernelMap).tap += 1
         else:
             self.angle += 1
             self.redraw()
@@ -120,9 +116,8 @@ class LayerDetail(Vertical):
         self.query_one("#spectrum-curve", Chart).show(sorted_drawing(spectrum) if known and spectrum else None)
         self.set_class(known, "-with-curve")
         if self.view == "kernel" and self._row is not None:
-            kernel, on_disk = self._kernel
-            words = words_for(kernel, self._row.key, on_disk)
-            self.query_one(KernelMap).show(kernel if not words else None, words)
+            words = words_for(self.kernel, self._row.key, self.on_disk)
+            self.query_one(KernelMap).show(self.kernel if not words else None, words)
         self.set_class(drawing is not None or self.view != "spectrum", "-with-spectrum")
         self._say_view()
 

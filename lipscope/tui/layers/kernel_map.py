@@ -53,6 +53,8 @@ class KernelMap(Widget):
     """Half blocks where there are colours, else dots."""
 
     tap: reactive[int] = reactive(0)
+    """That is shown; after the last one the first again, or all together where they fit."""
+
     _kernel: Kernel | None = None
     _words = ""
 
@@ -61,10 +63,6 @@ class KernelMap(Widget):
         if kernel is not self._kernel or words != self._words:
             self._kernel, self._words = kernel, words
             self.refresh()
-
-    def turn(self) -> None:
-        """Show the next tap; after the last one the first, or all together where they fit."""
-        self.tap += 1
 
     def render(self) -> SegmentLines:
         """What it is, the matrices, what their greys mean."""

@@ -74,7 +74,8 @@ class LayersPane(Pane):
             return
         if row is not None and (state.kernel is None or state.kernel.layer != row.key):
             self.post_message(Wanted(lambda session: session.want_kernel(row.key)))
-        detail.show_kernel(state.kernel, state.on_disk)
+        detail.kernel, detail.on_disk = state.kernel, state.on_disk
+        detail.redraw()
 
     @property
     def _flat(self) -> bool:

@@ -10,9 +10,9 @@ from textual import events
 from textual.content import Content
 from textual.widget import Widget
 
-from lipscope.tui.results import about_text, unbroken
+from lipscope.tui.results import unbroken
 from lipscope.units import DEFAULT_EPS, format_eps, radius_text
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -80,8 +80,11 @@ class EpsTable(Widget):
         lines.append(self._row("? claimed" if claimed else "● proved", shares, style))
         words = []
         if self._about:
-            mean = radius_text(certificates.average_certified_radius())
-            words = [f"average radius {mean}", *about_text(certificates)]
+            from lipscope.records.certificates import WORDS  # numpy, which the first paint does without
+
+            mean, images = radius_text(certificates.average_certified_radius()), counted(total, "image")
+            name = harmless(f"{certificates.data_name} {certificates.data_split}", 40)
+            words = [f"average radius {mean}", f"{images} of {name}", WORDS[certificates.standing]]
         if 0 < attacked < total:  # of fewer images an upper bound may be less than what is proved of all
             words.append(f"* of {counted(attacked, 'attacked image')}, not all {total:,}")
         lines += [Content.styled(word, "$foreground 60%") for word in words]

@@ -42,19 +42,21 @@ class Pace:
         """Seconds since the step began."""
         return self._clock() - self._step_at
 
+    @property
+    def _each(self) -> float | None:
+        """Seconds of a step of this kind; None before one of them is done."""
+        steps = self._done - self._kind_done
+        return (self._step_at - self._kind_at) / steps if steps >= 1 else None
+
     def left(self, total: int) -> float | None:
         """Seconds until ``total`` steps are done at the pace of this kind; None before one of them is done."""
-        steps = self._done - self._kind_done
-        if steps < 1:
-            return None
-        each = (self._step_at - self._kind_at) / steps
-        return max(each * (total - self._done) - min(self.step, each), 0.0)
+        each = self._each
+        return None if each is None else max(each * (total - self._done) - min(self.step, each), 0.0)
 
     def share(self, total: int) -> float:
         """The share that is done, the step in hand counting as far as its pace says."""
-        left, steps = self.left(total), total - self._done
-        each = (self._step_at - self._kind_at) / max(self._done - self._kind_done, 1)
-        part = min(self.step / each, 0.9) if left is not None and each >= 1 and steps else 0.0
+        each = self._each
+        part = min(self.step / each, 0.9) if each is not None and each >= 1 and total > self._done else 0.0
         return (self._done + part) / total if total else 0.0
 
 
