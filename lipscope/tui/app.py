@@ -179,7 +179,7 @@ class InspectApp(DialogApp):
         """The threads: what is imported now would hold up a key that was typed already."""
         if self._open:
             for session in self._sessions:
-                session.begin()
+                session.start()
             # What the other screens need is then there, numpy above all, when the first key asks for one.
             threading.Thread(target=lambda: [screen.load() for screen in SCREENS], daemon=True).start()
 

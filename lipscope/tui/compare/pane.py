@@ -204,32 +204,21 @@ class ComparePane(EpsPane):
         self._unfolded = not self._unfolded
         self._again()
 
-    @on(LongList.Entered, "#compare-images")
-    def action_open_image(self) -> None:
-        """The image under the cursor, on the screen of images."""
-        images = self.query_one("#compare-images", LongList)
-        if self._common is not None and 0 <= images.place < len(self._only):
-            self.post_message(Goto("images", int(self._common.index[self._only[images.place]])))
-
-    @on(LongList.Entered, "#compare-layers")
-    def action_open_layer(self) -> None:
-        """The layer under the cursor, as A has it."""
-        line = self.query_one("#compare-layers", LongList).under(self._lines)
-        if line is not None and line.pair.first is not None:
-            self.post_message(Goto("layers", line.pair.name))
-
     def action_which(self) -> None:
         """List the images that the other model alone certifies."""
         self._which = next_of(list(lines.WHICH), self._which)
         self.show_eps()
 
+    @on(LongList.Entered)
     def action_enter(self) -> None:
-        """The cause of the line under the cursor; where the focus is on no list, the curves in full."""
-        if is_focused(self.query_one("#compare-images")):
-            self.action_open_image()
-        elif is_focused(self.query_one("#compare-layers")):
-            self.action_open_layer()
-        else:
+        """The image or, as A has it, the layer under the cursor; where the focus is on no list, the curves in full."""
+        images, layers = self.query_one("#compare-images", LongList), self.query_one("#compare-layers", LongList)
+        line = layers.under(self._lines)
+        if is_focused(images) and self._common is not None and 0 <= images.place < len(self._only):
+            self.post_message(Goto("images", int(self._common.index[self._only[images.place]])))
+        elif is_focused(layers) and line is not None and line.pair.first is not None:
+            self.post_message(Goto("layers", line.pair.name))
+        elif not is_focused(images) and not is_focused(layers):
             self.action_enlarge()
 
     def action_enlarge(self) -> None:

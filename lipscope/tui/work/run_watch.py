@@ -62,13 +62,9 @@ class RunWatch:
         self._thread = threading.Thread(target=self._follow, name="lipscope-run", daemon=True)
 
     def start(self) -> None:
-        """Begin to look."""
-        self._thread.start()
-
-    @property
-    def started(self) -> bool:
-        """Whether it looks, or has looked."""
-        return self._thread.ident is not None
+        """Begin to look, unless it has begun."""
+        if self._thread.ident is None:
+            self._thread.start()
 
     def close(self) -> None:
         """Stop looking."""

@@ -93,15 +93,12 @@ class Session:
         """Whether a thread still computes."""
         return self._work is not None and self._work.alive
 
-    def begin(self) -> None:
-        """Start the work, unless a key has asked for it already."""
-        if self._work is None:
-            self.start()
-
     def start(self, *, fresh: bool = False) -> None:
-        """Start the work, behind that of an earlier start, which is cancelled."""
-        if self._watch is not None and not self._watch.started:
+        """Start the work, unless it has; where it has to be ``fresh``, behind that of an earlier start, cancelled."""
+        if self._watch is not None:
             self._watch.start()
+        if self._work is not None and not fresh:
+            return
         if self.waiting:
             self._set(replace(self._state, doing=NO_MODEL))
             return

@@ -91,7 +91,7 @@ def test_a_run_that_vanishes_is_still_shown(run):
 def test_the_thread_tells_changes_and_ends(run):
     told = []
     watch = RunWatch(run.path, told.append, look_every=0.005)
-    assert not watch.started
+    assert watch._thread.ident is None
     watch.start()
     for epoch in range(1, 4):
         run.train(epoch, epoch)
