@@ -24,6 +24,9 @@ from lipscope.visible import harmless
 
 WIDEST_NAME = 34
 
+ROOMY = 66
+"""Columns from which on numbers have all their digits, and words say what a dash says too."""
+
 LABELS = {"bound": "● bound ≤", "sigma_max": "~ σ max", "sigma_min": "~ σ min", "gradient_norm": "~ gradient"}
 SHORT_LABELS = {**LABELS, "bound": "● ≤", "gradient_norm": "~ grad"}
 
@@ -44,7 +47,7 @@ def columns(width: int) -> Columns:
     >>> columns(76).name, columns(54).name
     (33, 21)
     """
-    what, cell, change = (10, 10, 9) if width >= 66 else (7, 7, 8)
+    what, cell, change = (10, 10, 9) if width >= ROOMY else (7, 7, 8)
     return Columns(max(min(width - what - 2 * cell - change - 4, WIDEST_NAME), 8), what, cell, change)
 
 
@@ -115,7 +118,8 @@ def heading(width: int) -> str:
 def difference_line(line: Difference, width: int) -> list[tuple[str, str]]:
     """One number of a layer in both models, and by how much the second is larger; what is alike is quiet."""
     pair, quantity, of = line.pair, line.quantity, columns(width)
-    alone = "" if pair.first and pair.second else f"{'A' if pair.second is None else 'B'} only: "
+    both = pair.first is not None and pair.second is not None
+    alone = "" if both or width < ROOMY else "A only: " if pair.second is None else "B only: "
     label = harmless(pair.name, max(of.name - len(alone), 1), keep="end")
     what = (LABELS if len(LABELS["gradient_norm"]) <= of.what else SHORT_LABELS)[quantity.key]
     a, b = (number_text(quantity, report, of.cell) for report in (pair.first, pair.second))

@@ -165,7 +165,7 @@ def tightness_words(state: State) -> str:
     tight = state.tightness
     if tight is None:
         return ""
-    mean, low, high = (f"{value:.3g}" for value in (tight.mean, tight.p05, tight.p95))
+    mean, low, high = (f"{value:#.3g}" for value in (tight.mean, tight.p05, tight.p95))
     return f"End to end the margin is {mean} times as steep as its proved bound (5-95 %: {low}-{high}, estimate)."
 
 

@@ -99,7 +99,7 @@ class GradientsPane(Pane):
         values = np.asarray(tight.values)
         self.query_one("#tightness", Chart).show(
             bars(values, np.ones(len(values)), Range(0.0, max(1.0, float(values.max()))), tight.mean,
-                 foot=f"mean {tight.mean:.3g}")
+                 foot=f"mean {tight.mean:#.3g}")
         )  # fmt: skip
 
     def focus_main(self) -> None:
