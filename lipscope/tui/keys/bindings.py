@@ -155,7 +155,7 @@ BINDINGS: dict[str, tuple[Binding, ...]] = {
     "Copy": (_key("copy.close", "escape", "close", "Close", "Back without copying anything"),),
     "Open": (
         _key("open.open", "enter", "open", "Open", "Open what is under the cursor"),
-        _key("open.second", "b", "open_second", "Open as B", "Open it beside the one that is open"),
+        _key("open.second", "b", "open(True)", "Open as B", "Open it beside the one that is open"),
         _key("open.type", "slash", "type", "Path", "Type another path"),
         _key("open.close", "escape,q", "close", "Close", "Back without opening anything"),
     ),

@@ -138,17 +138,13 @@ class OpenScreen(Dialog[Choice | None]):
         )  # fmt: skip
 
     @on(LongList.Entered, "#open-list")
-    def action_open(self) -> None:
-        """The file under the cursor."""
-        self._leave(second=False)
+    def _entered(self) -> None:
+        self.action_open()
 
-    def action_open_second(self) -> None:
-        """The file under the cursor beside the one that is open."""
-        self._leave(second=not self._alone)
-
-    def _leave(self, *, second: bool) -> None:
+    def action_open(self, second: bool = False) -> None:
+        """The file under the cursor, alone or beside the one that is open."""
         if (one := self.query_one(LongList).under(self._found)) is not None:
-            self.dismiss((one.path, second))
+            self.dismiss((one.path, second and not self._alone))
 
     def action_type(self) -> None:
         """Type another path."""
