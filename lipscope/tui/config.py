@@ -43,33 +43,34 @@ def config_path() -> Path:
 def read_config(path: Path | None = None) -> Config:
     """The settings in a file; without one, none."""
     place = path or config_path()
+    name = harmless(place, 60, keep="end")
     try:
         content = tomllib.loads(read_regular(place).decode())
     except FileNotFoundError:
         if path is None and os.environ.get(VARIABLE):
-            return Config(complaints=(f"{VARIABLE} names {_name(place)}, which is not there",))
+            return Config(complaints=(f"{VARIABLE} names {name}, which is not there",))
         return Config()
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        return Config(complaints=(f"{_name(place)} cannot be read: {harmless(error, 120)}",))
-    return _checked(content, place)
+        return Config(complaints=(f"{name} cannot be read: {harmless(error, 120)}",))
+    return _checked(content, name)
 
 
-def _checked(content: Mapping[str, Any], place: Path) -> Config:
+def _checked(content: Mapping[str, Any], name: str) -> Config:
     complaints = [
-        f"{_name(place)}: unknown setting {harmless(key, 40)!r}; there are {' and '.join(KNOWN)}"
+        f"{name}: unknown setting {harmless(key, 40)!r}; there are {' and '.join(KNOWN)}"
         for key in content
         if key not in KNOWN
     ]
     theme = content.get("theme")
     if theme is not None and not known_theme(theme):
-        complaints.append(f"{_name(place)}: there is no theme {harmless(theme, 40)!r}; ctrl+p lists them")
+        complaints.append(f"{name}: there is no theme {harmless(theme, 40)!r}; ctrl+p lists them")
         theme = None
     wanted = content.get("keys", {})
     if not isinstance(wanted, dict):
-        complaints.append(f"{_name(place)}: keys must be a table, as in [keys]")
+        complaints.append(f"{name}: keys must be a table, as in [keys]")
         wanted = {}
     keys, about_keys = checked(wanted)
-    return Config(theme, keys, (*complaints, *(f"{_name(place)}: {complaint}" for complaint in about_keys)))
+    return Config(theme, keys, (*complaints, *(f"{name}: {complaint}" for complaint in about_keys)))
 
 
 def known_theme(theme: object) -> bool:
@@ -77,7 +78,3 @@ def known_theme(theme: object) -> bool:
     from textual.theme import BUILTIN_THEMES
 
     return theme in BUILTIN_THEMES
-
-
-def _name(place: Path) -> str:
-    return harmless(place, 60, keep="end")

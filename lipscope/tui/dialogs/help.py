@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 
 from rich.table import Table
 from rich.text import Text
@@ -27,6 +26,9 @@ LEGEND = (
 WITH_IDS = 100
 """Columns of a window that has room for the ids that a keymap uses."""
 
+WITH_NAMES = 76
+"""Columns of a window that has room for what keys are called beside what they do."""
+
 
 class HelpScreen(Dialog[None]):
     """What explains something: the keys, a pane, the file."""
@@ -44,7 +46,7 @@ class HelpScreen(Dialog[None]):
 
 def every_key(keys: Mapping[str, str], width: int) -> HelpScreen:
     """Every key, what it does, and where it holds, in a window of so many columns."""
-    return HelpScreen(*_table(keys, None, width), id="help", title="keys")
+    return HelpScreen(*_table(keys, list(BINDINGS), width), id="help", title="keys")
 
 
 def about_pane(screen: ScreenEntry, words: Mapping[str, str], keys: Mapping[str, str], width: int) -> HelpScreen:
@@ -62,29 +64,27 @@ def about_file(state: State) -> HelpScreen:
     return HelpScreen(*(notice for notice, _ in notices), id="about", title="the file")
 
 
-def _table(keys: Mapping[str, str], scopes: Sequence[str] | None, width: int) -> list[Static]:
-    table = help_table(keys, scopes, ids=width >= WITH_IDS)
-    return [Static(table, id="help-keys"), Static(Text("\n" + LEGEND, style="dim"))]
+def _table(keys: Mapping[str, str], scopes: Sequence[str], width: int) -> list[Static]:
+    return [Static(help_table(keys, scopes, width), id="help-keys"), Static(Text("\n" + LEGEND, style="dim"))]
 
 
-def help_table(
-    keys: Mapping[str, str] = MappingProxyType({}), scopes: Sequence[str] | None = None, *, ids: bool = False
-) -> Table:
-    """Keys and tooltips of the table of bindings.
+def help_table(keys: Mapping[str, str], scopes: Sequence[str], width: int) -> Table:
+    """Keys and tooltips of the table of bindings, in a window of so many columns.
 
-    ``keys`` are the user's own by binding id; ``ids`` prints those.
+    ``keys`` are the user's own by binding id.
     """
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold", justify="right")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     table.add_column(no_wrap=True, style="dim")
-    for scope in scopes or BINDINGS:
+    apart = width >= WITH_NAMES
+    for scope in scopes:
         if table.row_count:
             table.add_row()
-        table.add_row("", Text(scope, style="bold"))
+        table.add_row("", *(Text(text, style="bold") for text in ((scope,) if apart else ("", scope))))
         for binding in BINDINGS.get(scope, ()):
-            key = keys.get(str(binding.id)) or key_text(binding)
-            cells = (key, binding.description, binding.tooltip, str(binding.id) if ids else "")
-            table.add_row(*map(Text, cells))
+            key, name = keys.get(str(binding.id)) or key_text(binding), binding.description
+            said = (name, binding.tooltip) if apart else ("", f"{name}: {binding.tooltip}")
+            table.add_row(*map(Text, (key, *said, str(binding.id) if width >= WITH_IDS else "")))
     return table
