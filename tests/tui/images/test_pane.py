@@ -12,7 +12,7 @@ from lipscope.files.violation import Pair, violation_path, write_pair
 from lipscope.tui.app import InspectApp
 from lipscope.tui.images.choice import distance_text
 from lipscope.tui.images.half_blocks import UPPER
-from lipscope.tui.images.pane import ImagesPane
+from lipscope.tui.images.pane import ImagesPane, _cells
 from lipscope.tui.images.pictures import Pictures
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
@@ -371,3 +371,10 @@ async def test_thumbnails_are_seen_where_the_list_is_folded_and_it_folds_again(m
         await until(pilot, lambda: app.query_one("#images-grid").place == 1)
         await pilot.press("t")
         await until(pilot, lambda: not app.query_one("#images-list-side").region.area)
+
+
+def test_a_narrow_list_has_room_for_both_classes_of_a_wrong_image(model):
+    found = replace(write_radii(model, n=20), attack_distance=np.ones(20), attack={"attacked": [[0, 20]]})
+    taken = "".join(_cells(found, 51, "12345", "0.1234", "0.1234", "░ WRONG"))
+    assert taken.split() == ["12345", "0.1234", "0.1234", "░", "WRONG"]
+    assert 51 - len(taken) >= len("automobile as airplane")

@@ -40,3 +40,9 @@ def test_every_binding_has_its_action():
 
 def test_help_lists_the_whole_table():
     assert help_table({}, list(BINDINGS), 120).row_count >= sum(len(bindings) for bindings in BINDINGS.values())
+
+
+def test_a_narrow_help_keeps_every_word_in_one_column():
+    cells = [list(column.cells) for column in help_table({}, ["Layers"], 60).columns]
+    assert "Sort: Sort by the next column; numbers worst first" in map(str, cells[2])
+    assert not any(map(str, cells[1]))

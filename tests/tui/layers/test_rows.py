@@ -208,3 +208,9 @@ def test_every_order_sorts_and_reverses_with_missing_last():
             assert backward[-1] is some[-1]
         assert words
     assert [row.key for row in arranged(some, wanted="", sort=None, reverse=True)] == [row.key for row in some[::-1]]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_kind_is_shown_whole_or_not_at_all(alone):
+    shown = {layout(width, (24, 36), alone=alone).kind for width in range(20, 220)}
+    assert shown == {0, 36}
