@@ -35,11 +35,14 @@ def known_scalars(net: nn.Module) -> Iterator[None]:
         with _Values({id(value): (value, stored[name]) for name, value in named if name in stored}):
             return forward(*args, **kwargs)
 
+    own = vars(net).get("forward")
     net.forward = looked_up
     try:
         yield
     finally:
         del net.forward
+        if own is not None:
+            net.forward = own
 
 
 class _Values(TorchFunctionMode):
