@@ -183,8 +183,13 @@ def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> Exported
 
 
 def _exported(net: nn.Module, images: Tensor) -> ExportedProgram:
-    program: ExportedProgram = torch.export.export(net, (images,)).run_decompositions({})
-    return program
+    program: ExportedProgram = torch.export.export(net, (images,))
+    for node in program.graph.nodes:
+        # In eval mode it gives back its input itself, which torch 2.9 forgets when what it gives is changed in place.
+        if "dropout" in str(node.target) and not (node.args[2] or any(user.op == "output" for user in node.users)):
+            node.replace_all_uses_with(node.args[0])
+    functional: ExportedProgram = program.run_decompositions({})
+    return functional
 
 
 def spelled_out(program: ExportedProgram, known: Container[str]) -> ExportedProgram | None:

@@ -32,6 +32,11 @@ def _identity(op: Op, steps: Steps) -> None:
     steps.add("identity", op.shape, of=(source,))
 
 
+@matches("native_dropout")
+def _dropped(op: Op, steps: Steps) -> None:
+    raise op.refuse("it drops numbers at random in eval mode too: call it with training=self.training")
+
+
 @matches("expand")
 def _expand(op: Op, steps: Steps) -> None:
     x = source_of(op)
