@@ -50,91 +50,52 @@ MOVES = frozenset({
 })  # fmt: skip
 """Operations that move numbers."""
 
+JOINED = frozenset({"cat", "stack", "view", "reshape", "flatten"})
+"""Those by which several values become one."""
 
-ELEMENTWISE = frozenset({
-    "abs", "add", "sub", "mul", "div", "sigmoid", "tanh", "erf", "exp", "pow", "neg", "rsub", "reciprocal", "relu6",
-    "clamp", "hardtanh", "hardsigmoid",
-})  # fmt: skip
-
+ARITHMETIC = frozenset({"add", "sub", "rsub", "mul", "div", "neg"})
 COMPARISONS = frozenset({"gt", "ge", "le", "lt"})
+CHOICES = frozenset({"where", "to", "_to_copy", "bitwise_not", "logical_not", "logical_and", "bitwise_and"})
+"""What is done with the results of comparisons."""
 
+EXTREMES = frozenset({"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"})
+HALVING = frozenset({"relu", "abs", "clamp", "clamp_min", "clamp_max"})
+"""Operations that tell the half plane that is reflected from the other."""
+
+SMOOTH = frozenset({"abs", "sigmoid", "tanh", "erf", "exp", "relu6", "clamp", "hardtanh", "hardsigmoid"})
 FOURIER = frozenset({
     "fft_fft2", "fft_ifft2", "fft_rfft2", "fft_irfft2", "fft_fftn", "fft_ifftn", "fft_rfftn", "fft_irfftn", "fft_fft",
     "fft_ifft", "fft_rfft", "fft_irfft",
 })  # fmt: skip
-
-HALVING = frozenset({"relu", "abs", "clamp", "clamp_min", "clamp_max"})
-"""Operations that tell the half plane that is reflected from the other."""
+COMPLEX = frozenset({"real", "conj", "_conj", "resolve_conj", "conj_physical", "view_as_real", "view_as_complex"})
+PRODUCTS = frozenset({"matmul", "bmm", "mm", "einsum", "expand", "_unsafe_view"})
+MEANS = frozenset({"mean", "sum", "adaptive_avg_pool2d"})
+PAIRWISE = MOVES | ARITHMETIC | COMPARISONS | CHOICES
 
 PATTERNS = (
+    Pattern(SMOOTH | ARITHMETIC | {"pow", "reciprocal"}, SMOOTH, frozenset({"mul", "div"}), spelled_activations.curve),
     Pattern(
-        ELEMENTWISE,
-        frozenset({"abs", "sigmoid", "tanh", "erf", "exp", "relu6", "clamp", "hardtanh", "hardsigmoid"}),
-        frozenset({"mul", "div"}),
-        spelled_activations.curve,
-    ),
-    Pattern(
-        COMPARISONS
-        | {"where", "to", "_to_copy", "mul", "add", "sub", "neg", "relu", "zeros_like", "maximum", "minimum"},
+        ARITHMETIC | COMPARISONS | CHOICES | {"relu", "maximum", "minimum"},
         COMPARISONS | {"maximum", "minimum"},
         frozenset({"mul", "add", "sub", "where", "maximum", "minimum"}),
         spelled_activations.slopes,
     ),
     Pattern(
-        MOVES | {"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"},
-        frozenset({"max", "min", "maximum", "minimum", "sort", "topk", "amax", "amin"}),
-        frozenset({"cat", "stack", "view", "reshape", "flatten", "getitem", "permute", "transpose"}),
+        PAIRWISE | EXTREMES | HALVING,
+        EXTREMES | HALVING | COMPARISONS,
+        JOINED | {"getitem", "permute", "transpose"},
         spelled_activations.sorting,
     ),
+    Pattern(PAIRWISE | HALVING, HALVING | COMPARISONS, JOINED, spelled_activations.householder),
     Pattern(
-        MOVES
-        | HALVING
-        | COMPARISONS
-        | {"mul", "div", "add", "sub", "neg", "where", "to", "rsub", "bitwise_not", "logical_not"},
-        HALVING | COMPARISONS,
-        frozenset({"cat", "stack", "view", "reshape", "flatten"}),
-        spelled_activations.householder,
-    ),
-    Pattern(
-        MOVES
-        | COMPARISONS
-        | {
-            "atan2",
-            "remainder",
-            "mul",
-            "add",
-            "sub",
-            "rsub",
-            "neg",
-            "where",
-            "to",
-            "_to_copy",
-            "logical_and",
-            "bitwise_and",
-        },
+        PAIRWISE | {"atan2", "remainder"},
         frozenset({"atan2"}),
-        frozenset({"cat"}),
+        JOINED,
         spelled_activations.householder_of_order_2,
     ),
+    Pattern(MOVES | HALVING | {"neg", "mul"}, HALVING, frozenset({"cat"}), spelled_activations.concatenated_relu),
     Pattern(
-        MOVES
-        | FOURIER
-        | {
-            "matmul",
-            "bmm",
-            "mm",
-            "einsum",
-            "mul",
-            "div",
-            "add",
-            "sub",
-            "real",
-            "conj",
-            "_conj",
-            "resolve_conj",
-            "expand",
-        }
-        | {"_unsafe_view", "conj_physical", "view_as_real", "view_as_complex"},
+        MOVES | FOURIER | COMPLEX | PRODUCTS | ARITHMETIC,
         FOURIER,
         FOURIER | {"real", "view", "reshape", "permute", "select"},
         spelled_operators.circular,
@@ -142,9 +103,8 @@ PATTERNS = (
     Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), spelled_operators.copies),
     Pattern(MOVES, frozenset({"cat"}), frozenset({"cat"}), spelled_operators.taken),
     Pattern(
-        frozenset({"mean", "sum", "adaptive_avg_pool2d", "mul", "div", "neg", "add", "sub", "rsub", "expand"})
-        | frozenset(IDENTITIES),
-        frozenset({"mean", "sum", "adaptive_avg_pool2d"}),
+        MEANS | ARITHMETIC | {"expand", *IDENTITIES},
+        MEANS,
         frozenset({"add", "sub", "rsub"}),
         spelled_operators.centering,
     ),
@@ -155,14 +115,13 @@ PATTERNS = (
         spelled_operators.l2_pool,
     ),
     Pattern(
-        frozenset({"conv2d", "mul", "div", "add"}) | frozenset(IDENTITIES),
+        frozenset({"conv2d", "mul", "div", "add", *IDENTITIES}),
         frozenset({"conv2d"}),
         frozenset({"add"}),
         spelled_operators.taylor,
     ),
     Pattern(
-        frozenset({"conv2d", "conv_transpose2d", "linear", "relu", "mul", "div", "add", "sub", "neg"})
-        | frozenset(IDENTITIES),
+        ARITHMETIC | {"conv2d", "conv_transpose2d", "linear", "relu", *IDENTITIES},
         frozenset({"conv_transpose2d", "linear"}),
         frozenset({"sub", "add"}),
         spelled_operators.potential_step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -11,38 +12,64 @@ import torch
 from lipscope.layers.elementwise import Elementwise, LeakyReLU, gelu, hardswish, silu, softsign
 from lipscope.layers.groupsort import GroupSort, MaxMin
 from lipscope.layers.householder import HouseHolder1, HouseHolder2
-from lipscope.layers.rearrange import ChannelShuffle
+from lipscope.layers.rearrange import ChannelShuffle, Permute
 from lipscope.models.capture.graph import Op
 from lipscope.models.capture.region import Region
 from lipscope.models.capture.steps import Steps
 
 
 def sorting(region: Region, steps: Steps) -> bool:
-    """MaxMin and GroupSort in any spelling."""
+    """MaxMin and GroupSort in any spelling, among the channels or along another axis."""
     source, result = region.source, region.ops[-1]
     if source.shape != result.shape:
         return False
-    channels = source.shape[0]
-    for size in (g for g in range(2, channels + 1) if channels % g == 0):
-        for adjacent in (False, True) if size < channels else (False,):
-            for ascending in (False, True):
-                layer = (
-                    MaxMin(adjacent=adjacent, ascending=ascending)
-                    if size == 2
-                    else GroupSort(size, adjacent=adjacent, ascending=ascending)
-                )
-                # Neighbours are often sorted and given by rank: all maxima first.
-                for groups in dict.fromkeys((1, size, channels // size)):
-                    if not region.is_same(torch.nn.Sequential(layer, ChannelShuffle(groups))):
-                        continue
-                    steps.add(
-                        "max_min" if size == 2 else "group_sort", result.shape, of=(source,),
-                        group_size=None if size == 2 else size, adjacent=adjacent or None, ascending=ascending or None,
-                    )  # fmt: skip
-                    if groups > 1:
-                        steps.add("channel_shuffle", result.shape, groups=groups)
-                    return True
+    return any(_sorting_along(axis, region, steps) for axis in range(len(source.shape)))
+
+
+def _sorting_along(axis: int, region: Region, steps: Steps) -> bool:
+    source, shape = region.source, region.source.shape
+    order = [axis, *(other for other in range(len(shape)) if other != axis)]
+    turned, back = tuple(shape[place] for place in order), [order.index(place) for place in range(len(order))]
+    places = shape[axis]
+    for size in (g for g in range(2, places + 1) if places % g == 0):
+        for adjacent, ascending in itertools.product((False, True) if size < places else (False,), (False, True)):
+            layer = (
+                MaxMin(adjacent=adjacent, ascending=ascending)
+                if size == 2
+                else GroupSort(size, adjacent=adjacent, ascending=ascending)
+            )
+            # Neighbours are often sorted and given by rank: all maxima first.
+            for groups in dict.fromkeys((1, size, places // size)):
+                if not region.is_same(
+                    torch.nn.Sequential(Permute(tuple(order)), layer, ChannelShuffle(groups), Permute(tuple(back)))
+                ):
+                    continue
+                steps.add("permute", turned, of=(source,), order=order)
+                steps.add(
+                    "max_min" if size == 2 else "group_sort", turned, group_size=None if size == 2 else size,
+                    adjacent=adjacent or None, ascending=ascending or None,
+                )  # fmt: skip
+                if groups > 1:
+                    steps.add("channel_shuffle", turned, groups=groups)
+                steps.add("permute", shape, order=back)
+                return True
     return False
+
+
+def concatenated_relu(region: Region, steps: Steps) -> bool:
+    """(relu(x), relu(-x)) = (max(x, 0), -min(x, 0)): MaxMin of each number with a zero."""
+    source, result = region.source, region.ops[-1]
+    if result.shape != (2 * source.shape[0], *source.shape[1:]):
+        return False
+    if not region.is_same(lambda x: torch.cat([x.relu(), (-x).relu()], 1)):
+        return False
+    sides = [[0, source.shape[0]], *([0, 0] for _ in source.shape[1:])]
+    signs = torch.ones(result.shape[0], *([1] * (len(source.shape) - 1)), dtype=torch.float64)
+    signs[source.shape[0] :] = -1.0
+    steps.add("pad", result.shape, of=(source,), padding=sides, padding_mode="zeros")
+    steps.add("max_min", result.shape)
+    steps.add("scale_shift", result.shape, tensors={"scale": signs})
+    return True
 
 
 CURVES: tuple[tuple[str, dict[str, Any], Callable[[], Elementwise]], ...] = (

@@ -21,6 +21,12 @@ def turned(layer: HouseHolder2) -> HouseHolder2:
     return layer
 
 
+def chosen(x: torch.Tensor) -> torch.Tensor:
+    first, second = x.chunk(2, 1)
+    larger = first > second
+    return torch.cat([torch.where(larger, first, second), torch.where(larger, second, first)], 1)
+
+
 SINGLE = {
     "conv zeros": (lambda: nn.Conv2d(4, 6, 3, stride=2, padding=1), ["conv2d"]),
     "conv circular": (lambda: nn.Conv2d(4, 4, 3, padding=1, padding_mode="circular"), ["conv2d"]),
@@ -151,6 +157,17 @@ SINGLE = {
             "reshape",
         ],
     ),
+    "concatenated relu": (
+        lambda: nets.Lambda(lambda x: torch.cat([torch.relu(x), torch.relu(-x)], 1)),
+        ["pad", "max_min", "scale_shift"],
+    ),
+    "max min of columns": (
+        lambda: nets.Lambda(
+            lambda x: torch.cat([torch.maximum(x[..., ::2], x[..., 1::2]), torch.minimum(x[..., ::2], x[..., 1::2])], 3)
+        ),
+        ["permute", "max_min", "channel_shuffle", "permute"],
+    ),
+    "max min by where": (lambda: nets.Lambda(chosen), ["max_min"]),
     "relu by where": (lambda: nets.Lambda(lambda x: torch.where(x > 0, x, torch.zeros_like(x))), ["relu"]),
     "leaky by where": (lambda: nets.Lambda(lambda x: torch.where(x < 0, 0.25 * x, x)), ["leaky_relu"]),
     "abs by maximum": (lambda: nets.Lambda(lambda x: torch.maximum(x, -x)), ["absolute"]),
