@@ -185,6 +185,7 @@ SETTINGS: dict[str, tuple[Setting, ...]] = {
         Setting(SMALL, 9_000 * 256, 0.6919, 0.5383),
         Setting(MIDDLE, 14_400 * 256, 0.7075, 0.5633),
         Setting(WIDE, 27_220 * 256, 0.7240, 0.5791),
+        Setting(WIDE, 61_052 * 256, 0.7356, 0.5889),
     ),
     "cifar100": (
         Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861),
