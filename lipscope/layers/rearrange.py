@@ -255,17 +255,20 @@ class Take(Copies):
         places: what comes where, from 0.
     """
 
+    index: Tensor
+
     def __init__(self, axis: int, places: tuple[int, ...]) -> None:
         super().__init__()
         if not places or min(places) < 0 or axis < 0:
             raise ValueError(f"these places of axis {axis} cannot be taken")
         self.axis, self.places = axis, places
+        self.register_buffer("index", torch.tensor(places), persistent=False)
         self.gradient_norm_preserving = self.copies() == 1
         self.kind = f"take {len(places)} places"
 
     def linear(self, x: Tensor) -> Tensor:
         """(N, ...), the axis as long as the places."""
-        return x.index_select(self.axis + 1, torch.tensor(self.places, device=x.device))
+        return x.index_select(self.axis + 1, self.index)
 
     def copies(self) -> int:
         """Of the place named most often."""

@@ -182,12 +182,20 @@ def exported(net: nn.Module, input_shape: Shape, dtype: torch.dtype) -> Exported
         ) from error  # fmt: skip
 
 
+DROPOUTS = tuple(
+    getattr(torch.ops.aten, name).default
+    for name in ("dropout", "feature_dropout", "alpha_dropout", "feature_alpha_dropout")
+)
+
+
 def _exported(net: nn.Module, images: Tensor) -> ExportedProgram:
     program: ExportedProgram = torch.export.export(net, (images,))
-    for node in program.graph.nodes:
-        # In eval mode it gives back its input itself, which torch 2.9 forgets when what it gives is changed in place.
-        if "dropout" in str(node.target) and not (node.args[2] or any(user.op == "output" for user in node.users)):
-            node.replace_all_uses_with(node.args[0])
+    for target in DROPOUTS:
+        for node in program.graph.find_nodes(op="call_function", target=target):
+            # In eval mode it gives its input itself, which torch 2.9 forgets when what it gives is changed in place.
+            x, _, train = node.args
+            if not train and all(user.op != "output" for user in node.users):
+                node.replace_all_uses_with(x)
     functional: ExportedProgram = program.run_decompositions({})
     return functional
 

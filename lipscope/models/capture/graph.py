@@ -186,7 +186,7 @@ def _called(node: torch.fx.Node, values: Mapping[torch.fx.Node, Any], place: int
     if not any(True for value in given.values() for _ in _ops(value)):
         with torch.no_grad():
             return _caller(target)(*given.values())
-    if base_of(kind) == "pad" and not any(given["pad"]):
+    if base_of(kind) in ("pad", "constant_pad_nd") and not any(given["pad"]):
         return given["self"]
     value = node.meta.get("val")
     first = value[0] if isinstance(value, list | tuple) and value else value

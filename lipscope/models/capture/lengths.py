@@ -35,8 +35,11 @@ class Squares:
 def _root(op: Op, steps: Steps) -> None:
     inside, power = op.given["self"], op.given.get("exponent", 0.5)
     found = _squares(inside) if power == 0.5 else None
-    if found is None or found.constant < 0 or any(f < 0 or u.shape != op.shape for f, u in found.parts):
+    factors = [] if found is None else [found.constant, *(factor for factor, _ in found.parts)]
+    if found is None or not all(0 <= factor < math.inf for factor in factors):
         raise op.refuse("only the root of a sum of squares is a layer")
+    if any(value.shape != op.shape for _, value in found.parts):
+        raise op.refuse("it adds squares of different shapes")
     values: list[Op | Step] = []
     for factor, value in found.parts:
         scale = torch.tensor([math.sqrt(factor)], dtype=torch.float64)

@@ -33,7 +33,7 @@ def steps_of(program: ExportedProgram) -> tuple[list[Step], str]:
     try:
         return _steps(graph_of(program))
     except UsageError:
-        with suppress(UsageError):
+        with suppress(Exception):  # torch may fail to spell out what it has, and then the first reason counts
             if (smaller := spelled_out(program, KNOWN)) is not None:
                 return _steps(graph_of(smaller))
         raise

@@ -164,7 +164,8 @@ def _interpolated(op: Op, steps: Steps) -> None:
     first, second, weight = op.given["self"], op.given["end"], op.given["weight"]
     if not (isinstance(first, Op) and isinstance(second, Op) and isinstance(weight, float | int)):
         raise op.refuse("only between two values that depend on the input, by a fixed number, is it a layer")
-    steps.add("sum", op.shape, of=(first, second), factors=[1.0 - weight, float(weight)])
+    branches = (broadcast(op, steps, first), broadcast(op, steps, second))
+    steps.add("sum", op.shape, of=branches, factors=[1.0 - weight, float(weight)])
 
 
 @matches("mul", "div")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,11 @@ SINGLE = {
         ["clamp", "scale_shift", "permute"],
     ),
     "upsample": (lambda: nn.Upsample(scale_factor=2), ["nearest_upsample"]),
+    "named like a dropout": (lambda: nn.Sequential(OrderedDict(dropout=nn.Conv2d(4, 4, 1))), ["conv2d"]),
+    "between a value and its mean": (
+        lambda: nets.Lambda(lambda x: torch.lerp(x, x.mean(1, keepdim=True), 0.25)),
+        ["block", "permute", "reshape", "global_average_pool", "reshape", "take", "sum"],
+    ),
     "dropout": (lambda: nn.Sequential(nn.Dropout(), nn.Identity(), nn.ReLU()), ["relu"]),
     "scale and shift": (lambda: nets.Lambda(lambda x: torch.relu(x) * 3 - 1), ["relu", "scale_shift"]),
     "normalisation": (lambda: nets.Lambda(lambda x: torch.relu((x - 0.5) / 0.25)), ["normalize", "relu"]),

@@ -20,6 +20,13 @@ from tests import dense
 from tests.models.capture import nets
 
 
+def trained(net: nn.Module, shape: tuple[int, ...]) -> None:
+    """Briefly, whatever the libraries warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        nets.trained(net, shape)
+
+
 def file_of(net: nn.Module, folder: Path, shape: tuple[int, ...]) -> LipschitzNet:
     path = folder / "model.safetensors"
     lipscope.save(net.eval(), path, input_shape=shape)
@@ -57,9 +64,7 @@ def test_orthogonium(tmp_path: Path) -> None:
         AdaptiveOrthoConv2d(8, 16, 4, stride=2, padding=1, padding_mode="circular", groups=2), layers.MaxMin(),
         layers.HouseHolder(16), nn.Flatten(), layers.UnitNormLinear(256, 10),
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        nets.trained(net, shape)
+    trained(net, shape)
     file = file_of(net, tmp_path, shape)
     agree(net, file, shape)
     assert kinds(tmp_path) == [
@@ -105,9 +110,7 @@ def test_layers_that_centre_and_shuffle(tmp_path: Path) -> None:
         L2NormResidual(lip.LayerCentering(4)), SoftHuber(), AOCLipschitzResBlock(4, 2, 3),
         lip.BatchCentering(4), lip.BatchLipNorm(4), nn.Flatten(), nn.Linear(144, 3),
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        nets.trained(net, shape)
+    trained(net, shape)
     file = file_of(net, tmp_path, shape)
     agree(net, file, shape)
     assert [kind for kind in kinds(tmp_path) if kind not in ("scale_shift", "reshape", "permute")] == [
@@ -128,9 +131,7 @@ def test_deel_torchlip(tmp_path: Path) -> None:
         lip.SpectralConv2d(8, 8, 3, padding=1, padding_mode="reflect"), lip.GroupSort(4), lip.HouseHolder(8),
         lip.InvertibleDownSampling(2), lip.FullSort(), lip.ScaledAvgPool2d(2), nn.Flatten(), lip.FrobeniusLinear(32, 4),
     )  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        nets.trained(net, shape)
+    trained(net, shape)
     file = file_of(net, tmp_path, shape)
     agree(net, file, shape)
     assert kinds(tmp_path) == [

@@ -65,6 +65,7 @@ REFUSED = {
     "layer norm": (lambda: nn.LayerNorm(4), (4,), "layer_norm cannot be described"),
     "product": (lambda: nets.Lambda(lambda x: x * x.tanh()), (4,), "mul cannot be described"),
     "always dropping": (lambda: nets.Lambda(lambda x: F.dropout(x, 0.5)), (4,), "drops numbers at random in eval mode"),
+    "infinite square": (lambda: nets.Lambda(lambda x: (x**2 + math.inf).sqrt()), (4,), "only the root of a sum"),
     "growing exponential": (lambda: nn.CELU(-1.0), (4,), "grows without bound"),
     "jumping softplus": (lambda: nn.Softplus(threshold=6.0), (4,), "jumps at its threshold"),
     "cut sigmoid": (lambda: nets.Lambda(lambda x: x * x.clamp(-9.0, 9.0).sigmoid()), (4,), "mul cannot be described"),
