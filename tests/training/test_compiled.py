@@ -10,7 +10,7 @@ from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.shiftnet import ShiftNetConfig
 from lipscope.training.loop import train
 from tests.training.conftest import ALONE
-from tests.training.test_loop import assert_same_outcome
+from tests.training.runs import assert_same_outcome
 
 
 @pytest.mark.parametrize("mode", ["default", "reduce-overhead"])

@@ -1,9 +1,10 @@
+"""Trainings that are stopped, resumed, killed and go wrong."""
+
 from __future__ import annotations
 
 import json
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -11,50 +12,17 @@ import torch
 from safetensors.torch import load_file
 
 from lipscope.errors import CheckpointError, LipscopeError, UsageError
-from lipscope.files.checkpoint import read_header
 from lipscope.files.locks import BusyError
 from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.models.stored import load_model
 from lipscope.processes.world import World
 from lipscope.training import loop
-from lipscope.training.loop import Listeners, _generator, train
+from lipscope.training.loop import Listeners, train
 from lipscope.training.recipe import schedule_at
-from lipscope.training.run import extend_run, open_run
 from lipscope.training.step import take_step
 from tests.conftest import TINY
 from tests.training.conftest import ALONE, new_run_in
-
-STEPS = 18
-"""Three epochs of six batches of 40 of the 240 images that are learnt from."""
-
-
-def lines(run):
-    """The metrics but for the clocks."""
-    parsed = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in ("seconds", "images_per_second")} for line in parsed]
-
-
-def assert_same_outcome(run, other):
-    assert run.layers.read_bytes() == other.layers.read_bytes()
-    ours, theirs = load_file(run.model), load_file(other.model)
-    assert ours.keys() == theirs.keys()
-    for name, tensor in ours.items():
-        assert torch.equal(tensor, theirs[name]), name
-    assert lines(run) == lines(other)
-    first, second = (dict(read_header(each.model).training) for each in (run, other))
-    first.pop("wall_seconds"), second.pop("wall_seconds")
-    assert first == second
-
-
-class StopAfter:
-    """Says yes when it has been asked this many times."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def __call__(self) -> bool:
-        self.left -= 1
-        return self.left < 0
+from tests.training.runs import STEPS, StopAfter, assert_same_outcome, lines, train_in_pieces
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +30,6 @@ def unbroken(few_images, tmp_path_factory):
     run = new_run_in(tmp_path_factory.mktemp("unbroken"))
     assert train(run, few_images, ALONE)
     return run
-
-
-def train_in_pieces(run, data, piece):
-    pieces = 0
-    while not train(run, data, ALONE, Listeners(should_stop=StopAfter(piece))):
-        pieces += 1
-        assert pieces <= STEPS
-    return pieces
 
 
 @pytest.mark.parametrize("piece", [4, 6, 10, 17])
@@ -205,120 +165,6 @@ def test_it_learns(new_run, few_images):
     assert lines(run)[-1]["train_accuracy"] > 0.17
 
 
-class Watched:
-    """Stands for the augmentation and remembers which images it is given."""
-
-    def __init__(self, augment):
-        self.augment = augment
-        self.batches = []
-        self.draws = []
-
-    def __call__(self, images, generator, *part):
-        self.draws.append(torch.randint(2**40, (1,), generator=generator.clone_state()).item())
-        self.batches.append([image.numpy().tobytes() for image in images])
-        return self.augment(images, generator, *part)
-
-
-def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch):
-    watched = Watched(loop.crop_and_flip)
-    monkeypatch.setattr(loop, "crop_and_flip", watched)
-    run = new_run(epochs=2)
-    assert train(run, few_images, ALONE)
-    everything = {image.tobytes() for image in few_images.images}
-    epochs = [[image for batch in watched.batches[6 * e : 6 * e + 6] for image in batch] for e in range(2)]
-    for seen in epochs:
-        assert len(set(seen)) == len(seen) == 240
-        assert set(seen) <= everything
-    assert set(epochs[0]) == set(epochs[1])  # the same 60 are kept apart in every epoch
-    assert epochs[0] != epochs[1]  # in another order
-    other = Watched(watched.augment)
-    monkeypatch.setattr(loop, "crop_and_flip", other)
-    train(new_run("other", epochs=1, seed=1), few_images, ALONE)
-    assert {image for batch in other.batches for image in batch} != set(epochs[0])
-
-
-@pytest.mark.parametrize("other", [(257, 0, 3), (1 + 2**32, 0, 3), (1, 1, 3), (1, 0, 4), (1, 0, 3 + 2**32)])
-def test_every_bit_of_seed_purpose_and_number_counts(other):
-    draw = partial(torch.randperm, 1000)
-    assert torch.equal(draw(generator=_generator(1, 0, 3)), draw(generator=_generator(1, 0, 3)))
-    assert not torch.equal(draw(generator=_generator(1, 0, 3)), draw(generator=_generator(*other)))
-
-
-def test_every_step_draws_its_own_crops(new_run, few_images, monkeypatch):
-    watched = Watched(loop.crop_and_flip)
-    monkeypatch.setattr(loop, "crop_and_flip", watched)
-    assert train(new_run(), few_images, ALONE)
-    assert len(set(watched.draws)) == STEPS
-    first = list(watched.draws)
-    assert train(new_run("other", seed=1), few_images, ALONE)
-    assert len(set(watched.draws)) == 2 * STEPS
-    assert train(new_run("again"), few_images, ALONE)
-    assert watched.draws[-STEPS:] == first
-
-
-def test_validation_sees_the_held_out_images_and_the_frozen_model(new_run, few_images, monkeypatch):
-    calls = []
-
-    def watching(net, split, world):
-        calls.append((net.training, split))
-        return 0.5, 0.5
-
-    monkeypatch.setattr(loop, "validate", watching)
-    watched = Watched(loop.crop_and_flip)
-    monkeypatch.setattr(loop, "crop_and_flip", watched)
-    assert train(new_run(epochs=1), few_images, ALONE)
-    ((training, split),) = calls
-    assert not training
-    held = {image.numpy().tobytes() for image in split.held_images}
-    assert len(held) == 60
-    assert held.isdisjoint(image for batch in watched.batches for image in batch)
-
-
-SCORES = [(0.5, 0.1), (0.4, 0.3), (0.9, 0.3), (0.8, 0.2)]
-"""Validation of four epochs: the second is the first with the largest certified accuracy."""
-
-
-def scripted(monkeypatch, scores):
-    left = iter(scores)
-    monkeypatch.setattr(loop, "validate", lambda net, split, world: next(left))
-
-
-def test_the_model_is_that_of_the_best_epoch(new_run, few_images, monkeypatch):
-    scripted(monkeypatch, SCORES)
-    run = new_run(epochs=4)
-    stored = []
-    assert train(run, few_images, ALONE, Listeners(on_epoch=lambda event: stored.append(run.model.read_bytes())))
-    assert stored[0] != stored[1] == stored[2] == stored[3] == run.model.read_bytes()
-    assert read_header(run.model).training["epoch"] == 2
-    assert [line["validation_certified"] for line in lines(run)] == [0.1, 0.3, 0.3, 0.2]
-
-
-def test_the_best_score_survives_a_stop(new_run, few_images, monkeypatch):
-    scripted(monkeypatch, SCORES)
-    run = new_run(epochs=4)
-    assert not train(run, few_images, ALONE, Listeners(should_stop=StopAfter(14)))
-    best = run.model.read_bytes()
-    assert train(run, few_images, ALONE)
-    assert run.model.read_bytes() == best
-    assert read_header(run.model).training["epoch"] == 2
-
-
-def test_the_real_validation_picks_the_epoch_that_the_metrics_name(new_run, few_images):
-    # A rate that stays large makes later epochs worse now and then.
-    run = new_run(epochs=6, learning_rate=3.0, schedule="step")
-    assert train(run, few_images, ALONE)
-    scores = [line["validation_certified"] for line in lines(run)]
-    assert read_header(run.model).training["epoch"] == 1 + scores.index(max(scores))
-    assert max(scores) > scores[-1]  # else this test shows nothing
-
-
-def test_without_held_out_images_the_last_epoch_is_stored(new_run, few_images):
-    run = new_run(holdout=0)
-    assert train(run, few_images, ALONE)
-    assert read_header(run.model).training["epoch"] == 3
-    assert [line["validation_certified"] for line in lines(run)] == [None] * 3
-
-
 def test_the_stored_model_is_proved_and_says_what_it_claims(unbroken):
     stored = load_model(unbroken.model)
     assert LipConvnetConfig.from_json(stored.header.config) == TINY
@@ -377,98 +223,6 @@ def test_a_state_of_another_version_is_not_called_damaged(new_run, few_images):
     run.state.write_bytes(first.replace(b"lipscope.state/2", b"lipscope.state/1") + b"\n" + rest)
     with pytest.raises(CheckpointError, match=r"cannot be continued from \(another version wrote it\)"):
         train(run, few_images, ALONE)
-
-
-@pytest.fixture
-def one_step_a_second(monkeypatch):
-    """A clock that only steps move."""
-    monkeypatch.setattr(loop.Stopwatch, "seconds", lambda self: float(self._counters.step))
-
-
-@pytest.mark.usefixtures("one_step_a_second")
-@pytest.mark.parametrize("piece", [4, 9])
-def test_by_the_clock_it_decays_and_resumes_bit_for_bit(new_run, few_images, piece):
-    run, other = new_run("unbroken", minutes=14 / 60, decay=0.5), new_run("stopped", minutes=14 / 60, decay=0.5)
-    rates = []
-    assert train(run, few_images, ALONE, Listeners(on_epoch=lambda event: rates.append(event.learning_rate)))
-    train_in_pieces(other, few_images, piece)
-    assert_same_outcome(run, other)
-    *_, before, last = lines(run)
-    # 6 steps are an epoch: 7 stable ones, 7 of the decay, so that the last epoch has 2.
-    assert (before["step"], last["step"], last["epoch"], last["epochs"]) == (12, 14, 3, 3)
-    assert rates[-1] < rates[-2]
-    assert read_header(run.model).training["steps"] in (6, 12, 14)
-
-
-def test_a_machine_that_becomes_slower_in_the_decay_keeps_to_its_time(new_run, few_images, monkeypatch):
-    """30 steps in 30 seconds, then each takes two."""
-    monkeypatch.setattr(
-        loop.Stopwatch, "seconds", lambda self: float(max(self._counters.step, self._counters.step * 2 - 30))
-    )
-    run = new_run(minutes=1.0, decay=0.5, holdout=0, batch_size=50)
-    assert train(run, few_images, ALONE)
-    last = lines(run)[-1]
-    assert (last["step"], last["learning_rate"] > 0) == (45, True)
-
-
-@pytest.mark.usefixtures("one_step_a_second")
-def test_resuming_what_the_clock_ended_within_an_epoch_changes_nothing(new_run, few_images):
-    for seconds in (3, 14):
-        run = new_run(f"after-{seconds}", minutes=seconds / 60, decay=0.5)
-        assert train(run, few_images, ALONE)
-        before = {path.name: path.read_bytes() for path in run.path.iterdir()}
-        assert lines(run)
-        assert train(run, few_images, ALONE)
-        assert {path.name: path.read_bytes() for path in run.path.iterdir()} == before
-
-
-@pytest.mark.usefixtures("one_step_a_second")
-def test_the_last_part_of_an_epoch_is_counted_over_its_own_images(new_run, few_images):
-    run = new_run(minutes=8 / 60, decay=0.5, holdout=0)
-    assert train(run, few_images, ALONE)
-    last = lines(run)[-1]
-    assert last["step"] == 8
-    counted = last["train_accuracy"] * ((8 - 300 // 40) * 40)
-    assert counted == pytest.approx(round(counted), abs=1e-9)
-
-
-@pytest.mark.usefixtures("one_step_a_second")
-@pytest.mark.parametrize("seconds", [12, 20, 28], ids=["in the decay", "at its beginning", "before it"])
-def test_an_extended_run_keeps_the_weights_and_has_the_learning_rates_of_the_longer_one(
-    seconds, new_run, few_images, tmp_path
-):
-    short, long = (new_run(name, minutes=s / 60, decay=0.5, holdout=0) for name, s in (("a", 10), ("b", seconds)))
-    assert train(short, few_images, ALONE)
-    assert train(long, few_images, ALONE)
-    extended = extend_run(short, tmp_path / "extended", seconds / 60)
-    assert open_run(extended.path) == extended
-    before, after = (run.load_state(torch.device("cpu"))["net"] for run in (short, extended))
-    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
-
-    assert train(extended, few_images, ALONE)
-    assert not torch.equal(load_file(short.model)["head.weight"], load_file(extended.model)["head.weight"])
-    assert [line["step"] for line in lines(extended)] == [line["step"] for line in lines(long)]
-    rates = [[line["learning_rate"] for line in lines(run) if line["step"] > 10] for run in (extended, long)]
-    assert rates[0] == pytest.approx(rates[1])
-    # The epoch that the clock cut off is whole now, and counted over its own images.
-    cut = lines(extended)[1]
-    assert cut["step"] == min(14, seconds)
-    counted = cut["train_accuracy"] * (cut["step"] - 7) * 40
-    assert counted == pytest.approx(round(counted), abs=1e-9)
-    assert counted >= lines(short)[-1]["train_accuracy"] * 3 * 40
-
-
-@pytest.mark.usefixtures("one_step_a_second")
-def test_a_run_that_cannot_be_extended(new_run, few_images, tmp_path):
-    by_epochs = new_run("epochs")
-    assert train(by_epochs, few_images, ALONE)
-    with pytest.raises(UsageError, match="cannot be extended"):
-        extend_run(by_epochs, tmp_path / "more", 3.0)
-    short = new_run("short", minutes=10 / 60, decay=0.5)
-    assert train(short, few_images, ALONE)
-    with pytest.raises(UsageError, match="too few to extend"):
-        extend_run(short, tmp_path / "more", 10 / 60)
-    assert not (tmp_path / "more").exists()
 
 
 def test_a_second_process_is_refused_and_changes_nothing(new_run, few_images):
