@@ -41,7 +41,8 @@ WHOLE = 10_000
 FLAGS = {
     "epochs": "--epochs", "minutes": "--minutes", "batch_size": "--batch", "accumulate": "--accumulate",
     "learning_rate": "--lr", "gamma": "--gamma", "end_gamma": "--end-gamma", "offset": "--offset",
-    "temperature": "--temperature", "end_temperature": "--end-temperature", "holdout": "--holdout", "seed": "--seed",
+    "temperature": "--temperature", "end_temperature": "--end-temperature", "padding": "--padding",
+    "padding_mode": "--padding-mode", "holdout": "--holdout", "seed": "--seed",
 }  # fmt: skip
 """The options of ``lipscope train`` by the fields of a recipe."""
 

@@ -19,7 +19,7 @@ from lipscope.layers.convolutions import CONVOLUTIONS
 from lipscope.layers.last_layers import HEADS
 from lipscope.models.registry import ARCHITECTURES
 from lipscope.system import ENDINGS
-from lipscope.training.recipe import LOSSES, RECIPES
+from lipscope.training.recipe import LOSSES, PADDING_MODES, RECIPES
 from lipscope.visible import counted
 
 if TYPE_CHECKING:
@@ -118,6 +118,12 @@ POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
     "--end-temperature",
     type=POSITIVE,
     help="To which the temperature falls as the learning rate falls, instead of the recipe's.",
+)
+@click.option("--padding", type=click.IntRange(min=0, max=64), help="Pixels that images are shifted by at most.")
+@click.option(
+    "--padding-mode",
+    type=click.Choice(list(PADDING_MODES)),
+    help="What comes in from the side of a shifted image: black, or its mirror image; instead of the recipe's.",
 )
 @click.option(
     "--holdout", type=click.IntRange(min=0), help="Training images kept to pick the epoch; 0 takes the last epoch."

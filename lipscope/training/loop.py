@@ -210,7 +210,9 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             chosen = torch.cat([chosen, len(split.labels) + drawn])
         pictures, labels = split.batch(world.share(chosen))
         draws = _generator(recipe.seed, 1, counters.step)
-        images = crop_and_flip(pictures, draws, world.part, batch)
+        images = crop_and_flip(
+            pictures, draws, world.part, batch, padding=recipe.padding, padding_mode=recipe.padding_mode
+        )
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
         at = counters.step

@@ -40,7 +40,8 @@ EXTRA_SHARE = 0.75
 NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "head")
 RECIPE = (
     "recipe", "epochs", "minutes", "batch_size", "accumulate", "recompute", "learning_rate", "loss", "gamma",
-    "end_gamma", "offset", "temperature", "end_temperature", "holdout", "float32", "seed",
+    "end_gamma", "offset", "temperature", "end_temperature", "padding", "padding_mode", "holdout",
+    "float32", "seed",
 )  # fmt: skip
 
 Note = Callable[[str], None]

@@ -21,6 +21,9 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 OPTIMIZERS = ("sgd", "manifold")
 
+PADDING_MODES = ("constant", "reflect")
+"""What stands around an image that is shifted, by torchvision's names: black, or its mirror image."""
+
 LOSSES: Registry[Loss] = Registry(
     "loss",
     {
@@ -65,6 +68,8 @@ class Recipe:
         accumulate: parts of a batch that pass one after another before the optimiser steps, for batches that do not
             fit into the memory at once.
         recompute: whether a step keeps only what enters each block, and computes the rest twice.
+        padding: pixels that an image is shifted by at most, in each direction.
+        padding_mode: what comes in from the side, one of :data:`PADDING_MODES`.
         extra: SHA-256 of the file of more images that are learnt from; empty for none.
         extra_share: of every batch, taken from them; an epoch is a pass over the data set's own images.
     """
@@ -89,6 +94,8 @@ class Recipe:
     optimizer: str = "sgd"
     accumulate: int = 1
     recompute: bool = False
+    padding: int = 4
+    padding_mode: str = "constant"
     extra: str = ""
     extra_share: float = 0.0
     minutes: float | None = None
@@ -102,6 +109,10 @@ class Recipe:
         """
         if self.schedule not in SCHEDULES:
             raise UsageError(f"unknown schedule {self.schedule!r}", next_step=f"choose from {', '.join(SCHEDULES)}")
+        if self.padding_mode not in PADDING_MODES:
+            raise UsageError(
+                f"unknown padding_mode {self.padding_mode!r}", next_step=f"choose from {', '.join(PADDING_MODES)}"
+            )
         if self.optimizer not in OPTIMIZERS:
             raise UsageError(f"unknown optimizer {self.optimizer!r}", next_step=f"choose from {', '.join(OPTIMIZERS)}")
         for name, number, low in (
@@ -112,6 +123,7 @@ class Recipe:
             ("end_gamma", 0 if self.end_gamma is None else self.end_gamma, 0),
             ("offset", self.offset, 0),
             ("holdout", self.holdout, 0),
+            ("padding", self.padding, 0),
             ("weight_decay", self.weight_decay, 0),
         ):
             if not number >= low:
@@ -191,6 +203,8 @@ def fast() -> Recipe:
         schedule="one-cycle",
         warmup=0.2,
         holdout=0,
+        padding=2,
+        padding_mode="reflect",
     )
 
 
