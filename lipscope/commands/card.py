@@ -153,16 +153,16 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
 def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> str:
     """The command line that asks for this training; empty for what this version cannot train.
 
-    >>> train_command_of({"architecture": "lipconvnet", "channels": 16}, {"name": "offset", "seed": 1})
-    'lipscope train --model lipconvnet --channels 16 --recipe offset --seed 1'
+    >>> train_command_of({"architecture": "lipconvnet", "channels": 16}, {"name": "paper", "seed": 1})
+    'lipscope train --model lipconvnet --channels 16 --recipe paper --seed 1'
     """
     from lipscope.errors import LipscopeError
     from lipscope.models.registry import configuration
-    from lipscope.training.recipe import RECIPES, Recipe, for_convolutions
+    from lipscope.training.recipe import RECIPES, UNSAID, Recipe, for_convolutions
 
     try:
         made = configuration(config)
-        asked = replace(RECIPES[recipe["name"]](), **{"end_temperature": None, **recipe})
+        asked = replace(RECIPES[recipe["name"]](), **{**UNSAID, **recipe})
         assert isinstance(asked, Recipe)
     except (LipscopeError, KeyError, TypeError, ValueError):
         return ""
@@ -190,8 +190,8 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
         value = getattr(asked, field)
         usually = same if field in falls else value == getattr(usual, field)
         if value is not None and not usually and not (field == "epochs" and asked.minutes):
-            short = f"{value:g}"
-            words.append(f"{flag} {short if float(short) == value else value}")
+            short = value if isinstance(value, str) else f"{value:g}"
+            words.append(f"{flag} {short if short == value or float(short) == value else value}")
     return " ".join(words)
 
 

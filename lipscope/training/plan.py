@@ -78,7 +78,7 @@ class Asked:
         if any(name in self.given for name in NET) or self.given.get("recipe") not in (None, ShiftNetConfig.RECIPE):
             return False
         timed = any(name in self.given for name in ("minutes", "target"))
-        rest = set(RECIPE) - {"accumulate", "recompute", "holdout", "float32", "seed"}
+        rest = set(RECIPE) - {"accumulate", "recompute", "padding", "padding_mode", "holdout", "float32", "seed"}
         return timed or not (gpu or any(name in self.given for name in rest))
 
 

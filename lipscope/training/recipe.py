@@ -36,6 +36,9 @@ LOSSES: Registry[Loss] = Registry(
 )
 """By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
 
+UNSAID: Mapping[str, Any] = {"end_temperature": None, "padding": 4, "padding_mode": "constant"}
+"""What was done where a stored recipe does not say it, being older than the choice."""
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -25,6 +25,7 @@ from lipscope.files.checkpoint import read_header
 from lipscope.files.results import read_results, results_path, write_results
 from lipscope.processes.world import World
 from lipscope.training.plan import NET, RECIPE, Asked, planned
+from lipscope.training.recipe import UNSAID
 
 ROOT = Path(__file__).parents[2]
 MODELS = sorted(
@@ -80,7 +81,7 @@ def test_the_command_asks_for_what_the_file_says(path: Path) -> None:
     said = [name for name in asked if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     given = {name: asked[name] for name in (*NET, *RECIPE) if name in said}
     _, planned_recipe = planned(Asked(asked["dataset"], given), World(0, 1, torch.device("cpu")), lambda text: None)
-    assert {"end_temperature": None, **recipe}.items() <= planned_recipe.to_json().items()
+    assert {**UNSAID, **recipe}.items() <= planned_recipe.to_json().items()
     if recipe.get("minutes"):
         assert asked["minutes"] == recipe["minutes"]
     else:

@@ -5,16 +5,16 @@ import pytest
 import torch
 
 from lipscope.processes.world import World
-from lipscope.training.augment import PADDING, crop_and_flip
+from lipscope.training.augment import crop_and_flip
 
 
-def variants(image: np.ndarray) -> dict[bytes, tuple[int, int, bool]]:
+def variants(image: np.ndarray, padding: int = 4, padding_mode: str = "constant") -> dict[bytes, tuple[int, int, bool]]:
     """Every crop of the padded image and its mirror image, by their bytes."""
     _, height, width = image.shape
-    padded = np.pad(image, ((0, 0), (PADDING, PADDING), (PADDING, PADDING)))
+    padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)), mode=padding_mode)
     found = {}
-    for top in range(2 * PADDING + 1):
-        for left in range(2 * PADDING + 1):
+    for top in range(2 * padding + 1):
+        for left in range(2 * padding + 1):
             crop = padded[:, top : top + height, left : left + width]
             found[crop.tobytes()] = (top, left, False)
             found[crop[:, :, ::-1].tobytes()] = (top, left, True)
@@ -25,14 +25,16 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_every_image_becomes_one_of_its_own_crops():
+@pytest.mark.parametrize("padding_mode", ["constant", "reflect"])
+@pytest.mark.parametrize(("padding", "size"), [(4, (12, 8)), (2, (12, 8)), (0, (12, 8)), (4, (3, 1)), (7, (2, 5))])
+def test_every_image_becomes_one_of_its_own_crops(padding, size, padding_mode):
     random = np.random.default_rng(0)
-    images = random.integers(0, 256, (40, 3, 12, 8), dtype=np.uint8)
-    result = crop_and_flip(torch.from_numpy(images), seeded(1)).numpy()
+    images = random.integers(0, 256, (40, 3, *size), dtype=np.uint8)
+    result = crop_and_flip(torch.from_numpy(images), seeded(1), padding=padding, padding_mode=padding_mode).numpy()
     assert result.dtype == np.uint8
     assert result.shape == images.shape
     for before, after in zip(images, result, strict=True):
-        assert after.tobytes() in variants(before)
+        assert after.tobytes() in variants(before, padding, padding_mode)
 
 
 def test_all_crops_occur_equally_often_and_half_are_mirrored():

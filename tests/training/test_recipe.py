@@ -10,6 +10,7 @@ from lipscope.training.recipe import RECIPES, Recipe, fast, offset, paper, sched
 
 def test_the_papers_recipe():
     recipe = paper()
+    assert (recipe.padding, recipe.padding_mode) == (4, "constant")
     assert (recipe.epochs, recipe.batch_size, recipe.learning_rate, recipe.momentum) == (200, 128, 0.1, 0.9)
     assert (recipe.weight_decay, recipe.schedule, recipe.offset) == (5e-4, "step", 0.0)
     assert recipe.holdout == 5000
@@ -52,7 +53,7 @@ def test_one_cycle_never_exceeds_the_largest_rate():
     [("schedule", "cosine"), ("epochs", 0), ("batch_size", 0), ("gamma", -0.1), ("gamma", float("nan")),
      ("offset", -1.0), ("holdout", -1), ("weight_decay", -1e-9), ("learning_rate", 0.0), ("learning_rate", -1.0),
      ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63), ("warmup", 1.0), ("warmup", -0.1),
-     ("loss", "hinge"),
+     ("loss", "hinge"), ("padding", -1), ("padding_mode", "edge"),
      ("minutes", 0.0), ("minutes", float("inf")), ("decay", 1.0), ("optimizer", "adam"),
      ("temperature", 0.0), ("temperature", float("nan")), ("extra_share", 0.5)],
 )  # fmt: skip

@@ -21,11 +21,13 @@ class Watched:
         self.augment = augment
         self.batches = []
         self.draws = []
+        self.settings = []
 
-    def __call__(self, images, generator, *part):
+    def __call__(self, images, generator, *part, **settings):
         self.draws.append(torch.randint(2**40, (1,), generator=generator.clone_state()).item())
         self.batches.append([image.numpy().tobytes() for image in images])
-        return self.augment(images, generator, *part)
+        self.settings.append(settings)
+        return self.augment(images, generator, *part, **settings)
 
 
 def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch):
@@ -56,8 +58,9 @@ def test_every_bit_of_seed_purpose_and_number_counts(other):
 def test_every_step_draws_its_own_crops(new_run, few_images, monkeypatch):
     watched = Watched(loop.crop_and_flip)
     monkeypatch.setattr(loop, "crop_and_flip", watched)
-    assert train(new_run(), few_images, ALONE)
+    assert train(new_run(padding=3, padding_mode="reflect"), few_images, ALONE)
     assert len(set(watched.draws)) == STEPS
+    assert watched.settings == [{"padding": 3, "padding_mode": "reflect"}] * STEPS
     first = list(watched.draws)
     assert train(new_run("other", seed=1), few_images, ALONE)
     assert len(set(watched.draws)) == 2 * STEPS
