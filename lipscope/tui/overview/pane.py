@@ -157,15 +157,18 @@ class OverviewPane(EpsPane):
     def show_eps(self) -> None:
         """What is certified at the radius chosen."""
         certificates = self.certificates
-        self.set_class(certificates is None, "-unknown")
+        # Not on the pane: a class costs a look at the styles of everything below it.
+        self.query_one("#answers").set_class(certificates is None, "-unknown")
+        self.query_one("#overview-table").display = certificates is not None
         if certificates is None:
             return
         shares = counts(certificates, self.eps)
         total = len(certificates)
         rate = rate_text(shares[0], total)
-        self.query_one(Digits).update(rate)
         word, style = verdict_words(certificates)
-        self.set_class(word == "claimed", "-claimed")
+        digits = self.query_one(Digits)
+        digits.update(rate)
+        digits.set_class(word == "claimed", "-claimed")
         self.query_one(EpsLine).say(self.eps, f"{rate} {word}", style=style)
         eps = self.eps
         self.query_one("#overview-bar", Drawn).show(lambda width, height: shares_bar(certificates, eps, width))
