@@ -10,7 +10,7 @@ from textual.content import Content
 
 from lipscope.analysis.comparison import QUANTITIES, LayerPair, Quantity, Shared, aligned, objection, shared
 from lipscope.records import LayerReport
-from lipscope.records.certificates import Certificates
+from lipscope.records.certificates import WORDS, Certificates
 from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
 from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
@@ -191,7 +191,7 @@ def obstacle(first: State, second: State) -> str:
 
 def warnings(first: State, second: State) -> str:
     """What is wrong with what is shown all the same; empty when nothing is."""
-    words = []
+    words, claimed = [], []
     for letter, state in (("A", first), ("B", second)):
         if state.phase is Phase.FAILED and state.failure is not None:
             words.append(f"The analysis of {letter} FAILED: {error_sentence(state.failure)}")
@@ -199,9 +199,14 @@ def warnings(first: State, second: State) -> str:
             words.append(f"The analysis of {letter} was cancelled; r starts it again.")
         if state.on_disk != "same":
             words.append(f"{letter} is {state.on_disk} on the disk; r reads it again.")
-        certificates = state.results.certificates
-        if state.stale or (certificates is not None and certificates.standing == "claimed"):
+        certificates, checked = state.results.certificates, state.results.checked
+        foreign = certificates is not None and certificates.standing == "claimed"
+        if state.stale or (foreign and checked is not None and not checked.holds):
             words.append(f"{letter}: {results_notice(state)}.")
+        elif foreign:
+            claimed.append(letter)
+    if claimed:
+        words.append(f"{' and '.join(claimed)}: {WORDS['claimed']}; 4 Radii says why.")
     return " ".join(words)
 
 

@@ -206,7 +206,7 @@ async def test_what_somebody_else_claims_of_a_model_is_not_called_proved(model, 
     app = InspectApp(model, analyse=Script(), other=other)
     async with finished(app, (160, 40)) as pilot:
         pane = await comparing(pilot)
-        assert "B: CLAIMED by somebody else" in words(app, "#compare-warnings")
+        assert "B: radii claimed by somebody else, not proved here; 4 Radii says why" in words(app, "#compare-warnings")
         assert "A: " not in words(app, "#compare-warnings")
         assert "claimed " in screen_text(app)
         assert pane.sheet().facts["certified"]["standing"] == ["own", "claimed"]
