@@ -21,6 +21,7 @@ from lipscope.training.budget import (
     DEFAULT_MINUTES,
     EPS,
     SETTINGS,
+    Choice,
     Setting,
     choose,
     for_data,
@@ -153,7 +154,10 @@ def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]
     elif asked.extra_share is not None:
         raise UsageError("--extra-share needs --extra", next_step="say which file the images are in")
     if asked.by_the_clock(here.device.type != "cpu"):
-        config = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
+        choice = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
+        config = choice.config
+        if "padding" not in asked.given:
+            recipe = replace(recipe, padding=choice.padding)
     config = replace(config, classes=len(data.classes))
     folder = asked.out or RUNS / _name(config, recipe)
     if here.rank == 0:
@@ -202,8 +206,8 @@ def minutes_to(target: str, asked: Asked, here: World) -> int:
     return max(1, round(minutes_for(settings, share, _speed(recipe, here))))
 
 
-def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note: Note) -> ShiftNetConfig:
-    """The net for the recipe's minutes on this machine; what it is, and what to expect, is said."""
+def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note: Note) -> Choice:
+    """The setting for the recipe's minutes on this machine; what it is, and what to expect, is said."""
     assert recipe.minutes is not None
     settings, measured = _settings(dataset, classes)
     choice = choose(settings, recipe.minutes, _speed(recipe, here))
@@ -216,7 +220,7 @@ def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note
         )
     else:
         note(f"nothing was measured on {dataset}: the nets are those of CIFAR-10")
-    return choice.config
+    return choice
 
 
 def _settings(dataset: str, classes: int) -> tuple[tuple[Setting, ...], bool]:
