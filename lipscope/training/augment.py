@@ -37,7 +37,7 @@ def crop_and_flip(
     shifts = torch.randint(0, 2 * padding + 1, (2, whole), generator=generator)[:, part].to(images.device)
     flips = torch.randint(0, 2, (whole, 1), generator=generator)[part].bool().to(images.device)
     if padding_mode == "reflect":
-        rows, columns = (_reflected(size, padding).to(images.device) for size in (height, width))
+        rows, columns = (_reflected(size, padding, images.device) for size in (height, width))
         padded = images[:, :, rows][:, :, :, columns]
     else:
         padded = F.pad(images, (padding,) * 4)
@@ -49,12 +49,12 @@ def crop_and_flip(
     return padded[batch, plane, rows[:, None, :, None], columns[:, None, None, :]]
 
 
-def _reflected(size: int, padding: int) -> Tensor:
+def _reflected(size: int, padding: int, device: torch.device | None = None) -> Tensor:
     """Which of ``size`` pixels stand in a row that is continued by mirroring it at its first and last pixel.
 
     >>> _reflected(4, 2).tolist()
     [2, 1, 0, 1, 2, 3, 2, 1]
     """
     period = max(1, 2 * (size - 1))
-    steps = torch.arange(-padding, size + padding) % period
+    steps = torch.arange(-padding, size + padding, device=device) % period
     return torch.minimum(steps, period - steps)

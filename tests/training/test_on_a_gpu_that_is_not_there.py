@@ -33,7 +33,7 @@ from lipscope.training.losses import (
     correct_and_certified,
     nominal_pair_constants,
 )
-from lipscope.training.recipe import LOSSES
+from lipscope.training.recipe import LOSSES, PADDING_MODES
 
 GPU = torch.device("cuda")
 FAMILIES = [
@@ -110,11 +110,12 @@ def test_losses_are_values_of_the_device(loss: str, head: str) -> None:
         on_the_gpu(correct_and_certified(logits, labels, constants), (2,))
 
 
-def test_augmentation_runs_where_the_images_are() -> None:
+@pytest.mark.parametrize("padding_mode", PADDING_MODES)
+def test_augmentation_runs_where_the_images_are(padding_mode: str) -> None:
     generator = torch.Generator()
     with pretended():
         images = torch.empty(4, 3, 32, 32, dtype=torch.uint8, device=GPU)
-        on_the_gpu(crop_and_flip(images, generator), (4, 3, 32, 32))
+        on_the_gpu(crop_and_flip(images, generator, padding_mode=padding_mode), (4, 3, 32, 32))
 
 
 def test_steps_of_an_attack_run_where_the_images_are() -> None:
