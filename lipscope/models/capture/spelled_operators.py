@@ -59,7 +59,10 @@ def taken(region: Region, steps: Steps) -> bool:
         where = {number: place for place, number in enumerate(numbers[line].tolist())}
         places = [where.get(number, -1) for number in moved[line].tolist()]
         if min(places) >= 0 and region.is_same(Take(axis, tuple(places))):
-            steps.add("take", result.shape, of=(source,), axis=axis, places=places)
+            if places == list(range(source.shape[axis])):
+                steps.add("identity", result.shape, of=(source,))
+            else:
+                steps.add("take", result.shape, of=(source,), axis=axis, places=places)
             return True
     return False
 

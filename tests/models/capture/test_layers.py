@@ -127,6 +127,10 @@ SINGLE = {
         lambda: nets.Lambda(lambda x: x[:, [2, 0, 2]].index_select(3, torch.tensor([1, 0]))),
         ["take"] * 2,
     ),
+    "joined with nothing": (
+        lambda: nets.Lambda(lambda x: torch.cat([torch.cat([x[:, :1], x[:, 1:]], 1)], 2).relu()),
+        ["relu"],
+    ),
     "repeated": (lambda: nets.Lambda(lambda x: x.repeat(1, 2, 1, 1).repeat_interleave(2, 3)), ["take"] * 2),
     "strided slices joined": (
         lambda: nets.Lambda(lambda x: torch.concat([x[:, i::2] for i in range(2)], dim=1)),
