@@ -63,7 +63,8 @@ def _training_claims(header: Header) -> list[Fact]:
         if key == "wall_seconds" and isinstance(value, int | float) and math.isfinite(value):
             facts.append(("wall time", duration(float(value))))
         elif key == "recipe" and isinstance(value, Mapping):
-            facts.append(("recipe", ", ".join(f"{k} {_plain(v)}" for k, v in list(value.items())[:MOST_CLAIMS])))
+            said = [f"{k} {_plain(v)}" for k, v in list(value.items())[:MOST_CLAIMS] if v is not None and v != ""]
+            facts.append(("recipe", ", ".join(said)))
         else:
             facts.append((key, _plain(value)))
     return facts

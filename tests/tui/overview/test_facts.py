@@ -47,6 +47,12 @@ def test_unreadable_training_is_said_not_raised(tmp_path, training):
     assert "JSON" in dict(claims(damaged))["training"]
 
 
+def test_what_a_recipe_leaves_open_is_not_listed():
+    recipe = {"gamma": 0.1, "end_gamma": None, "extra": "", "seed": 0}
+    header = Header(Path("a"), 1, (), {"lipscope.training": json.dumps({"recipe": recipe})}, {"architecture": "a"})
+    assert dict(claims(header))["recipe"] == "gamma 0.1, seed 0"
+
+
 def test_odd_values_in_the_training_are_shown():
     header = Header(
         Path("a"), 1, (),
