@@ -77,7 +77,8 @@ class ImagesPane(EpsPane):
         with Vertical(id="images-content"):
             yield EpsLine(self.choose_eps, id="images-line")
             yield Drawn(id="images-chips")
-            yield Entry(self._search, placeholder="the number of an image, or a class", id="images-search")
+            hint = "the number of an image, or a class"
+            yield Entry(self._search, placeholder=hint, id="images-search", max_length=40)
             with Container(id="images-panes"):
                 yield Panel(ImageDetail(id="image-detail"), id="images-picture-side")
                 with Vertical(id="images-list-side", classes="panel"):
@@ -235,11 +236,10 @@ class ImagesPane(EpsPane):
     def _search(self, typed: str) -> None:
         wanted, names = typed.strip(), self._names
         labels = [number for number, name in enumerate(names) if name.casefold().startswith(wanted.casefold())]
-        if wanted.isdecimal():
-            self.lead(int(wanted))
-        elif labels and wanted:
+        found = wanted.isdecimal() and self._seek(int(wanted))
+        if labels and wanted and not found:
             self._choose(replace(self._choice, label=labels[0]))
-        else:
+        elif not found:
             self.notify(f"no image and no class {harmless(wanted, 30)!r}", severity="warning", markup=False)
         super().step_back()
 
@@ -286,10 +286,16 @@ class ImagesPane(EpsPane):
         if isinstance(to, Choice):
             self._row = -1
             self._choose(to)
-        elif isinstance(to, int) and self.certificates is not None:
-            rows = np.flatnonzero(self.certificates.index == to)
-            self._row = int(rows[0]) if len(rows) else -1
+        elif isinstance(to, int):
+            self._seek(to)
+
+    def _seek(self, number: int) -> bool:
+        """Put the cursor on the image of a number among all; False, and nothing else, where there is none."""
+        rows = () if self.certificates is None else np.flatnonzero(self.certificates.index == number)
+        if len(rows):
+            self._row = int(rows[0])
             self._choose(replace(self._choice, keep="all", label=None))
+        return len(rows) > 0
 
     def show_eps(self) -> None:
         """What is certified at the radius chosen."""

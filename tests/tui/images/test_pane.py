@@ -143,6 +143,30 @@ async def test_filters_keep_what_they_say(model, script):
         assert f"class changes at {distance_text(distances[0])}" in words(app, "#image-detail")
 
 
+@pytest.mark.parametrize("typed", [str(N), "99999", "9" * 40, "banana"])
+async def test_what_is_not_among_the_images_is_said_and_changes_nothing(model, script, typed):
+    write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.press("f", "n", "down")
+        before = pane._choice, pane._row, pane._rows.tolist()
+        assert before[0].keep != "all"
+        await pilot.press("slash", *typed, "enter")
+        await until(pilot, lambda: any("no image and no class" in told.message for told in app._notifications))
+        assert (pane._choice, pane._row, pane._rows.tolist()) == before
+
+
+async def test_the_number_of_an_image_leads_to_it_whatever_was_filtered(model, script):
+    certificates = write_synthetic(model)
+    row = int(np.flatnonzero(certificates.correct)[-1])
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.press("f", "slash", *str(row), "enter")  # the wrong ones
+        assert (pane._row, len(pane._rows)) == (row, N)
+
+
 async def test_a_filter_that_nothing_passes_is_a_state_of_its_own(model, script):
     label = synthetic_images().labels
     write_synthetic(model, predicted=label, runner_up=(label + 1) % 10)
