@@ -66,6 +66,7 @@ class ImagesPane(EpsPane):
 
     _shown: Certificates | None = None
     _choice = Choice()
+    _before: Choice | None = None  # another screen led here: what esc, on its way back there, leaves behind
     _rows = np.zeros(0, np.int64)
     _row = -1
     _asked: tuple[object, object] = (None, None)
@@ -113,6 +114,11 @@ class ImagesPane(EpsPane):
     def on_show(self, _event: events.Show) -> None:
         """In front for the first time, the screen needs the data set."""
         self._ask()
+
+    def on_hide(self, _event: events.Hide) -> None:
+        """Left by a number key, the list stays, and is the user's own; the message may come after the next lead."""
+        if not all(node.display for node in self.ancestors_with_self):
+            self._before = None
 
     def _ask(self) -> None:
         """Ask for what is missing, but only while somebody looks."""
@@ -283,6 +289,7 @@ class ImagesPane(EpsPane):
 
     def lead(self, to: object) -> None:
         """The images of a choice, or the one of a number."""
+        self._before = self._before or self._choice
         if isinstance(to, Choice):
             self._row = -1
             self._choose(to)
@@ -302,9 +309,13 @@ class ImagesPane(EpsPane):
         self._choose(replace(self._choice, eps=self.eps))
 
     def step_back(self) -> bool:
-        """Close the entry, then leave the filters; False when there is nothing to undo."""
+        """Close the entry, then leave the filters; False when another screen led here, or nothing is to undo."""
         if super().step_back():
             return True
+        if self._before is not None:
+            before, self._before = self._before, None
+            self._choose(replace(before, eps=self.eps))
+            return False
         if self.has_class("-grid"):
             self.action_grid()
             return True

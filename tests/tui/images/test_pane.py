@@ -167,6 +167,35 @@ async def test_the_number_of_an_image_leads_to_it_whatever_was_filtered(model, s
         assert (pane._row, len(pane._rows)) == (row, N)
 
 
+@pytest.mark.parametrize("keys", [(), ("t",), ("f", "n", "t")])
+async def test_one_escape_returns_to_the_screen_that_led_here_and_takes_its_filter_along(model, script, keys):
+    write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.press("s", "n", entry("radii").key)
+        own = pane._choice
+        await pilot.press("enter")
+        await until(pilot, lambda: app.front_id == "images" and pane._choice.keep == "certified")
+        await pilot.press(*keys, "escape")
+        assert (app.front_id, pane._choice) == ("radii", own)
+
+
+async def test_escape_leaves_a_filter_where_no_screen_led_here_any_more(model, script):
+    write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.press(entry("radii").key, "enter")
+        await until(pilot, lambda: app.front_id == "images" and pane.is_on_screen)
+        await pilot.press(entry("radii").key)
+        await until(pilot, lambda: not pane.is_on_screen and pane._before is None)
+        await pilot.press(entry("images").key, "escape")
+        assert (app.front_id, pane._choice.keep) == ("images", "all")
+        await pilot.press("escape")
+        assert app.front_id == "overview"
+
+
 async def test_a_filter_that_nothing_passes_is_a_state_of_its_own(model, script):
     label = synthetic_images().labels
     write_synthetic(model, predicted=label, runner_up=(label + 1) % 10)
