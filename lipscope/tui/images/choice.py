@@ -15,6 +15,7 @@ from lipscope.files.kept_images import Adversarial
 from lipscope.records.certificates import Certificates
 from lipscope.tui.numerals import decimals_up
 from lipscope.tui.panes import Cells, Sheet
+from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import radius_column, sheet_facts
 from lipscope.tui.widgets.notice import Fact
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
@@ -27,6 +28,9 @@ RADIUS = {
     "estimate": "estimated",
 }
 """What a radius is, by its standing."""
+
+SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
+"""Before the word of a verdict."""
 
 KEEPS = {
     "all": ("all", "all images"),
@@ -92,7 +96,7 @@ def _key(certificates: Certificates, sort: str) -> NDArray[np.float64]:
     if sort == "index" or (distance is None and sort != "radius"):
         return certificates.index.astype(np.float64)
     if sort == "radius" or distance is None:
-        return certificates.radius
+        return np.where(certificates.correct, certificates.radius, -1.0)  # wrong ones have none: less than any
     if sort == "distance":
         return distance
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -133,6 +137,11 @@ def distance_text(distance: float) -> str:
     return decimals_up(distance, 4) if math.isfinite(distance) else "none found"
 
 
+def radius_cell(certificates: Certificates, row: int) -> str:
+    """The certified radius of an image; a wrong one has none."""
+    return radius_text(float(certificates.radius[row])) if certificates.correct[row] else "–"
+
+
 def verdict_word(certificates: Certificates, row: int, eps: Fraction) -> str:
     """What the image counts as at eps."""
     if not certificates.correct[row]:
@@ -140,6 +149,11 @@ def verdict_word(certificates: Certificates, row: int, eps: Fraction) -> str:
     if certificates.radius[row] <= largest_not_above(eps):
         return "uncertified"
     return "claimed" if certificates.standing == "claimed" else "certified"
+
+
+def verdict_style(certificates: Certificates, row: int, eps: Fraction) -> str:
+    """The colour of that."""
+    return STYLES[SIGNS[verdict_word(certificates, row, eps)]]
 
 
 def image_facts(
@@ -156,11 +170,12 @@ def image_facts(
     """
     right = bool(certificates.correct[row])
     predicted = class_name(classes, int(certificates.predicted[row]))
+    radius = f"{radius_text(float(certificates.radius[row]))} {RADIUS[certificates.standing]}"
     facts = [
         ("image", f"{int(certificates.index[row]):,}: {class_name(classes, int(certificates.label[row]))}"),
         ("predicted", f"{predicted} ({'right' if right else 'WRONG'})"),
         ("runner-up", class_name(classes, int(certificates.runner_up[row]))),
-        ("radius", f"≥ {radius_text(float(certificates.radius[row]))} {RADIUS[certificates.standing]}"),
+        ("radius", f"≥ {radius}" if right else f"none; stays wrong within {radius}"),
     ]
     facts.append((f"at {format_eps(eps)}", verdict_word(certificates, row, eps)))
     if certificates.attack_distance is not None:
@@ -182,7 +197,8 @@ def _attack_words(
         was = bool(certificates.attacked[row])
         return "attacked: no other class was found" if was else "not attacked"
     called = "CLAIMED" if certificates.standing == "claimed" else "CERTIFIED"
-    inside = f", INSIDE THE {called} RADIUS" if distance < certificates.radius[row] else ""
+    what = "RADIUS" if certificates.correct[row] else "DISTANCE"
+    inside = f", INSIDE THE {called} {what}" if distance < certificates.radius[row] else ""
     words = f"class changes at {distance_text(distance)}{inside}"
     if found is None:
         return f"{words}; its pixels are not kept"

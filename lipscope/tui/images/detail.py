@@ -67,7 +67,7 @@ class ImageDetail(Container):
         known = image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")
         facts.update(grid(known), layout=other)  # another eps changes a word, and no line
         if answer is not None and (logits := answer.logits) is not None:
-            bars.show(lambda width, height: logit_bars(logits, certificates, row, classes, width, height))
+            bars.show(lambda width, height: logit_bars(logits, certificates, row, eps, classes, width, height))
         else:
             bars.show(lambda width, height: Content.styled(_no_logits(state, answer), "$foreground 60%"))
 

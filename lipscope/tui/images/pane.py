@@ -13,6 +13,7 @@ from textual.containers import Container, Vertical
 from lipscope.records.certificates import Certificates
 from lipscope.tui.images.choice import (
     KEEPS,
+    SIGNS,
     SORTS,
     Choice,
     arranged,
@@ -21,6 +22,8 @@ from lipscope.tui.images.choice import (
     images_sheet,
     next_of,
     offered,
+    radius_cell,
+    verdict_style,
     verdict_word,
 )
 from lipscope.tui.images.detail import ImageDetail
@@ -29,7 +32,6 @@ from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
 from lipscope.tui.panes import Cells, Sheet, Wanted, same
-from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
 from lipscope.tui.results import results_notice
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chips import chips
@@ -41,11 +43,8 @@ from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
-from lipscope.units import format_eps, radius_text
+from lipscope.units import format_eps
 from lipscope.visible import counted, harmless
-
-SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
-"""Before the word of a verdict."""
 
 SHORT_WORDS = {"certified": "cert.", "claimed": "claimed", "uncertified": "not", "WRONG": "WRONG"}
 """Of the verdicts, where a list has fewer columns than ``ROOMY``: room for `automobile as airplane`."""
@@ -183,10 +182,11 @@ class ImagesPane(EpsPane):
         if not certificates.correct[row]:
             label += f" as {class_name(names, int(certificates.predicted[row]))}"
         said = f"{SIGNS[word]} {word if width >= ROOMY else SHORT_WORDS[word]}"
-        number, radius = f"{int(certificates.index[row])}", radius_text(float(certificates.radius[row]))
+        number, radius = f"{int(certificates.index[row])}", radius_cell(certificates, row)
         start, verdict = _cells(certificates, width, number, radius, attack, said)
         room = max(width - len(start + verdict), 1)
-        return [(start, ""), (verdict, STYLES[SIGNS[word]].replace("$", "$text-")), (harmless(label, room), "")]
+        style = verdict_style(certificates, row, self.eps).replace("$", "$text-")
+        return [(start, ""), (verdict, style), (harmless(label, room), "")]
 
     def _heading(self, width: int) -> str:
         assert self.certificates is not None
@@ -206,7 +206,7 @@ class ImagesPane(EpsPane):
         def words(place: int) -> str:
             row = int(rows[place])
             word = verdict_word(certificates, row, self.eps)
-            return f"{SIGNS[word]} {int(certificates.index[row])} {radius_text(float(certificates.radius[row]))}"
+            return f"{SIGNS[word]} {int(certificates.index[row])} {radius_cell(certificates, row)}"
 
         place = self.query_one("#images-list", LongList).place
         self.query_one(Thumbnails).show(len(rows), place, lambda at: state.pixels(int(rows[at])), words)
@@ -346,5 +346,5 @@ def _cells(certificates: Certificates, width: int, *words: str) -> tuple[str, st
     number, radius, attack, verdict = words
     roomy, attacked = width >= ROOMY, certificates.attack_distance is not None and width >= 44
     gap = "  " if roomy else " "
-    start = f"{number:>{5 + roomy}}{gap}{radius}{gap}" + (f"{attack:>7}{gap}" if attacked else "")
+    start = f"{number:>{5 + roomy}}{gap}{radius:>6}{gap}" + (f"{attack:>7}{gap}" if attacked else "")
     return start, f"{verdict:{13 if roomy else 9 if certificates.standing == 'claimed' else 7}}{gap}"

@@ -64,9 +64,9 @@ def test_filters_and_orders_are_those_of_a_loop(rows, keep, label, sort, reverse
         return answers[keep] and (label is None or truth == label)
 
     def key(row) -> float:
-        _, _, radius, distance = rows[row]
+        truth, said, radius, distance = rows[row]
         gap = float("inf") if radius == 0 else distance / radius
-        return {"radius": radius, "distance": distance, "gap": gap, "index": row}[sort]
+        return {"radius": radius if truth == said else -1, "distance": distance, "gap": gap, "index": row}[sort]
 
     assert sorted(chosen) == [row for row in range(len(rows)) if passes(row)]
     keys = [key(row) for row in chosen]
@@ -106,12 +106,15 @@ def facts(certificates, row=0, found=None) -> dict[str, str]:
 def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
     told = facts(results([0], [1], [0.25679], [0.25671]))
     assert told["predicted"] == "d[red]og (WRONG)"
-    assert told["radius"] == "≥ 0.2567 proved by an earlier run of your own"
+    assert told["radius"] == "none; stays wrong within 0.2567 proved by an earlier run of your own"
     claimed = facts(results([0], [1], [0.25679], [0.25671], standing="claimed"))
-    assert claimed["radius"] == "≥ 0.2567 claimed by somebody else"
-    assert claimed["attack"].startswith("claimed: class changes at 0.2568, INSIDE THE CLAIMED RADIUS")
+    assert claimed["radius"] == "none; stays wrong within 0.2567 claimed by somebody else"
+    assert claimed["attack"].startswith("claimed: class changes at 0.2568, INSIDE THE CLAIMED DISTANCE")
     assert told["at 1/2"] == "WRONG"
-    assert "class changes at 0.2568, INSIDE THE CERTIFIED RADIUS; its pixels are not kept" in told["attack"]
+    assert "class changes at 0.2568, INSIDE THE CERTIFIED DISTANCE; its pixels are not kept" in told["attack"]
+    right = facts(results([0], [0], [0.25679], [0.25671]))
+    assert right["radius"] == "≥ 0.2567 proved by an earlier run of your own"
+    assert "INSIDE THE CERTIFIED RADIUS" in right["attack"]
     kept = facts(results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3))
     assert kept["attack"] == "becomes d[red]og at 0.3000; pixels kept"
     other = Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.4, nearest=False)
@@ -150,6 +153,7 @@ def test_the_sheet_has_the_list_as_shown():
     choice = Choice(sort="radius", eps=EPS)
     sheet = images_sheet(certificates, arranged(certificates, choice), choice, certificates.classes)
     assert [row["image"] for row in sheet.rows] == [10, 20, 0]
+    assert [row["radius (proved lower bound)"] for row in sheet.rows] == [0.1, 0.2, 0.9]
     assert [row["at_eps"] for row in sheet.rows] == ["WRONG", "uncertified", "certified"]
     assert [row["attack distance (upper bound)"] for row in sheet.rows] == [None, 0.3, 1.0]
     assert sheet.facts["order"] == "smallest radius first"
