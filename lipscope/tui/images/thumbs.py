@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
-from rich.segment import Segment, SegmentLines
+from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.binding import Binding
-from textual.widget import Widget
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
 from lipscope.tui.images.half_blocks import Pixels, pixel_line, resized
 from lipscope.tui.widgets.long_list import LongList
@@ -18,29 +21,39 @@ WIDE, TALL = 16, 8
 """Cells of a picture; under it stands one line of words."""
 
 
-class Thumbnails(Widget, can_focus=True):
-    """As many pictures as fit, from the one of the cursor on."""
+class Thumbnails(ScrollView, can_focus=True, inherit_bindings=False):
+    """As many pictures as fit; only those in sight are ever made."""
 
     BINDINGS = [  # noqa: RUF012 - Textual declares a class variable
         Binding("left,h", "step(-1)", "Left", show=False),
         Binding("right,l", "step(1)", "Right", show=False),
     ]
 
-    count, place, _first = 0, -1, 0
+    count, place = 0, -1
     _pixels: Callable[[int], Pixels | None] = staticmethod(lambda place: None)
     _words: Callable[[int], str] = staticmethod(lambda place: "")
 
     def show(
         self, count: int, place: int, pixels: Callable[[int], Pixels | None], words: Callable[[int], str]
     ) -> None:  # fmt: skip
-        """Show other images."""
-        self.count, self.place, self._pixels, self._words = count, place, pixels, words
-        self._into_sight()
+        """Show other images; what was scrolled stays so until the cursor moves."""
+        moved = (count, place) != (self.count, self.place)
+        self.count, self.place, self._words = count, place, words
+
+        @lru_cache(maxsize=256)
+        def drawn(place: int) -> Pixels | None:
+            found = pixels(place)
+            return None if found is None else resized(found, 2 * TALL, WIDE)
+
+        self._pixels = drawn
+        self.refresh()
+        if moved:
+            self.on_resize()
 
     @property
     def across(self) -> int:
         """Pictures a row."""
-        return max(self.size.width // (WIDE + 1), 1)
+        return max(self.scrollable_content_region.width // (WIDE + 1), 1)
 
     @property
     def page(self) -> int:
@@ -57,31 +70,28 @@ class Thumbnails(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """Put the cursor there."""
-        self.choose(self._first + event.y // (TALL + 1) * self.across + min(event.x // (WIDE + 1), self.across - 1))
+        if (offset := event.get_content_offset(self)) is not None:
+            row, column = (self.scroll_offset.y + offset.y) // (TALL + 1), offset.x // (WIDE + 1)
+            self.choose(row * self.across + min(column, self.across - 1))
 
     def on_resize(self) -> None:
-        """Another number fits."""
-        self._into_sight()
+        """Another number fits, and the cursor stays in sight."""
+        self.virtual_size = Size(self.scrollable_content_region.width, -(-self.count // self.across) * (TALL + 1))
+        row, top = max(self.place, 0) // self.across, self.scroll_offset.y
+        last = (row - self.page // self.across + 1) * (TALL + 1)
+        self.scroll_to(y=min(max(top, last), row * (TALL + 1)), animate=False, immediate=True)
 
-    def _into_sight(self) -> None:
-        rows = max(self.size.height // (TALL + 1), 1)
-        row, first = max(self.place, 0) // self.across, self._first // self.across
-        self._first = min(max(first, row - rows + 1), row) * self.across
-        self.refresh()
-
-    def render(self) -> SegmentLines:
-        """The pictures in sight, each over its words."""
-        style, lines = self.rich_style, list[list[Segment]]()
-        end = min(self._first + self.across * -(-self.size.height // (TALL + 1)), self.count)
-        for place in range(self._first, end):
-            if (place - self._first) % self.across == 0:
-                lines += [[] for _ in range(TALL + 1)]
-            pixels = self._pixels(place)
-            drawn = None if pixels is None else resized(pixels, 2 * TALL, WIDE)
-            for y, line in enumerate(lines[-TALL - 1 : -1]):
-                line.extend([Segment(" " * WIDE, style)] if drawn is None else pixel_line(self.app, drawn, y, style))
-                line.append(Segment(" ", style))
-            look = Style(reverse=True, bold=True) if place == self.place else Style()
-            words = Segment(harmless(self._words(place), WIDE).ljust(WIDE), style + look)
-            lines[-1] += [words, Segment(" ", style)]
-        return SegmentLines(lines, new_lines=True)
+    def render_line(self, y: int) -> Strip:
+        """One line in sight: of pictures, or of the words under them."""
+        row, line = divmod(self.scroll_offset.y + y, TALL + 1)
+        style, segments = self.rich_style, list[Segment]()
+        for place in range(row * self.across, min((row + 1) * self.across, self.count)):
+            if line == TALL:
+                look = Style(reverse=True, bold=True) if place == self.place else Style()
+                segments.append(Segment(harmless(self._words(place), WIDE).ljust(WIDE), style + look))
+            elif (pixels := self._pixels(place)) is None:
+                segments.append(Segment(" " * WIDE, style))
+            else:
+                segments += pixel_line(self.app, pixels, line, style)
+            segments.append(Segment(" ", style))
+        return Strip(segments).adjust_cell_length(self.size.width, style)

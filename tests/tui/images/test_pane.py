@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from textual import events
 from textual.geometry import Offset
 
 from lipscope.errors import DataError
@@ -14,6 +15,7 @@ from lipscope.tui.images.choice import distance_text
 from lipscope.tui.images.half_blocks import UPPER
 from lipscope.tui.images.pane import ImagesPane, _cells
 from lipscope.tui.images.pictures import Pictures
+from lipscope.tui.images.thumbs import TALL, WIDE, Thumbnails
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
 from lipscope.tui.results import results_notice
@@ -426,6 +428,31 @@ async def test_thumbnails_are_seen_where_the_list_is_folded_and_it_folds_again(m
         await until(pilot, lambda: app.query_one("#images-grid").place == 1)
         await pilot.press("t")
         await until(pilot, lambda: not app.query_one("#images-list-side").region.area)
+
+
+async def test_the_wheel_scrolls_thumbnails_until_the_cursor_moves(model, script):
+    write_synthetic(model)
+    app = app_on(model, script)
+    async with finished(app) as pilot:
+        pane = await images(pilot)
+        await pilot.press("t")
+        grid = app.query_one(Thumbnails)
+        await until(pilot, lambda: grid.max_scroll_y)
+        row = pane._row
+        for _ in range(20):
+            grid.post_message(events.MouseScrollDown(grid, 3, 3, 0, 1, 0, False, False, False))
+        await until(pilot, lambda: grid.scroll_offset.y >= 2 * (TALL + 1))
+        pane.show(app.state)  # news of the file
+        await pilot.pause()
+        first = grid.scroll_offset.y // (TALL + 1) + 1  # the first row that is seen from its top
+        assert first > 1
+        assert pane._row == row
+        y = first * (TALL + 1) - grid.scroll_offset.y
+        await pilot.click("#images-grid", offset=Offset(WIDE + 3, y + 2))
+        await until(pilot, lambda: grid.place == first * grid.across + 1)
+        assert pane._row == pane._rows[grid.place]
+        await pilot.press("g", "g")
+        await until(pilot, lambda: grid.place == 0 and grid.scroll_offset.y == 0)
 
 
 def test_a_narrow_list_has_room_for_both_classes_of_a_wrong_image(model):
