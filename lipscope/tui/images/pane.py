@@ -161,10 +161,12 @@ class ImagesPane(EpsPane):
         room = self.size.width - len(f"  ◀ eps {format_eps(choice.eps)} ▶   {count}: {words}; {order} ")
         self.query_one(EpsLine).say(choice.eps, f"{count}: {words}", f"; {order}" if room >= 0 else "")
         kinds = [(f"'only', '{keep}'", KEEPS[keep][0], keep == choice.keep) for keep in offered(KEEPS, certificates)]
-        label = "any class" if choice.label is None else class_name(self._names, choice.label)
+        label = "any class" if choice.label is None else class_name(self._names, choice.label, 12)
         others = [("'label', 1", f"{label} ▸", choice.label is not None),
                   ("'sort'", f"by {SORTS[choice.sort][0]} ▸", False)]  # fmt: skip
-        self.query_one("#images-chips", Drawn).show(lambda width, height: chips([*kinds, *others], width))
+        self.query_one("#images-chips", Drawn).show(
+            lambda width, height: chips([*kinds, *others], width), layout=True
+        )  # fmt: skip
         side = self.query_one("#images-list-side")
         side.border_title = f"{len(self._rows):,} of {counted(len(certificates), 'image')}"
         side.border_subtitle = order

@@ -12,15 +12,14 @@ Chip = tuple[str, str, bool]
 
 
 def chips(choices: Sequence[Chip], width: int) -> Content:
-    """As many as fit into one line, the chosen ones in reverse; of the others those in the middle go first."""
-    kept = list(choices)
-    while sum(cell_len(words) + 3 for _, words, _ in kept) - 1 > width:
-        others = [chip for chip in kept[2:-1] if not chip[2]]
-        if not others:
-            break
-        kept.remove(others[-1])
+    """In as many lines as they need, the chosen ones in reverse."""
     parts: list[str | tuple[str, str]] = []
-    for action, words, chosen in kept:
+    room = width
+    for action, words, chosen in choices:
+        taken = cell_len(words) + 3
+        if parts and taken - 1 > room:
+            parts[-1], room = "\n", width
         look = "bold reverse" if chosen else "$foreground 70% underline"
         parts += [(f" {words} ", f"{look} @click=app.front({action})"), " "]
-    return Content.assemble(*parts)
+        room -= taken
+    return Content.assemble(*parts[:-1])

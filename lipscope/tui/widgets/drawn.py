@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from textual.content import Content
+from textual.geometry import Size
 from textual.widget import Widget
 
 
@@ -19,6 +20,10 @@ class Drawn(Widget):
         """Show something else; with ``layout`` it may need another number of lines."""
         self.draw = draw
         self.refresh(layout=layout)
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """As many lines as are drawn in that width."""
+        return self.draw(width, 0).plain.count("\n") + 1
 
     def render(self) -> Content:
         """As large as it is now."""

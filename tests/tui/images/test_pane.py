@@ -430,6 +430,17 @@ async def test_thumbnails_are_seen_where_the_list_is_folded_and_it_folds_again(m
         await until(pilot, lambda: not app.query_one("#images-list-side").region.area)
 
 
+@pytest.mark.parametrize("size", [(200, 60), (80, 24), (60, 20)])
+async def test_all_filters_are_in_sight(model, script, size):
+    write_synthetic(model, attacked=N)
+    app = app_on(model, script)
+    async with finished(app, size) as pilot:
+        await images(pilot)
+        shown = words(app, "#images-chips")
+        for kind in ("all", "wrong", "right", "certified", "not certified", "attacked", "broken", "any class", "by"):
+            assert f" {kind} " in f" {shown} "
+
+
 async def test_the_wheel_scrolls_thumbnails_until_the_cursor_moves(model, script):
     write_synthetic(model)
     app = app_on(model, script)
