@@ -10,7 +10,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from lipscope.files.kept_images import Adversarial
-from lipscope.tui.images.choice import image_facts
+from lipscope.tui.images.choice import image_facts, verdict_style
 from lipscope.tui.images.logit_bars import logit_bars
 from lipscope.tui.images.pictures import Pictures, pictures_of
 from lipscope.tui.panes import same
@@ -67,7 +67,8 @@ class ImageDetail(Container):
         known = image_facts(certificates, row, eps, classes, found, answer.unkept if answer else "")
         facts.update(grid(known), layout=other)  # another eps changes a word, and no line
         if answer is not None and (logits := answer.logits) is not None:
-            bars.show(lambda width, height: logit_bars(logits, certificates, row, eps, classes, width, height))
+            look = verdict_style(certificates, row, eps)
+            bars.show(lambda width, height: logit_bars(logits, certificates, row, look, classes, width, height))
         else:
             bars.show(lambda width, height: Content.styled(_no_logits(state, answer), "$foreground 60%"))
 

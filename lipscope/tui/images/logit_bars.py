@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 from numpy.typing import NDArray
 from rich.cells import cell_len
 from textual.content import Content
 
 from lipscope.records.certificates import Certificates
-from lipscope.tui.images.choice import class_name, logit_rows, verdict_style
+from lipscope.tui.images.choice import class_name, logit_rows
 from lipscope.tui.plots.bars import bar
 from lipscope.visible import harmless
 
@@ -23,18 +21,10 @@ BARS_FROM = 34
 
 
 def logit_bars(
-    logits: NDArray[np.float64],
-    certificates: Certificates,
-    row: int,
-    eps: Fraction,
-    classes: tuple[str, ...],
-    width: int,
-    height: int,
-) -> Content:
-    """Heading, one bar a class, the largest logit first, and a legend; letters say which class is which.
-
-    The bar of the predicted class has the colour of the verdict at eps, for its logit decides it.
-    """
+    logits: NDArray[np.float64], certificates: Certificates, row: int, look: str, classes: tuple[str, ...],
+    width: int, height: int,
+) -> Content:  # fmt: skip
+    """Heading, one bar a class, the largest logit first, that of the prediction in its ``look``, and a legend."""
     low, high, top = float(logits.min()), float(logits.max()), int(logits.argmax())
     other = top != int(certificates.predicted[row])  # rounding at a tie, or results that another model made
     rows = logit_rows(logits, certificates, row, max(height - 2 - other, 1))
@@ -55,9 +45,8 @@ def logit_bars(
         label = class_name(classes, number, name)
         share = (value - low) / (high - low) if high > low else 1.0
         words = f"{letters:{LETTERS}s}{label}{' ' * (name - cell_len(label))} {value:{NUMBER}.4f}"
-        bold = "bold" if letters else ""
-        look = verdict_style(certificates, row, eps) if "P" in letters else "$foreground 50%"
-        drawn = (" ", (bar(share, cells), look)) if cells else ()
+        bold, colour = "bold" if letters else "", look if "P" in letters else "$foreground 50%"
+        drawn = (" ", (bar(share, cells), colour)) if cells else ()
         lines.append(Content.assemble((words if cells else words[:width], bold), *drawn))
     if height >= len(lines) + 1:
         legend = LEGEND if width >= len(LEGEND) else SHORT_LEGEND

@@ -300,11 +300,11 @@ class ImagesPane(EpsPane):
 
     def _seek(self, number: int) -> bool:
         """Put the cursor on the image of a number among all; False, and nothing else, where there is none."""
-        rows = () if self.certificates is None else np.flatnonzero(self.certificates.index == number)
-        if len(rows):
-            self._row = int(rows[0])
-            self._choose(replace(self._choice, keep="all", label=None))
-        return len(rows) > 0
+        if self.certificates is None or number not in self.certificates.index:
+            return False
+        self._row = int(np.argmax(self.certificates.index == number))
+        self._choose(replace(self._choice, keep="all", label=None))
+        return True
 
     def show_eps(self) -> None:
         """What is certified at the radius chosen."""

@@ -39,13 +39,9 @@ class Thumbnails(ScrollView, can_focus=True, inherit_bindings=False):
         """Show other images; what was scrolled stays so until the cursor moves."""
         moved = (count, place) != (self.count, self.place)
         self.count, self.place, self._words = count, place, words
-
-        @lru_cache(maxsize=256)
-        def drawn(place: int) -> Pixels | None:
-            found = pixels(place)
-            return None if found is None else resized(found, 2 * TALL, WIDE)
-
-        self._pixels = drawn
+        self._pixels = lru_cache(maxsize=256)(
+            lambda place: None if (found := pixels(place)) is None else resized(found, 2 * TALL, WIDE)
+        )  # fmt: skip
         self.refresh()
         if moved:
             self.on_resize()
