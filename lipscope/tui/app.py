@@ -120,7 +120,7 @@ class InspectApp(DialogApp):
     @property
     def settled(self) -> bool:
         """Whether all that can be computed now is computed, and the screens have been shown it."""
-        active = any(session.phase.active and not session.waiting for session in self._sessions)
+        active = any(session.phase.active for session in self._sessions)
         return not (active or self.busy or self._repaint_pending)
 
     @property
@@ -240,7 +240,7 @@ class InspectApp(DialogApp):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Cancel is offered while there is something to cancel, swap while there are two."""
-        busy = self._job is not None or any(one.phase.active and not one.waiting for one in self._sessions)
+        busy = self._job is not None or any(one.phase.active for one in self._sessions)
         return {"cancel": busy, "swap": self.other is not None}.get(action, True)
 
     def exit(self, *args: Any, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lipscope.tui.work.state import State
+from lipscope.tui.work.state import Phase, State
 from lipscope.units import largest_not_above
 from lipscope.visible import harmless
 
@@ -56,6 +56,8 @@ def results_notice(state: State) -> str:
     """Why there are no radii to see, or why they are not to be trusted; empty when all is well."""
     results = state.results
     certify = partial(certify_command, state.header.path, results.kept)
+    if state.phase is Phase.WAITING:
+        return f"No radii: {state.doing}."
     if results.reading:
         return "reading the results file …"
     if results.error is not None:

@@ -181,6 +181,7 @@ def absent(state: State) -> str:
     if state.phase.active:
         return "Gradient norms are measured as soon as the bounds are proved …"
     ended = {
+        Phase.WAITING: f"{state.doing}.",
         Phase.FAILED: "the analysis failed before they were measured.",
         Phase.CANCELLED: "the analysis was cancelled before they were measured; r starts it again.",
     }

@@ -76,7 +76,7 @@ class LayerDetail(Vertical):
         self._row = row
         # A Text, because a str would be read as markup.
         self.border_title = Text(harmless(row.key, TITLE, keep="end") or "(no name)" if row else "no layer")
-        facts = detail_facts(row) if row else [("", "no layer matches the filter")]
+        facts = detail_facts(row) if row else [("", "no layer to show")]
         self.query_one("#detail-facts", Static).update(grid(facts))
         if not same:
             self.query_one("#detail-text", VerticalScroll).scroll_home(animate=False)

@@ -19,7 +19,7 @@ from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.tui.widgets.notice import Notice, error_facts
-from lipscope.tui.work.state import State
+from lipscope.tui.work.state import Phase, State
 from lipscope.visible import harmless
 
 EMPTY = "The file holds no tensors: there is nothing to analyse. Is it the file that was meant?"
@@ -63,7 +63,7 @@ class LayersPane(Pane):
         self._rows = self._of.at(state)
         self.query_one("#layers-failure", Notice).show(error_facts(state.failure))
         nothing = not self._rows and state.failure is None and not state.phase.active
-        self.query_one("#layers-empty", Notice).show(EMPTY if nothing else "")
+        self.query_one("#layers-empty", Notice).show((state.doing if state.phase is Phase.WAITING else EMPTY) if nothing else "")
         self._arrange()
         self._show_kernel()
 

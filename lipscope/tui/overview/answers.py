@@ -43,6 +43,7 @@ def answer(state: State) -> Answer:
         Phase.FAILED: "the analysis failed, see below",
         Phase.CANCELLED: f"{again}; r starts it again",
         Phase.DONE: "the analysis ended without one",
+        Phase.WAITING: state.doing,
     }
     if state.phase in reasons:
         return Answer("pending", "NO VERDICT", "NO VERDICT", reason=reasons[state.phase])

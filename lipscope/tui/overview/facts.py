@@ -13,7 +13,7 @@ from lipscope.records import NEAR_ONE, LayerReport
 from lipscope.tui.numerals import bound_text, estimate_text, size_text
 from lipscope.tui.panes import of
 from lipscope.tui.widgets.notice import Fact
-from lipscope.tui.work.state import State
+from lipscope.tui.work.state import Phase, State
 from lipscope.visible import counted, duration, harmless
 
 CLAIMED_FIRST = {
@@ -83,6 +83,8 @@ def _plain(value: object) -> str:
 def file_facts(state: State) -> list[Fact]:
     """What the bytes of the file tell before anything is computed."""
     header = state.header
+    if state.phase is Phase.WAITING:
+        return [("file", harmless(header.path, keep="end")), ("size", "is known when it is analysed")]
     dtypes = sorted({harmless(tensor.dtype, 10) for tensor in header.tensors})
     return [
         ("file", harmless(header.path, keep="end")),
@@ -123,6 +125,8 @@ def recomputed(state: State) -> list[Fact]:
         facts.append(("gradient norm", f"lowest mean {found[0]:.4f} in {found[1]} (estimate)"))
     if facts:
         return facts
+    if state.phase is Phase.WAITING:
+        return [("", state.doing)]
     if state.phase.active:
         return [("", "the analysis has begun; its first results appear here")]
     return [("", "nothing: the analysis did not get that far")]

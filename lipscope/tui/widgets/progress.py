@@ -109,6 +109,8 @@ class ProgressLine(Widget):
 
 
 def _ending(state: State) -> str:
+    if state.phase is Phase.WAITING:
+        return state.doing
     if state.phase is Phase.CANCELLED:
         steps = f" after {state.done} of {counted(state.total, 'step')}" if state.total else ""
         return f"analysis cancelled{steps}; r starts it again"

@@ -7,16 +7,18 @@ from textual.content import Content
 
 from lipscope.tui.overview.answers import STYLES, Answer
 from lipscope.tui.work.session import Session
+from lipscope.tui.work.state import Phase
 from lipscope.version import __version__
 from lipscope.visible import harmless
 
 
 def title_line(answer: Answer, session: Session, width: int) -> Content:
     """``lipscope 0.1.0  runs/a/model.safetensors        PROVED``; what is going on where there is no verdict yet."""
-    path, active = session.state.header.path, session.phase.active and not session.idle
+    path, run = session.state.header.path, session.state.run
     said = answer.status.replace("-", " ").upper()
     if answer.status == "pending":
-        said = ("TRAINING" if session.waiting else "CHECKING") if active else "NO VERDICT"
+        training = session.phase is Phase.WAITING and not (run and run.ended)
+        said = "TRAINING" if training else "CHECKING" if session.phase.active else "NO VERDICT"
     program, word = f" lipscope {__version__}  ", f"  {said} "
     room = width - cell_len(program) - cell_len(word)
     shown = harmless(path, room, keep="end") if room > 1 else ""

@@ -25,6 +25,7 @@ LASTING = ("verdict", "chain", "tightness")
 """What an event tells of the whole file."""
 
 NO_MODEL = "no model yet: the first epoch of the training writes it"
+NEVER = "no model: the training ended before its first epoch did"
 TRAINING = "the training runs; r analyses the model that it has written so far"
 
 
@@ -59,10 +60,12 @@ class Session:
         self._asked_kernel: tuple[Work, str] | None = None
         self._layers: dict[str, LayerReport] = {}
         self._layers_changed = False
-        # there is nothing to analyse yet, or not before the training has ended
-        self.waiting = run is not None and (self.child is not None or not self.path.exists())
-        ahead = Header(self.path, 0, (), config=read_run(run).config) if run is not None and self.waiting else None
-        self._state = State(ahead or read_model_header(self.path))
+        # There is nothing to analyse yet, or not before the training has ended.
+        if run is not None and (self.child is not None or not self.path.exists()):
+            ahead = Header(self.path, 0, (), config=read_run(run).config)
+            self._state = State(ahead, phase=Phase.WAITING, doing=NO_MODEL)
+        else:
+            self._state = State(read_model_header(self.path))
         self._watch: RunWatch | None = None
         if run is not None:
             learn = partial(self.hear, self.learn_run)
@@ -84,11 +87,6 @@ class Session:
         return self._state.phase
 
     @property
-    def idle(self) -> bool:
-        """Whether the training that would write the model has ended without one."""
-        return self.waiting and self._state.run is not None and self._state.run.ended
-
-    @property
     def busy(self) -> bool:
         """Whether a thread still computes."""
         return self._work is not None and self._work.alive
@@ -99,8 +97,7 @@ class Session:
             self._watch.start()
         if self._work is not None and not fresh:
             return
-        if self.waiting:
-            self._set(replace(self._state, doing=NO_MODEL))
+        if self.phase is Phase.WAITING:
             return
         if self._work is not None:
             self._work.close()
@@ -116,25 +113,22 @@ class Session:
         try:
             header = read_model_header(self.path)
         except CheckpointError as failure:
-            if not self.waiting:
+            if self.phase is not Phase.WAITING:
                 self.cancel()
                 self._state = State(self._state.header, run=self._state.run)  # nothing holds of a file that is gone
                 self._fail(failure)
             return
-        self.waiting = False
         self._state = State(header, run=self._state.run)
         self.start(fresh=True)
 
     def learn_run(self, view: RunView) -> None:
         """Learn what the run folder tells; a model that was waited for is analysed once it is there."""
-        doing = self._state.doing
-        if self.waiting:
-            doing = TRAINING if view.model else NO_MODEL
+        waiting = self.phase is Phase.WAITING
+        doing = (TRAINING if view.model else NEVER if view.ended else NO_MODEL) if waiting else self._state.doing
         self._set(replace(self._state, run=view, doing=doing))
-        if self.waiting and view.model and (self.child is None or view.ended):
-            self.waiting = False
+        if waiting and view.model and (self.child is None or view.ended):
             try:
-                self._state = replace(self._state, header=read_model_header(self.path))
+                self._state = State(read_model_header(self.path), run=view)
             except CheckpointError as failure:
                 self._fail(failure)
             else:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 class Phase(Enum):
     """Where the analysis stands."""
 
+    WAITING = "waiting"  # for a training: there is no model yet, or it is not to be analysed yet
     STARTING = "starting"
     RUNNING = "running"
     DONE = "done"

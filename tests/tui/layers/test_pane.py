@@ -111,7 +111,7 @@ async def test_a_filter_that_matches_nothing_says_so(model, script):
     async with finished(app) as pilot:
         await layers(pilot)
         await pilot.press("slash", *"[red")
-        await until(pilot, lambda: "no layer matches the filter" in screen_text(app))
+        await until(pilot, lambda: "no layer to show" in screen_text(app))
         assert "0 of 12 layers matching [red" in screen_text(app)
 
 

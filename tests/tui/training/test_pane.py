@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -169,7 +170,11 @@ async def test_the_other_screens_wait_for_the_model_and_then_fill(run):
         await until(pilot, lambda: "no model yet" in shown(app))
         assert script.runs == 0
         await pilot.press("r")  # there is nothing to read again yet
-        assert app.state.phase.active
+        assert app.state.phase is Phase.WAITING
+        for key in "1234":
+            await pilot.press(key)
+            await until(pilot, lambda: "the first epoch of the training writes it" in screen_text(app))
+            assert not re.search("CHECKING|bytes|has begun|reading the results|matches the filter", screen_text(app))
         write_checkpoint(run.path / "new")
         (run.path / "new").replace(run.path / "model.safetensors")
         await until(pilot, lambda: app.state.phase is Phase.DONE)
