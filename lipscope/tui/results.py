@@ -65,6 +65,8 @@ def results_notice(state: State) -> str:
         why = f" ({harmless(results.error.why, 200)})" if results.error.why else ""
         return f"The results file cannot be used: {harmless(results.error.what, 200)}{why}. Next: {harmless(step)}."
     if results.certificates is None:
+        if state.phase is Phase.FAILED:
+            return "No radii: the analysis failed."
         if state.header.config is None:
             return "No radii: lipscope has no model for this file, so it cannot certify it."
         where = "beside the model" if results.kept is None else f"in {harmless(results.kept, 120, keep='end')}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from lipscope.records import Verdict, allowed, gradient_kept, loses_most
 from lipscope.records.verdict import IN_WORDS
-from lipscope.tui.layers.rows import spoiled
+from lipscope.tui.layers.rows import parent, spoiled
 from lipscope.tui.numerals import bound_text, decimals_up, rounded
 from lipscope.tui.panes import Goto
 from lipscope.tui.work.state import Phase, State
@@ -40,7 +40,7 @@ def answer(state: State) -> Answer:
         return _answer_of(verdict)
     again = "cancelled before a violation was searched for" if verdict is not None else "the analysis was cancelled"
     reasons = {
-        Phase.FAILED: "the analysis failed, see below",
+        Phase.FAILED: "the analysis failed, see above",
         Phase.CANCELLED: f"{again}; r starts it again",
         Phase.DONE: "the analysis ended without one",
         Phase.WAITING: state.doing,
@@ -182,6 +182,10 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
         if inside:
             whose = ("a claimed", "claimed") if certificates.standing == "claimed" else ("an", "certified")
             found.append((f"{whose[0]} attack came INSIDE {inside} {whose[1]} radii", Goto("radii")))
+    if state.phase is Phase.FAILED and state.failure is not None:
+        said = state.failure.what
+        spoilt = next((tensor.name for tensor in state.header.tensors if tensor.name in said.split()), None)
+        found.append((harmless(said, 120), Goto("layers", parent(spoilt)) if spoilt else None))
     if state.phase is Phase.CANCELLED:
         found.append(("the analysis was cancelled; r starts it again", None))
     return found

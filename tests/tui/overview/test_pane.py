@@ -1,5 +1,9 @@
+import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
+from lipscope.analysis.analysis import analyse
 from lipscope.files.results import results_path
 from lipscope.records import Bound, LayerReport, Verdict
 from lipscope.records.certificates import Checked
@@ -80,6 +84,22 @@ async def test_without_results_the_command_is_named(model, script):
     async with finished(app, (120, 50)):
         assert "lipscope certify" in screen_text(app)
         assert not app.query_one("#overview-table").display
+
+
+async def test_a_weight_that_is_not_finite_is_a_warning_that_leads_to_it(tiny_model):
+    with safe_open(tiny_model, "np") as file:
+        metadata, tensors = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    tensors["stage3.block1.conv.kernel"].flat[1] = np.nan
+    save_file(tensors, tiny_model, metadata)
+    app = InspectApp(tiny_model, analyse=analyse)
+    async with app.run_test(size=(120, 50)) as pilot:
+        await until(pilot, lambda: "1 warning" in screen_text(app))
+        assert "! tensor stage3.block1.conv.kernel holds NaN or infinite values" in screen_text(app)
+        assert "No radii: the analysis failed" in words(app, "#overview-results")
+        assert "failed, see above" in screen_text(app)
+        app.query_one("#overview-warnings").focus()
+        await pilot.press("enter")
+        await until(pilot, lambda: "stage3.block1.conv" in str(app.query("#detail").first().border_title))
 
 
 async def test_damaged_results_are_explained(model, script):
