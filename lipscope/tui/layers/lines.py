@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lipscope.records import NEAR_ONE, LayerReport, allowed, gradient_kept
-from lipscope.tui.layers.rows import Line, Row, aside, line_name
+from lipscope.tui.layers.rows import Line, Row, aside, is_run, line_name
 from lipscope.tui.layers.spectra import measured
 from lipscope.tui.numerals import shape_text
 from lipscope.tui.overview.answers import short
@@ -52,13 +52,21 @@ def widest(items: Sequence[Line]) -> tuple[int, int]:
         longest = max(longest, len(harmless(_called(item), WIDEST_ALONE)))
         if longest >= WIDEST_ALONE:
             break
-    kinds = (len(harmless(item[0].kind, WIDEST_KIND)) for item in items[:1000] if len(item) == 1)
+    kinds = (len(harmless(_kind(item), WIDEST_KIND)) for item in items[:1000])
     return longest, max(kinds, default=8)
 
 
 def _called(item: Line) -> str:
     """The name, and where there is no column that says it, of how many layers."""
-    return f"{line_name(item)}, {len(item)}" if len(item) > 1 else line_name(item)
+    return f"{line_name(item)}, {len(item)}" if is_run(item) else line_name(item)
+
+
+def _kind(item: Line) -> str:
+    """What a layer is, and how many tensors stand aside of it; of a run how many."""
+    row, more = item[0], len(item) - 1
+    if is_run(item):
+        return counted(len(item), "other" if row.report is not None and row.report.role == "tensor" else "layer")
+    return f"{row.kind} +{more}" if more else row.kind
 
 
 def layout(width: int, longest: tuple[int, int], *, alone: bool = False) -> Layout:
@@ -153,16 +161,14 @@ def gradient_runs(row: Row, *, most: bool) -> Runs:
 
 def item_line(item: Line, columns: Layout, over: Range, most: str) -> Runs:
     """One line of the list."""
-    row, folded = item[0], len(item) > 1
+    row, folded = item[0], is_run(item)
     style = QUIET if folded else "bold" if row.key == most else ""
     name = harmless(line_name(item) if columns.kind else _called(item), columns.name, keep="start" if folded else "end")
     runs: Runs = [(f"{name:{columns.name}} ", style)]
     if columns.kind:
-        other = row.report is not None and row.report.role == "tensor"
-        kind = counted(len(item), "other" if other else "layer") if folded else row.kind
-        runs.append((f"{harmless(kind, columns.kind):{columns.kind}} ", style))
+        runs.append((f"{harmless(_kind(item), columns.kind):{columns.kind}} ", style))
     if columns.shapes:
-        last = item[-1].report
+        last = item[-1].report if folded else row.report
         shapes = "" if row.report is None or last is None else (
             f"{shape_text(row.report.input_shape)} → {shape_text(last.output_shape)}"
         )  # fmt: skip

@@ -63,7 +63,9 @@ class LayersPane(Pane):
         self._rows = self._of.at(state)
         self.query_one("#layers-failure", Notice).show(error_facts(state.failure))
         nothing = not self._rows and state.failure is None and not state.phase.active
-        self.query_one("#layers-empty", Notice).show((state.doing if state.phase is Phase.WAITING else EMPTY) if nothing else "")
+        self.query_one("#layers-empty", Notice).show(
+            (state.doing if state.phase is Phase.WAITING else EMPTY) if nothing else ""
+        )
         self._arrange()
         self._show_kernel()
 

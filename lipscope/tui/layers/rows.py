@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from itertools import groupby, pairwise
-from operator import attrgetter
 from typing import Any
 
 from lipscope.files.checkpoint import Header, TensorInfo
@@ -115,16 +114,21 @@ def aside(row: Row) -> bool:
 
 
 Line = tuple[Row, ...]
-"""One line of the list: a layer, or neighbours that are alike, folded into one."""
+"""One line of the list: a layer, a weight with its bias and buffers, or neighbours that are alike, folded into one."""
 
 
 def line_name(line: Line) -> str:
     """The name of a layer; ``stage2 … stage5``: the parts of the first and last name up to where they differ."""
-    if len(line) == 1:
+    if not is_run(line):
         return line[0].key
     first, last = line[0].key.split("."), line[-1].key.split(".")
     depth = next((k for k, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0) + 1
     return f"{'.'.join(first[:depth])} … {'.'.join(last[:depth])}"
+
+
+def is_run(line: Line) -> bool:
+    """Whether it stands for neighbours that are alike, and for no one of them."""
+    return len(line) > 1 and bool(line[0].fold)
 
 
 RUN = 3
@@ -132,13 +136,27 @@ RUN = 3
 
 
 def folded(all_rows: Sequence[Row], unfolded: Collection[str] = ()) -> list[Line]:
-    """Rows of which there is nothing to see folded with their neighbours, but for those that were unfolded."""
+    """Biases and buffers folded into the line of their weight, rows of which there is nothing to see with neighbours.
+
+    What was unfolded, told by the first row of its line, is not.
+    """
     lines: list[Line] = []
-    for kind, group in groupby(all_rows, key=attrgetter("fold")):
+    for kind, group in groupby(_by_weight(all_rows, unfolded), key=lambda line: line[0].fold):
         run = tuple(group)
-        whole = bool(kind) and len(run) >= (2 if kind == "aside" else RUN) and run[0].key not in unfolded
-        lines += [run] if whole else [(row,) for row in run]
+        whole = bool(kind) and len(run) >= (2 if kind == "aside" else RUN) and run[0][0].key not in unfolded
+        lines += [tuple(row for (row,) in run)] if whole else run
     return lines
+
+
+def _by_weight(all_rows: Sequence[Row], unfolded: Collection[str]) -> Iterator[Line]:
+    """The one weight below a name with what stands aside of it; any other row alone."""
+    for _, group in groupby(all_rows, key=lambda row: parent(row.key)):
+        run = tuple(group)
+        weights = [row for row in run if row.fold != "aside"]
+        if len(weights) == 1 and weights[0].key not in unfolded:
+            yield (weights[0], *(row for row in run if row is not weights[0]))
+        else:
+            yield from ((row,) for row in run)
 
 
 def main_row(state: State) -> str:

@@ -116,8 +116,8 @@ def test_lines_and_heading_fit_and_are_as_wide_as_each_other(width, longest):
     assert abs(len(line) - len(heading(columns, over))) <= 2
 
 
-def text_of(row: Row) -> str:
-    return "".join(text for text, _ in item_line((row,), layout(100, (10, 24)), sigma_axis([]), ""))
+def text_of(*line: Row) -> str:
+    return "".join(text for text, _ in item_line(line, layout(100, (10, 24)), sigma_axis([]), ""))
 
 
 def test_missing_cells_say_whether_more_may_come():
@@ -147,14 +147,16 @@ def test_biases_and_buffers_are_folded_away():
         bound = Bound(1.5, "norm") if proved else Bound.unproved("a bias is no map")
         return Row(name, "k", LayerReport(name, "k", None, None, bound, role="tensor"))
 
-    items = folded(
-        [tensor("a.weight", True), tensor("a.bias", False), tensor("a.mean", False), tensor("b.weight", True)]
-    )
-    assert [item[0].key for item in items] == ["a.weight", "a.bias", "b.weight"]
+    weight, bias, mean, other = tensor("a.weight", True), tensor("a.bias", False), tensor("a.mean", False), "b.weight"
+    assert folded([weight, bias, mean, tensor(other, True)]) == [(weight, bias, mean), (tensor(other, True),)]
+    assert folded([bias, weight]) == [(weight, bias)]  # as safetensors sorts them
+    assert folded([weight, bias], {"a.weight"}) == [(weight,), (bias,)]
+    assert text_of(weight, bias).split()[:3] == ["a.weight", "k", "+1"]
+    alone = [tensor(f"{name}.bias", False) for name in "ab"]
+    assert folded(alone) == [tuple(alone)]
     nan = LayerReport("a.kernel", "", None, None, Bound.unproved("holds NaN or infinite values"), role="tensor")
     items = folded([tensor("a.bias", False), Row("a.kernel", "", nan), tensor("a.mean", False)])
-    assert [item[0].key for item in items] == ["a.bias", "a.kernel", "a.mean"]
-    assert all(len(item) == 1 for item in items)  # `a.bias … a.bias, 1 other` says less than the line itself
+    assert [[row.key for row in item] for item in items] == [["a.kernel", "a.bias", "a.mean"]]  # it is seen first
     known = State(header(), layers={"a.weight": tensor("a.weight", True).report})
     assert (main_row(known), main_row(replace(known, verdict=VERDICT))) == ("", "a.weight")
 
