@@ -42,9 +42,12 @@ FLAGS = {
     "epochs": "--epochs", "minutes": "--minutes", "batch_size": "--batch", "accumulate": "--accumulate",
     "learning_rate": "--lr", "gamma": "--gamma", "end_gamma": "--end-gamma", "offset": "--offset",
     "temperature": "--temperature", "end_temperature": "--end-temperature", "padding": "--padding",
-    "padding_mode": "--padding-mode", "holdout": "--holdout", "seed": "--seed",
+    "end_padding": "--end-padding", "padding_mode": "--padding-mode", "holdout": "--holdout", "seed": "--seed",
 }  # fmt: skip
 """The options of ``lipscope train`` by the fields of a recipe."""
+
+FALLING = (("temperature", "end_temperature"), ("padding", "end_padding"))
+"""Fields with those that they fall to."""
 
 
 @click.command("card")
@@ -184,11 +187,11 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     words += ["--float32"] if usual.bfloat16 and not asked.bfloat16 else []
     words += ["--recompute"] if asked.recompute else []
     words += [f"--extra FILE --extra-share {asked.extra_share:g}"] if asked.extra else []
-    falls = ("temperature", "end_temperature")  # one option of the two lets go of what the recipe has for the other
-    same = all(getattr(asked, field) == getattr(usual, field) for field in falls)
     for field, flag in FLAGS.items():
         value = getattr(asked, field)
-        usually = same if field in falls else value == getattr(usual, field)
+        # One option of two that belong together lets go of what the recipe has for the other.
+        together = next((pair for pair in FALLING if field in pair), (field,))
+        usually = all(getattr(asked, one) == getattr(usual, one) for one in together)
         if value is not None and not usually and not (field == "epochs" and asked.minutes):
             short = value if isinstance(value, str) else f"{value:g}"
             words.append(f"{flag} {short if short == value or float(short) == value else value}")

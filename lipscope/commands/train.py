@@ -32,7 +32,7 @@ LARGEST_RATE = 1e30
 """Beyond it float32 has no number for a step."""
 
 COUNT, PATH = click.IntRange(min=1), click.Path(path_type=Path)
-RATE = click.FloatRange(min=0, max=LARGEST_RATE)
+RATE, SHIFT = click.FloatRange(min=0, max=LARGEST_RATE), click.IntRange(min=0, max=64)
 POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
 
 
@@ -119,7 +119,12 @@ POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
     type=POSITIVE,
     help="To which the temperature falls as the learning rate falls, instead of the recipe's.",
 )
-@click.option("--padding", type=click.IntRange(min=0, max=64), help="Pixels that images are shifted by at most.")
+@click.option(
+    "--padding",
+    type=SHIFT,
+    help="Pixels that images are shifted by at most; it stays unless --end-padding is given too.",
+)
+@click.option("--end-padding", type=SHIFT, help="To which that goes as the learning rate falls.")
 @click.option(
     "--padding-mode",
     type=click.Choice(list(PADDING_MODES)),

@@ -42,13 +42,11 @@ class Setting:
 
     Args:
         config: of the net; its classes and data set are those of the training.
-        padding: pixels that images were shifted by at most: the more, the more often each was seen.
         images: that passed through the training, repetitions counted.
         clean, certified: shares of all test images, the latter at ``EPS``, sound.
     """
 
     config: ShiftNetConfig
-    padding: int
     images: int
     clean: float
     certified: float
@@ -60,7 +58,6 @@ class Choice:
 
     Args:
         config: the net.
-        padding: pixels to shift images by at most.
         minutes: to train it for.
         images_per_second: measured here.
         expected: what was measured after as many images: (clean, certified), interpolated.
@@ -68,7 +65,6 @@ class Choice:
     """
 
     config: ShiftNetConfig
-    padding: int
     minutes: float
     images_per_second: float
     expected: tuple[float, float]
@@ -96,8 +92,7 @@ def choose(settings: Sequence[Setting], minutes: float, speed: Callable[[ShiftNe
         _interpolated([(time, setting.certified) for time, setting in needed], minutes),
     )
     times = [time for time, _ in needed]
-    measured = (min(times), max(times))
-    return Choice(nearest.config, nearest.padding, minutes, speed(nearest.config), expected, measured)
+    return Choice(nearest.config, minutes, speed(nearest.config), expected, (min(times), max(times)))
 
 
 def minutes_for(settings: Sequence[Setting], target: float, speed: Callable[[ShiftNetConfig], float]) -> float:
@@ -186,16 +181,16 @@ def _on_line(rows: list[tuple[float, float]], at: float) -> float:
 
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "cifar10": (
-        Setting(SMALL, 2, 2_440 * 256, 0.6500, 0.4876),
-        Setting(SMALL, 2, 9_000 * 256, 0.6919, 0.5383),
-        Setting(MIDDLE, 2, 14_400 * 256, 0.7075, 0.5633),
-        Setting(WIDE, 3, 27_220 * 256, 0.7240, 0.5791),
-        Setting(WIDE, 3, 61_052 * 256, 0.7356, 0.5889),
+        Setting(SMALL, 2_440 * 256, 0.6500, 0.4876),
+        Setting(SMALL, 9_000 * 256, 0.6919, 0.5383),
+        Setting(MIDDLE, 14_400 * 256, 0.7075, 0.5633),
+        Setting(WIDE, 27_220 * 256, 0.7240, 0.5791),
+        Setting(WIDE, 61_052 * 256, 0.7356, 0.5889),
     ),
     "cifar100": (
-        Setting(MIDDLE, 2, 5_485 * 256, 0.4062, 0.2861),
-        Setting(WIDE, 3, 18_400 * 256, 0.4284, 0.3143),
-        Setting(WIDE, 3, 54_653 * 256, 0.4443, 0.3263),
+        Setting(MIDDLE, 5_485 * 256, 0.4062, 0.2861),
+        Setting(WIDE, 18_400 * 256, 0.4284, 0.3143),
+        Setting(WIDE, 54_653 * 256, 0.4443, 0.3263),
     ),
 }
 """By data set, in the order of their work."""

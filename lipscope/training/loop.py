@@ -211,7 +211,12 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         pictures, labels = split.batch(world.share(chosen))
         draws = _generator(recipe.seed, 1, counters.step)
         images = crop_and_flip(
-            pictures, draws, world.part, batch, padding=recipe.padding, padding_mode=recipe.padding_mode
+            pictures,
+            draws,
+            world.part,
+            batch,
+            padding=pace.padding(counters.step),
+            padding_mode=recipe.padding_mode,
         )
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)

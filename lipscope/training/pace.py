@@ -127,6 +127,10 @@ class Pace:
         """Weight of certificate regularisation in that step: it goes to its end as the learning rate falls."""
         return self._following(step, self.recipe.gamma, self.recipe.end_gamma)
 
+    def padding(self, step: int) -> int:
+        """Pixels that images are shifted by at most in that step: it goes to its end as the learning rate falls."""
+        return round(self._following(step, self.recipe.padding, self.recipe.end_padding))
+
     def _following(self, step: int, first: float, last: float | None) -> float:
         return first if last is None else last + (first - last) * self._schedule(step)[1]
 

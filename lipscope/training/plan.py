@@ -21,7 +21,6 @@ from lipscope.training.budget import (
     DEFAULT_MINUTES,
     EPS,
     SETTINGS,
-    Choice,
     Setting,
     choose,
     for_data,
@@ -41,8 +40,8 @@ EXTRA_SHARE = 0.75
 NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "head")
 RECIPE = (
     "recipe", "epochs", "minutes", "batch_size", "accumulate", "recompute", "learning_rate", "loss", "gamma",
-    "end_gamma", "offset", "temperature", "end_temperature", "padding", "padding_mode", "holdout",
-    "float32", "seed",
+    "end_gamma", "offset", "temperature", "end_temperature", "padding", "end_padding",
+    "padding_mode", "holdout", "float32", "seed",
 )  # fmt: skip
 
 Note = Callable[[str], None]
@@ -79,7 +78,16 @@ class Asked:
         if any(name in self.given for name in NET) or self.given.get("recipe") not in (None, ShiftNetConfig.RECIPE):
             return False
         timed = any(name in self.given for name in ("minutes", "target"))
-        rest = set(RECIPE) - {"accumulate", "recompute", "padding", "padding_mode", "holdout", "float32", "seed"}
+        rest = set(RECIPE) - {
+            "accumulate",
+            "recompute",
+            "padding",
+            "end_padding",
+            "padding_mode",
+            "holdout",
+            "float32",
+            "seed",
+        }
         return timed or not (gpu or any(name in self.given for name in rest))
 
 
@@ -106,6 +114,8 @@ def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
         recipe = with_loss(recipe, given.pop("loss"))
     if "temperature" in given:
         recipe = replace(recipe, end_temperature=None)
+    if "padding" in given:
+        recipe = replace(recipe, end_padding=None)
     recipe = replace(recipe, **{key: given[key] for key in RECIPE if key in given})
     check_suited(config, recipe)
     return config, recipe
@@ -154,10 +164,7 @@ def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]
     elif asked.extra_share is not None:
         raise UsageError("--extra-share needs --extra", next_step="say which file the images are in")
     if asked.by_the_clock(here.device.type != "cpu"):
-        choice = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
-        config = choice.config
-        if "padding" not in asked.given:
-            recipe = replace(recipe, padding=choice.padding)
+        config = _for_the_clock(asked.dataset, len(data.classes), recipe, here, note)
     config = replace(config, classes=len(data.classes))
     folder = asked.out or RUNS / _name(config, recipe)
     if here.rank == 0:
@@ -206,8 +213,8 @@ def minutes_to(target: str, asked: Asked, here: World) -> int:
     return max(1, round(minutes_for(settings, share, _speed(recipe, here))))
 
 
-def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note: Note) -> Choice:
-    """The setting for the recipe's minutes on this machine; what it is, and what to expect, is said."""
+def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note: Note) -> ShiftNetConfig:
+    """The net for the recipe's minutes on this machine; what it is, and what to expect, is said."""
     assert recipe.minutes is not None
     settings, measured = _settings(dataset, classes)
     choice = choose(settings, recipe.minutes, _speed(recipe, here))
@@ -220,7 +227,7 @@ def _for_the_clock(dataset: str, classes: int, recipe: Recipe, here: World, note
         )
     else:
         note(f"nothing was measured on {dataset}: the nets are those of CIFAR-10")
-    return choice
+    return choice.config
 
 
 def _settings(dataset: str, classes: int) -> tuple[tuple[Setting, ...], bool]:

@@ -36,7 +36,7 @@ LOSSES: Registry[Loss] = Registry(
 )
 """By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
 
-UNSAID: Mapping[str, Any] = {"end_temperature": None, "padding": 4, "padding_mode": "constant"}
+UNSAID: Mapping[str, Any] = {"end_temperature": None, "padding": 4, "end_padding": None, "padding_mode": "constant"}
 """What was done where a stored recipe does not say it, being older than the choice."""
 
 
@@ -72,6 +72,7 @@ class Recipe:
             fit into the memory at once.
         recompute: whether a step keeps only what enters each block, and computes the rest twice.
         padding: pixels that an image is shifted by at most, in each direction.
+        end_padding: to which that goes as the learning rate falls; None keeps it.
         padding_mode: what comes in from the side, one of :data:`PADDING_MODES`.
         extra: SHA-256 of the file of more images that are learnt from; empty for none.
         extra_share: of every batch, taken from them; an epoch is a pass over the data set's own images.
@@ -98,6 +99,7 @@ class Recipe:
     accumulate: int = 1
     recompute: bool = False
     padding: int = 4
+    end_padding: int | None = None
     padding_mode: str = "constant"
     extra: str = ""
     extra_share: float = 0.0
@@ -127,6 +129,7 @@ class Recipe:
             ("offset", self.offset, 0),
             ("holdout", self.holdout, 0),
             ("padding", self.padding, 0),
+            ("end_padding", 0 if self.end_padding is None else self.end_padding, 0),
             ("weight_decay", self.weight_decay, 0),
         ):
             if not number >= low:
@@ -206,7 +209,7 @@ def fast() -> Recipe:
         schedule="one-cycle",
         warmup=0.2,
         holdout=0,
-        padding=2,
+        end_padding=1,
         padding_mode="reflect",
     )
 

@@ -90,6 +90,12 @@ def test_the_weight_of_certificate_regularisation_goes_to_its_end_as_the_learnin
     assert Pace(replace(CLOCK, gamma=0.3), per_epoch=100, decay=Decay(3000, 1.0, 4000)).gamma(3999) == 0.3
 
 
+def test_shifts_go_to_their_end_in_whole_pixels_as_the_learning_rate_falls():
+    pace = Pace(replace(CLOCK, padding=4, end_padding=1), per_epoch=100, decay=Decay(3000, 1.0, 4000))
+    assert [pace.padding(step) for step in (0, 3000, 3160, 3170, 3500, 3830, 3840, 4000)] == [4, 4, 4, 3, 2, 2, 1, 1]
+    assert Pace(replace(CLOCK, padding=3, end_padding=None), per_epoch=100).padding(50) == 3
+
+
 def test_a_temperature_without_an_end_stays():
     pace = Pace(replace(CLOCK, temperature=2.0, end_temperature=None), per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}

@@ -47,13 +47,18 @@ def test_whoever_names_a_net_or_a_recipe_is_not_put_on_the_clock(given: dict[str
 @pytest.mark.parametrize(
     "given",
     [{"seed": 3}, {"holdout": 0}, {"float32": True}, {"accumulate": 2}, {"recompute": True}, {"minutes": 2.0},
-     {"padding": 3}, {"padding_mode": "constant"}],
+     {"padding": 3}, {"end_padding": 2}, {"padding_mode": "constant"}],
 )  # fmt: skip
 def test_what_says_nothing_of_the_net_leaves_it_to_the_clock(given: dict[str, Any]) -> None:
     config, recipe, _ = plan(given)
     assert {name: getattr(recipe, name) for name in given if name != "float32"}.items() <= given.items()
     assert (config.architecture, recipe.minutes) == ("shiftnet", given.get("minutes", DEFAULT_MINUTES))
     assert recipe.bfloat16 is (not given.get("float32", False))
+
+
+def test_shifts_that_are_named_stay_unless_their_end_is_named_too() -> None:
+    assert [plan({"padding": 3, **end})[1].end_padding for end in ({}, {"end_padding": 2})] == [None, 2]
+    assert plan({"end_padding": 2})[1].padding == RECIPES["manifold"]().padding
 
 
 def test_a_recipe_that_is_named_is_kept_whatever_the_minutes() -> None:

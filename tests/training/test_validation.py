@@ -58,9 +58,11 @@ def test_every_bit_of_seed_purpose_and_number_counts(other):
 def test_every_step_draws_its_own_crops(new_run, few_images, monkeypatch):
     watched = Watched(loop.crop_and_flip)
     monkeypatch.setattr(loop, "crop_and_flip", watched)
-    assert train(new_run(padding=3, padding_mode="reflect"), few_images, ALONE)
+    run = new_run(padding=4, end_padding=1, padding_mode="reflect", schedule="one-cycle", warmup=0.0)
+    assert train(run, few_images, ALONE)
     assert len(set(watched.draws)) == STEPS
-    assert watched.settings == [{"padding": 3, "padding_mode": "reflect"}] * STEPS
+    assert [one["padding_mode"] for one in watched.settings] == ["reflect"] * STEPS
+    assert [one["padding"] for one in watched.settings] == [round(4 - 3 * step / STEPS) for step in range(1, STEPS + 1)]
     first = list(watched.draws)
     assert train(new_run("other", seed=1), few_images, ALONE)
     assert len(set(watched.draws)) == 2 * STEPS
