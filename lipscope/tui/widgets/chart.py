@@ -261,18 +261,22 @@ def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
 
 
 def _name_ends(drawing: Drawing, cells: Cells, rows: int) -> None:
-    """The name of each whole line over its last point, or under it where another line or name is there."""
-    for one in drawing.series:
-        kept = np.flatnonzero(np.isfinite(one.y))
-        if one.gap or not len(kept):
-            continue
-        at = _row(float(one.y[kept[-1]]), drawing.up, rows)
-        end = drawing.over.column(float(one.x[kept[-1]]), len(cells[0])) + 1
-        start = max(end - len(one.name), 0)
-        row = max(at - 1, 0)
-        if any(letter != " " for letter, _ in cells[row][start:end]):
-            row = min(at + 1, rows - 1)
-        cells[row][start : start + len(one.name)] = [(letter, f"bold {one.style}") for letter in one.name]
+    """The name of each whole line behind its last point where there is room, else over the highest and under others.
+
+    Where something else is drawn there, in the nearest row without; in the end over the line itself.
+    """
+    found = [
+        (one, kept[-1]) for one in drawing.series if not one.gap and len(kept := np.flatnonzero(np.isfinite(one.y)))
+    ]
+    for place, (one, last) in enumerate(sorted(found, key=lambda pair: -pair[0].y[pair[1]])):
+        at = _row(float(one.y[last]), drawing.up, rows)
+        end = drawing.over.column(float(one.x[last]), len(cells[0])) + 1
+        behind = end + 1 + len(one.name) <= len(cells[0])
+        start = end + 1 if behind else max(end - len(one.name), 0)
+        span, first = slice(start, start + len(one.name)), -1 if place == 0 else 1
+        tried = [at + step for step in ((0, first, -first) if behind else (first, -first, 2 * first, -2 * first))]
+        free = (row for row in tried if 0 <= row < rows and all(letter == " " for letter, _ in cells[row][span]))
+        cells[next(free, at)][span] = [(letter, f"bold {one.style}") for letter in one.name]
 
 
 def _row(value: float, up: Range, rows: int) -> int:
