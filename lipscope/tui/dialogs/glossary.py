@@ -13,7 +13,8 @@ PROVED = "proved from the stored numbers, with every rounding error on the safe 
 ESTIMATE = "an estimate: measured, close to the truth, proved on neither side"
 LAYER = "its name in the file, in forward order"
 BOUND = "● proved: at most so many times does the layer stretch the difference of two inputs (l2); a dim 1 is exactly 1"
-KEPT = "~ an estimate: the share of a gradient's norm that the layer passes back, mean over images; 1 loses nothing"
+PASSED = "~ an estimate: how much of a gradient's norm the layer passes back, mean over images"
+KEPT = PASSED + ", as a share of its bound; 1 loses nothing"
 RADIUS = "● proved: no change of the image smaller than this (l2, pixels in [0, 1]) changes the predicted class"
 ATTACK = "the smallest change (l2) with which an attack changed the class: the truth lies between radius and this"
 CLASS = "the label; `cat as dog` is a cat that the model takes for a dog"
@@ -42,6 +43,10 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "per layer": "one bar a layer: low where its bound is at most 1, amber and higher where it is not",
         "gradient kept": KEPT,
         **AT_RADII,
+        "bounds": "of how many layers a bound is proved",
+        "σ max": "the largest singular value of all layers, σ min the smallest; " + ESTIMATE,
+        "σ at 1": "how many singular values keep lengths as they are, in the layer with fewest; " + ESTIMATE,
+        "gradient norm": PASSED + ", in the layer with least; not divided by its bound",
         "sound": "radii are sound where the rounding errors of the evaluation itself are subtracted from them",
     },
     "layers-list": {
@@ -50,7 +55,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "in → out": "channels×height×width before and after",
         "● bound ≤": BOUND,
         "~σ": "~ the singular values on one axis: ┃ all at 1, bars where they are spread, ╎ 1, ▶ beyond the axis",
-        "~ gradient kept": KEPT + "; ◀ most: loses most of all",
+        "~ gradient kept": KEPT + "; of normalisation and head, grey, the norm itself; ◀ most: loses most",
         "LLN": "last layer normalisation: every row of the last matrix has norm 1; radii use differences of rows",
     },
     "detail": {
@@ -119,7 +124,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
         "held out": "on images that the training never sees; drawn dotted",
         "layer": "those whose bound or gradient changes by more than a thousandth; + lists the others",
         "? bound ≤": "the Lipschitz bound of the layer as the log has it, not proved here; beside it how it went",
-        "~ gradient kept": KEPT + "; first and last epoch, beside it how it went",
+        "~ gradient kept": PASSED + "; first and last epoch, beside it how it went",
     },
     "compare-pane": {
         "A": "the model that was named first; x swaps the two on every screen",

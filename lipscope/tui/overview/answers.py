@@ -139,9 +139,9 @@ def _bars(
 
 
 def gradient_strip(state: State, cells: int) -> tuple[list[tuple[str, str]], str]:
-    """One bar a layer of the body, or the least of neighbours: the share of the gradient's norm that it passes back."""
-    norms = [report.gradient_norm for report in state.layers.values() if report.role == "body"]
-    kept = [one.mean if math.isfinite(one.mean) else -math.inf for one in norms if one is not None]
+    """One bar a layer of the body, or the least of neighbours: what it passes back of a gradient, over its bound."""
+    shares = [gradient_kept(report) for report in state.layers.values() if report.role == "body"]
+    kept = [one if math.isfinite(one) else -math.inf for one in shares if one is not None]
     runs = _bars(
         kept, cells, min, lambda value: min(max(round(8 * value) - 1, 0), 7) if value > -math.inf else 7,
         lambda value: value > 0.99,

@@ -49,7 +49,7 @@ NEXT = (
 
 CHAIN = (
     "● is proved: the most that a change can grow on the way from one place to the next. "
-    "~ is an estimate: the share of the gradient's norm that the layer losing most passes back."
+    "~ is an estimate: the share of its bound that the layer losing most passes back of a gradient's norm."
 )
 
 HUGE = 48

@@ -55,6 +55,15 @@ def test_one_bad_layer_of_many_is_in_the_strip_of_fewer_cells(state):
         assert [style for _, style in bars] == ["$text-success"] * 4 + ["$text-warning"] + ["$text-success"] * 5
 
 
+def test_what_is_kept_of_a_gradient_is_told_against_the_bound(state):
+    """A layer of bound 332 that passes back 1 loses nearly everything, however good 1 is elsewhere."""
+    norms = GradientNorms(1.0, 1.0, 1.0, 1.0, 1.0, "16 images")
+    layers = {name: replace(report, gradient_norm=norms) for name, report in state.layers.items()}
+    bars, said = gradient_strip(replace(state, layers=layers), 10)
+    assert bars == [("█", "$text-success"), ("▁", "$text-warning")]
+    assert said == "~0.00 in bad"
+
+
 def test_the_chain_names_every_place_once(state):
     assert chain(state) == [("pixels", "● 3.99"), ("normalised", "● 332.00 (2 layers)"), ("features", "")]
     for width in range(30, 120, 7):
