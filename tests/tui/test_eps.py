@@ -11,7 +11,7 @@ from lipscope.tui.registry import entry
 from lipscope.tui.settings import Remembered, remembered
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.eps_table import EpsTable
-from lipscope.units import format_eps
+from lipscope.units import DEFAULT_EPS, format_eps
 from tests.tui.conftest import finished, screen_text, until, write_radii
 
 
@@ -57,6 +57,10 @@ async def test_a_typed_radius_is_listed_from_then_on_and_a_fold_stays(model, scr
     async with finished(again) as pilot:
         await pilot.press("4", "left")
         await until(pilot, lambda: Fraction(1, 2) in again.query_one("#radii-accuracy", EpsTable).radii(100))
+        table = again.query_one("#radii-accuracy", EpsTable)
+        # All columns are in 255ths, as their heading says; where there is less room those of the literature stay.
+        assert "126.5" in table.render().plain.split("\n")[0]
+        assert table.radii(50) == sorted({0, *DEFAULT_EPS, Fraction(253, 510)})
         assert again.query_one("#radii-tables").has_class("-folded")
         assert format_eps(Fraction(1, 2)) in [row["radius_above"] for row in again.front.sheet().rows]
 

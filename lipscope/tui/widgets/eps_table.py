@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.widget import Widget
 
 from lipscope.tui.results import unbroken
-from lipscope.units import DEFAULT_EPS, format_eps, radius_text
+from lipscope.units import DEFAULT_EPS, radius_text
 from lipscope.visible import counted, harmless
 
 if TYPE_CHECKING:
@@ -45,12 +45,13 @@ class EpsTable(Widget):
             self.refresh()
 
     def radii(self, width: int) -> list[Fraction]:
-        """The radii of the columns: those of the list that fit, and always the chosen one."""
+        """The radii of the columns: those of the literature before others, as many as fit, and always the chosen one."""
         chosen = self._chosen or DEFAULT_EPS[0]
         most = max((width - TITLE) // CELLS[1], 2)
         wanted = sorted({Fraction(0), *self._listed, chosen})
         while len(wanted) > most:
-            wanted.remove(next(eps for eps in reversed(wanted) if eps != chosen))
+            others = (eps for eps in wanted if eps != chosen)
+            wanted.remove(min(others, key=lambda eps: (eps in (0, *DEFAULT_EPS), -eps)))
         return wanted
 
     @property
@@ -65,7 +66,7 @@ class EpsTable(Widget):
             return Content("")
         radii = self.radii(self.size.width)
         total = len(certificates)
-        heads = [format_eps(eps).removesuffix("/255") if eps else "0" for eps in radii]
+        heads = [f"{float(eps * 255):.4g}" for eps in radii]
         lines = [self._row("eps /255", heads, "$foreground 60%")]
         held = [unbroken(certificates, eps) for eps in radii]
         attacked = int(certificates.attacked.sum())
