@@ -58,6 +58,8 @@ def results_notice(state: State) -> str:
     certify = partial(certify_command, state.header.path, results.kept)
     if state.phase is Phase.WAITING:
         return f"No radii: {state.doing}."
+    if state.phase is Phase.FAILED and results.certificates is None and results.error is None:
+        return "No radii: the analysis failed."
     if results.reading:
         return "reading the results file …"
     if results.error is not None:
@@ -65,8 +67,6 @@ def results_notice(state: State) -> str:
         why = f" ({harmless(results.error.why, 200)})" if results.error.why else ""
         return f"The results file cannot be used: {harmless(results.error.what, 200)}{why}. Next: {harmless(step)}."
     if results.certificates is None:
-        if state.phase is Phase.FAILED:
-            return "No radii: the analysis failed."
         if state.header.config is None:
             return "No radii: lipscope has no model for this file, so it cannot certify it."
         where = "beside the model" if results.kept is None else f"in {harmless(results.kept, 120, keep='end')}"
@@ -82,11 +82,8 @@ def results_notice(state: State) -> str:
         checked = results.checked
         if checked is not None and not checked.holds:
             return f"NOT TRUE: {harmless(checked, 200)}; `{certify()}` proves radii of your own"
-        found = f" ({harmless(checked, 80)})" if checked is not None else ""
-        return (
-            f"CLAIMED by somebody else ({harmless(results.certificates.reason, 120)}), not proved here{found}; "
-            f"`{certify()}` proves radii of your own"
-        )
+        why = "; ".join(harmless(said, 120) for said in (results.certificates.reason, checked) if said)
+        return f"CLAIMED by somebody else, not proved here; `{certify()}` proves radii of your own ({why})"
     return ""
 
 

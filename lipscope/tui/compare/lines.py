@@ -171,7 +171,8 @@ def verdict_line(letter: str, state: State, width: int) -> Content:
         eps = DEFAULT_EPS[0]
         mark = "  claimed " if certificates.standing == "claimed" else "  "
         proof = f"{mark}{rate_text(certificates.certified_count(eps), len(certificates))} at {format_eps(eps)}"
-    words = said.words if width >= 76 else said.status.replace("-", " ")  # the name of the file says which is which
+    short = "no verdict" if said.status == "pending" else said.status.replace("-", " ")
+    words = said.words if width >= 76 else short
     start = Content.assemble(
         (f"{letter}  ", "bold"), (f"{SIGNS[said.status]} {words}", f"bold {STYLES[said.status]}"), (proof, "bold")
     )

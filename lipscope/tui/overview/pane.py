@@ -37,7 +37,7 @@ from lipscope.tui.widgets.notice import Notice, error_facts
 from lipscope.tui.widgets.panel import Panel
 from lipscope.tui.work.state import State
 from lipscope.units import format_eps
-from lipscope.visible import counted
+from lipscope.visible import counted, harmless
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -148,7 +148,7 @@ class OverviewPane(EpsPane):
             self._warnings = found
             heading = counted(len(found), "warning")
             self.query_one(LongList).show(
-                len(found), lambda place, width: [("! ", "$text-warning bold"), (found[place][0][: width - 2], "")],
+                len(found), lambda place, width: [("! ", "$text-warning bold"), (harmless(found[place][0], width - 2), "")],
                 lambda width: [(heading if found else "no warnings", "$text-warning" if found else "$foreground 60%")],
             )  # fmt: skip
             self.query_one(LongList).can_focus = bool(found)

@@ -56,7 +56,8 @@ async def test_results_of_somebody_else_are_called_claimed_and_are_not_green(mod
     write_radii(model, claimed=True)
     app = InspectApp(model, analyse=script)
     async with finished(app, (120, 50)):
-        assert "CLAIMED by somebody else (it was signed with another key" in words(app, "#overview-results")
+        assert "CLAIMED by somebody else, not proved here" in words(app, "#overview-results")
+        assert "it was signed with another key" in words(app, "#overview-results")
         assert "? claimed" in screen_text(app)
         assert "● proved " not in screen_text(app)
         assert "% certified" not in screen_text(app)
