@@ -209,14 +209,19 @@ def bars(
 ) -> Drawing:  # fmt: skip
     """A histogram: bars of eighth blocks over an axis, an arrowhead at one position.
 
-    ``below`` and ``above`` are the styles of the bars left of the mark, and from there on.
+    ``below`` and ``above`` are the styles of the bars left of the mark, and from there on; where they differ, the
+    letters do too.
     """
     gutter = max(len(f"{float(weights.sum()):,.0f}"), gutter)
 
     def fill(columns: int, rows: int, _up: Range) -> tuple[Cells, list[str]]:
         counts, at = bin_counts(values, over, columns, weights), over.column(mark, columns)
         lines = histogram(counts, rows, log=log)
-        cells = [[(letter, below if k < at else above) for k, letter in enumerate(line)] for line in lines]
+        hatched = "▒" if below != above else "█"
+        cells = [
+            [(letter.replace("█", hatched), below) if k < at else (letter, above) for k, letter in enumerate(line)]
+            for line in lines
+        ]
         return cells, count_labels(float(counts.max(initial=0.0)), rows, log=log)
 
     def read(x: float, columns: int) -> str:
