@@ -146,9 +146,9 @@ class OverviewPane(EpsPane):
         found = warnings(state)
         if [text for text, _ in found] != [text for text, _ in self._warnings] or not self._warnings:
             self._warnings = found
-            heading = counted(len(found), "warning")
+            heading, sign = counted(len(found), "warning"), ("! ", "$text-warning bold")
             self.query_one(LongList).show(
-                len(found), lambda place, width: [("! ", "$text-warning bold"), (harmless(found[place][0], width - 2), "")],
+                len(found), lambda place, width: [sign, (harmless(found[place][0], width - 2), "")],
                 lambda width: [(heading if found else "no warnings", "$text-warning" if found else "$foreground 60%")],
             )  # fmt: skip
             self.query_one(LongList).can_focus = bool(found)

@@ -45,7 +45,7 @@ class EpsTable(Widget):
             self.refresh()
 
     def radii(self, width: int) -> list[Fraction]:
-        """The radii of the columns: those of the literature before others, as many as fit, and always the chosen one."""
+        """The radii of the columns: as many as fit, those of the literature before others, always the chosen one."""
         chosen = self._chosen or DEFAULT_EPS[0]
         most = max((width - TITLE) // CELLS[1], 2)
         wanted = sorted({Fraction(0), *self._listed, chosen})
