@@ -30,11 +30,11 @@ Points = dict[str, list[tuple[float, float]]]
 
 
 def committed() -> Points:
-    """The models that lie in the repository, those at the usual temperature of the loss."""
+    """The models that lie in the repository."""
     points: Points = defaultdict(list)
     for folder in MODELS:
         for path in sorted(folder.glob("*.safetensors")):
-            if ".certified" not in path.name and not path.name.startswith("shiftnet9-128-cifar10."):
+            if ".certified" not in path.name:
                 header, certified = read_header(path), read_results(results_path(path))
                 config = header.config or {}
                 name = NAMES[str(config["architecture"])] + ("" if certified.data_name == "cifar10" else ", CIFAR-100")
