@@ -183,6 +183,13 @@ async def test_the_other_screens_wait_for_the_model_and_then_fill(run):
         assert app.state.header == read_header(run.path / "model.safetensors")
 
 
+async def test_a_training_that_ended_without_a_model_is_waited_for_no_more(run):
+    app = app_on(run, Script(), Child(tuple, lambda: 1))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await until(pilot, lambda: "no model: the training ended before its first epoch did" in shown(app))
+        assert "NO VERDICT" in shown(app)
+
+
 async def test_a_damaged_model_that_was_waited_for(run):
     app = app_on(run)
     async with app.run_test(size=(120, 36)) as pilot:
