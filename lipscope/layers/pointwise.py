@@ -61,17 +61,24 @@ class PointwiseConv2d(OrthogonalConv2d):
         matrix = nearest_orthogonal(kernel[:, :, 0, 0].cpu().double())
         return non_expansive(matrix, spectral_norm_bound)[:, :, None, None]
 
-    def patches(self) -> Tensor:
-        """The kernel as that of a convolution with this stride on the image as it is, (out, in, stride, stride)."""
-        return self.kernel.reshape(self.out_channels, self.in_channels, self.stride, self.stride)
-
     def linear(self, x: Tensor) -> Tensor:
         """The product with every patch."""
-        return F.conv2d(x, self.patches().to(x.dtype), stride=self.stride)
+        return self._products(x, None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in, H, W) to (N, out, H / stride, W / stride)."""
-        return F.conv2d(x, self.patches().to(x.dtype), self.bias.to(x.dtype), stride=self.stride)
+        return self._products(x, self.bias.to(x.dtype))
+
+    def _products(self, x: Tensor, bias: Tensor | None) -> Tensor:
+        """One matrix product for all patches of all images, pixels before channels.
+
+        A convolution says the same and takes two to four times as long backward, as PyTorch has it on a CPU.
+        """
+        (count, channels, height, width), step = x.shape, self.stride
+        kernel = self.kernel.reshape(self.out_channels, channels, step, step).permute(0, 2, 3, 1)
+        pixels = x.permute(0, 2, 3, 1).reshape(count, height // step, step, width // step, step * channels)
+        patches = pixels.transpose(2, 3).flatten(3)
+        return F.linear(patches, kernel.flatten(1).to(x.dtype), bias).permute(0, 3, 1, 2)
 
     def bound(self, input_shape: Shape) -> Bound:
         """The norm of the stored matrix, whatever the training made of it.
