@@ -42,12 +42,10 @@ FLAGS = {
     "epochs": "--epochs", "minutes": "--minutes", "batch_size": "--batch", "accumulate": "--accumulate",
     "learning_rate": "--lr", "gamma": "--gamma", "end_gamma": "--end-gamma", "offset": "--offset",
     "temperature": "--temperature", "end_temperature": "--end-temperature", "padding": "--padding",
-    "end_padding": "--end-padding", "padding_mode": "--padding-mode", "holdout": "--holdout", "seed": "--seed",
+    "end_padding": "--end-padding", "padding_mode": "--padding-mode", "distortion": "--distortion",
+    "end_distortion": "--end-distortion", "holdout": "--holdout", "seed": "--seed",
 }  # fmt: skip
 """The options of ``lipscope train`` by the fields of a recipe."""
-
-FALLING = (("temperature", "end_temperature"), ("padding", "end_padding"))
-"""Fields with those that they fall to."""
 
 
 @click.command("card")
@@ -161,7 +159,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     """
     from lipscope.errors import LipscopeError
     from lipscope.models.registry import configuration
-    from lipscope.training.recipe import RECIPES, UNSAID, Recipe, for_convolutions
+    from lipscope.training.recipe import ENDS, RECIPES, UNSAID, Recipe, for_convolutions
 
     try:
         made = configuration(config)
@@ -190,7 +188,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     for field, flag in FLAGS.items():
         value = getattr(asked, field)
         # One option of two that belong together lets go of what the recipe has for the other.
-        together = next((pair for pair in FALLING if field in pair), (field,))
+        together = next((pair for pair in ENDS.items() if field in pair), (field,))
         usually = all(getattr(asked, one) == getattr(usual, one) for one in together)
         if value is not None and not usually and not (field == "epochs" and asked.minutes):
             short = value if isinstance(value, str) else f"{value:g}"

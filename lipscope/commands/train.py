@@ -131,6 +131,12 @@ POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
     help="What comes in from the side of a shifted image: black, or its mirror image; instead of the recipe's.",
 )
 @click.option(
+    "--distortion",
+    type=RATE,
+    help="How much images are turned, scaled, sheared and recoloured; 1 is much, the recipes have 0.",
+)
+@click.option("--end-distortion", type=RATE, help="To which that goes as the learning rate falls.")
+@click.option(
     "--holdout", type=click.IntRange(min=0), help="Training images kept to pick the epoch; 0 takes the last epoch."
 )
 @click.option("--float32", is_flag=True, help="No bfloat16 activations.")

@@ -22,6 +22,7 @@ from lipscope.models.stored import save_model
 from lipscope.processes.world import World
 from lipscope.records import RunEvent, StepEvent
 from lipscope.training.augment import crop_and_flip
+from lipscope.training.distort import distort
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.holdout import split_holdout, validate
 from lipscope.training.layerwise import Allowance, few_images
@@ -218,6 +219,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             padding=pace.padding(counters.step),
             padding_mode=recipe.padding_mode,
         )
+        images = distort(images, draws, pace.distortion(counters.step), world.part, batch)
         for group in optimizer.param_groups:
             group["lr"] = pace.learning_rate(counters.step)
         at = counters.step

@@ -131,6 +131,10 @@ class Pace:
         """Pixels that images are shifted by at most in that step: it goes to its end as the learning rate falls."""
         return round(self._following(step, self.recipe.padding, self.recipe.end_padding))
 
+    def distortion(self, step: int) -> float:
+        """Strength of the distortion in that step: it goes to its end as the learning rate falls."""
+        return self._following(step, self.recipe.distortion, self.recipe.end_distortion)
+
     def _following(self, step: int, first: float, last: float | None) -> float:
         return first if last is None else last + (first - last) * self._schedule(step)[1]
 

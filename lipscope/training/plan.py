@@ -28,7 +28,7 @@ from lipscope.training.budget import (
     minutes_for,
     parse_target,
 )
-from lipscope.training.recipe import RECIPES, Recipe, for_convolutions, with_loss
+from lipscope.training.recipe import ENDS, RECIPES, Recipe, for_convolutions, with_loss
 from lipscope.training.run import RunFolder, check_suited, create_run, extend_run, open_run
 from lipscope.units import format_eps
 
@@ -41,8 +41,13 @@ NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "h
 RECIPE = (
     "recipe", "epochs", "minutes", "batch_size", "accumulate", "recompute", "learning_rate", "loss", "gamma",
     "end_gamma", "offset", "temperature", "end_temperature", "padding", "end_padding",
-    "padding_mode", "holdout", "float32", "seed",
+    "padding_mode", "distortion", "end_distortion", "holdout", "float32", "seed",
 )  # fmt: skip
+LEFT_TO_THE_CLOCK = frozenset({
+    "accumulate", "recompute", "padding", "end_padding", "padding_mode", "distortion", "end_distortion", "holdout",
+    "float32", "seed",
+})  # fmt: skip
+"""Options of the recipe that say nothing of the net or of how long it is trained."""
 
 Note = Callable[[str], None]
 
@@ -78,16 +83,7 @@ class Asked:
         if any(name in self.given for name in NET) or self.given.get("recipe") not in (None, ShiftNetConfig.RECIPE):
             return False
         timed = any(name in self.given for name in ("minutes", "target"))
-        rest = set(RECIPE) - {
-            "accumulate",
-            "recompute",
-            "padding",
-            "end_padding",
-            "padding_mode",
-            "holdout",
-            "float32",
-            "seed",
-        }
+        rest = set(RECIPE) - LEFT_TO_THE_CLOCK
         return timed or not (gpu or any(name in self.given for name in rest))
 
 
@@ -112,10 +108,8 @@ def planned(asked: Asked, here: World, note: Note) -> tuple[Config, Recipe]:
         recipe = replace(recipe, bfloat16=False)
     if "loss" in given:
         recipe = with_loss(recipe, given.pop("loss"))
-    if "temperature" in given:
-        recipe = replace(recipe, end_temperature=None)
-    if "padding" in given:
-        recipe = replace(recipe, end_padding=None)
+    ends: dict[str, Any] = {end: None for first, end in ENDS.items() if first in given}
+    recipe = replace(recipe, **ends)
     recipe = replace(recipe, **{key: given[key] for key in RECIPE if key in given})
     check_suited(config, recipe)
     return config, recipe

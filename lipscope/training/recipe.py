@@ -36,6 +36,11 @@ LOSSES: Registry[Loss] = Registry(
 )
 """By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
 
+ENDS: Mapping[str, str] = {
+    "temperature": "end_temperature", "gamma": "end_gamma", "padding": "end_padding", "distortion": "end_distortion",
+}  # fmt: skip
+"""Fields with those that they go to as the learning rate falls."""
+
 UNSAID: Mapping[str, Any] = {"end_temperature": None, "padding": 4, "end_padding": None, "padding_mode": "constant"}
 """What was done where a stored recipe does not say it, being older than the choice."""
 
@@ -74,6 +79,9 @@ class Recipe:
         padding: pixels that an image is shifted by at most, in each direction.
         end_padding: to which that goes as the learning rate falls; None keeps it.
         padding_mode: what comes in from the side, one of :data:`PADDING_MODES`.
+        distortion: how much images are turned, scaled, sheared and recoloured beside that, in units of
+            :data:`lipscope.training.distort.LARGEST`; 0 for not at all.
+        end_distortion: to which that goes as the learning rate falls; None keeps it.
         extra: SHA-256 of the file of more images that are learnt from; empty for none.
         extra_share: of every batch, taken from them; an epoch is a pass over the data set's own images.
     """
@@ -101,6 +109,8 @@ class Recipe:
     padding: int = 4
     end_padding: int | None = None
     padding_mode: str = "constant"
+    distortion: float = 0.0
+    end_distortion: float | None = None
     extra: str = ""
     extra_share: float = 0.0
     minutes: float | None = None
@@ -130,6 +140,8 @@ class Recipe:
             ("holdout", self.holdout, 0),
             ("padding", self.padding, 0),
             ("end_padding", 0 if self.end_padding is None else self.end_padding, 0),
+            ("distortion", self.distortion, 0),
+            ("end_distortion", 0 if self.end_distortion is None else self.end_distortion, 0),
             ("weight_decay", self.weight_decay, 0),
         ):
             if not number >= low:

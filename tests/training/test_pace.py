@@ -96,6 +96,12 @@ def test_shifts_go_to_their_end_in_whole_pixels_as_the_learning_rate_falls():
     assert Pace(replace(CLOCK, padding=3, end_padding=None), per_epoch=100).padding(50) == 3
 
 
+def test_the_distortion_goes_to_its_end_as_the_learning_rate_falls():
+    pace = Pace(replace(CLOCK, distortion=1.0, end_distortion=0.2), per_epoch=100, decay=Decay(3000, 1.0, 4000))
+    assert [pace.distortion(step) for step in (0, 3000, 3500)] == pytest.approx([1.0, 1.0, 0.6])
+    assert Pace(replace(CLOCK, distortion=0.5), per_epoch=100).distortion(50) == 0.5
+
+
 def test_a_temperature_without_an_end_stays():
     pace = Pace(replace(CLOCK, temperature=2.0, end_temperature=None), per_epoch=100, decay=Decay(3000, 1.0, 4000))
     assert {pace.temperature(step) for step in range(0, 4000, 7)} == {2.0}

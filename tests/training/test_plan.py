@@ -47,7 +47,7 @@ def test_whoever_names_a_net_or_a_recipe_is_not_put_on_the_clock(given: dict[str
 @pytest.mark.parametrize(
     "given",
     [{"seed": 3}, {"holdout": 0}, {"float32": True}, {"accumulate": 2}, {"recompute": True}, {"minutes": 2.0},
-     {"padding": 3}, {"end_padding": 2}, {"padding_mode": "constant"}],
+     {"padding": 3}, {"end_padding": 2}, {"padding_mode": "constant"}, {"distortion": 1.0}, {"end_distortion": 0.5}],
 )  # fmt: skip
 def test_what_says_nothing_of_the_net_leaves_it_to_the_clock(given: dict[str, Any]) -> None:
     config, recipe, _ = plan(given)

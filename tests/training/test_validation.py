@@ -30,6 +30,14 @@ class Watched:
         return self.augment(images, generator, *part, **settings)
 
 
+def test_every_step_distorts_as_its_recipe_says(new_run, few_images, monkeypatch):
+    strengths = []
+    monkeypatch.setattr(loop, "distort", lambda images, _, strength, *part: strengths.append(strength) or images)
+    run = new_run(distortion=1.0, end_distortion=0.0, schedule="one-cycle", warmup=0.0)
+    assert train(run, few_images, ALONE)
+    assert strengths == pytest.approx([1 - step / STEPS for step in range(1, STEPS + 1)])
+
+
 def test_held_out_images_are_never_learnt_from(new_run, few_images, monkeypatch):
     watched = Watched(loop.crop_and_flip)
     monkeypatch.setattr(loop, "crop_and_flip", watched)
