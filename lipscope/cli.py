@@ -134,9 +134,7 @@ def _outcome(arguments: list[str]) -> object:
         if error.filename is None or error.errno in UNWRITABLE:
             raise
         where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else str(error.filename)
-        raise LipscopeError(
-            "cannot be used", where=where, why=error.strerror or str(error), next_step="name another place"
-        ) from error
+        raise LipscopeError("cannot be used", where=where, why=error, next_step="name another place") from error
 
 
 def _explained(error: click.ClickException) -> str:

@@ -25,17 +25,17 @@ class LipscopeError(Exception):
     Args:
         what: what went wrong, e.g. ``"the file is truncated"``.
         where: the file, option or layer it concerns.
-        why: the detail that explains it.
+        why: the detail that explains it; of an error of the system, what the system says.
         next_step: what the user can do.
     """
 
     exit_code: ClassVar[int] = 1
     code: ClassVar[str] = "failed"
 
-    def __init__(self, what: str, *, where: str = "", why: str = "", next_step: str = "") -> None:
+    def __init__(self, what: str, *, where: str = "", why: str | OSError = "", next_step: str = "") -> None:
         self.what = what
         self.where = where
-        self.why = why
+        self.why = why if isinstance(why, str) else why.strerror or str(why)
         self.next_step = next_step
         super().__init__(str(self))
 

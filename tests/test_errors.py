@@ -26,3 +26,10 @@ def test_what_is_not_said_is_not_printed() -> None:
     assert str(LipscopeError("it broke")) == "it broke"
     assert str(LipscopeError("it broke", why="because")) == "it broke (because)"
     assert str(LipscopeError("it broke", where="here", next_step="mend it")) == "here: it broke; mend it"
+
+
+@pytest.mark.parametrize(("error", "said"), [(OSError(2, "No such file"), "No such file"), (OSError("odd"), "odd")])
+def test_why_may_be_what_the_system_says(error: OSError, said: str) -> None:
+    caught = LipscopeError("cannot be read", where="here", why=error)
+    assert str(caught) == f"here: cannot be read ({said})"
+    assert caught.to_json()["error"]["why"] == said

@@ -52,7 +52,7 @@ def unpacked(folder: Path) -> Path:
                         temporary.write_bytes(source.read_bytes())
     except OSError as error:
         raise LipscopeError(
-            "the model of the demonstration cannot be put there", where=str(folder), why=error.strerror or str(error),
+            "the model of the demonstration cannot be put there", where=str(folder), why=error,
             next_step="free space, or set XDG_CACHE_HOME to a folder that can be written to",
         ) from error  # fmt: skip
     return model

@@ -63,7 +63,7 @@ def verified_files(path: Path, form: Form, names: tuple[str, ...]) -> Iterator[t
             verify(file, form, path)
             yield from _members(file, form, names, path)
     except OSError as error:
-        raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(path), why=error) from error
 
 
 def verify_archive(path: Path, form: Form) -> None:
@@ -76,7 +76,7 @@ def verify_archive(path: Path, form: Form) -> None:
         with open_regular(path) as file:
             verify(file, form, path)
     except OSError as error:
-        raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(path), why=error) from error
 
 
 def verify(file: BufferedReader, form: Form, path: Path) -> None:

@@ -123,7 +123,7 @@ def unreadable(path: Path, error: OSError, release: Release) -> DataError:
             "a file of the data set is missing", where=str(path),
             why=f"{release.name} has no images without it", next_step=_again(release),
         )  # fmt: skip
-    return DataError("cannot be read", where=str(path), why=error.strerror or str(error))
+    return DataError("cannot be read", where=str(path), why=error)
 
 
 def _again(release: Release) -> str:

@@ -73,7 +73,7 @@ def import_archive(path: Path, *, data_dir: Path | None = None, releases: Mappin
     except FileNotFoundError as error:
         raise DataError("no such file", where=str(path), next_step="check the path") from error
     except OSError as error:
-        raise DataError("cannot be read", where=str(path), why=error.strerror or str(error)) from error
+        raise DataError("cannot be read", where=str(path), why=error) from error
     for release in releases.values():
         for form in release.forms:
             if form.archive.md5 == found:

@@ -15,11 +15,11 @@ def cannot_write(path: Path, error: OSError) -> DataError:
     """The error of a file or folder that cannot be written."""
     if error.errno in NO_ROOM:
         return DataError(
-            "the disk is full", where=str(path), why=error.strerror or str(error),
+            "the disk is full", where=str(path), why=error,
             next_step="free space and run the same command again, or choose another place with --data-dir",
         )  # fmt: skip
     return DataError(
-        "cannot be written", where=str(path), why=error.strerror or str(error),
+        "cannot be written", where=str(path), why=error,
         next_step="choose another place with --data-dir",
     )  # fmt: skip
 

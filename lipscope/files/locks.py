@@ -125,7 +125,7 @@ def _opened(place: Path, path: Path) -> int:
         ) from error  # fmt: skip
     except OSError as error:
         raise LipscopeError(
-            "cannot be written", where=str(path), why=error.strerror or str(error),
+            "cannot be written", where=str(path), why=error,
             next_step="free space or choose another place",
         ) from error  # fmt: skip
     return descriptor

@@ -62,9 +62,9 @@ def require_place(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         require_writable(path)
     except (LipscopeError, OSError) as error:
-        why = error.why if isinstance(error, LipscopeError) else error.strerror
         raise LipscopeError(
-            "the results cannot be kept there", where=str(path), why=why or str(error),
+            "the results cannot be kept there", where=str(path),
+            why=error if isinstance(error, OSError) else error.why or str(error),
             next_step="--keep DIR keeps them elsewhere, --no-keep not at all",
         ) from error  # fmt: skip
 
@@ -81,12 +81,12 @@ def _temporary(path: Path) -> Iterator[Path]:
         yield temporary
     except IrregularError as error:
         raise LipscopeError(
-            "is not a file that can be replaced", where=str(path), why=error.strerror or "",
+            "is not a file that can be replaced", where=str(path), why=error,
             next_step="remove it or choose another place",
         ) from error  # fmt: skip
     except OSError as error:
         raise LipscopeError(
-            "cannot be written", where=str(path), why=error.strerror or str(error),
+            "cannot be written", where=str(path), why=error,
             next_step="free space or choose another place",
         ) from error  # fmt: skip
     finally:

@@ -197,7 +197,7 @@ def read_description(path: Path) -> Description:
             raise UsageError("is too large for a description", where=where)
         content = json.loads(read_regular(path).decode(), object_pairs_hook=keys_once)
     except OSError as error:
-        raise UsageError("cannot be read", where=where, why=error.strerror or str(error)) from error
+        raise UsageError("cannot be read", where=where, why=error) from error
     except (ValueError, RecursionError) as error:
         raise UsageError("is not JSON", where=where, why=str(error)[:200], next_step="see docs/describe.md") from error
     return parse_description(content, where)

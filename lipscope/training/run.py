@@ -202,7 +202,7 @@ def _append(file: Path, line: Mapping[str, Any]) -> None:
         with open_to_append(file) as opened:
             opened.write(json.dumps(line).encode() + b"\n")
     except OSError as error:
-        raise LipscopeError("cannot be written", where=str(file), why=error.strerror or "") from error
+        raise LipscopeError("cannot be written", where=str(file), why=error) from error
 
 
 def _keep_until(file: Path, epoch: int) -> None:
@@ -237,7 +237,7 @@ def create_run(path: Path, config: Config, recipe: Recipe, *, force: bool = Fals
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise LipscopeError("cannot make the run folder", where=str(path), why=error.strerror or "") from error
+        raise LipscopeError("cannot make the run folder", where=str(path), why=error) from error
     description = path / DESCRIPTION
     with run.held():
         left = [file for file in (description, *run.outcome) if os.path.lexists(file)]
@@ -251,7 +251,7 @@ def create_run(path: Path, config: Config, recipe: Recipe, *, force: bool = Fals
             try:
                 file.unlink(missing_ok=True)
             except OSError as error:
-                raise LipscopeError("cannot be replaced", where=str(file), why=error.strerror or "") from error
+                raise LipscopeError("cannot be replaced", where=str(file), why=error) from error
         with atomic_path(description) as temporary:
             temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return run

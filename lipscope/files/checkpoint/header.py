@@ -156,7 +156,7 @@ def opened_file(path: Path) -> Iterator[tuple[Header, Callable[[], bytes]]]:
             next_step="save it to a file first",
         ) from error  # fmt: skip
     except OSError as error:
-        raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
+        raise CheckpointError("cannot be read", where=where, why=error) from error
 
 
 def _beginning(file: BufferedReader, path: Path, file_size: int) -> bytes:

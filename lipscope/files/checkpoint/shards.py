@@ -96,7 +96,7 @@ def sha256_of_shards(index: Path) -> str:
                 while block := file.read(1 << 20):
                     digest.update(block)
     except OSError as error:
-        raise CheckpointError("cannot be read", where=str(index), why=error.strerror or str(error)) from error
+        raise CheckpointError("cannot be read", where=str(index), why=error) from error
     return digest.hexdigest()
 
 
@@ -114,7 +114,7 @@ def _parse(index: Path) -> Mapping[str, Any]:
             raise CheckpointError("is too large for an index", where=where)
         content: Any = json.loads(read_regular(index), object_pairs_hook=keys_once)
     except OSError as error:
-        raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
+        raise CheckpointError("cannot be read", where=where, why=error) from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError("the index is not JSON", where=where, why=str(error)[:200]) from error
     places = content.get("weight_map") if isinstance(content, dict) else None

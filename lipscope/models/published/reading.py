@@ -73,7 +73,7 @@ def _check_kind(path: Path) -> None:
         with open_regular(path) as file:
             start = file.read(START)
     except OSError as error:
-        raise CheckpointError("cannot be read", where=where, why=error.strerror or str(error)) from error
+        raise CheckpointError("cannot be read", where=where, why=error) from error
     if not start:
         raise CheckpointError("the file is empty", where=where, next_step="copy or download it again")
     kind = foreign(path, start)
