@@ -13,7 +13,7 @@ from lipscope.records import LayerReport
 from lipscope.records.certificates import WORDS, Certificates
 from lipscope.tui.images.choice import class_name
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.overview.answers import SIGNS, STYLES, answer, short
+from lipscope.tui.overview.answers import SIGNS, STYLES, answer, missing, short
 from lipscope.tui.panes import Cells, Sheet, Value
 from lipscope.tui.plots.bars import bar
 from lipscope.tui.results import results_notice
@@ -197,7 +197,7 @@ def warnings(first: State, second: State) -> str:
         if state.phase is Phase.FAILED and state.failure is not None:
             words.append(f"The analysis of {letter} FAILED: {error_sentence(state.failure)}")
         elif state.phase is Phase.CANCELLED:
-            words.append(f"The analysis of {letter} was cancelled; r starts it again.")
+            words.append(f"The analysis of {letter} was cancelled{missing(state)}; r starts it again.")
         if state.on_disk != "same":
             words.append(f"{letter} is {state.on_disk} on the disk; r reads it again.")
         certificates, checked = state.results.certificates, state.results.checked

@@ -35,13 +35,12 @@ class Answer:
 
 def answer(state: State) -> Answer:
     """The verdict as an answer; why there is none (yet)."""
-    verdict = state.verdict
-    if verdict is not None and (state.phase.active or not verdict.searching):
-        return _answer_of(verdict)
-    again = "cancelled before a violation was searched for" if verdict is not None else "the analysis was cancelled"
+    verdict, cancelled = state.verdict, state.phase is Phase.CANCELLED
+    if verdict is not None and (state.phase.active or cancelled or not verdict.searching):
+        return _answer_of(verdict, cancelled=cancelled)
     reasons = {
         Phase.FAILED: "the analysis failed, see above",
-        Phase.CANCELLED: f"{again}; r starts it again",
+        Phase.CANCELLED: "the analysis was cancelled; r starts it again",
         Phase.DONE: "the analysis ended without one",
         Phase.WAITING: state.doing,
     }
@@ -51,8 +50,12 @@ def answer(state: State) -> Answer:
     return Answer("pending", words, words, reason="each layer's bound is proved first")
 
 
-def _answer_of(verdict: Verdict) -> Answer:
-    reason = harmless(verdict.reason, 400) + ("; a violation is still searched for" if verdict.searching else "")
+def _answer_of(verdict: Verdict, *, cancelled: bool) -> Answer:
+    reason = harmless(verdict.reason, 400)
+    if verdict.searching and not cancelled:
+        reason += "; a violation is still searched for"
+    elif verdict.searching and verdict.status != "proved":  # what is proved cannot be violated
+        reason += "; cancelled before a violation was searched for"
     constant = verdict.lipschitz if verdict.lipschitz is not None and math.isfinite(verdict.lipschitz) else None
     if verdict.status == "violated":
         shown = f" (a ratio of {rounded(constant, up=False)} was found)" if constant else ""
@@ -187,5 +190,15 @@ def warnings(state: State) -> list[tuple[str, Goto | None]]:
         spoilt = next((tensor.name for tensor in state.header.tensors if tensor.name in said.split()), None)
         found.append((harmless(said, 120), Goto("layers", parent(spoilt)) if spoilt else None))
     if state.phase is Phase.CANCELLED:
-        found.append(("the analysis was cancelled; r starts it again", None))
+        found.append((f"the analysis was cancelled{missing(state)}; r starts it again", None))
     return found
+
+
+def missing(state: State) -> str:
+    """What a cancelled analysis did not get to once the bounds were proved, in words."""
+    what, _, layer = state.doing.partition(" of ")
+    if what == "gradient norms":
+        return " before gradients and singular values were measured"
+    if what == "singular values":
+        return f" before the singular values from {harmless(layer, 40, keep='end')} on were measured"
+    return ""

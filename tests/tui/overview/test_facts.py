@@ -6,7 +6,7 @@ import pytest
 
 from lipscope.files.checkpoint import Header, read_header
 from lipscope.records import Scope, Verdict
-from lipscope.tui.overview.answers import answer
+from lipscope.tui.overview.answers import answer, warnings
 from lipscope.tui.overview.facts import claims, file_facts, recomputed, unknowable
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured, write_checkpoint
@@ -137,17 +137,30 @@ def test_headlines(state, verdict, status, text):
     ("phase", "text"),
     [
         (Phase.RUNNING, "PROVED 1-Lipschitz (L ≤ 1)"),
-        (Phase.CANCELLED, "NO VERDICT"),
+        (Phase.CANCELLED, "PROVED 1-Lipschitz (L ≤ 1)"),
         (Phase.FAILED, "NO VERDICT"),
         (Phase.DONE, "NO VERDICT"),
     ],
 )
-def test_a_search_that_did_not_end_leaves_no_success(state, phase, text):
+def test_what_is_proved_stays_where_the_user_cancels_but_not_where_the_analysis_fails(state, phase, text):
     line = answer(replace(state, verdict=Verdict("proved", 1.0, "r", searching=True), phase=phase))
     assert line.text == text
-    assert (line.status == "proved") == (phase is Phase.RUNNING)
+    if phase is Phase.CANCELLED:
+        assert line.reason == "r"  # what is proved cannot be violated
     if phase is Phase.RUNNING:
         assert line.reason == "r; a violation is still searched for"
+
+
+def test_what_was_cancelled_is_named(state):
+    bounded = replace(state, verdict=Verdict("bounded", 3.0, "r", searching=True), phase=Phase.CANCELLED)
+    assert answer(bounded).text == "BOUNDED: L ≤ 3 is proved, 1-Lipschitz is not"
+    assert answer(bounded).reason == "r; cancelled before a violation was searched for"
+    for doing, said in (
+        ("gradient norms", "the analysis was cancelled before gradients and singular values were measured; r starts"),
+        ("singular values of head", "cancelled before the singular values from head on were measured; r starts"),
+        ("bound of head", "the analysis was cancelled; r starts"),
+    ):
+        assert said in warnings(replace(bounded, doing=doing))[-1][0]
 
 
 @pytest.mark.parametrize(
