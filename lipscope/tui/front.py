@@ -107,10 +107,10 @@ class FrontApp(App[None]):
                         bar.fold(folded)
             self._show_front()
 
-    def _eps_moved(self, by: Pane, eps: Fraction, typed: bool) -> None:
+    def _eps_moved(self, by: Pane, eps: Fraction, listed: bool | None) -> None:
         """The screen takes it at once, another one when it comes to the front."""
         left = replace(self._remembered, eps=eps)
-        self._remembered = left.listed(eps) if typed else left
+        self._remembered = left if listed is None else left.listed(eps, there=listed)
         by.take_eps(eps, self._radii)
 
     @on(Goto)

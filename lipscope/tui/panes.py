@@ -62,7 +62,8 @@ class Pane(Container, can_focus=True):
     Args:
         state: what is known of the file, shown first by :meth:`show`.
         id: of the widget.
-        eps_moved: tells the app of a radius chosen here, and whether it was typed; the other screens follow.
+        eps_moved: tells the app of a radius chosen here, which the other screens follow, and whether tables list it
+            from now on; None changes nothing in their list.
     """
 
     MOVING: ClassVar[str] = ""
@@ -71,7 +72,7 @@ class Pane(Container, can_focus=True):
     other: State | None = None
     """Of the second model; None where only one file was opened."""
 
-    def __init__(self, state: State, *, id: str, eps_moved: Callable[[Pane, Fraction, bool], None]) -> None:  # noqa: A002
+    def __init__(self, state: State, *, id: str, eps_moved: Callable[[Pane, Fraction, bool | None], None]) -> None:  # noqa: A002
         super().__init__(id=id)
         self.state = state
         self.eps_moved = eps_moved

@@ -39,11 +39,11 @@ class Remembered:
     # panes that were folded or unfolded by hand, by ``screen.side``
     folds: Mapping[str, bool] = field(default_factory=dict)
 
-    def listed(self, eps: Fraction) -> Remembered:
-        """The same with a further radius in the list, where the literature has not got it."""
-        if eps in DEFAULT_EPS or eps == 0:
-            return self
-        return replace(self, radii=(eps, *(one for one in self.radii if one != eps))[:MOST_RADII])
+    def listed(self, eps: Fraction, *, there: bool = True) -> Remembered:
+        """The same with a further radius in the list, where the literature has not got it, or without it."""
+        others = tuple(one for one in self.radii if one != eps)
+        added = there and eps != 0 and eps not in DEFAULT_EPS
+        return replace(self, radii=(eps, *others)[:MOST_RADII] if added else others)
 
     def opened(self, path: Path) -> Remembered:
         """The same with a further recent file."""

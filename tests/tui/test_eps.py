@@ -63,6 +63,15 @@ async def test_a_typed_radius_is_listed_from_then_on_and_a_fold_stays(model, scr
         assert table.radii(50) == sorted({0, *DEFAULT_EPS, Fraction(253, 510)})
         assert again.query_one("#radii-tables").has_class("-folded")
         assert format_eps(Fraction(1, 2)) in [row["radius_above"] for row in again.front.sheet().rows]
+        await pilot.press("minus")  # the radius chosen is another one: nothing is taken off
+        assert Fraction(1, 2) in again.front.listed
+        again.front.choose_eps(Fraction(1, 2))
+        await pilot.press("minus")
+        assert tuple(again.front.listed) == DEFAULT_EPS
+        again.front.choose_eps(DEFAULT_EPS[1])
+        await pilot.press("minus")
+        assert tuple(again.front.listed) == DEFAULT_EPS
+    assert remembered(place).radii == ()
 
 
 async def test_the_arrows_beside_eps_move_it_and_a_press_between_them_types(model, script):

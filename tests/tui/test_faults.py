@@ -87,7 +87,7 @@ async def test_two_models_at_100_columns_have_a_curve_and_whole_names(model, scr
     app = InspectApp(model, analyse=script, other=other)
     async with finished(app, (100, 30)) as pilot:
         await pilot.press(entry("compare").key)
-        await until(pilot, lambda: app.query_one("#compare-curve", Chart).columns > 20)
+        await until(pilot, lambda: app.query_one("#compare-gap", Chart).columns > 20)
         await pilot.press("plus", "right_square_bracket")
         await until(pilot, lambda: "stage1.block1.conv" in words(app, "#compare-layers"))
 

@@ -14,14 +14,14 @@ from textual.widgets import Static
 from lipscope.analysis.comparison import LayerPair, Shared, objection, shared
 from lipscope.records.certificates import Certificates
 from lipscope.tui.compare import lines
+from lipscope.tui.compare.curves import drawings
 from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.panes import Cells, Goto, Sheet, same
-from lipscope.tui.plots.range import Range
 from lipscope.tui.results import radius_column, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
-from lipscope.tui.widgets.chart import Chart, Drawing, Series, percents
+from lipscope.tui.widgets.chart import Chart
 from lipscope.tui.widgets.drawn import Drawn
 from lipscope.tui.widgets.eps_line import EpsLine
 from lipscope.tui.widgets.fold import FoldBar
@@ -68,11 +68,11 @@ class ComparePane(EpsPane):
                     yield EpsLine(self.choose_eps, id="compare-line")
                     with Container(id="compare-rates"):
                         yield Static(id="compare-accuracy", markup=False)
-                        yield Panel(
-                            Chart(id="compare-curve", pick=self.pick_eps, turn=self.action_move),
-                            id="compare-curve-panel",
-                            title="certified: A whole, B broken, gap shaded",
+                        charts = (
+                            Chart(id=name, pick=self.pick_eps, turn=self.action_move)
+                            for name in ("compare-curve", "compare-gap")
                         )
+                        yield Panel(*charts, id="compare-curve-panel")
                 with Container(id="compare-lists"):
                     with Vertical(id="compare-layers-side", classes="panel"):
                         yield LongList(id="compare-layers")
@@ -152,16 +152,9 @@ class ComparePane(EpsPane):
         alone = f"only A {counts.only_first:,}, only B {counts.only_second:,}"
         self.say_folded(right=alone)
         self.query_one(EpsLine).say(self.eps, alone)
-        curves = [
-            Series(name, *one.curve(400), verdict_words(one)[1], gap, step=True)
-            for name, one, gap in (("A", first, 0), ("B", second, 3))
-        ]
-        top = Range(0.0, max(0.1, *(float(one.y.max(initial=0.0)) for one in curves)))
-        over = Range(0.0, max(float(one.x[-1]) for one in curves))
-        self.query_one("#compare-curve", Chart).show(
-            Drawing(over, curves, top, "r {:.3f}".format, "{:.1%}".format, percents, mark=float(self.eps),
-                    shaded="$foreground 80%")
-        )  # fmt: skip
+        self.query_one("#compare-curve-panel").border_title = f"{word} at every eps"
+        for chart, drawing in zip(self.query(Chart), drawings(first, second, self.eps), strict=True):
+            chart.show(drawing)
         self._only = only = common.only(self.eps, self._which)
         names = first.classes or second.classes
         self.query_one("#compare-images", LongList).show(

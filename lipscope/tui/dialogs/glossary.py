@@ -21,7 +21,7 @@ CLASS = "the label; `cat as dog` is a cat that the model takes for a dog"
 AT_EPS = "█ certified: right, with a radius above eps; ▒ right, but not proved at eps; ░ WRONG: another class"
 
 AT_RADII = {
-    "eps /255": "the radii of the literature, in 255ths; a press chooses one",
+    "eps /255": "the radii of the literature and those typed (- takes one off), in 255ths; a press chooses one",
     "~ attack ≤": "of the attacked images, those that the attack could not break: the true share is at most that",
     "? attack ≤": "so says somebody else's file of an attack that was not made here",
     "● proved": "right, and no change up to eps can make it wrong; this share of all images, in per cent",
@@ -84,7 +84,7 @@ GLOSSARY: Mapping[str, Mapping[str, str]] = {
     },
     "radii-pane": {
         "eps": "the size of a change of the image, l2 over pixels in [0, 1]",
-        "◀ eps": "← → by 1/255, shift by 10/255, = types one; a press, a drag or the wheel on the plots choose one too",
+        "◀ eps": "← → by 1/255, shift by 10/255, = types one, - takes it off the list, the mouse picks one on plots",
         "radius": RADIUS,
         "█": AT_EPS,
         **AT_RADII,

@@ -23,7 +23,7 @@ from lipscope.visible import harmless
 
 RADIUS = {
     "proved": "proved",
-    "own": "proved by an earlier run of your own",
+    "own": "proved by your own run",
     "claimed": "claimed by somebody else",
     "estimate": "estimated",
 }
@@ -84,10 +84,13 @@ def kept(certificates: Certificates, choice: Choice) -> NDArray[np.bool_]:
 
 
 def arranged(certificates: Certificates, choice: Choice) -> NDArray[np.int64]:
-    """The rows of the images that are listed, in their order; equals keep the order of their numbers."""
+    """The rows of the images that are listed, in their order; equals keep the order of their numbers.
+
+    Those of which the number is not known come last, also in reverse.
+    """
     rows = np.flatnonzero(kept(certificates, choice))
     keys = _key(certificates, choice.sort)[rows]
-    order = np.lexsort((certificates.index[rows], -keys if choice.reverse else keys))
+    order = np.lexsort((certificates.index[rows], -keys if choice.reverse else keys, np.isinf(keys)))
     return rows[order].astype(np.int64)
 
 
@@ -99,9 +102,10 @@ def _key(certificates: Certificates, sort: str) -> NDArray[np.float64]:
         return np.where(certificates.correct, certificates.radius, -1.0)  # wrong ones have none: less than any
     if sort == "distance":
         return distance
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = distance / certificates.radius
-    return np.where(np.isnan(ratio), np.inf, ratio)
+    known = certificates.correct & (certificates.radius > 0)
+    ratio = np.full(len(certificates), np.inf)
+    np.divide(distance, certificates.radius, out=ratio, where=known)
+    return ratio
 
 
 def next_of(values: list[Any], value: Any, step: int = 1) -> Any:

@@ -100,7 +100,8 @@ class ImagesPane(EpsPane):
         """Show another state."""
         before, certificates = self._shown, state.results.certificates
         self._shown = certificates
-        self.query_one(Notice).show(results_notice(state))
+        said = results_notice(state)
+        self.query_one(Notice).show(said if certificates is None else said.partition(" (")[0])  # Radii says why
         self.set_class(certificates is None, "-empty")
         if certificates is not before:
             self.refresh_bindings()

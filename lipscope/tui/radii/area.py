@@ -46,20 +46,21 @@ def area_drawing(certificates: Certificates, eps: Fraction, label: int | None = 
         places = over.low + (np.arange(columns) + 0.5) / columns * (over.high - over.low)
         whole = round(rows / (up.high - up.low))
         above: Cells = [[(" ", "")] * columns for _ in range(rows - whole)]
-        return above + area(_rates(radii, total, places), len(radii) / max(total, 1), whole, sure), []
+        return above + area(rates_at(radii, total, places), len(radii) / max(total, 1), whole, sure), []
 
     series = []
     if label is not None:
         fine, images = np.linspace(over.low, over.high, 500), int((certificates.label == label).sum())
-        rates = _rates(right_radii(certificates, label), images, fine)
-        series = [Series("", fine, rates, "bold $foreground", step=True)]
+        shares = rates_at(right_radii(certificates, label), images, fine)
+        series = [Series("", fine, shares, "bold $foreground", step=True)]
     return Drawing(
         over, series, fill=fill, labels=percents, mark=float(eps), gutter=GUTTER,
-        read=lambda x, columns: f"{100 * float(_rates(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
+        read=lambda x, columns: f"{100 * float(rates_at(radii, total, np.array([x]))[0]):.1f}% right beyond {x:.3f}",
     )  # fmt: skip
 
 
-def _rates(radii: Floats, total: int, at: Floats) -> Floats:
+def rates_at(radii: Floats, total: int, at: Floats) -> Floats:
+    """Which share of ``total`` images has radii, ascending, beyond each place."""
     beyond: Floats = (len(radii) - np.searchsorted(radii, at, side="right")) / max(total, 1)
     return beyond
 

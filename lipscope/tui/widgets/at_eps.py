@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from lipscope.tui.panes import Pane
 from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.eps_line import moved
-from lipscope.units import DEFAULT_EPS
+from lipscope.units import DEFAULT_EPS, format_eps
 
 if TYPE_CHECKING:
     from lipscope.records.certificates import Certificates
@@ -42,7 +42,7 @@ class EpsPane(Pane):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without radii there is no eps to move."""
-        needs_radii = action in {"move", "type_eps", *self.NEED_RADII}
+        needs_radii = action in {"move", "type_eps", "unlist_eps", *self.NEED_RADII}
         return super().check_action(action, parameters) and not (needs_radii and self.certificates is None)
 
     def action_move(self, steps: int) -> None:
@@ -53,11 +53,19 @@ class EpsPane(Pane):
         """Type a radius."""
         self.query_one("#eps-entry", Entry).open()
 
+    def action_unlist_eps(self) -> None:
+        """Take the radius chosen off the list, where it was typed; those of the literature stay."""
+        if self.eps in DEFAULT_EPS or self.eps not in self.listed:
+            self.notify(
+                f"{format_eps(self.eps)} is not one that was typed: = lists a radius, - takes it off", timeout=5
+            )
+        self.eps_moved(self, self.eps, False)
+
     def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""
         if typed:
             self.focus_main()  # the entry that had the focus is gone
-        self.eps_moved(self, eps, typed)  # not by a message: the next key moves on from it
+        self.eps_moved(self, eps, typed or None)  # not by a message: the next key moves on from it
 
     def pick_eps(self, value: float) -> None:
         """Take the radius next to a number of a plot's axis."""

@@ -37,6 +37,7 @@ class Series:
     gap: int = 0  # dots left out after as many drawn: 0 for a whole line
     step: bool = False  # whether each value holds up to the next place
     apart: bool = False  # whether the points stand alone
+    shaded: bool = False  # whether what lies between it and 0 is shaded
 
     def at(self, x: float) -> float:
         """The value at a place; NaN beyond the ends."""
@@ -66,7 +67,6 @@ class Drawing:
     mark: float | None = None  # an arrowhead at this place, and with ``upright`` a line over it
     upright: bool = True
     level: float | None = None  # a horizontal line at this value
-    shaded: str = ""  # a style for what lies between the first two curves
     named: bool = False  # whether whole lines have their names at their ends
     gutter: int = 0  # cells of the labels on the left, at least; for charts under one another
     caption: str = ""  # the line above; left out where there is no room
@@ -147,7 +147,7 @@ class Chart(Widget):
         if drawing is None or width < SMALLEST[0] or height < SMALLEST[1]:
             self.columns = 0
             return Content("")
-        caption, foot = bool(drawing.caption) and height >= 6, bool(drawing.foot) and height >= 7
+        caption, foot = bool(drawing.caption) and height >= 5, bool(drawing.foot) and height >= 7
         rows = height - 2 - caption - foot
         up, rungs = graduated(drawing.up, rows, max(rows // 3, 2))
         drawing, labels = replace(drawing, up=up), drawing.labels(rungs)
@@ -234,14 +234,14 @@ def bars(
 
 def _fill(drawing: Drawing, cells: Cells, columns: int, rows: int) -> None:
     """Lines and curves, the later over the earlier."""
-    if drawing.shaded and len(drawing.series) > 1:
-        places = drawing.over.low + (np.arange(columns) + 0.5) / columns * (drawing.over.high - drawing.over.low)
+    places = drawing.over.low + (np.arange(columns) + 0.5) / columns * (drawing.over.high - drawing.over.low)
+    for one in (series for series in drawing.series if series.shaded):
+        zero = _row(0.0, drawing.up, rows)
         for column, x in enumerate(places.tolist()):
-            ends = [0.0 if np.isnan(value := one.at(x)) else value for one in drawing.series[:2]]
-            if abs(ends[1] - ends[0]) * 4 * rows > drawing.up.high - drawing.up.low:  # more than a dot apart
-                low, high = sorted(_row(value, drawing.up, rows) for value in ends)
-                for row in range(low, high + 1):
-                    cells[row][column] = ("░", drawing.shaded)
+            if np.isfinite(value := one.at(x)):
+                end = _row(value, drawing.up, rows)  # the row of the line, which is not shaded
+                for row in range(end + 1, zero + 1) if end < zero else range(zero, end):
+                    cells[row][column] = ("░", one.style)
     if drawing.level is not None and drawing.up.low <= drawing.level <= drawing.up.high:
         row = _row(drawing.level, drawing.up, rows)
         cells[row] = [("╌", "$foreground 40%")] * columns

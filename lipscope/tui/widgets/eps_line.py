@@ -42,7 +42,9 @@ class EpsLine(Vertical):
         """The words, the entry and its complaint."""
         words = Static(id="eps-words", markup=False)
         words.auto_links = False  # its arrows look like a button
-        words.tooltip = "eps in l2 over pixels in [0, 1]: ◀ ▶ move it, a press on it types another"
+        words.tooltip = (
+            "eps in l2 over pixels in [0, 1]: ◀ ▶ move it, a press on it types another, - takes that one off the list"
+        )
         yield words
         yield Entry(self._typed, placeholder="a radius such as 36/255 or 0.5", id="eps-entry", max_length=40)
         yield Notice("", id="eps-complaint", classes="complaint")

@@ -68,7 +68,7 @@ async def test_layers_and_certified_images_side_by_side(model, other, script):
         assert "1/4" in words(app, "#compare-accuracy")
 
 
-async def test_both_curves_are_told_apart_by_their_lines_and_the_gap_is_shaded(model, other, script):
+async def test_both_curves_are_told_apart_and_the_gap_has_an_axis_of_its_own(model, other, script):
     write_synthetic(model)
     write_synthetic(other, seed=6, radius=np.random.default_rng(6).gamma(2.0, 0.06, 1000))
     app = InspectApp(model, analyse=script, other=other)
@@ -76,9 +76,16 @@ async def test_both_curves_are_told_apart_by_their_lines_and_the_gap_is_shaded(m
         await comparing(pilot)
         await pilot.pause()
         a, b = app.query_one("#compare-curve", Chart).drawing.series
-        assert (a.name, b.name) == ("A", "B")
-        assert a.gap == 0 < b.gap
-        assert "░" in screen_text(app)
+        assert (a.name, a.shaded, b.name, b.shaded) == ("A", True, "B", False)
+        (gap,) = app.query_one("#compare-gap", Chart).drawing.series
+        first, second = (app.state.results.certificates, app.other.state.results.certificates)
+        for place in (0.05, 0.1, 0.3):
+            rates = [100 * float((one.radius[one.correct] > place).sum()) / len(one) for one in (first, second)]
+            assert gap.at(place) == pytest.approx(rates[1] - rates[0], abs=0.6)  # one of 400 places
+            assert 100 * b.at(place) == pytest.approx(rates[1], abs=0.6)
+        assert "B − A in points" in screen_text(app)
+        await pilot.resize_terminal(100, 30)  # where there is no room for both, the gap stays
+        await until(pilot, lambda: "A the area" not in screen_text(app) and "B − A in points" in screen_text(app))
 
 
 async def test_x_shows_the_other_model_on_every_screen(model, other, script):
@@ -237,10 +244,10 @@ async def test_z_gives_both_curves_the_whole_screen_and_escape_takes_it_back(mod
     app = InspectApp(model, analyse=script, other=other)
     async with finished(app, (60, 20)) as pilot:
         await comparing(pilot)
-        assert "gap shaded" not in screen_text(app)
+        assert "A the area" not in screen_text(app)
         assert all(f"{name}.safetensors" in screen_text(app) for name in (model.stem[-4:], other.stem[-4:]))
         await pilot.press("z")
-        await until(pilot, lambda: "A whole, B broken, gap shaded" in screen_text(app))
+        await until(pilot, lambda: "A the area, B the line" in screen_text(app))
         await pilot.press("escape")
-        await until(pilot, lambda: "gap shaded" not in screen_text(app))
+        await until(pilot, lambda: "A the area" not in screen_text(app))
         assert app.query_one("#compare-layers").region.area

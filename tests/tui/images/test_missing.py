@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from lipscope.errors import DataError
+from lipscope.files.results import results_path
 from lipscope.tui.app import InspectApp
 from lipscope.tui.images.half_blocks import UPPER
 from lipscope.tui.registry import entry
@@ -33,6 +34,19 @@ async def test_the_command_that_is_named_looks_where_this_one_looks(model, scrip
     async with finished(app, (160, 45)) as pilot:
         await until(pilot, lambda: f"lipscope certify --keep {tmp_path / 'kept'} {model}" in results_notice(app.state))
         assert "beside the model" not in results_notice(app.state)
+
+
+async def test_a_claim_takes_one_line_of_a_small_window_and_radii_says_why(model, script):
+    write_synthetic(model)
+    place = results_path(model)
+    place.write_bytes(place.read_bytes()[:-1] + b"\0")
+    app = app_on(model, script)
+    async with finished(app, (80, 24)) as pilot:
+        await pilot.press(entry("images").key)
+        await until(pilot, lambda: "w on Radii proves your own" in words(app, "#images-notice"))
+        assert app.query_one("#images-notice").size.height == 1
+        await pilot.press(entry("radii").key)
+        await until(pilot, lambda: "signed with another key" in words(app, "#radii-notice"))
 
 
 async def test_without_the_data_set_the_list_stays_and_the_next_step_is_named(model, script, monkeypatch):

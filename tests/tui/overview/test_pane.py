@@ -49,7 +49,7 @@ async def test_stale_results_say_so(model, script):
         text = screen_text(app)
         assert "STALE" in text
         assert "certified accuracy of ANOTHER model" in text
-        assert "lipscope certify --force" in text
+        assert "w on Radii makes new ones" in words(app, "#overview-results")
 
 
 async def test_results_of_somebody_else_are_called_claimed_and_are_not_green(model, script):
