@@ -104,7 +104,6 @@ class InspectApp(DialogApp):
         means = analyse if isinstance(analyse, Means) else Means(analyse)
         self._precedence = means.precedence
         self._job: Job | None = None
-        self._job_view: JobView | None = None
         folders = {"--data-dir": means.data_dir, "--keep": means.kept}
         self._folders = [word for name, folder in folders.items() if folder for word in (name, str(folder))]
         self.session = Session(path, means, hear=self._hear, changed=self._changed, run=run, child=child)
@@ -223,7 +222,7 @@ class InspectApp(DialogApp):
         words, live = changed_words(state)
         base.query_one("#changed", Notice).set_class(live, "-news").show(words)
         at_work = state if other is None or state.phase.active or not other.phase.active else other
-        base.query_one(ProgressLine).show(at_work, self._job_view)
+        base.query_one(ProgressLine).show(at_work, self._job.view if self._job else None)
         self._tabs.dim(self.absent)
         self._behind = set(self._panes())
         self._show_front()
@@ -266,17 +265,17 @@ class InspectApp(DialogApp):
 
     def action_start(self, command: str) -> None:
         """Certify or attack the model in a process of its own; the screens follow the results."""
-        if self._job_view is not None:
-            self.notify(f"{self._job_view.name} runs already; X stops it", markup=False)
+        if self._job is not None:
+            self.notify(f"{self._job.view.name} runs already; X stops it", markup=False)
             return
         force = ["--force"] if command == "certify" and self.state.results.certificates is not None else []
         arguments = [str(self.state.header.path), *force, *self._folders]
         self._job = Job(command, arguments, partial(self._hear, self._job_told))
-        self._job_view = JobView(command)
         self._changed()
 
     def _job_told(self, view: JobView) -> None:
-        self._job_view = view if view.code is None else None
+        if self._job is not None:
+            self._job.view = view
         if view.code is not None:
             self._job = None
             words = {0: "done", 5: "a certificate was broken", **dict.fromkeys(STOPPED, "stopped")}

@@ -59,11 +59,8 @@ class Wanted(Message):
 class Pane(Container, can_focus=True):
     """What the app asks of a screen; only :meth:`show` must be there, the rest does nothing unless it is wanted.
 
-    Args:
-        state: what is known of the file, shown first by :meth:`show`.
-        id: of the widget.
-        eps_moved: tells the app of a radius chosen here, which the other screens follow, and whether tables list it
-            from now on; None changes nothing in their list.
+    ``eps_moved`` tells the app of a radius chosen here, which the other screens follow, and whether tables list it from
+    now on; None changes nothing in their list.
     """
 
     MOVING: ClassVar[str] = ""

@@ -25,11 +25,7 @@ class ScreenEntry:
 
     @property
     def label(self) -> str:
-        """What stands on the tab.
-
-        >>> SCREENS[0].label
-        '1 Overview'
-        """
+        """What stands on the tab."""
         return f"{self.key} {self.title}"
 
     def load(self) -> type[Pane]:
@@ -58,9 +54,5 @@ SCREENS: tuple[ScreenEntry, ...] = (
 
 
 def entry(screen: str) -> ScreenEntry:
-    """The screen of that id.
-
-    >>> entry("radii").title
-    'Radii'
-    """
+    """The screen of that id."""
     return {one.id: one for one in SCREENS}[screen]

@@ -23,11 +23,7 @@ def verdict_words(*certificates: Certificates) -> tuple[str, str]:
 
 
 def radius_column(certificates: Certificates | None, words: str) -> str:
-    """The name of a column of radii, with what they are: only the user's own are proved.
-
-    >>> radius_column(None, "radius")
-    'radius (proved lower bound)'
-    """
+    """The name of a column of radii, with what they are: only the user's own are proved."""
     claimed = certificates is not None and certificates.standing == "claimed"
     return f"{words} ({'claimed' if claimed else 'proved lower bound'})"
 

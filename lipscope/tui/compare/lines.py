@@ -31,24 +31,10 @@ LABELS = {"bound": "● bound ≤", "sigma_max": "~ σ max", "sigma_min": "~ σ 
 SHORT_LABELS = {**LABELS, "bound": "● ≤", "gradient_norm": "~ grad"}
 
 
-@dataclass(frozen=True)
-class Columns:
-    """The widths of the columns in cells: fewer digits before a name is cut."""
-
-    name: int
-    what: int
-    cell: int  # of a number
-    change: int  # of a difference
-
-
-def columns(width: int) -> Columns:
-    """What fits into a list of so many cells.
-
-    >>> columns(76).name, columns(54).name
-    (33, 21)
-    """
+def columns(width: int) -> tuple[int, int, int, int]:
+    """Cells of a name, a quantity, a number, a difference in a list of so many: fewer digits before a name is cut."""
     what, cell, change = (10, 10, 9) if width >= ROOMY else (7, 7, 8)
-    return Columns(max(min(width - what - 2 * cell - change - 4, WIDEST_NAME), 8), what, cell, change)
+    return max(min(width - what - 2 * cell - change - 4, WIDEST_NAME), 8), what, cell, change
 
 
 SAME = 1e-6
@@ -109,25 +95,23 @@ def differences(pairs: Sequence[LayerPair], only: str | None, *, alike: bool) ->
 
 def heading(width: int) -> str:
     """The names of the columns."""
-    of = columns(width)
-    return harmless(
-        f"{'layer':{of.name}} {'':{of.what}} {'A':>{of.cell}} {'B':>{of.cell}} {'B − A':>{of.change}}", width
-    )
+    name, what, cell, change = columns(width)
+    return harmless(f"{'layer':{name}} {'':{what}} {'A':>{cell}} {'B':>{cell}} {'B − A':>{change}}", width)
 
 
 def difference_line(line: Difference, width: int) -> list[tuple[str, str]]:
     """One number of a layer in both models, and by how much the second is larger; what is alike is quiet."""
-    pair, quantity, of = line.pair, line.quantity, columns(width)
+    pair, quantity, (name, kind, cell, change) = line.pair, line.quantity, columns(width)
     both = pair.first is not None and pair.second is not None
     alone = "" if both or width < ROOMY else "A only: " if pair.second is None else "B only: "
-    label = harmless(pair.name, max(of.name - len(alone), 1), keep="end")
-    what = (LABELS if len(LABELS["gradient_norm"]) <= of.what else SHORT_LABELS)[quantity.key]
-    a, b = (number_text(quantity, report, of.cell) for report in (pair.first, pair.second))
+    label = harmless(pair.name, max(name - len(alone), 1), keep="end")
+    what = (LABELS if len(LABELS["gradient_norm"]) <= kind else SHORT_LABELS)[quantity.key]
+    a, b = (number_text(quantity, report, cell) for report in (pair.first, pair.second))
     style = "" if changed(pair, quantity) else "$foreground 60%"
     return [
-        (f"{alone + label:{of.name}} ", style), (f"{what:{of.what}}", "$foreground 60%"),
-        (f" {a:>{of.cell}} {b:>{of.cell}} ", style),
-        (f"{difference_text(quantity, pair, of.change):>{of.change}}", f"bold {style}"),
+        (f"{alone + label:{name}} ", style), (f"{what:{kind}}", "$foreground 60%"),
+        (f" {a:>{cell}} {b:>{cell}} ", style),
+        (f"{difference_text(quantity, pair, change):>{change}}", f"bold {style}"),
     ]  # fmt: skip
 
 
@@ -150,13 +134,7 @@ def number_text(quantity: Quantity, report: LayerReport | None, cells: int) -> s
 
 
 def difference_text(quantity: Quantity, pair: LayerPair, cells: int = 9) -> str:
-    """Second minus first with its sign; an equals sign where there is none.
-
-    >>> from lipscope.records import Bound, LayerReport
-    >>> a, b = (LayerReport("x", "", None, None, Bound(value, "")) for value in (1.0, 1.25))
-    >>> difference_text(QUANTITIES[0], LayerPair("x", a, b)), difference_text(QUANTITIES[0], LayerPair("x", a, a))
-    ('+0.25', '=')
-    """
+    """Second minus first with its sign; an equals sign where there is none."""
     change = quantity.difference(pair)
     if change is None:
         return "–"

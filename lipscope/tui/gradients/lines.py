@@ -46,11 +46,7 @@ def measured(state: State) -> list[LayerReport]:
 
 
 def columns(width: int, longest: int) -> Columns:
-    """What fits into ``width`` cells: names first, then the plot, then the cumulative column.
-
-    >>> columns(60, 24)
-    Columns(name=24, plot=18, bar=0)
-    """
+    """What fits into ``width`` cells: names first, then the plot, then the cumulative column."""
     name = max(min(longest, max(width // 3, 24), width - 26, 44), 8)
     bar = 0 if width < 76 else min(width // 8, 20)
     gaps = 4 + bool(bar)
@@ -69,14 +65,7 @@ def gradient_axis(reports: Iterable[LayerReport]) -> tuple[Range, bool]:
 
 
 def strip(report: LayerReport, over: Range, width: int, *, deviation: bool = False) -> list[tuple[str, str]]:
-    """The distribution of one layer on the axis; what lies beyond its ends is drawn at the end.
-
-    >>> from lipscope.records import Bound, GradientNorms
-    >>> norms = GradientNorms(0.5, 0.2, 1.0, 0.4, 0.7, "by hand")
-    >>> report = LayerReport("a", "", None, None, Bound(1.0, ""), gradient_norm=norms)
-    >>> "".join(sign for sign, _ in strip(report, Range(0.0, 1.0), 21))
-    '    ·   ├─●───┤     ╎'
-    """
+    """The distribution of one layer on the axis; what lies beyond its ends is drawn at the end."""
     cells = [(" ", "")] * width
     margin, random = report.gradient_norm, report.gradient_norm_random
 
@@ -100,11 +89,7 @@ def strip(report: LayerReport, over: Range, width: int, *, deviation: bool = Fal
 
 
 def cumulative_bar(value: float, width: int) -> str:
-    """A bar of a norm from 0 to 1; one that goes beyond, by more than rounding, ends in ``>``.
-
-    >>> cumulative_bar(0.5, 8), cumulative_bar(4.0, 8)
-    ('████', '███████>')
-    """
+    """A bar of a norm from 0 to 1; one that goes beyond, by more than rounding, ends in ``>``."""
     return bar(value, width) if value <= 1 + ROUNDING else "█" * (width - 1) + ">"
 
 

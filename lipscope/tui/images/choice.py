@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.files.kept_images import Adversarial
-from lipscope.records.certificates import Certificates
+from lipscope.records.certificates import ADJECTIVES, Certificates
 from lipscope.tui.numerals import decimals_up
 from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
@@ -20,14 +20,6 @@ from lipscope.tui.results import radius_column, sheet_facts
 from lipscope.tui.widgets.notice import Fact
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 from lipscope.visible import harmless
-
-RADIUS = {
-    "proved": "proved",
-    "own": "proved by your own run",
-    "claimed": "claimed by somebody else",
-    "estimate": "estimated",
-}
-"""What a radius is, by its standing."""
 
 SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
 """Before the word of a verdict."""
@@ -174,7 +166,7 @@ def image_facts(
     """
     right = bool(certificates.correct[row])
     predicted = class_name(classes, int(certificates.predicted[row]))
-    radius = f"{radius_text(float(certificates.radius[row]))} {RADIUS[certificates.standing]}"
+    radius = f"{radius_text(float(certificates.radius[row]))} {ADJECTIVES[certificates.standing]}"
     facts = [
         ("image", f"{int(certificates.index[row]):,}: {class_name(classes, int(certificates.label[row]))}"),
         ("predicted", f"{predicted} ({'right' if right else 'WRONG'})"),
@@ -215,13 +207,9 @@ def _attack_words(
 def logit_rows(
     logits: NDArray[np.float64], certificates: Certificates, row: int, most: int
 ) -> list[tuple[int, float, str]]:
-    """The largest logits, largest first, with the letters of their meaning.
+    """At most so many classes, logits and letters, largest first.
 
-    P for the predicted class, R for its runner-up, L for the label; the three are always among them, where there is
-    room.
-
-    Returns:
-        class, logit, letters; at most ``most``.
+    P is the predicted class, R its runner-up, L the label: the three are among them where there is room.
     """
     marks: Mapping[str, int] = {
         "P": int(certificates.predicted[row]),

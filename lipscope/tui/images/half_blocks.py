@@ -46,10 +46,6 @@ def fitting(height: int, width: int, columns: int, rows: int) -> tuple[int, int]
 def resized(pixels: Pixels, height: int, width: int) -> Pixels:
     """The image at another size, every new pixel the mean of the area that it covers.
 
-    Args:
-        pixels: (3, H, W).
-        height, width: of the result, (3, height, width).
-
     >>> resized(np.array([[[0, 100], [100, 200]]] * 3, np.uint8), 1, 1)[0]
     array([[100]], dtype=uint8)
     """
@@ -104,14 +100,9 @@ def pixel_line(app: App[object], pixels: Pixels, line: int, style: Style) -> lis
 
 
 def difference(image: Pixels, changed: NDArray[np.float32]) -> tuple[Pixels, float]:
-    """What was added to an image, around a middle grey and magnified so that the largest change is full.
+    """What was added to an image, to ``changed`` in [0, 1], around a middle grey, so that the largest change is full.
 
-    Args:
-        image: (3, H, W) bytes.
-        changed: (3, H, W) in [0, 1].
-
-    Returns:
-        the picture, and the factor of its magnification (0 where nothing differs).
+    With the factor of its magnification: 0 where nothing differs.
     """
     change = changed.astype(np.float64) - image / 255
     largest = float(np.abs(change).max(initial=0.0))

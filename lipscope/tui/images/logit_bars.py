@@ -12,8 +12,7 @@ from lipscope.tui.images.choice import class_name, logit_rows
 from lipscope.tui.plots.bars import bar
 from lipscope.visible import harmless
 
-LEGEND = "P predicted  R runner-up  L label"
-SHORT_LEGEND = "P predicted R next L label"
+LEGEND = "P predicted R runner-up L label"
 NUMBER = 8
 LETTERS = 3
 BARS_FROM = 34
@@ -49,8 +48,6 @@ def logit_bars(
         drawn = (" ", (bar(share, cells), colour)) if cells else ()
         lines.append(Content.assemble((words if cells else words[:width], bold), *drawn))
     if height >= len(lines) + 1:
-        legend = LEGEND if width >= len(LEGEND) else SHORT_LEGEND
-        if cells and width >= len(LEGEND) + 24:
-            legend += f"; bars begin at {low:.4f}"
-        lines.append(Content.styled(legend[:width], "$foreground 60%"))
+        more = f"; bars begin at {low:.4f}" if cells and width >= len(LEGEND) + 24 else ""
+        lines.append(Content.styled((LEGEND + more)[:width], "$foreground 60%"))
     return Content("\n").join(lines[:height])

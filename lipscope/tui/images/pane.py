@@ -234,7 +234,6 @@ class ImagesPane(EpsPane):
     def action_grid(self) -> None:
         """Thumbnails instead of the list, or the list again."""
         self.toggle_class("-grid")
-        next(bar for bar in self.query(FoldBar) if bar.side == "right").hold(self.has_class("-grid"))
         self._show_grid()
         self.focus_main()
 

@@ -193,9 +193,5 @@ def described() -> Iterator[tuple[str, Binding]]:
 
 
 def key_text(binding: Binding) -> str:
-    """The key as it is printed.
-
-    >>> key_text(BINDINGS["Everywhere"][0])
-    '1'
-    """
+    """The key as it is printed."""
     return binding.key_display or binding.key

@@ -20,8 +20,6 @@ def checked(wanted: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
 
     An entry falls when its id is unknown, its value is no key, or its key has another meaning at the same time.
 
-    >>> checked({"layers.filter": "f"})
-    ({'layers.filter': 'f'}, [])
     >>> checked({"help": "q"})[1]
     ["help = 'q' clashes with quit; help keeps its key"]
     """

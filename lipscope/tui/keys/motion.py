@@ -41,12 +41,7 @@ def is_focused(widget: Widget) -> bool:
 
 
 def go(start: DOMNode | None, where: str) -> None:
-    """Move in the widget, or in the nearest one around it that can be moved in.
-
-    Args:
-        start: the focused widget.
-        where: ``up``, ``down``, ``left``, ``right``, ``half_up``, ``page_down`` and the like, ``first`` or ``last``.
-    """
+    """Move in the focused widget, or in the nearest one around it that can be moved in."""
     target = start
     while isinstance(target, Widget):
         if isinstance(target, Listing):

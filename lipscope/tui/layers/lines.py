@@ -72,12 +72,7 @@ def _kind(item: Line) -> str:
 def layout(width: int, longest: tuple[int, int], *, alone: bool = False) -> Layout:
     """The columns that fit: name and bound always, then the gradient, the strip, the kind, the shapes.
 
-    ``alone`` is said of tensors without a model: they have neither gradients nor shapes of what goes through them.
-
-    ``longest`` is what the names and the kinds want.
-
-    >>> layout(60, (24, 9)), layout(24, (24, 9)).strip
-    (Layout(name=24, kind=0, shapes=0, strip=0, gradient=18), 0)
+    ``longest`` is what the names and the kinds want; tensors ``alone``, without a model, have no gradients and shapes.
     """
     rest = width - BOUND - 1
     name = max(min(longest[0], WIDEST_ALONE if alone else WIDEST, rest), 8)

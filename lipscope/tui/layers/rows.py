@@ -173,11 +173,7 @@ def main_row(state: State) -> str:
 
 
 def row_text(row: Row) -> str:
-    """One layer in a few words, each number called a bound or an estimate.
-
-    >>> row_text(Row("head", "dense"))
-    'head'
-    """
+    """One layer in a few words, each number called a bound or an estimate."""
     parts = [harmless(row.key, WIDEST_NAME, keep="end")]
     report = row.report
     if report is not None:
@@ -188,16 +184,12 @@ def row_text(row: Row) -> str:
     return ", ".join(parts)
 
 
+@dataclass(eq=False)
 class Rows:
-    """The rows of one file: each is made once, and again when more is known of its layer.
+    """The rows of one file: each is made once, and again when more is known of its layer."""
 
-    Args:
-        header: of the file.
-    """
-
-    def __init__(self, header: Header) -> None:
-        self.header = header
-        self._made: dict[str, Row] = {}
+    header: Header
+    _made: dict[str, Row] = field(default_factory=dict, init=False)
 
     @cached_property
     def by_name(self) -> bool:
@@ -279,22 +271,8 @@ def arranged(all_rows: Sequence[Row], *, wanted: str, sort: str | None, reverse:
     return [row for _, row in sorted(ranked, key=lambda pair: pair[0], reverse=reverse)] + nothing
 
 
-def next_sort(sort: str | None) -> str | None:
-    """The order after ``sort``; None is the forward order.
-
-    >>> next_sort(None), next_sort("kind")
-    ('bound', None)
-    """
-    cycle = [None, *SORTS]
-    return cycle[(cycle.index(sort) + 1) % len(cycle)]
-
-
 def sheet_row(row: Row) -> Cells:
-    """One layer; what is not known is None.
-
-    >>> sheet_row(Row("head", "dense"))["kind"]
-    'dense'
-    """
+    """One layer; what is not known is None."""
     report = row.report
     bound, low, high, norms = (of(report, name) for name in ("bound", "sigma_min", "sigma_max", "gradient_norm"))
     shapes = (of(report, "input_shape"), of(report, "output_shape"))

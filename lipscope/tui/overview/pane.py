@@ -14,16 +14,7 @@ from textual.widgets import Digits, Static
 
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.numerals import rate_text
-from lipscope.tui.overview.answers import (
-    SIGNS,
-    STYLES,
-    answer,
-    bound_strip,
-    chain,
-    gradient_strip,
-    places_line,
-    warnings,
-)
+from lipscope.tui.overview import answers
 from lipscope.tui.overview.facts import sources, unknowable
 from lipscope.tui.panes import Cells, Goto, Sheet
 from lipscope.tui.plots.bands import CERTIFIED, NOT, WRONG, band_bar, counts, sure_style
@@ -58,15 +49,15 @@ HUGE = 48
 
 def chain_lines(state: State, width: int) -> Content:
     """From pixels to logits in one line, and under it the layers one by one in one or two."""
-    places = chain(state)
+    places = answers.chain(state)
     if not places:
         return Content.styled("the chain is known when the bounds are proved", "$foreground 60%")
     cells = max(min((width - 60) // 2, 40), 8)
-    bars, said = bound_strip(state, cells)
-    kept, told = gradient_strip(state, cells)
+    bars, said = answers.bound_strip(state, cells)
+    kept, told = answers.gradient_strip(state, cells)
     layers = Content.assemble(("per layer ", "$foreground 60%"), *bars, f" {said}   ")
     gradient = Content.assemble(("gradient kept ", "$foreground 60%"), *kept, f" {told}") if kept else Content("")
-    first = Content.styled(places_line(places, width), "bold")
+    first = Content.styled(answers.places_line(places, width), "bold")
     if layers.cell_length + gradient.cell_length <= width:
         return Content("\n").join([first, Content.assemble(layers, gradient)])
     return Content("\n").join([first, layers, gradient])
@@ -126,24 +117,28 @@ class OverviewPane(EpsPane):
 
     def show(self, state: State) -> None:
         """Show another state."""
-        said = answer(state)
+        said = answers.answer(state)
         self.query_one("#overview-failure", Notice).show(error_facts(state.failure))
         box = self.query_one("#is-it")
-        for status in SIGNS:
+        for status in answers.SIGNS:
             box.set_class(status == said.status, f"-{status}")
-        lines = [Content.styled(f" {SIGNS[said.status]} {said.words} ", f"bold {STYLES[said.status]} reverse")]
+        lines = [
+            Content.styled(
+                f" {answers.SIGNS[said.status]} {said.words} ", f"bold {answers.STYLES[said.status]} reverse"
+            )
+        ]
         lines += [Content(text) for text in (said.sentence,) if text]
         lines += [Content.styled(said.reason, "$foreground 60%")] if said.reason else []
         self.query_one("#verdict", Static).update(Content("\n").join(lines))
         self.query_one("#chain-strip", Drawn).show(lambda width, height: chain_lines(state, width), layout=True)
-        self.query_one("#chain").display = bool(chain(state)) or state.modelled
+        self.query_one("#chain").display = bool(answers.chain(state)) or state.modelled
         for notice, facts in zip(
             self.query("#overview-file Notice").results(Notice), sources(state).values(), strict=True
         ):
             notice.show(facts)
         self.query_one("#unknowable", Notice).show(unknowable(state))
         self.query_one("#overview-results", Notice).show(results_notice(state))
-        found = warnings(state)
+        found = answers.warnings(state)
         if [text for text, _ in found] != [text for text, _ in self._warnings] or not self._warnings:
             self._warnings = found
             heading, sign = counted(len(found), "warning"), ("! ", "$text-warning bold")
@@ -235,7 +230,7 @@ class OverviewPane(EpsPane):
 
     def sheet(self) -> Sheet:
         """The facts: who says them, their label and their text."""
-        state, line = self.state, answer(self.state)
+        state, line = self.state, answers.answer(self.state)
         said = {"verdict": [(line.text, line.reason)], **sources(state)}
         return Sheet(
             [{"source": who, "fact": fact, "value": value} for who, facts in said.items() for fact, value in facts]
@@ -243,7 +238,12 @@ class OverviewPane(EpsPane):
 
     def cells(self) -> Cells:
         """The verdict, what tells one file from another, and what is certified at eps."""
-        state, line, verdict, certificates = self.state, answer(self.state), self.state.verdict, self.certificates
+        state, line, verdict, certificates = (
+            self.state,
+            answers.answer(self.state),
+            self.state.verdict,
+            self.certificates,
+        )
         proof = None
         if certificates is not None:
             rate = rate_text(certificates.certified_count(self.eps), len(certificates))

@@ -39,14 +39,9 @@ def points(x: Floats, y: Floats, across: Range, up: Range, columns: int, rows: i
 def line(
     x: Floats, y: Floats, across: Range, up: Range, columns: int, rows: int, *, step: bool = False, gap: int = 0
 ) -> Dots:
-    """A curve without holes through points of ascending ``x``.
+    """A curve without holes through finite points of ascending ``x``.
 
-    Args:
-        x, y: (n,) finite.
-        across, up: the axes.
-        columns, rows: in cells.
-        step: whether each value holds up to the next ``x``; else the points are joined by straight lines.
-        gap: dots left out after as many drawn: 0 for a whole line.
+    With ``step`` each value holds up to the next ``x``; ``gap`` dots are left out after as many drawn.
 
     >>> braille(line(np.array([0.0, 1.0]), np.array([0.0, 1.0]), Range(0, 1), Range(0, 1), 2, 1))
     ['⡠⠊']

@@ -109,6 +109,8 @@ class RadiiPane(EpsPane):
         self.say_folded(left=f"{right:,} right images, {total - right:,} wrong", right=f"{', '.join(shares)} {word}")
         self.query_one("#radii-curve-panel").border_title = f"radii of {right:,} right images"
 
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
     def _draw_area(self) -> None:
         """The shares over the radii; over them those of the class under the cursor while its list has the focus."""
         certificates, row = self.certificates, self.chosen_class
@@ -135,11 +137,6 @@ class RadiiPane(EpsPane):
     def _other_class(self) -> None:
         if is_focused(self.query_one("#radii-classes")):
             self._draw_area()
-
-    @on(events.DescendantFocus)
-    @on(events.DescendantBlur)
-    def _other_focus(self) -> None:
-        self._draw_area()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without an attack there is nothing to compare the radii with."""

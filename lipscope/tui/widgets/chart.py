@@ -76,9 +76,7 @@ class Drawing:
 class Chart(Widget):
     """Curves, bars and areas over an axis; a crosshair under the mouse reads their values.
 
-    Args:
-        pick: takes a number of the axis that was pressed, or dragged to; None where none is chosen.
-        turn: takes the turns of the wheel: one up or one down.
+    ``pick`` takes a number of the axis that was pressed or dragged to, ``turn`` a turn of the wheel: one up or down.
     """
 
     hovered: reactive[float | None] = reactive(None)
@@ -153,7 +151,8 @@ class Chart(Widget):
         drawing, labels = replace(drawing, up=up), drawing.labels(rungs)
         gutter = max(drawing.gutter, 0 if drawing.fill else max(map(len, labels), default=0))
         self.first, self.columns = gutter + 1, width - gutter - 1
-        cells, beside = (drawing.fill or _nothing)(self.columns, rows, up)
+        nothing: Cells = [[(" ", "")] * self.columns for _ in range(rows)]
+        cells, beside = drawing.fill(self.columns, rows, up) if drawing.fill else (nothing, [])
         _fill(drawing, cells, self.columns, rows)
         if drawing.named:
             _name_ends(drawing, cells, rows)
@@ -190,10 +189,6 @@ class Chart(Widget):
 
 
 QUIET = "$foreground 60%"
-
-
-def _nothing(columns: int, rows: int, _up: Range) -> tuple[Cells, list[str]]:
-    return [[(" ", "")] * columns for _ in range(rows)], []
 
 
 def _read(drawing: Drawing, x: float) -> str:
@@ -290,11 +285,7 @@ def _row(value: float, up: Range, rows: int) -> int:
 
 
 def percents(shares: Sequence[float]) -> list[str]:
-    """Labels of shares.
-
-    >>> percents([0.0, 0.5, 1.0])
-    ['0%', '50%', '100%']
-    """
+    """Labels of shares."""
     return [f"{label}%" for label in tick_labels([100 * share for share in shares])]
 
 

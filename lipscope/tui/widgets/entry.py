@@ -15,11 +15,8 @@ from lipscope.tui.keys.motion import focus
 class Entry(Input):
     """Hidden until it is opened. However fast the keys come, those after enter or escape are no longer typed into it.
 
-    ``Input`` says that it was submitted, and hands escape on, by messages: the next keys overtake both.
-
-    Args:
-        submitted: takes the text, in the same moment; closes the entry if it is content.
-        given: what ``Input`` takes.
+    ``Input`` says that it was submitted, and hands escape on, by messages: the next keys overtake both. ``submitted``
+    takes the text, in the same moment; it closes the entry if it is content.
     """
 
     def __init__(self, submitted: Callable[[str], None], **given: Any) -> None:

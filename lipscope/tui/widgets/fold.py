@@ -23,18 +23,13 @@ KEYS = {"left": "[", "right": "]"}
 class FoldBar(Widget):
     """The one line that stands for a folded pane and says what is in it; invisible while the pane is open.
 
-    Args:
-        pane: the selector of the pane, among the bar's siblings and what is inside them.
-        side: which of the two panes of the screen it is.
-        title: the words on the line.
-        under: columns; in a narrower window it is folded until it is asked for, where it is the right one.
+    ``pane`` is its selector; the right one is folded in a window ``under`` so many columns until it is asked for.
     """
 
     summary: reactive[str] = reactive("")
     """What is in the pane, in a few words."""
 
     by_hand: bool | None = None
-    _held = False
     _columns = FOLDS_UNDER
 
     def __init__(self, pane: str, side: Literal["left", "right"], title: str, *, under: int = FOLDS_UNDER) -> None:
@@ -47,8 +42,6 @@ class FoldBar(Widget):
     @property
     def folded(self) -> bool:
         """Whether the pane is folded now."""
-        if self._held:
-            return False
         if self.by_hand is not None:
             return self.by_hand
         return self.side == "right" and self._columns < self._under
@@ -70,11 +63,6 @@ class FoldBar(Widget):
     def fold(self, folded: bool) -> None:
         """Fold or unfold by hand; the window has no say from now on."""
         self.by_hand = folded
-        self.fit()
-
-    def hold(self, held: bool) -> None:
-        """Keep the pane open, or let the window and the user decide again."""
-        self._held = held
         self.fit()
 
     async def on_click(self) -> None:

@@ -56,20 +56,15 @@ class Answer:
 
 @dataclass
 class Gallery:
-    """Threads that start when they are first asked; each answers what was asked last: the user has moved on.
-
-    ``images`` is asked for a data set's name and split, ``answers`` about an image, ``kernels`` for a layer's name.
-    ``learn`` takes fields of the state; ``guard`` runs a function and hands over what escapes it; ``stamp`` is that of
-    the file that was opened, as another one's tensors would not be those of the analysis.
-    """
+    """Threads that start when they are first asked; each answers what was asked last: the user has moved on."""
 
     path: Path
     read: Callable[[str, Literal["train", "test"]], ImageSet]
     evaluator: Callable[[Path], Evaluator] | None
-    learn: Callable[..., None]
-    guard: Callable[[Callable[[], None]], None]
-    kept: Path | None = None
-    stamp: Stamp | None = None
+    learn: Callable[..., None]  # takes fields of the state
+    guard: Callable[[Callable[[], None]], None]  # runs a function and hands over what escapes it
+    kept: Path | None = None  # the folder of adversarial images; None for the model's
+    stamp: Stamp | None = None  # of the file that was opened: another one's tensors are not those of the analysis
 
     def __post_init__(self) -> None:
         self._model: Evaluator | None = None

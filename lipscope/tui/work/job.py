@@ -26,10 +26,10 @@ class JobView:
 
 
 class Job:
-    """Runs ``lipscope NAME ARGUMENTS``; what it says on stderr is handed over, and its end."""
+    """Runs ``lipscope NAME ARGUMENTS``; what it says on stderr is handed over, and its end, for its :attr:`view`."""
 
     def __init__(self, name: str, arguments: Sequence[str], tell: Callable[[JobView], object]) -> None:
-        self._name, self._tell = name, tell
+        self.view, self._tell = JobView(name), tell
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lipscope", name, *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, encoding="utf-8",
@@ -54,5 +54,5 @@ class Job:
         with stream:
             for line in filter(str.strip, stream):
                 lines.append(line.strip())
-                self._tell(JobView(self._name, tuple(lines)))
-        self._tell(JobView(self._name, tuple(lines), self._process.wait()))
+                self._tell(JobView(self.view.name, tuple(lines)))
+        self._tell(JobView(self.view.name, tuple(lines), self._process.wait()))

@@ -44,16 +44,13 @@ class Child:
 
 @dataclass
 class RunWatch:
-    """A thread that reads the folder whenever a file of it has changed.
-
-    ``now`` tells seconds since 1970; ``child`` is the training, where this process has started it.
-    """
+    """A thread that reads the folder whenever a file of it has changed."""
 
     path: Path
     tell: Callable[[RunView], object]
     look_every: float = SECONDS
-    now: Callable[[], float] = time.time
-    child: Child | None = None
+    now: Callable[[], float] = time.time  # tells seconds since 1970
+    child: Child | None = None  # the training, where this process has started it
 
     def __post_init__(self) -> None:
         self._stamps: tuple[object, ...] = ()

@@ -33,26 +33,17 @@ TRAINING = "the training runs; r analyses the model that it has written so far"
 class Session:
     """What is known of one file, and the work that finds out more.
 
-    Args:
-        path: the model; its header is read here.
-        means: what the work is done with.
-        hear: calls a function with what follows, later and on the app's thread.
-        changed: called after every change of :attr:`state`, on the app's thread.
-        behind: another session whose analysis goes first, so that two never compute at once.
-        run: the folder of the training that writes the model, which need not be there yet.
-        child: that training, where this process has started it; the model is analysed when it has ended.
-
     Raises:
         CheckpointError: the header, or the description of the run, cannot be read.
     """
 
-    path: Path
-    means: Means
-    hear: Callable[..., None]
-    changed: Callable[[], None]
-    behind: Session | None = None
-    run: Path | None = None
-    child: Child | None = None
+    path: Path  # the model; its header is read here
+    means: Means  # what the work is done with
+    hear: Callable[..., None]  # calls a function with what follows, later and on the app's thread
+    changed: Callable[[], None]  # called after every change of the state, on the app's thread
+    behind: Session | None = None  # whose analysis goes first, so that two never compute at once
+    run: Path | None = None  # the folder of the training that writes the model, which need not be there yet
+    child: Child | None = None  # that training, where this process has started it; analysed when it has ended
 
     def __post_init__(self) -> None:
         run = self.run
@@ -182,11 +173,7 @@ class Session:
     ) -> None:  # fmt: skip
         """Learn what a thread found out; what belongs to earlier work is old news, and so is the end of what ended.
 
-        Args:
-            work: whose thread it is.
-            crash: an error that nobody foresaw.
-            events: steps of the analysis.
-            facts: fields of the state that are known now; with a phase, that the analysis is over.
+        ``crash`` is an error that nobody foresaw; ``facts`` are fields of the state, with a phase where it is over.
         """
         if crash is not None:
             self.crash = self.crash or crash

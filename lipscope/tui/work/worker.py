@@ -62,17 +62,13 @@ class Means:
 
 @dataclass(eq=False)
 class Work:
-    """Threads: one analyses the model, one reads the results and hashes the model, two watch these files.
-
-    Work in ``after`` must have ended its analysis first: two never compute at once. With ``fresh`` nothing kept
-    answers.
-    """
+    """Threads: one analyses the model, one reads the results and hashes the model, two watch these files."""
 
     path: Path
     means: Means
     tell: Callable[..., None]
-    after: list[Work] = field(default_factory=list)
-    fresh: bool = False
+    after: list[Work] = field(default_factory=list)  # whose analyses must have ended: two never compute at once
+    fresh: bool = False  # whether nothing that was kept may answer
 
     def __post_init__(self) -> None:
         path, means = self.path, self.means

@@ -5,8 +5,9 @@ import pytest
 
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.records import NOT_YET, Bound, Estimate, GradientNorms, LayerReport, Spectrum
+from lipscope.tui.images.choice import next_of
 from lipscope.tui.layers.lines import gradient_runs, heading, item_line, layout, sigma_axis
-from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, line_name, main_row, natural, next_sort
+from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, line_name, main_row, natural
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured
 
@@ -191,7 +192,7 @@ def test_natural_survives_a_name_of_digits():
 def test_sort_cycle_visits_every_order_and_returns_to_forward_order():
     seen, sort = [], None
     for _ in range(len(SORTS) + 1):
-        sort = next_sort(sort)
+        sort = next_of([None, *SORTS], sort)
         seen.append(sort)
     assert seen == [*SORTS, None]
 
