@@ -33,7 +33,7 @@ class FoldBar(Widget):
     _columns = FOLDS_UNDER
 
     def __init__(self, pane: str, side: Literal["left", "right"], title: str, *, under: int = FOLDS_UNDER) -> None:
-        super().__init__()
+        super().__init__(classes=side)
         self._under = under
         self._pane = pane
         self.side = side

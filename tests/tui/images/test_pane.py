@@ -17,6 +17,7 @@ from lipscope.tui.images.pictures import Pictures
 from lipscope.tui.images.thumbs import TALL, WIDE, Thumbnails
 from lipscope.tui.radii.pane import RadiiPane
 from lipscope.tui.registry import entry
+from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList
 from lipscope.units import radius_text
 from tests.tui.conftest import finished, screen_text, until, words, write_radii
@@ -310,6 +311,7 @@ async def test_thumbnails_are_seen_where_the_list_is_folded_and_it_folds_again(m
         await until(pilot, lambda: app.front_id == "images" and not app.query_one("#images-list").region.area)
         await pilot.press("t")
         await until(pilot, lambda: app.query_one("#images-grid").region.area)
+        assert not any(bar.display for bar in app.front.query(FoldBar))  # what is shown is not offered to be unfolded
         await pilot.press("right")
         await until(pilot, lambda: app.query_one("#images-grid").place == 1)
         await pilot.press("t")
