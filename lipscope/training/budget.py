@@ -179,8 +179,8 @@ def _on_line(rows: list[tuple[float, float]], at: float) -> float:
     return rows[-1][1]
 
 
-# The small net for CIFAR-10 was trained with shifts of 2 pixels, the wide one with 3, where others fall from 4 to 1. The nets
-# for CIFAR-100 are not kept: docs/results.md names them.
+# The small net for CIFAR-10 was trained with shifts of 2 pixels, the wide one with 3, where others fall from 4 to 1.
+# The nets for CIFAR-100 are not kept; docs/results.md names them.
 SETTINGS: dict[str, tuple[Setting, ...]] = {
     "cifar10": (
         Setting(SMALL, 5_652 * 256, 0.7049, 0.5794),
