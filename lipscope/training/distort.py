@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-LARGEST = {
+FULL = {
     "angle": math.radians(20),
     "scale": 0.2,
     "shear": 0.1,
@@ -35,7 +35,7 @@ def distort(
     Args:
         images: (N, C, H, W) uint8.
         generator: on the CPU, so that every device sees the same draws.
-        strength: times :data:`LARGEST`; 0 returns the images.
+        strength: times :data:`FULL`; 0 returns the images.
         part, of: which ones they are of a batch of so many, so that several processes draw what one would.
 
     Returns:
@@ -44,10 +44,10 @@ def distort(
     count, channels = images.shape[:2]
     if not strength or not count:
         return images
-    drawn = torch.rand((of or count, len(LARGEST) - 1 + channels), generator=generator)[part].to(images.device)
+    drawn = torch.rand((of or count, len(FULL) - 1 + channels), generator=generator)[part].to(images.device)
     angle, scale, shear, brightness, contrast, saturation, *cast = (strength * (2 * drawn - 1)).unbind(1)
 
-    turn, grow, slant = angle * LARGEST["angle"], (scale * LARGEST["scale"]).exp(), (shear * LARGEST["shear"]).exp()
+    turn, grow, slant = angle * FULL["angle"], (scale * FULL["scale"]).exp(), (shear * FULL["shear"]).exp()
     zero = torch.zeros_like(turn)
     rows = (
         torch.stack([turn.cos() * grow * slant, -turn.sin() * grow, zero], dim=1),
@@ -60,8 +60,8 @@ def distort(
         return values.reshape(count, -1, 1, 1)
 
     grey = moved.mean(dim=1, keepdim=True)
-    moved = grey + (moved - grey) * each(1 + saturation * LARGEST["saturation"])
+    moved = grey + (moved - grey) * each(1 + saturation * FULL["saturation"])
     middle = moved.mean(dim=(1, 2, 3), keepdim=True)
-    shift = each(brightness * LARGEST["brightness"]) + each(torch.stack(cast, dim=1) * LARGEST["cast"])
-    moved = middle + (moved - middle) * each((contrast * LARGEST["contrast"]).exp()) + 255 * shift
+    shift = each(brightness * FULL["brightness"]) + each(torch.stack(cast, dim=1) * FULL["cast"])
+    moved = middle + (moved - middle) * each((contrast * FULL["contrast"]).exp()) + 255 * shift
     return moved.round_().clamp_(0, 255).to(torch.uint8)

@@ -80,7 +80,7 @@ class Recipe:
         end_padding: to which that goes as the learning rate falls; None keeps it.
         padding_mode: what comes in from the side, one of :data:`PADDING_MODES`.
         distortion: how much images are turned, scaled, sheared and recoloured beside that, in units of
-            :data:`lipscope.training.distort.LARGEST`; 0 for not at all.
+            :data:`lipscope.training.distort.FULL`; 0 for not at all.
         end_distortion: to which that goes as the learning rate falls; None keeps it.
         extra: SHA-256 of the file of more images that are learnt from; empty for none.
         extra_share: of every batch, taken from them; an epoch is a pass over the data set's own images.

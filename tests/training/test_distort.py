@@ -11,7 +11,7 @@ from torchvision.transforms.v2 import functional as theirs
 
 from lipscope.processes.world import World
 from lipscope.training import distort as room
-from lipscope.training.distort import LARGEST, distort
+from lipscope.training.distort import FULL, distort
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -26,13 +26,13 @@ def smooth(count: int = 6) -> Tensor:
 
 
 def only(monkeypatch: pytest.MonkeyPatch, **kept: float) -> None:
-    monkeypatch.setattr(room, "LARGEST", {name: kept.get(name, 0.0) for name in LARGEST})
+    monkeypatch.setattr(room, "FULL", {name: kept.get(name, 0.0) for name in FULL})
 
 
 def drawn(seed: int, count: int, name: str) -> Tensor:
     """(count,): what every image draws of this, in [-1, 1]."""
-    place = list(LARGEST).index(name)
-    return 2 * torch.rand((count, len(LARGEST) + 2), generator=seeded(seed))[:, place] - 1
+    place = list(FULL).index(name)
+    return 2 * torch.rand((count, len(FULL) + 2), generator=seeded(seed))[:, place] - 1
 
 
 def middle(images: Tensor) -> Tensor:
@@ -41,10 +41,10 @@ def middle(images: Tensor) -> Tensor:
 
 
 def test_turns_and_scales_are_those_of_torchvision(monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, angle=LARGEST["angle"], scale=LARGEST["scale"])
+    only(monkeypatch, angle=FULL["angle"], scale=FULL["scale"])
     images = smooth()
     found = distort(images, seeded(1), 1.0)
-    angles, scales = drawn(1, 6, "angle") * 20, drawn(1, 6, "scale") * LARGEST["scale"]
+    angles, scales = drawn(1, 6, "angle") * 20, drawn(1, 6, "scale") * FULL["scale"]
     for image, result, angle, scale in zip(images, found, angles.tolist(), scales.tolist(), strict=True):
         expected = theirs.affine(
             image, angle=-angle, translate=[0, 0], scale=math.exp(-scale), shear=[0.0, 0.0],
@@ -60,20 +60,20 @@ def test_turns_and_scales_are_those_of_torchvision(monkeypatch: pytest.MonkeyPat
     ("contrast", lambda image, value: (image.float() - image.float().mean()) * math.exp(value) + image.float().mean()),
 ])  # fmt: skip
 def test_colours_change_by_what_is_drawn(monkeypatch: pytest.MonkeyPatch, name: str, theirs_of) -> None:
-    only(monkeypatch, **{name: LARGEST[name]})
+    only(monkeypatch, **{name: FULL[name]})
     images = smooth()
     found = distort(images, seeded(2), 0.5)
-    for image, result, value in zip(images, found, 0.5 * drawn(2, 6, name) * LARGEST[name], strict=True):
+    for image, result, value in zip(images, found, 0.5 * drawn(2, 6, name) * FULL[name], strict=True):
         assert float((result.float() - theirs_of(image, float(value)).clamp(0, 255)).abs().max()) <= 1
 
 
 def test_a_cast_shifts_every_channel_by_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    only(monkeypatch, cast=LARGEST["cast"])
+    only(monkeypatch, cast=FULL["cast"])
     images = smooth()
     moved = distort(images, seeded(3), 1.0).float() - images.float()
     values = moved.mean(dim=(2, 3))
     assert float((moved - values[..., None, None]).abs().max()) <= 1
-    assert float(values.abs().max()) <= 255 * LARGEST["cast"] + 1
+    assert float(values.abs().max()) <= 255 * FULL["cast"] + 1
     assert float(values.std(dim=1).max()) > 3
 
 
