@@ -24,8 +24,8 @@ COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 4
 """Of that polynomial."""
 
-TINY = 1e-30
-"""Added to a norm that may be 0."""
+TINY = 1e-12
+"""The least that is divided by: a norm may be 0."""
 
 RETURN_EVERY = 4
 """Steps between two returns to the manifold: an angle t leaves it by t^2 / 2 a step."""
@@ -108,11 +108,12 @@ def orthogonal_factor(matrix: Tensor) -> Tensor:
     Returns:
         (m, n) float32.
     """
-    wide = (matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT).to(torch.bfloat16)
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
+    wide = (wide / (torch.linalg.vector_norm(wide, dtype=torch.float32) + TINY)).to(torch.bfloat16)
     gram = wide @ wide.mT
     # sqrt(||X X^T||_F) lies between the largest singular value of X and its Frobenius norm, near the former where many
-    # are alike: one iteration less than from the latter.
-    scale = torch.linalg.vector_norm(gram, dtype=torch.float32).add_(TINY).rsqrt_()
+    # are alike: one iteration less than from the latter, which keeps what is squared from under- and overflowing.
+    scale = torch.linalg.vector_norm(gram, dtype=torch.float32).clamp_min_(TINY).rsqrt_()
     factor, gram = wide * scale.to(wide.dtype), gram * scale.square().to(wide.dtype)
     first, third, fifth = COEFFICIENTS
     for iteration in range(ITERATIONS):

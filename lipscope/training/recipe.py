@@ -36,6 +36,9 @@ LOSSES: Registry[Loss] = Registry(
 )
 """By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
 
+LARGEST_DISTORTION = 4
+"""At which images are turned by up to 80 degrees: nothing is to be learnt beyond."""
+
 ENDS: Mapping[str, str] = {
     "temperature": "end_temperature", "gamma": "end_gamma", "padding": "end_padding", "distortion": "end_distortion",
 }  # fmt: skip
@@ -146,6 +149,8 @@ class Recipe:
         ):
             if not number >= low:
                 raise UsageError(f"{name} must be at least {low}", why=f"got {number}")
+        if not max(self.distortion, self.end_distortion or 0) <= LARGEST_DISTORTION:
+            raise UsageError(f"distortion must be at most {LARGEST_DISTORTION}", why=f"got {self.distortion}")
         LOSSES.known(self.loss)
         for name, kept in (("temperature", self.temperature), ("end_temperature", self.end_temperature)):
             if kept is not None and not kept > 0:

@@ -129,3 +129,12 @@ def of(thing: object, name: str) -> Any:
 def same(now: Iterable[object], before: Iterable[object]) -> bool:
     """Whether all are the very objects that they were: arrays are not looked into."""
     return all(one is other for one, other in zip(now, before, strict=True))
+
+
+def next_of(values: list[Any], value: Any, step: int = 1) -> Any:
+    """The value after another in a cycle; the first where that one is not in it.
+
+    >>> next_of(["a", "b"], "b"), next_of([None, 0, 1], None, -1), next_of(["a"], "z")
+    ('a', 1, 'a')
+    """
+    return values[(values.index(value) + step) % len(values)] if value in values else values[0]

@@ -48,8 +48,8 @@ def unbroken(certificates: Certificates, eps: Fraction) -> tuple[int, int] | Non
     return int(held.sum()), int(tried.sum())
 
 
-def results_notice(state: State) -> str:
-    """Why there are no radii to see, or, with the reason in brackets, why not to trust them; empty when all is well."""
+def results_notice(state: State, *, reasons: bool = True) -> str:
+    """Why there are no radii to see, or why they are not to be trusted; empty when all is well."""
     results = state.results
     certify = partial(certify_command, state.header.path, results.kept)
     if state.phase is Phase.WAITING:
@@ -71,7 +71,10 @@ def results_notice(state: State) -> str:
             f"prediction is proved, and keeps the radii {where} for this screen."
         )
     if state.stale:
-        return "STALE: these radii are about another model file; w on Radii makes new ones (SHA-256 differs)"
+        return (
+            "STALE: these radii are about another model file; w on Radii makes new ones"
+            + reasons * " (SHA-256 differs)"
+        )
     if state.stale is None and state.phase.active:
         return "Checking that the results are about this very file …"
     if results.certificates.standing == "claimed":
@@ -79,7 +82,7 @@ def results_notice(state: State) -> str:
         if checked is not None and not checked.holds:
             return f"NOT TRUE: {harmless(checked, 200)}; w on Radii proves your own"
         why = "; ".join(harmless(said, 120) for said in (results.certificates.reason, checked) if said)
-        return f"CLAIMED by somebody else, not proved here; w on Radii proves your own ({why})"
+        return "CLAIMED by somebody else, not proved here; w on Radii proves your own" + reasons * f" ({why})"
     return ""
 
 

@@ -46,6 +46,16 @@ def test_the_orthogonal_factor_moves_all_directions_alike(shape) -> None:
     assert float((product - product.mT).norm()) < 0.05 * float(product.norm())
 
 
+@pytest.mark.parametrize("exponent", range(-44, 19, 2))
+@pytest.mark.parametrize("shape", SHAPES)
+def test_however_small_or_large_a_gradient_is_its_factor_is_no_longer_than_a_step(shape, exponent) -> None:
+    """A momentum that dies away passes through every size."""
+    singular = torch.linalg.svdvals(orthogonal_factor(10.0**exponent * noise(*shape, seed=2).float()))
+    assert float(singular.max()) < 1.3
+    if exponent >= -12:
+        assert float(singular.min()) > 0.5
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_return_goes_to_the_nearest_orthogonal_matrix(shape) -> None:
     moved = orthonormal(shape) + 0.003 * noise(*shape, seed=3).float()

@@ -54,7 +54,7 @@ def test_one_cycle_never_exceeds_the_largest_rate():
      ("offset", -1.0), ("holdout", -1), ("weight_decay", -1e-9), ("learning_rate", 0.0), ("learning_rate", -1.0),
      ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63), ("warmup", 1.0), ("warmup", -0.1),
      ("loss", "hinge"), ("padding", -1), ("end_padding", -1), ("padding_mode", "edge"),
-     ("distortion", -0.1), ("end_distortion", float("nan")),
+     ("distortion", -0.1), ("distortion", 4.5), ("distortion", float("inf")), ("end_distortion", float("nan")),
      ("minutes", 0.0), ("minutes", float("inf")), ("decay", 1.0), ("optimizer", "adam"),
      ("temperature", 0.0), ("temperature", float("nan")), ("extra_share", 0.5)],
 )  # fmt: skip

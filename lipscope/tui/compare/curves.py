@@ -23,7 +23,7 @@ def drawings(first: Certificates, second: Certificates, eps: Fraction) -> tuple[
     radii = [right_radii(one) for one in (first, second)]
     over = radius_axis(np.sort(np.concatenate(radii)), eps)
     at = np.linspace(over.low, over.high, 400)
-    a, b = (rates_at(known, len(first), at) for known in radii)
+    a, b = (rates_at(known, len(one), at) for known, one in zip(radii, (first, second), strict=True))
     gap: Floats = 100 * (b - a)
     looks = [verdict_words(one)[1] for one in (first, second)]
     curves = Drawing(

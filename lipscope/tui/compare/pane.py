@@ -15,10 +15,9 @@ from lipscope.analysis.comparison import LayerPair, Shared, objection, shared
 from lipscope.records.certificates import Certificates
 from lipscope.tui.compare import lines
 from lipscope.tui.compare.curves import drawings
-from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus, is_focused
-from lipscope.tui.panes import Cells, Goto, Sheet, same
+from lipscope.tui.panes import Cells, Goto, Sheet, next_of, same
 from lipscope.tui.results import radius_column, verdict_words
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chart import Chart

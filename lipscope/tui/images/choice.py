@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lipscope.files.kept_images import Adversarial
-from lipscope.records.certificates import ADJECTIVES, Certificates
+from lipscope.records.certificates import Certificates
 from lipscope.tui.numerals import decimals_up
 from lipscope.tui.panes import Cells, Sheet
 from lipscope.tui.plots.bands import CERTIFIED, NOT, STYLES, WRONG
@@ -20,6 +19,14 @@ from lipscope.tui.results import radius_column, sheet_facts
 from lipscope.tui.widgets.notice import Fact
 from lipscope.units import DEFAULT_EPS, format_eps, largest_not_above, radius_text
 from lipscope.visible import harmless
+
+RADIUS = {
+    "proved": "proved",
+    "own": "proved by your own run",
+    "claimed": "claimed by somebody else",
+    "estimate": "estimated",
+}
+"""What a radius is, by its standing."""
 
 SIGNS = {"certified": CERTIFIED, "claimed": NOT, "uncertified": NOT, "WRONG": WRONG}
 """Before the word of a verdict."""
@@ -100,15 +107,6 @@ def _key(certificates: Certificates, sort: str) -> NDArray[np.float64]:
     return ratio
 
 
-def next_of(values: list[Any], value: Any, step: int = 1) -> Any:
-    """The value after another in a cycle; the first where that one is not in it.
-
-    >>> next_of(["a", "b"], "b"), next_of([None, 0, 1], None, -1), next_of(["a"], "z")
-    ('a', 1, 'a')
-    """
-    return values[(values.index(value) + step) % len(values)] if value in values else values[0]
-
-
 def offered(names: Iterable[str], certificates: Certificates) -> list[str]:
     """The filters, or the orders, that mean something for these results."""
     attacked = certificates.attack_distance is not None
@@ -166,7 +164,7 @@ def image_facts(
     """
     right = bool(certificates.correct[row])
     predicted = class_name(classes, int(certificates.predicted[row]))
-    radius = f"{radius_text(float(certificates.radius[row]))} {ADJECTIVES[certificates.standing]}"
+    radius = f"{radius_text(float(certificates.radius[row]))} {RADIUS[certificates.standing]}"
     facts = [
         ("image", f"{int(certificates.index[row]):,}: {class_name(classes, int(certificates.label[row]))}"),
         ("predicted", f"{predicted} ({'right' if right else 'WRONG'})"),

@@ -20,7 +20,6 @@ from lipscope.tui.images.choice import (
     class_name,
     distance_text,
     images_sheet,
-    next_of,
     offered,
     radius_cell,
     verdict_style,
@@ -31,7 +30,7 @@ from lipscope.tui.images.pictures import Pictures
 from lipscope.tui.images.thumbs import Thumbnails
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus
-from lipscope.tui.panes import Cells, Sheet, Wanted, same
+from lipscope.tui.panes import Cells, Sheet, Wanted, next_of, same
 from lipscope.tui.results import results_notice
 from lipscope.tui.widgets.at_eps import EpsPane
 from lipscope.tui.widgets.chips import chips
@@ -100,8 +99,7 @@ class ImagesPane(EpsPane):
         """Show another state."""
         before, certificates = self._shown, state.results.certificates
         self._shown = certificates
-        said = results_notice(state)
-        self.query_one(Notice).show(said if certificates is None else said.partition(" (")[0])  # Radii says why
+        self.query_one(Notice).show(results_notice(state, reasons=False))  # Radii has room for them
         self.set_class(certificates is None, "-empty")
         if certificates is not before:
             self.refresh_bindings()

@@ -42,16 +42,10 @@ def _eps_keys(scope: str) -> Iterator[Binding]:
         once, verb = abs(steps) == 1, "Lower" if steps < 0 else "Raise"
         yield _key(f"{scope}.{name}", key, f"move({steps})", f"{steps:+}/255", f"{verb} eps by {abs(steps)}/255",
                    hide=not once, group=MOVE if once else None)  # fmt: skip
-    yield _key(
-        f"{scope}.type",
-        "equals_sign",
-        "type_eps",
-        "Type eps",
-        "Type a radius such as 36/255 or 0.5; tables list it from then on",
-    )
-    yield _key(
-        f"{scope}.unlist", "minus", "unlist_eps", "Unlist eps", "Take eps off the list, where it was typed", hide=True
-    )
+    yield _key(f"{scope}.type", "equals_sign", "type_eps", "Type eps",
+               "Type a radius such as 36/255 or 0.5; tables list it from then on")  # fmt: skip
+    yield _key(f"{scope}.unlist", "minus", "unlist_eps", "Unlist eps", "Take eps off the list, where it was typed",
+               hide=True)  # fmt: skip
 
 
 BINDINGS: dict[str, tuple[Binding, ...]] = {

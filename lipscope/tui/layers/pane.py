@@ -9,13 +9,12 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 
-from lipscope.tui.images.choice import next_of
 from lipscope.tui.keys.bindings import bindings_of
 from lipscope.tui.keys.motion import focus, is_focused
 from lipscope.tui.layers.detail import LayerDetail
 from lipscope.tui.layers.lines import Layout, heading, item_line, layout, sigma_axis, sort_at, widest
 from lipscope.tui.layers.rows import SORTS, Line, Row, Rows, arranged, folded, main_row, row_text, sheet_row
-from lipscope.tui.panes import Cells, Pane, Sheet, Wanted
+from lipscope.tui.panes import Cells, Pane, Sheet, Wanted, next_of
 from lipscope.tui.widgets.entry import Entry
 from lipscope.tui.widgets.fold import FoldBar
 from lipscope.tui.widgets.long_list import LongList

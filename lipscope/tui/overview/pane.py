@@ -122,11 +122,8 @@ class OverviewPane(EpsPane):
         box = self.query_one("#is-it")
         for status in answers.SIGNS:
             box.set_class(status == said.status, f"-{status}")
-        lines = [
-            Content.styled(
-                f" {answers.SIGNS[said.status]} {said.words} ", f"bold {answers.STYLES[said.status]} reverse"
-            )
-        ]
+        words, style = f" {answers.SIGNS[said.status]} {said.words} ", answers.STYLES[said.status]
+        lines = [Content.styled(words, f"bold {style} reverse")]
         lines += [Content(text) for text in (said.sentence,) if text]
         lines += [Content.styled(said.reason, "$foreground 60%")] if said.reason else []
         self.query_one("#verdict", Static).update(Content("\n").join(lines))
@@ -238,12 +235,8 @@ class OverviewPane(EpsPane):
 
     def cells(self) -> Cells:
         """The verdict, what tells one file from another, and what is certified at eps."""
-        state, line, verdict, certificates = (
-            self.state,
-            answers.answer(self.state),
-            self.state.verdict,
-            self.certificates,
-        )
+        state, certificates = self.state, self.certificates
+        line, verdict = answers.answer(state), state.verdict
         proof = None
         if certificates is not None:
             rate = rate_text(certificates.certified_count(self.eps), len(certificates))

@@ -59,7 +59,8 @@ class EpsPane(Pane):
             self.notify(
                 f"{format_eps(self.eps)} is not one that was typed: = lists a radius, - takes it off", timeout=5
             )
-        self.eps_moved(self, self.eps, False)
+        else:
+            self.eps_moved(self, self.eps, False)
 
     def choose_eps(self, eps: Fraction, *, typed: bool = False) -> None:
         """Take a radius, and tell the other screens; one that was typed is listed from now on."""

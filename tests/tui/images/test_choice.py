@@ -107,14 +107,14 @@ def facts(certificates, row=0, found=None) -> dict[str, str]:
 def test_what_is_said_of_an_image_names_bounds_and_upper_bounds():
     told = facts(results([0], [1], [0.25679], [0.25671]))
     assert told["predicted"] == "d[red]og (WRONG)"
-    assert told["radius"] == "none; stays wrong within 0.2567 certified"
+    assert told["radius"] == "none; stays wrong within 0.2567 proved by your own run"
     claimed = facts(results([0], [1], [0.25679], [0.25671], standing="claimed"))
-    assert claimed["radius"] == "none; stays wrong within 0.2567 claimed"
+    assert claimed["radius"] == "none; stays wrong within 0.2567 claimed by somebody else"
     assert claimed["attack"].startswith("claimed: class changes at 0.2568, INSIDE THE CLAIMED DISTANCE")
     assert told["at 1/2"] == "WRONG"
     assert "class changes at 0.2568, INSIDE THE CERTIFIED DISTANCE; its pixels are not kept" in told["attack"]
     right = facts(results([0], [0], [0.25679], [0.25671]))
-    assert right["radius"] == "≥ 0.2567 certified"
+    assert right["radius"] == "≥ 0.2567 proved by your own run"
     assert "INSIDE THE CERTIFIED RADIUS" in right["attack"]
     kept = facts(results([0], [0], [0.2], [0.3]), found=Adversarial(np.zeros((3, 2, 2), np.float32), 1, 0.3))
     assert kept["attack"] == "becomes d[red]og at 0.3000; pixels kept"

@@ -5,9 +5,9 @@ import pytest
 
 from lipscope.files.checkpoint import Header, TensorInfo, read_header
 from lipscope.records import NOT_YET, Bound, Estimate, GradientNorms, LayerReport, Spectrum
-from lipscope.tui.images.choice import next_of
 from lipscope.tui.layers.lines import gradient_runs, heading, item_line, layout, sigma_axis
 from lipscope.tui.layers.rows import SORTS, Row, Rows, arranged, folded, line_name, main_row, natural
+from lipscope.tui.panes import next_of
 from lipscope.tui.work.state import Phase, State
 from tests.tui.conftest import VERDICT, bounds, measured
 
