@@ -8,7 +8,7 @@ from typing import Any
 from textual import on
 from textual.app import App, ComposeResult
 from textual.content import Content
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from lipscope.tui.dialogs.dialog import Dialog
@@ -19,6 +19,8 @@ from lipscope.visible import harmless, visible
 NAME = 34
 """Cells of the longest name."""
 
+WHOLE = 400
+"""Cells of the value under the cursor that are shown."""
 
 COPIED = 2**16
 """Characters that are copied at most."""
@@ -38,7 +40,13 @@ class CopyScreen(Dialog[str | None]):
         width = min(max((len(harmless(name, NAME)) for name, _ in self._cells), default=0), NAME)
         lines = (f"{harmless(name, NAME):{width}}  {harmless(value)}" for name, value in self._cells)
         values = OptionList(*(Option(Content(line)) for line in lines), id="copy-values")
-        yield self.box(values, id="copy", title="copy one value", keys="enter copies, esc closes")
+        whole = Static(id="copy-whole", markup=False)
+        yield self.box(values, whole, id="copy", title="copy one value", keys="enter copies, esc closes")
+
+    @on(OptionList.OptionHighlighted)
+    def _show(self, message: OptionList.OptionHighlighted) -> None:
+        """Below the list, in as many lines as it takes: a line of the list is cut where the window ends."""
+        self.query_one("#copy-whole", Static).update(harmless(self._cells[message.option_index][1], WHOLE))
 
     @on(OptionList.OptionSelected)
     def _copy(self, message: OptionList.OptionSelected) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
+from textual.content import Content
 
 from lipscope.records import GRADIENT_KEPT, LayerReport, loses_most, loss_words
 from lipscope.tui.layers.lines import BAD, GOOD, QUIET
@@ -136,22 +137,24 @@ def line(report: LayerReport, over: Range, shape: Columns, *, deviation: bool, m
     return runs
 
 
-def summary(state: State) -> str:
-    """The layer that loses most, in a sentence, and what that was measured on."""
+def summary(state: State) -> Content:
+    """The layer that loses most, in a sentence; the end-to-end figure and what all was measured on in quieter ones."""
     images = next((harmless(one.gradient_norm.images, 60) for one in measured(state) if one.gradient_norm), None)
     if images is None:
-        return ""
+        return Content("")
     words = loss_words(state.layers.values())
-    return f"{words[0].upper()}{words[1:]}. Estimates on {images}."
+    return Content.assemble(
+        (f"{words[0].upper()}{words[1:]}.", "bold"), f" {tightness_words(state)}Estimates on {images}."
+    )
 
 
 def tightness_words(state: State) -> str:
-    """The end-to-end figure in one sentence; empty where there is none."""
+    """The end-to-end figure in one sentence and a space; empty where there is none."""
     tight = state.tightness
     if tight is None:
         return ""
     mean, low, high = (f"{value:#.3g}" for value in (tight.mean, tight.p05, tight.p95))
-    return f"End to end the margin is {mean} times as steep as its proved bound (5-95 %: {low}-{high}, estimate)."
+    return f"End to end {mean} of the proved bound (5-95 %: {low}-{high}). "
 
 
 def absent(state: State) -> str:

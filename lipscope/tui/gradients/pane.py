@@ -54,8 +54,7 @@ class GradientsPane(Pane):
         self.query_one("#gradients-failure", Notice).show(error_facts(state.failure))
         self.query_one("#gradients-notice", Notice).show("" if state.failure is not None else notice)
         self.query_one("#gradients-content").display = not notice
-        words = lines.summary(state) + (" " + lines.tightness_words(state) if state.tightness else "")
-        self.query_one("#gradients-words", Static).update(words)
+        self.query_one("#gradients-words", Static).update(lines.summary(state))
         self._list(state)
         self._show_tightness(state.tightness)
 

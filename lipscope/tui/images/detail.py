@@ -26,6 +26,9 @@ NEEDED = 50
 ROOMY = 100
 """Columns for a picture twice as large."""
 
+TALL = 34 + 12
+"""Rows for that, and for ten logits below it."""
+
 
 class ImageDetail(Container):
     """What stands beside the list."""
@@ -75,7 +78,7 @@ class ImageDetail(Container):
     def on_resize(self) -> None:
         """Where there is no room for words beside the picture, they stand below."""
         self.set_class(self.size.width < NEEDED, "-slim")
-        self.set_class(self.size.width >= ROOMY, "-roomy")
+        self.set_class(self.size.width >= ROOMY and self.size.height >= TALL, "-roomy")
 
 
 def missing(state: State) -> str:

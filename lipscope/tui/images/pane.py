@@ -50,6 +50,9 @@ SHORT_WORDS = {"certified": "cert.", "claimed": "claimed", "uncertified": "not",
 
 ROOMY = 58
 
+LIST_FOLDS_UNDER = 116
+"""Columns of a window that has no room for a list beside the picture, its facts and its logits."""
+
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""
 
@@ -84,7 +87,7 @@ class ImagesPane(EpsPane):
                     yield LongList(id="images-list")
                     yield Thumbnails(id="images-grid")
             yield FoldBar("#images-picture-side", "left", "picture")
-            yield FoldBar("#images-list-side", "right", "list")
+            yield FoldBar("#images-list-side", "right", "list", under=LIST_FOLDS_UNDER)
 
     # What is shown
 

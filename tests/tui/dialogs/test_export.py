@@ -230,6 +230,18 @@ async def test_escape_and_the_mouse_work_in_the_list_of_values(model, script):
         await until(pilot, lambda: app.clipboard == "input normalisation")
 
 
+async def test_the_value_under_the_cursor_is_seen_whole_in_a_small_window(model, script):
+    app = InspectApp(model, analyse=script)
+    async with finished(app, size=(60, 20)) as pilot:
+        await pilot.press(entry("layers").key, "g", "g", "down", "C")
+        await until(pilot, lambda: isinstance(app.screen, CopyScreen))
+        names = [name for name, _ in app.screen._cells]
+        value = app.screen._cells[names.index("bound_method")][1]
+        assert value.split()[-1] not in screen_text(app)
+        await pilot.press(*["j"] * names.index("bound_method"))
+        await until(pilot, lambda: set(value.split()) <= set(screen_text(app).split()))
+
+
 async def test_with_nothing_selected_there_is_no_list_of_values(model):
     app = InspectApp(model, analyse=Script())
     async with finished(app) as pilot:

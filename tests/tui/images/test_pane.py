@@ -225,6 +225,17 @@ async def test_logits_are_computed_on_demand_and_lettered(model, script):
         assert any("L" in line[: line.find(label)] for line in text.split("\n") if label in line)
 
 
+@pytest.mark.parametrize("columns", [100, 106, 115, 116])
+async def test_facts_and_logits_are_seen_beside_the_picture_at_middling_widths(model, script, columns):
+    write_synthetic(model, attacked=N)
+    app = app_on(model, script)
+    async with finished(app, size=(columns, 30)) as pilot:
+        await images(pilot)
+        facts, shown = app.query_one("#image-words"), words(app, "#logit-bars")
+        assert not facts.allow_vertical_scroll
+        assert all(letter in shown for letter in "PRL")
+
+
 async def test_logits_that_contradict_the_results_are_said_to(model, script):
     class Other(Brightness):
         def logits(self, pixels):
