@@ -147,6 +147,10 @@ def _trained(config: Mapping[str, Any] | None, training: Mapping[str, Any]) -> l
             f"a share of {recipe.get('extra_share')} of every batch is not of the data set, but from a file with the "
             f"SHA-256 {recipe['extra']}"
         ),
+        "Teacher": recipe.get("teacher") and (
+            f"its probabilities at a temperature of {recipe.get('teacher_temperature')} were learnt instead of the "
+            f"labels; its file has the SHA-256 {recipe['teacher']}"
+        ),
     }  # fmt: skip
     return lines + [f"- **{key}**: {harmless(value, 200)}" for key, value in known.items() if value not in (None, "")]
 
@@ -185,6 +189,7 @@ def train_command_of(config: Mapping[str, Any], recipe: Mapping[str, Any]) -> st
     words += ["--float32"] if usual.bfloat16 and not asked.bfloat16 else []
     words += ["--recompute"] if asked.recompute else []
     words += [f"--extra FILE --extra-share {asked.extra_share:g}"] if asked.extra else []
+    words += [f"--teacher FILE --teacher-temperature {asked.teacher_temperature:g}"] if asked.teacher else []
     for field, flag in FLAGS.items():
         value = getattr(asked, field)
         # One option of two that belong together lets go of what the recipe has for the other.

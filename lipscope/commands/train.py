@@ -25,7 +25,7 @@ from lipscope.visible import counted
 if TYPE_CHECKING:
     from lipscope.training.loop import Compiled
 
-WHERE = ("resume", "device", "data_dir", "extra", "ui", "force", "compiled", "cuda_graphs")
+WHERE = ("resume", "device", "data_dir", "extra", "teacher", "ui", "force", "compiled", "cuda_graphs")
 """Options that say where and how a run is trained, and so may be others when it goes on."""
 
 LARGEST_RATE = 1e30
@@ -99,6 +99,17 @@ POSITIVE = click.FloatRange(min=0, min_open=True, max=LARGEST_RATE)
     help="Of every batch, taken from --extra. [default: 0.75]",
 )
 @click.option(
+    "--teacher",
+    type=PATH,
+    help="A network whose probabilities are learnt instead of the labels: any file that lipscope reads, of the same "
+    "classes.",
+)
+@click.option(
+    "--teacher-temperature",
+    type=POSITIVE,
+    help="By which its logits are divided: higher says more of the other classes. [default: 2]",
+)
+@click.option(
     "--recompute", is_flag=True, help="Less memory for a fifth to a half more time: layers are computed twice."
 )
 @click.option("--lr", "learning_rate", type=POSITIVE, help="Largest learning rate, instead of the recipe's.")
@@ -170,6 +181,7 @@ def train_command(
     data_dir: Path | None,
     extra: Path | None,
     extra_share: float | None,
+    teacher: Path | None,
     **options: Any,
 ) -> None:
     """Train a 1-Lipschitz net on CIFAR-10 or CIFAR-100, by the clock or by a recipe.
@@ -184,7 +196,7 @@ def train_command(
     from lipscope.processes.world import world
     from lipscope.training.hardware import describe_hardware
     from lipscope.training.loop import Listeners, train
-    from lipscope.training.plan import Asked, images_for, longer_run, minutes_to, new_run
+    from lipscope.training.plan import Asked, longer_run, minutes_to, new_run, sources
     from lipscope.training.run import open_run
 
     context = click.get_current_context()
@@ -198,9 +210,8 @@ def train_command(
         require_terminal()
     mode: Compiled | None = "reduce-overhead" if cuda_graphs else "default" if compiled else None
     given = {name: value for name, value in options.items() if _is_given(context, name)}
-    asked = Asked(
-        dataset, given if target is None else {**given, "target": target}, out, force, data_dir, extra, extra_share
-    )
+    given = given if target is None else {**given, "target": target}
+    asked = Asked(dataset, given, out, force, data_dir, extra, extra_share, teacher)
     with world(device) as here:
         leading = here.rank == 0
         note = narrate if leading else lambda text: None
@@ -213,14 +224,14 @@ def train_command(
             run = open_run(resume)
             if leading and read_run(run.path).finished:
                 narrate(f"this run is finished already, after {run.recipe.length}")
-            data = images_for(run.config.dataset, data_dir, extra)
+            data, learnt_from = sources(run.config.dataset, data_dir, extra, teacher)
         elif extend is not None:
-            run, data = longer_run(extend, asked, here)
+            run, data, learnt_from = longer_run(extend, asked, here)
         else:
-            run, data = new_run(asked, here, note)
+            run, data, learnt_from = new_run(asked, here, note)
         if ui:
             # The child loads the data itself, and finds the run made.
-            again = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir, extra=extra)]
+            again = ["--resume", str(run.path), *_again(device=device, data_dir=data_dir, extra=extra, teacher=teacher)]
             again += [flag for flag, wanted in (("--compile", compiled), ("--cuda-graphs", cuda_graphs)) if wanted]
             again += ["--force"] if force and resume is not None else []
             train_and_show(run.path, again, data_dir)
@@ -231,9 +242,12 @@ def train_command(
         )
         if data.extra is not None:
             note(f"{run.recipe.extra_share:.0%} of every batch from the {len(data.extra):,} images of {extra}")
+        if teacher is not None:
+            note(f"soft labels at a temperature of {run.recipe.teacher_temperature:g} from {teacher}")
         note(f"run folder {run.path}")
         with stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
-            finished = train(run, data, here, Listeners(bar.step, bar.epoch, stopping), force=force, compiled=mode)
+            listeners = Listeners(bar.step, bar.epoch, stopping)
+            finished = train(run, data, here, listeners, force=force, compiled=mode, teacher=learnt_from)
         if leading and not finished:
             narrate(f"stopped and saved; continue with {typed('train', '--resume', run.path)}")
             raise click.Abort

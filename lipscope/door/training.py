@@ -12,6 +12,7 @@ from lipscope.models.architecture import Config
 from lipscope.models.lipconvnet import LipConvnetConfig
 from lipscope.processes.world import world
 from lipscope.records import RunEvent
+from lipscope.training.distillation import open_teacher
 from lipscope.training.loop import Listeners
 from lipscope.training.loop import train as run_training
 from lipscope.training.plan import recipe_for
@@ -28,6 +29,7 @@ def train(
     resume: bool = False,
     device: str | None = None,
     data_dir: str | Path | None = None,
+    teacher: str | Path | None = None,
     on_epoch: Callable[[RunEvent], None] = lambda event: None,
     **changes: Any,
 ) -> Path:
@@ -41,6 +43,7 @@ def train(
         resume: continue what the folder holds, with what it was started with.
         device: a torch device; None for a GPU where there is one.
         data_dir: where to look for data sets first.
+        teacher: the file of a network whose probabilities are learnt instead of the labels.
         on_epoch: told after every epoch.
         changes: of the recipe: ``epochs``, ``learning_rate``, ``batch_size``, ``seed``, ...
 
@@ -62,13 +65,15 @@ def train(
     """
     folder = Path(out)
     images = data if isinstance(data, ImageSet) else load(data, "train", None if data_dir is None else Path(data_dir))
+    taught = None if teacher is None else open_teacher(Path(teacher), images)
     if resume:
         run = open_run(folder)
     else:
         config = model or LipConvnetConfig(channels=16, dataset=images.name)
         if isinstance(recipe, str):
             recipe = recipe_for(config, recipe)
-        run = create_run(folder, replace(config, classes=len(images.classes)), replace(recipe, **changes))
+        recipe = replace(recipe, teacher=taught.sha256 if taught else "", **changes)
+        run = create_run(folder, replace(config, classes=len(images.classes)), recipe)
     with world(device) as here:
-        run_training(run, images, here, Listeners(on_epoch=on_epoch))
+        run_training(run, images, here, Listeners(on_epoch=on_epoch), teacher=taught)
     return run.model

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 
 from lipscope.data import ImageSet
+from lipscope.data.extra import Extra
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.files.run_log import Status
 from lipscope.models.composition import LipschitzNet
 from lipscope.models.registry import build
-from lipscope.models.stored import save_model
+from lipscope.models.stored import StoredModel, save_model
 from lipscope.processes.world import World
 from lipscope.records import RunEvent, StepEvent
 from lipscope.training.augment import crop_and_flip
+from lipscope.training.distillation import soft_labels
 from lipscope.training.distort import distort
 from lipscope.training.hardware import describe_hardware
 from lipscope.training.holdout import split_holdout, validate
@@ -83,6 +85,7 @@ def train(
     *,
     force: bool = False,
     compiled: Compiled | None = None,
+    teacher: StoredModel | None = None,
 ) -> bool:
     """Train from the start, or from the saved state of the run folder, to the end.
 
@@ -96,6 +99,7 @@ def train(
         listeners: told of the progress.
         force: see :meth:`RunFolder.prepare`.
         compiled: whether ``torch.compile`` makes fewer and larger kernels of a step, and how.
+        teacher: whose probabilities are learnt; that of the recipe.
 
     Returns:
         whether the training is finished.
@@ -105,19 +109,15 @@ def train(
         LipscopeError: the loss or a weight is no longer finite, or the folder cannot be written to.
         CheckpointError: the saved state or the metrics are damaged.
         UsageError: a batch that cannot be shared among the processes, too few images, both to compile and recompute, or
-            other extra images than the run's.
+            other extra images or another teacher than the run's.
     """
     batch = min(run.recipe.batch_size, max(len(data) - run.recipe.holdout, 1))
     if batch % world.size:
         raise UsageError(f"a batch of {batch} cannot be shared by {world.size} processes", next_step="change --batch")
     if compiled and run.recipe.recompute:
         raise UsageError("a run with --recompute cannot be compiled", next_step="leave out one of the two")
-    if (data.extra.sha256 if data.extra else "") != run.recipe.extra:
-        raise UsageError(
-            "these are not the extra images that the run learns from", where=str(run.path),
-            why=f"their file has the SHA-256 {run.recipe.extra}" if run.recipe.extra else "it learns from none",
-            next_step="give that file with --extra" if run.recipe.extra else "leave --extra out",
-        )  # fmt: skip
+    _check_source(run, "extra", data.extra)
+    _check_source(run, "teacher", teacher)
     asked = listeners or Listeners()
     last: StepEvent | None = None
 
@@ -134,7 +134,7 @@ def train(
         world.any(False)  # the others read nothing before it is in order
         status: Status = "failed"
         try:
-            finished = _train(run, data, world, replace(asked, on_step=on_step), compiled)
+            finished = _train(run, data, world, replace(asked, on_step=on_step), compiled, teacher)
             status = "finished" if finished else "stopped"
         finally:
             # Nothing is said where nothing was done: the run was finished before.
@@ -143,7 +143,29 @@ def train(
     return finished
 
 
-def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, compiled: Compiled | None) -> bool:
+def _check_source(run: RunFolder, name: Literal["extra", "teacher"], given: Extra | StoredModel | None) -> None:
+    """That this is the file which the run learns from.
+
+    Raises:
+        UsageError: it is another one, or one too many or too few.
+    """
+    expected: str = getattr(run.recipe, name)
+    if (given.sha256 if given is not None else "") != expected:
+        raise UsageError(
+            f"this is not what the run learns from: --{name}", where=str(run.path),
+            why=f"its file has the SHA-256 {expected}" if expected else "it learns from none",
+            next_step=f"give that file with --{name}" if expected else f"leave --{name} out",
+        )  # fmt: skip
+
+
+def _train(
+    run: RunFolder,
+    data: ImageSet,
+    world: World,
+    listeners: Listeners,
+    compiled: Compiled | None,
+    teacher: StoredModel | None,
+) -> bool:
     recipe = run.recipe
     split = split_holdout(data, recipe.holdout, recipe.seed, world.device)
     batch = min(recipe.batch_size, len(split.labels))
@@ -177,6 +199,9 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         whole, rest = divmod(counters.step, steps_per_epoch)
         run.forget_after(whole + bool(rest and pace.finished(counters.step)))
     watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
+    softened: Tensor | None = None
+    if teacher is not None:
+        softened = soft_labels(teacher, split.images, recipe.teacher_temperature, world, bfloat16=recipe.bfloat16)
 
     def save() -> None:
         """Together with the other processes: the sums are of all of them."""
@@ -209,7 +234,9 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
         if split.extra is not None:
             drawn = torch.randint(len(split.extra), (mixed,), generator=_generator(recipe.seed, 2, counters.step))
             chosen = torch.cat([chosen, len(split.labels) + drawn])
-        pictures, labels = split.batch(world.share(chosen))
+        mine = world.share(chosen)
+        pictures, labels = split.batch(mine)
+        soft = None if softened is None else softened[mine.to(world.device)]
         draws = _generator(recipe.seed, 1, counters.step)
         images = crop_and_flip(
             pictures,
@@ -224,7 +251,7 @@ def _train(run: RunFolder, data: ImageSet, world: World, listeners: Listeners, c
             group["lr"] = pace.learning_rate(counters.step)
         at = counters.step
         now = replace(recipe, temperature=pace.temperature(at), gamma=pace.gamma(at), offset=pace.offset(at))
-        counters.sums += take_step(net, optimizer, (images, labels), now, world, features)
+        counters.sums += take_step(net, optimizer, (images, labels), now, world, features, soft)
         counters.step += 1
         if pace.is_due(counters.step):
             # By the clock of one process: every other must take the same steps.

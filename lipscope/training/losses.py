@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,7 +50,11 @@ def correct_and_certified(logits: Tensor, labels: Tensor, pair_constants: Tensor
 
 
 def offset_cross_entropy(
-    logits: Tensor, labels: Tensor, offset: float = PIXEL_OFFSET, temperature: float = 0.25
+    logits: Tensor,
+    labels: Tensor,
+    offset: float = PIXEL_OFFSET,
+    temperature: float = 0.25,
+    soft: Tensor | None = None,
 ) -> Tensor:
     """T CE((f - offset * onehot) / T): cross-entropy that asks for a margin (Prach et al., CVPR 2024).
 
@@ -63,9 +66,10 @@ def offset_cross_entropy(
         labels: (N,).
         offset: taken from the true logit, in units of the logits; 0 gives cross-entropy at a temperature.
         temperature: T > 0, in units of the logits.
+        soft: (N, classes), probabilities that are learnt instead of the labels; the offset stays theirs.
     """
     shifted = logits - offset * F.one_hot(labels, logits.shape[1])
-    return temperature * F.cross_entropy(shifted / temperature, labels)
+    return temperature * F.cross_entropy(shifted / temperature, labels if soft is None else soft)
 
 
 def multi_margin(logits: Tensor, labels: Tensor, offset: float = PIXEL_OFFSET, temperature: float = 1.0) -> Tensor:
@@ -114,25 +118,35 @@ class Loss:
         pairwise: whether every pair of classes has an offset in proportion to its Lipschitz constant, (N, classes) for
             ``of``; ``offset`` is then that of rows at right angles.
         rises: whether the offset is 0 at first and whole only from the middle of a training on.
+        softens: whether ``of`` takes soft labels as well, (N, classes).
     """
 
-    of: Callable[[Tensor, Tensor, Any, float], Tensor]
+    of: Callable[..., Tensor]
     offset: float = 0.0
     temperature: float = 1.0
     pairwise: bool = False
     rises: bool = False
+    softens: bool = False
 
     def __call__(
-        self, logits: Tensor, labels: Tensor, offset: float, temperature: float, pair_constants: Tensor
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        offset: float,
+        temperature: float,
+        pair_constants: Tensor,
+        soft: Tensor | None = None,
     ) -> Tensor:
         """The loss, for the constants of pairs of logits from pixels, (classes, classes)."""
         # Two rows at right angles have the constant sqrt(2) / NORMALISATION.
         asked = pair_constants[labels] * (offset * NORMALISATION / 2**0.5) if self.pairwise else offset
+        if soft is not None:
+            return self.of(logits, labels, asked, temperature, soft)
         return self.of(logits, labels, asked, temperature)
 
 
-CROSS_ENTROPY = Loss(offset_cross_entropy)
-OFFSET_CROSS_ENTROPY = Loss(offset_cross_entropy, PIXEL_OFFSET / NORMALISATION, 0.25 / NORMALISATION)
+CROSS_ENTROPY = Loss(offset_cross_entropy, softens=True)
+OFFSET_CROSS_ENTROPY = Loss(offset_cross_entropy, PIXEL_OFFSET / NORMALISATION, 0.25 / NORMALISATION, softens=True)
 MULTI_MARGIN = Loss(multi_margin, PIXEL_OFFSET / NORMALISATION)
 LOGIT_ANNEALING = Loss(logit_annealing, 2.0, 0.75)
 

@@ -16,6 +16,7 @@ from lipscope.errors import UsageError
 from lipscope.models.architecture import Config
 from lipscope.models.registry import asked_for, kind_of
 from lipscope.models.shiftnet import ShiftNetConfig
+from lipscope.models.stored import StoredModel
 from lipscope.processes.world import World
 from lipscope.training.budget import (
     DEFAULT_MINUTES,
@@ -28,6 +29,7 @@ from lipscope.training.budget import (
     minutes_for,
     parse_target,
 )
+from lipscope.training.distillation import open_teacher
 from lipscope.training.recipe import ENDS, RECIPES, Recipe, for_convolutions, with_loss
 from lipscope.training.run import RunFolder, check_suited, create_run, extend_run, open_run
 from lipscope.units import format_eps
@@ -41,11 +43,11 @@ NET = ("model", "stages", "stem", "blocks", "channels", "conv", "activation", "h
 RECIPE = (
     "recipe", "epochs", "minutes", "batch_size", "accumulate", "recompute", "learning_rate", "loss", "gamma",
     "end_gamma", "offset", "temperature", "end_temperature", "padding", "end_padding",
-    "padding_mode", "distortion", "end_distortion", "holdout", "float32", "seed",
+    "padding_mode", "distortion", "end_distortion", "teacher_temperature", "holdout", "float32", "seed",
 )  # fmt: skip
 LEFT_TO_THE_CLOCK = frozenset({
-    "accumulate", "recompute", "padding", "end_padding", "padding_mode", "distortion", "end_distortion", "holdout",
-    "float32", "seed",
+    "accumulate", "recompute", "padding", "end_padding", "padding_mode", "distortion", "end_distortion",
+    "teacher_temperature", "holdout", "float32", "seed",
 })  # fmt: skip
 """Options of the recipe that say nothing of the net or of how long it is trained."""
 
@@ -64,6 +66,7 @@ class Asked:
         data_dir: searched first.
         extra: a file of more images to learn from.
         extra_share: of every batch, taken from it.
+        teacher: a file with a network whose probabilities are learnt.
     """
 
     dataset: str = "cifar10"
@@ -73,6 +76,7 @@ class Asked:
     data_dir: Path | None = None
     extra: Path | None = None
     extra_share: float | None = None
+    teacher: Path | None = None
 
     def net(self) -> dict[str, Any]:
         """The options of the net but its name."""
@@ -133,25 +137,34 @@ def _config(asked: Asked, gpu: bool) -> Config:
     return asked_for(model, given, asked.dataset)
 
 
-def images_for(dataset: str, data_dir: Path | None, extra: Path | None) -> ImageSet:
-    """The training images of a data set, and those of a file to mix with them.
+def sources(
+    dataset: str, data_dir: Path | None, extra: Path | None, teacher: Path | None
+) -> tuple[ImageSet, StoredModel | None]:
+    """The training images of a data set with those of a file to mix with them, and the teacher.
 
     Raises:
         DataError: no such data set here, or no such images in the file.
+        CheckpointError, UsageError: as of :func:`lipscope.training.distillation.open_teacher`.
     """
     data = lipscope.data.load(dataset, "train", data_dir)
-    return data if extra is None else replace(data, extra=open_extra(extra, data.images.shape[1:], len(data.classes)))
+    if extra is not None:
+        data = replace(data, extra=open_extra(extra, data.images.shape[1:], len(data.classes)))
+    return data, None if teacher is None else open_teacher(teacher, data)
 
 
-def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]:
-    """The folder of a new run, and its training images.
+def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet, StoredModel | None]:
+    """The folder of a new run, its training images and its teacher.
 
     Raises:
         UsageError: what cannot be built or trained, or a folder with another run.
         DataError: no such data set here.
     """
     config, recipe = planned(asked, here, note)
-    data = images_for(asked.dataset, asked.data_dir, asked.extra)
+    data, teacher = sources(asked.dataset, asked.data_dir, asked.extra, asked.teacher)
+    if teacher is not None:
+        recipe = replace(recipe, teacher=teacher.sha256)
+    elif "teacher_temperature" in asked.given:
+        raise UsageError("--teacher-temperature needs --teacher", next_step="say which file the teacher is in")
     if data.extra is not None:
         share = EXTRA_SHARE if asked.extra_share is None else asked.extra_share
         recipe = replace(recipe, extra=data.extra.sha256, extra_share=share)
@@ -162,25 +175,25 @@ def new_run(asked: Asked, here: World, note: Note) -> tuple[RunFolder, ImageSet]
     config = replace(config, classes=len(data.classes))
     folder = asked.out or RUNS / _name(config, recipe)
     if here.rank == 0:
-        return create_run(folder, config, recipe, force=asked.force), data
-    return RunFolder(folder, config, recipe), data
+        return create_run(folder, config, recipe, force=asked.force), data, teacher
+    return RunFolder(folder, config, recipe), data, teacher
 
 
-def longer_run(earlier: Path, asked: Asked, here: World) -> tuple[RunFolder, ImageSet]:
-    """The folder of a training that goes on where an earlier one ended, and its training images.
+def longer_run(earlier: Path, asked: Asked, here: World) -> tuple[RunFolder, ImageSet, StoredModel | None]:
+    """The folder of a training that goes on where an earlier one ended, its training images and its teacher.
 
     Raises:
         UsageError: it is not said how long.
     """
     before = open_run(earlier)
-    data = images_for(before.config.dataset, asked.data_dir, asked.extra)
+    data, teacher = sources(before.config.dataset, asked.data_dir, asked.extra, asked.teacher)
     minutes = asked.given.get("minutes")
     if minutes is None:
         raise UsageError("--extend needs --minutes", next_step="say how long the whole training is to take")
     folder = asked.out or RUNS / _name(before.config, before.recipe)
     if here.rank == 0:
-        return extend_run(before, folder, minutes), data
-    return RunFolder(folder, before.config, replace(before.recipe, minutes=minutes)), data
+        return extend_run(before, folder, minutes), data, teacher
+    return RunFolder(folder, before.config, replace(before.recipe, minutes=minutes)), data, teacher
 
 
 def minutes_to(target: str, asked: Asked, here: World) -> int:
@@ -190,7 +203,8 @@ def minutes_to(target: str, asked: Asked, here: World) -> int:
         UsageError: a target that cannot be read, that no measured setting reaches, or of an unmeasured data set;
             options that what was measured did not have.
     """
-    other = [name for name in (*NET, *RECIPE) if name in asked.given] + ["extra"] * (asked.extra is not None)
+    other = [name for name in (*NET, *RECIPE) if name in asked.given]
+    other += [name for name in ("extra", "teacher") if getattr(asked, name) is not None]
     if other:
         raise UsageError(
             "--target tells of the nets and the recipe that were measured", why=f"not of another {other[0]}",

@@ -36,6 +36,9 @@ LOSSES: Registry[Loss] = Registry(
 )
 """By the name that recipes and ``--loss`` use: a new one is a function with a :class:`Loss`, and a line here."""
 
+TEACHER_TEMPERATURE = 2.0
+"""By which a teacher's logits are divided where nothing else is said (docs/experiments.md)."""
+
 LARGEST_DISTORTION = 4
 """At which images are turned by up to 80 degrees: nothing is to be learnt beyond."""
 
@@ -87,6 +90,8 @@ class Recipe:
         end_distortion: to which that goes as the learning rate falls; None keeps it.
         extra: SHA-256 of the file of more images that are learnt from; empty for none.
         extra_share: of every batch, taken from them; an epoch is a pass over the data set's own images.
+        teacher: SHA-256 of the file of a network whose probabilities are learnt instead of the labels; empty for none.
+        teacher_temperature: by which its logits are divided before.
     """
 
     name: str
@@ -116,6 +121,8 @@ class Recipe:
     end_distortion: float | None = None
     extra: str = ""
     extra_share: float = 0.0
+    teacher: str = ""
+    teacher_temperature: float = TEACHER_TEMPERATURE
     minutes: float | None = None
     decay: float = 0.8
 
@@ -152,7 +159,16 @@ class Recipe:
         if not max(self.distortion, self.end_distortion or 0) <= LARGEST_DISTORTION:
             raise UsageError(f"distortion must be at most {LARGEST_DISTORTION}", why=f"got {self.distortion}")
         LOSSES.known(self.loss)
-        for name, kept in (("temperature", self.temperature), ("end_temperature", self.end_temperature)):
+        if self.teacher and not LOSSES[self.loss].softens:
+            able = ", ".join(name for name in LOSSES if LOSSES[name].softens)
+            raise UsageError(f"{self.loss} does not learn from a teacher", next_step=f"choose --loss from {able}")
+        if self.teacher and self.extra:
+            raise UsageError("extra images have no soft labels", next_step="leave out the teacher or the extra images")
+        for name, kept in (
+            ("temperature", self.temperature),
+            ("end_temperature", self.end_temperature),
+            ("teacher_temperature", self.teacher_temperature),
+        ):
             if kept is not None and not kept > 0:
                 raise UsageError(f"{name} must be positive", why=f"got {kept}")
         if not (0 < self.extra_share < 1 if self.extra else self.extra_share == 0):

@@ -53,12 +53,14 @@ def take_step(
     recipe: Recipe,
     world: World,
     features: Callable[[Tensor], Tensor] | None = None,
+    soft: Tensor | None = None,
 ) -> Tensor:
     """One step of the optimiser on augmented images, in as many parts as the recipe accumulates gradients over.
 
     Args:
         batch: images (N, C, H, W) uint8 and labels (N,), of this process.
         features: :func:`features_of` the net, compiled; None for just these.
+        soft: (N, classes), what a teacher makes of these images; None for the labels alone.
 
     Returns:
         (3,) float64: the sums of loss, correct and certified over this process's images.
@@ -67,7 +69,9 @@ def take_step(
     parts = min(recipe.accumulate, len(labels))
     optimizer.zero_grad(set_to_none=True)
     sums = torch.zeros(3, dtype=torch.float64, device=world.device)
-    for number, part in enumerate(zip(images.tensor_split(parts), labels.tensor_split(parts), strict=True), start=1):
+    softened = [None] * parts if soft is None else soft.tensor_split(parts)
+    cut = zip(images.tensor_split(parts), labels.tensor_split(parts), softened, strict=True)
+    for number, part in enumerate(cut, start=1):
         with world.averaging(net.parameters()) if number == parts else nullcontext():
             share = len(part[1]) / len(labels)
             sums += add_gradients(net, features or features_of(net, recipe), part, recipe, world, share)
@@ -78,13 +82,13 @@ def take_step(
 def add_gradients(
     net: LipschitzNet,
     features: Callable[[Tensor], Tensor],
-    batch: tuple[Tensor, Tensor],
+    batch: tuple[Tensor, Tensor, Tensor | None],
     recipe: Recipe,
     world: World,
     share: float,
 ) -> Tensor:
     """Add the gradients of ``share`` times the mean loss over these images, and sum up as :func:`take_step` does."""
-    images, labels = batch
+    images, labels, soft = batch
     x = images.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
     # Features that an earlier graph wrote are not needed any more.
     torch.compiler.cudagraph_mark_step_begin()
@@ -92,7 +96,7 @@ def add_gradients(
         found = features(x)
     logits = net.head(found.float())
     constants = nominal_pair_constants(net).to(world.device)
-    loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature, constants)
+    loss = LOSSES[recipe.loss](logits, labels, recipe.offset, recipe.temperature, constants, soft)
     if recipe.gamma:
         loss = loss - recipe.gamma * certificate_regularisation(logits, labels, constants)
     (loss * share).backward()

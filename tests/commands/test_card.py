@@ -173,6 +173,17 @@ def test_extra_images_are_told_of_with_their_file(tmp_path: Path, capsys: pytest
     assert "ab" * 32 in text
 
 
+def test_a_teacher_is_told_of_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "model.safetensors"
+    recipe = {"name": "manifold", "teacher": "ab" * 32, "teacher_temperature": 3.0}
+    metadata = {**read_header(SMALL).metadata, "lipscope.training": json.dumps({"recipe": recipe})}
+    save_file(load_file(SMALL), path, metadata)
+    text = card_of(path, capsys)
+    assert "--teacher FILE --teacher-temperature 3" in text
+    assert "- **Teacher**: its probabilities at a temperature of 3.0 were learnt instead of the labels" in text
+    assert "ab" * 32 in text
+
+
 @pytest.mark.slow
 @pytest.mark.skipif("LIPSCOPE_DATA" not in os.environ, reason="LIPSCOPE_DATA names no data folder")
 def test_the_figures_come_out_of_the_bytes_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
