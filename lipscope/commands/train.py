@@ -243,7 +243,7 @@ def train_command(
         if data.extra is not None:
             note(f"{run.recipe.extra_share:.0%} of every batch from the {len(data.extra):,} images of {extra}")
         if teacher is not None:
-            note(f"soft labels at a temperature of {run.recipe.teacher_temperature:g} from {teacher}")
+            note(f"asks {teacher} about every image first, at a temperature of {run.recipe.teacher_temperature:g}")
         note(f"run folder {run.path}")
         with stop_on_interrupt() as stopping, TrainingBar(enabled=leading) as bar:
             listeners = Listeners(bar.step, bar.epoch, stopping)

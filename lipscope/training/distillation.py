@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lipscope.data import ImageSet
-from lipscope.errors import UsageError
+from lipscope.errors import LipscopeError, UsageError
 from lipscope.models.stored import StoredModel, load_model
 from lipscope.processes.world import World
 
@@ -53,6 +53,9 @@ def soft_labels(teacher: StoredModel, images: Tensor, temperature: float, world:
 
     Returns:
         (N, classes) float32, on the device of the images.
+
+    Raises:
+        LipscopeError: a logit is not finite.
     """
     net = teacher.net.to(images.device).eval()
 
@@ -64,4 +67,9 @@ def soft_labels(teacher: StoredModel, images: Tensor, temperature: float, world:
         return found
 
     rows = torch.cat([found for _, found in world.rows(of, net.head.classes, 0, len(images), BATCH)])
+    if not bool(torch.isfinite(rows).all()):
+        raise LipscopeError(
+            "the teacher has no answer", why="its logits are not finite on every training image",
+            next_step="give another --teacher",
+        )  # fmt: skip
     return rows.to(images.device, torch.float32)

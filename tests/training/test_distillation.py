@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import lipscope
-from lipscope.errors import UsageError
+from lipscope.errors import LipscopeError, UsageError
 from lipscope.files.checkpoint import read_header
 from lipscope.models.stored import StoredModel
 from lipscope.processes.world import World
@@ -104,6 +104,13 @@ def test_a_run_that_stopped_ends_with_the_weights_of_an_unbroken_one(new_run, fe
     assert train(broken, few_images, ALONE, teacher=teacher)
     expected, found = load_file(whole.model), load_file(broken.model)
     assert all((found[name] == value).all() for name, value in expected.items())
+
+
+def test_a_teacher_whose_logits_overflow_is_refused(teacher, few_images):
+    for parameter in teacher.net.parameters():
+        parameter.mul_(1e30)
+    with pytest.raises(LipscopeError, match="not finite on every training image"):
+        soft_labels(teacher, torch.from_numpy(few_images.images), 1.0, ALONE, bfloat16=False)
 
 
 def test_each_of_two_processes_asks_the_teacher_about_half_of_the_images(teacher, few_images):
