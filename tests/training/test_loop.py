@@ -259,9 +259,9 @@ def test_weights_that_overflow_in_the_last_step_are_not_stored(new_run, few_imag
 def test_every_step_is_at_the_temperature_and_weight_of_its_time(new_run, few_images, monkeypatch):
     seen = []
 
-    def step(net, optimizer, batch, recipe, world, features):
+    def step(net, optimizer, batch, recipe, *rest):
         seen.append((recipe.temperature, recipe.gamma))
-        return take_step(net, optimizer, batch, recipe, world, features)
+        return take_step(net, optimizer, batch, recipe, *rest)
 
     monkeypatch.setattr(loop, "take_step", step)
     run = new_run(temperature=2.0, end_temperature=1.0, gamma=0.0, end_gamma=0.9, schedule="one-cycle", warmup=0.0)
