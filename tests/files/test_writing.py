@@ -192,11 +192,11 @@ def test_atomic_path_keeps_the_usual_permissions(tmp_path: Path) -> None:
 FILL = """
 import resource, sys
 from pathlib import Path
-import numpy as np
-resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 from lipscope.errors import LipscopeError
 from lipscope.files.results import write_results
 from tests.files.test_results import some_certificates
+sys.dont_write_bytecode = True  # Python would leave half of a file of it, and read that the next time
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
 try:
     write_results(Path(sys.argv[1]), some_certificates([0.5] * 3000, [True] * 3000), {})
 except LipscopeError as error:
