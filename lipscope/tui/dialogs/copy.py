@@ -19,9 +19,6 @@ from lipscope.visible import harmless, visible
 NAME = 34
 """Cells of the longest name."""
 
-WHOLE = 400
-"""Cells of the value under the cursor that are shown."""
-
 COPIED = 2**16
 """Characters that are copied at most."""
 
@@ -46,7 +43,7 @@ class CopyScreen(Dialog[str | None]):
     @on(OptionList.OptionHighlighted)
     def _show(self, message: OptionList.OptionHighlighted) -> None:
         """Below the list, in as many lines as it takes: a line of the list is cut where the window ends."""
-        self.query_one("#copy-whole", Static).update(harmless(self._cells[message.option_index][1], WHOLE))
+        self.query_one("#copy-whole", Static).update(harmless(self._cells[message.option_index][1]))
 
     @on(OptionList.OptionSelected)
     def _copy(self, message: OptionList.OptionSelected) -> None:

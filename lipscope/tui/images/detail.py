@@ -23,11 +23,8 @@ from lipscope.visible import harmless
 NEEDED = 50
 """Columns for a picture and words beside it; where there are less they stand below."""
 
-ROOMY = 100
-"""Columns for a picture twice as large."""
-
-TALL = 34 + 12
-"""Rows for that, and for ten logits below it."""
+ROOMY = 100, 34 + 12
+"""Columns and rows for a picture twice as large, with ten logits below it."""
 
 
 class ImageDetail(Container):
@@ -78,7 +75,7 @@ class ImageDetail(Container):
     def on_resize(self) -> None:
         """Where there is no room for words beside the picture, they stand below."""
         self.set_class(self.size.width < NEEDED, "-slim")
-        self.set_class(self.size.width >= ROOMY and self.size.height >= TALL, "-roomy")
+        self.set_class(self.size.width >= ROOMY[0] and self.size.height >= ROOMY[1], "-roomy")
 
 
 def missing(state: State) -> str:

@@ -50,9 +50,6 @@ SHORT_WORDS = {"certified": "cert.", "claimed": "claimed", "uncertified": "not",
 
 ROOMY = 58
 
-LIST_FOLDS_UNDER = 116
-"""Columns of a window that has no room for a list beside the picture, its facts and its logits."""
-
 ANSWER_AFTER = 0.1
 """Seconds that the cursor rests on an image before its logits are computed."""
 
@@ -87,7 +84,8 @@ class ImagesPane(EpsPane):
                     yield LongList(id="images-list")
                     yield Thumbnails(id="images-grid")
             yield FoldBar("#images-picture-side", "left", "picture")
-            yield FoldBar("#images-list-side", "right", "list", under=LIST_FOLDS_UNDER)
+            # Less has no room for it beside the picture, its facts and its logits.
+            yield FoldBar("#images-list-side", "right", "list", under=116)
 
     # What is shown
 
