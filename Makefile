@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 export PIP_ROOT_USER_ACTION := ignore
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# Tests start hundreds of processes: each would compile all it imports where the user has Python write no bytecode.
+# Tests start many processes: each would compile all it imports where the user has Python write no bytecode.
 export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test lint slow clean

@@ -18,7 +18,7 @@ from lipscope.data import load
 from lipscope.training.augment import crop_and_flip
 
 BATCH, RATE, MOMENTUM, DECAY, WARMUP = 256, 0.2, 0.9, 5e-4, 0.2
-"""Of stochastic gradient descent in one cycle; what mattered little was not tuned."""
+"""Of stochastic gradient descent in one cycle; not tuned."""
 
 SHIFT = 4
 """Pixels that images are shifted by at most."""

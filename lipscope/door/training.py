@@ -72,7 +72,9 @@ def train(
         config = model or LipConvnetConfig(channels=16, dataset=images.name)
         if isinstance(recipe, str):
             recipe = recipe_for(config, recipe)
-        recipe = replace(recipe, teacher=taught.sha256 if taught else "", **changes)
+        if taught is not None:
+            changes = {"teacher": taught.sha256, **changes}
+        recipe = replace(recipe, **changes)
         run = create_run(folder, replace(config, classes=len(images.classes)), recipe)
     with world(device) as here:
         run_training(run, images, here, Listeners(on_epoch=on_epoch), teacher=taught)

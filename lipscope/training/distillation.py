@@ -6,6 +6,7 @@ file that lipscope can read will do. Nothing of it is in what is trained, and no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -39,7 +40,15 @@ def open_teacher(path: Path, data: ImageSet) -> StoredModel:
     return teacher
 
 
-def soft_labels(teacher: StoredModel, images: Tensor, temperature: float, world: World, *, bfloat16: bool) -> Tensor:
+def soft_labels(
+    teacher: StoredModel,
+    images: Tensor,
+    temperature: float,
+    world: World,
+    *,
+    bfloat16: bool,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Tensor | None:
     """softmax(z / T) of the images, z the mean of the teacher's logits of an image and its mirror image.
 
     They are computed once, of the whole images: a student that sees them shifted by a few pixels learns the same.
@@ -50,9 +59,10 @@ def soft_labels(teacher: StoredModel, images: Tensor, temperature: float, world:
         temperature: T > 0, in units of the teacher's logits; the higher, the more is said of the other classes.
         world: the processes that share the work.
         bfloat16: whether the teacher computes in it.
+        should_stop: asked before every batch.
 
     Returns:
-        (N, classes) float32, on the device of the images.
+        (N, classes) float32, on the device of the images; None where it was stopped.
 
     Raises:
         LipscopeError: a logit is not finite.
@@ -66,10 +76,15 @@ def soft_labels(teacher: StoredModel, images: Tensor, temperature: float, world:
         found: Tensor = (logits.double() / temperature).softmax(1).cpu()
         return found
 
-    rows = torch.cat([found for _, found in world.rows(of, net.head.classes, 0, len(images), BATCH)])
+    parts = []
+    for _, found in world.rows(of, net.head.classes, 0, len(images), BATCH):
+        if any(world.any(should_stop())):
+            return None
+        parts.append(found)
+    rows = torch.cat(parts)
     if not bool(torch.isfinite(rows).all()):
         raise LipscopeError(
-            "the teacher has no answer", why="its logits are not finite on every training image",
+            "the teacher has no answer", why="some of its logits are not finite",
             next_step="give another --teacher",
         )  # fmt: skip
     return rows.to(images.device, torch.float32)

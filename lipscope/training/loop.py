@@ -152,7 +152,7 @@ def _check_source(run: RunFolder, name: Literal["extra", "teacher"], given: Extr
     expected: str = getattr(run.recipe, name)
     if (given.sha256 if given is not None else "") != expected:
         raise UsageError(
-            f"this is not what the run learns from: --{name}", where=str(run.path),
+            f"not the --{name} that the run learns from", where=str(run.path),
             why=f"its file has the SHA-256 {expected}" if expected else "it learns from none",
             next_step=f"give that file with --{name}" if expected else f"leave --{name} out",
         )  # fmt: skip
@@ -199,9 +199,6 @@ def _train(
         whole, rest = divmod(counters.step, steps_per_epoch)
         run.forget_after(whole + bool(rest and pace.finished(counters.step)))
     watch, allowance, layer_images = Stopwatch(counters), Allowance(), few_images(split)
-    softened: Tensor | None = None
-    if teacher is not None:
-        softened = soft_labels(teacher, split.images, recipe.teacher_temperature, world, bfloat16=recipe.bfloat16)
 
     def save() -> None:
         """Together with the other processes: the sums are of all of them."""
@@ -214,6 +211,18 @@ def _train(
 
     if state is None:
         save()  # a model without a state is then never this run's own, whenever a kill comes
+    softened: Tensor | None = None
+    if teacher is not None and not pace.finished(counters.step):
+        softened = soft_labels(
+            teacher,
+            split.images,
+            recipe.teacher_temperature,
+            world,
+            bfloat16=recipe.bfloat16,
+            should_stop=listeners.should_stop,
+        )
+        if softened is None:
+            return False
     order, order_of = torch.empty(0, dtype=torch.int64), -1
     while not pace.finished(counters.step):
         decay = pace.decay_due(counters.step, watch.seconds())

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+import lipscope.data
 from lipscope.analysis.spectra import singular_values
 from lipscope.cli import run
+from lipscope.data import ImageSet
 from lipscope.files.results import results_path, summary_path
 
 
@@ -31,6 +33,12 @@ def certified(_results: tuple[bytes, bytes], tiny_model: Path) -> Path:
     """A model with its results beside it."""
     put_results(tiny_model, _results)
     return tiny_model
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, few_images: ImageSet) -> None:
+    """300 training images instead of 5,000, in this process."""
+    monkeypatch.setattr(lipscope.data, "load", lambda name, split, data_dir: few_images)
 
 
 def put_results(model: Path, results: tuple[bytes, bytes]) -> None:

@@ -164,25 +164,28 @@ def test_hostile_training_is_quoted_line_by_line(
     assert "\x1b" not in text
 
 
-def test_extra_images_are_told_of_with_their_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("recipe", "options", "words"),
+    [
+        (
+            {"extra": "ab" * 32, "extra_share": 0.25, "recompute": True},
+            "--recompute --extra FILE --extra-share 0.25",
+            "- **Extra images**: a share of 0.25 of every batch is not of the data set",
+        ),
+        (
+            {"teacher": "ab" * 32, "teacher_temperature": 3.0},
+            "--teacher FILE --teacher-temperature 3",
+            "- **Teacher**: its probabilities at a temperature of 3.0 were learnt instead of the labels",
+        ),
+    ],
+)
+def test_what_else_was_learnt_from_is_told_of_with_its_file(tmp_path: Path, capsys, recipe, options, words) -> None:
     path = tmp_path / "model.safetensors"
-    recipe = {"name": "manifold", "extra": "ab" * 32, "extra_share": 0.25, "recompute": True}
-    metadata = {**read_header(SMALL).metadata, "lipscope.training": json.dumps({"recipe": recipe})}
-    save_file(load_file(SMALL), path, metadata)
+    training = {"recipe": {"name": "manifold", **recipe}}
+    save_file(load_file(SMALL), path, {**read_header(SMALL).metadata, "lipscope.training": json.dumps(training)})
     text = card_of(path, capsys)
-    assert "--recompute --extra FILE --extra-share 0.25" in text
-    assert "- **Extra images**: a share of 0.25 of every batch is not of the data set" in text
-    assert "ab" * 32 in text
-
-
-def test_a_teacher_is_told_of_with_its_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "model.safetensors"
-    recipe = {"name": "manifold", "teacher": "ab" * 32, "teacher_temperature": 3.0}
-    metadata = {**read_header(SMALL).metadata, "lipscope.training": json.dumps({"recipe": recipe})}
-    save_file(load_file(SMALL), path, metadata)
-    text = card_of(path, capsys)
-    assert "--teacher FILE --teacher-temperature 3" in text
-    assert "- **Teacher**: its probabilities at a temperature of 3.0 were learnt instead of the labels" in text
+    assert options in text
+    assert words in text
     assert "ab" * 32 in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from torch import nn
 import lipscope
 from lipscope.errors import LipscopeError, UsageError
 from lipscope.files.checkpoint import read_header
+from lipscope.files.run_log import read_run, standing_of
 from lipscope.models.stored import StoredModel
 from lipscope.processes.world import World
 from lipscope.training import loop
 from lipscope.training.distillation import open_teacher, soft_labels
 from lipscope.training.loop import Listeners, train
 from lipscope.training.recipe import fast
+from tests.conftest import TINY
 from tests.training.conftest import ALONE
 
 
@@ -84,7 +87,7 @@ def test_a_teacher_that_is_certain_of_the_labels_changes_nothing(new_run, few_im
     assert train(plain, few_images, ALONE)
     labels = {image.tobytes(): int(label) for image, label in zip(few_images.images, few_images.labels, strict=True)}
 
-    def certain(teacher, images, temperature, world, *, bfloat16):
+    def certain(teacher, images, temperature, world, **rest):
         own = torch.tensor([labels[image.numpy().tobytes()] for image in images])
         return nn.functional.one_hot(own, 10).float()
 
@@ -109,8 +112,28 @@ def test_a_run_that_stopped_ends_with_the_weights_of_an_unbroken_one(new_run, fe
 def test_a_teacher_whose_logits_overflow_is_refused(teacher, few_images):
     for parameter in teacher.net.parameters():
         parameter.mul_(1e30)
-    with pytest.raises(LipscopeError, match="not finite on every training image"):
+    with pytest.raises(LipscopeError, match="some of its logits are not finite"):
         soft_labels(teacher, torch.from_numpy(few_images.images), 1.0, ALONE, bfloat16=False)
+
+
+def test_stopped_while_the_teacher_is_asked_the_run_goes_on_later(new_run, few_images, teacher, monkeypatch):
+    run, real = new_run(epochs=1, teacher=teacher.sha256), loop.soft_labels
+    assert not train(run, few_images, ALONE, Listeners(should_stop=lambda: True), teacher=teacher)
+    assert standing_of(read_run(run.path), time.time()) == "stopped"
+    assert train(run, few_images, ALONE, teacher=teacher)
+    asked = []
+    monkeypatch.setattr(loop, "soft_labels", lambda *of, **rest: asked.append(of) or real(*of, **rest))
+    assert train(run, few_images, ALONE, teacher=teacher)
+    assert asked == []  # of a run that is finished
+
+
+def test_a_recipe_with_a_teacher_is_not_trained_without_it(tmp_path, few_images, file, teacher):
+    model = replace(TINY, classes=10)
+    taught = replace(fast(), epochs=1, batch_size=40, holdout=60, teacher=teacher.sha256)
+    with pytest.raises(UsageError, match="give that file with --teacher"):
+        lipscope.train(taught, out=tmp_path / "without", model=model, data=few_images, device="cpu")
+    path = lipscope.train(taught, out=tmp_path / "with", model=model, data=few_images, device="cpu", teacher=file)
+    assert read_header(path).training["recipe"]["teacher"] == teacher.sha256
 
 
 def test_each_of_two_processes_asks_the_teacher_about_half_of_the_images(teacher, few_images):
@@ -125,7 +148,7 @@ def test_each_of_two_processes_asks_the_teacher_about_half_of_the_images(teacher
 
 
 def test_another_teacher_than_the_run_s_is_refused(new_run, few_images, teacher):
-    with pytest.raises(UsageError, match="not what the run learns from: --teacher"):
+    with pytest.raises(UsageError, match="not the --teacher that the run learns from"):
         train(new_run("one", teacher="0" * 64), few_images, ALONE, teacher=teacher)
     with pytest.raises(UsageError, match="give that file with --teacher"):
         train(new_run("two", teacher=teacher.sha256), few_images, ALONE)

@@ -58,7 +58,7 @@ def test_a_run_that_stopped_ends_with_the_weights_of_an_unbroken_one(new_run, mi
 
 
 def test_other_images_than_the_run_s_are_refused(new_run, few_images, mixed) -> None:
-    with pytest.raises(UsageError, match="not what the run learns from: --extra"):
+    with pytest.raises(UsageError, match="not the --extra that the run learns from"):
         train(new_run("one", extra="0" * 64, extra_share=0.5), mixed, ALONE)
     with pytest.raises(UsageError, match="--extra"):
         train(new_run("two", extra=mixed.extra.sha256, extra_share=0.5), few_images, ALONE)

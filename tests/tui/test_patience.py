@@ -76,7 +76,7 @@ async def test_no_key_waits_while_a_thread_factorises(model):
         analysis.begin.set()
 
 
-@pytest.mark.parametrize("reloads", [40, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reloads", [60, pytest.param(200, marks=pytest.mark.slow)])
 async def test_memory_is_flat_over_reloads(model, script, reloads):
     write_radii(model, n=200)
     app = InspectApp(model, analyse=Means(script, look_every=60))

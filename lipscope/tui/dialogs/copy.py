@@ -42,8 +42,8 @@ class CopyScreen(Dialog[str | None]):
 
     @on(OptionList.OptionHighlighted)
     def _show(self, message: OptionList.OptionHighlighted) -> None:
-        """Below the list, in as many lines as it takes: a line of the list is cut where the window ends."""
-        self.query_one("#copy-whole", Static).update(harmless(self._cells[message.option_index][1]))
+        """Below the list, over several lines: a line of the list is cut where the window ends."""
+        self.query_one("#copy-whole", Static).update(harmless(self._cells[message.option_index][1], 300))
 
     @on(OptionList.OptionSelected)
     def _copy(self, message: OptionList.OptionSelected) -> None:

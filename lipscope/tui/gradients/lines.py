@@ -143,18 +143,17 @@ def summary(state: State) -> Content:
     if images is None:
         return Content("")
     words = loss_words(state.layers.values())
-    return Content.assemble(
-        (f"{words[0].upper()}{words[1:]}.", "bold"), f" {tightness_words(state)}Estimates on {images}."
-    )
+    quieter = " ".join(filter(None, (tightness_words(state), f"Estimates on {images}.")))
+    return Content.assemble((f"{words[0].upper()}{words[1:]}.", "bold"), f" {quieter}")
 
 
 def tightness_words(state: State) -> str:
-    """The end-to-end figure in one sentence and a space; empty where there is none."""
+    """The end-to-end figure in one sentence; empty where there is none."""
     tight = state.tightness
     if tight is None:
         return ""
     mean, low, high = (f"{value:#.3g}" for value in (tight.mean, tight.p05, tight.p95))
-    return f"End to end {mean} of the proved bound (5-95 %: {low}-{high}). "
+    return f"End to end ~{mean} of the proved bound (5-95 %: {low}-{high})."
 
 
 def absent(state: State) -> str:
